@@ -1,0 +1,31 @@
+"""The one exception that ends a run, and the exit statuses of the command line."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit status of every verb, as the command line's contract has it."""
+
+    DONE = 0
+    FLAGGED = 1
+    BAD_INPUT = 2
+    HOST_CANNOT = 3
+    INTERRUPTED = 130
+
+
+class KsmtraceError(Exception):
+    """A run cannot go on: one line that says what, where and the remedy.
+
+    `ksmtrace.cli.main` prints the line on stderr and returns `status`; nothing else exits.
+    """
+
+    def __init__(self, message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HostError(KsmtraceError):
+    """This host cannot do what was asked (no root, no KSM, no bcc, no BTF)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ExitStatus.HOST_CANNOT)

@@ -1,0 +1,91 @@
+"""What can happen: one `EventKind` per function of mm/ksm.c that the tracer sees.
+
+The numbers are an ABI: `bpf/ksm_event.h` has the same ones, and captures hold them. Never reuse one.
+"""
+
+from enum import IntEnum, IntFlag
+
+
+class EventKind(IntEnum):
+    """Kind of an event, and which columns of the record it fills beside `ts`, `seq` and `cpu`.
+
+    `mm`, `rmap_item` and `stable_node` are the kernel addresses of those structs, used as keys;
+    `address` is the page-aligned user virtual address; `pfn` is 0 where this kernel cannot tell it.
+    """
+
+    CMP_AND_MERGE_PAGE = 1
+    """One page examined. mm, address, rmap_item, pfn, oldchecksum (before), checksum (after),
+    flags *_BEFORE and *_AFTER, aux = stable_node when STABLE_AFTER. Emitted when ksmd has moved on,
+    so it follows the records of what the call did; ts is the time at which the call began."""
+    TRY_TO_MERGE_ONE_PAGE = 2
+    """One attempt. mm, address, rmap_item, pfn = the page, err = return value (0 or -errno),
+    aux = pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE."""
+    REPLACE_PAGE = 3
+    """A page table entry now maps kpage. mm, address, rmap_item, pfn = old page, aux = pfn of kpage,
+    flag ZERO_PAGE."""
+    BREAK_COW = 4
+    """ksmd undoes the first half of a failed merge. mm, address, rmap_item."""
+    STABLE_APPEND = 5
+    """rmap_item joins a stable_node. mm, address, rmap_item, aux = stable_node (0: unknown, then the
+    node is known by pfn), pfn = kpfn, flag NEW_NODE when the node had no rmap_item before."""
+    REMOVE_RMAP_ITEM = 6
+    """rmap_item leaves its tree. mm, address, rmap_item, flags *_BEFORE, FREED when the item itself
+    goes, aux = stable_node when STABLE_BEFORE."""
+    REMOVE_STABLE_NODE = 7
+    """The page of a stable_node is gone and all its rmap_items leave it. aux = stable_node (0:
+    unknown), pfn = kpfn."""
+    SCAN_START = 8
+    """A pass begins. aux = seqnr."""
+    SCAN_STOP = 9
+    """A pass ended. aux = seqnr of that pass."""
+    MM_ENTER = 10
+    """mm registered with ksmd (__ksm_enter). mm."""
+    MM_EXIT = 11
+    """mm left (__ksm_exit). mm."""
+    PROCESS = 12
+    """Name of the process that owns mm: mm, aux = pid (tgid), the 16 bytes of pfn and rmap_item are
+    its comm. Emitted when ksmd comes to the mm and when the mm registers."""
+    SAMPLE = 13
+    """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
+    complement. All SAMPLEs of one reading stand together; the last has flag LAST_OF_SAMPLE."""
+    LOST = 14
+    """Events were dropped before this point. aux = how many."""
+
+
+class Flag(IntFlag):
+    """Bits of the record's `flags` column; which kind uses which is said at `EventKind`."""
+
+    STABLE_BEFORE = 0x01
+    UNSTABLE_BEFORE = 0x02
+    STABLE_AFTER = 0x04
+    UNSTABLE_AFTER = 0x08
+    FREED = 0x10
+    HAS_KPAGE = 0x01
+    SAME_PAGE = 0x02
+    ZERO_PAGE = 0x04
+    NEW_NODE = 0x01
+    LAST_OF_SAMPLE = 0x01
+    AT_SCAN_STOP = 0x02
+
+
+class Gauge(IntEnum):
+    """Counters that a SAMPLE can carry: the files of /sys/kernel/mm/ksm, and three others.
+
+    Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a line
+    of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat.
+    """
+
+    PAGES_SHARED = 1
+    PAGES_SHARING = 2
+    PAGES_UNSHARED = 3
+    PAGES_VOLATILE = 4
+    FULL_SCANS = 5
+    STABLE_NODE_CHAINS = 6
+    STABLE_NODE_DUPS = 7
+    PAGES_SCANNED = 8
+    PAGES_SKIPPED = 9
+    KSM_ZERO_PAGES = 10
+    GENERAL_PROFIT = 11
+    RMAP_ITEMS = 12
+    COW_KSM = 13
+    KSMD_CPU_NS = 14

@@ -1,0 +1,77 @@
+"""Every hook of the pipeline, in the order in which a run calls them.
+
+A plugin is a class named `Plugin` whose methods carry `@ksmtrace.hookimpl`; it may leave out any hook
+and any argument. One thread calls all hooks. A plugin whose hook raises is named and dropped (live)
+or ends the run (record, replay).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ksmtrace.hooks import hookspec
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable, Mapping
+
+    from prometheus_client.core import Metric
+    from rich.console import RenderableType
+
+    from ksmtrace.events.batch import EventBatch
+    from ksmtrace.model.reconstruction import Reconstruction
+    from ksmtrace.model.scan import Scan
+    from ksmtrace.pipeline.snapshot import Snapshot
+    from ksmtrace.session import Session
+
+
+@hookspec
+def ksmtrace_session_start(session: Session, options: Namespace) -> None:
+    """A run begins: open what the plugin needs; `options` are the verb's parsed options."""
+
+
+@hookspec
+def ksmtrace_lost(count: int, session: Session) -> None:
+    """`count` events were dropped; called before the batch that they would have been in."""
+
+
+@hookspec
+def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: Session) -> None:
+    """Events in stream order; `reconstruction` is ksmd's state after the last of them.
+
+    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it.
+    What a plugin derives must not depend on how the stream is cut into batches: replay cuts it otherwise.
+    """
+
+
+@hookspec
+def ksmtrace_scan_end(scan: Scan, reconstruction: Reconstruction, session: Session) -> None:
+    """A pass ended: ksmd's own heartbeat."""
+
+
+@hookspec
+def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
+    """Fresh Prometheus metric families, named `ksmtrace_<noun>_<unit>`."""
+    return ()
+
+
+@hookspec
+def ksmtrace_panels(session: Session) -> Iterable[RenderableType]:
+    """What the plugin shows on the screen: rich renderables, usable at 80 columns."""
+    return ()
+
+
+@hookspec
+def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
+    """The plugin's part of the JSON document, under `analyzers.<plugin name>`; units in the key names."""
+    return {}
+
+
+@hookspec
+def ksmtrace_publish(snapshot: Snapshot, session: Session) -> None:
+    """For sinks, once an interval and once at the end: the run as it stands."""
+
+
+@hookspec
+def ksmtrace_session_finish(session: Session) -> None:
+    """The run is over: close what `ksmtrace_session_start` opened. Always called."""

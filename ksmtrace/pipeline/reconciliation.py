@@ -1,0 +1,67 @@
+"""Stands the reconstruction against the kernel's own counters, at every reading of them."""
+
+from __future__ import annotations
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+
+
+class Reconciliation:
+    """The last reading, the differences at it, and how all readings at the end of a pass compared.
+
+    Attributes:
+        counters: the kernel's counters at the last reading, and what only an earlier one held.
+        at_scan_stop: readings that the probe itself took when a pass ended, without any race.
+        at_scan_stop_differing: those of them in which a gauge differed.
+    """
+
+    def __init__(self) -> None:
+        self.counters: dict[Gauge, int] = {}
+        self.first: dict[Gauge, int] = {}
+        self.differences: dict[Gauge, tuple[int | None, int | None]] = {}
+        self.at_scan_stop = 0
+        self.at_scan_stop_differing = 0
+        self._current: dict[Gauge, int] = {}
+
+    def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Take in the SAMPLE records of a batch that ends with the reading, if it holds one."""
+        samples = batch.of(EventKind.SAMPLE)
+        for gauge, value, flags in zip(
+            samples["address"].tolist(),
+            samples["aux"].astype("<i8").tolist(),
+            samples["flags"].tolist(),
+            strict=True,
+        ):
+            if gauge in Gauge.__members__.values():
+                self._current[Gauge(gauge)] = value
+            if flags & Flag.LAST_OF_SAMPLE:
+                self._compare(reconstruction, at_scan_stop=bool(flags & Flag.AT_SCAN_STOP))
+
+    def _compare(self, reconstruction: Reconstruction, *, at_scan_stop: bool) -> None:
+        sample, self._current = self._current, {}
+        if Gauge.RMAP_ITEMS in sample and Gauge.PAGES_VOLATILE not in sample:
+            others = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
+            sample[Gauge.PAGES_VOLATILE] = max(0, sample[Gauge.RMAP_ITEMS] - others)
+        reconstruction.start(sample)
+        self.first = self.first or dict(sample)
+        self.counters.update(sample)
+        self.differences = {
+            gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
+        }
+        if at_scan_stop:
+            pairs = self.differences.values()
+            if any(ours is not None for ours, _ in pairs):
+                self.at_scan_stop += 1
+                self.at_scan_stop_differing += any(
+                    ours != theirs for ours, theirs in pairs if ours is not None
+                )
+
+    def to_json(self) -> dict[str, dict[str, int | None]]:
+        """Each page gauge: reconstructed, kernel, difference (None where not reconstructed)."""
+        shown = {}
+        for gauge in PAGE_GAUGES:
+            ours, theirs = self.differences.get(gauge, (None, None))
+            apart = ours - theirs if ours is not None and theirs is not None else None
+            shown[gauge.name.lower()] = {"reconstructed": ours, "kernel": theirs, "difference": apart}
+        return shown

@@ -1,0 +1,95 @@
+"""The run as it stands at one moment: JSON document, metrics and panels, built when first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ksmtrace import __version__
+from ksmtrace.events.kinds import EventKind
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.console import RenderableType
+
+    from ksmtrace.pipeline.runner import Runner
+
+MISSION = (
+    EventKind.CMP_AND_MERGE_PAGE,
+    EventKind.TRY_TO_MERGE_ONE_PAGE,
+    EventKind.REPLACE_PAGE,
+    EventKind.BREAK_COW,
+)
+"""The four functions that the contract names in `probes`."""
+
+
+class Snapshot:
+    """State of a run. What it returns is finished: a sink may hand it to a thread of its own.
+
+    Attributes:
+        final: the run is over.
+    """
+
+    def __init__(self, runner: Runner, *, final: bool) -> None:
+        self._runner = runner
+        self.final = final
+        self.session = runner.session
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of the command line's contract."""
+        runner, session = self._runner, self.session
+        by_kind = {kind.name: int(runner.by_kind[kind]) for kind in EventKind}
+        del by_kind[EventKind.LOST.name]
+        checked = runner.reconciliation
+        return {
+            "version": __version__,
+            "source": session.source,
+            "kernel": {"release": session.kernel.release, "build_id": session.kernel.build_id},
+            "tier": session.tier,
+            "duration_seconds": round((runner.last_ns - session.monotonic_ns) / 1e9, 3),
+            "probes": {
+                kind.name.lower(): {
+                    "via": probe.via,
+                    "exactness": probe.exactness.value,
+                    "note": probe.note,
+                }
+                for kind, probe in session.probes.items()
+            },
+            "events": {"total": sum(by_kind.values()), "lost": runner.lost, "by_kind": by_kind},
+            "passes": runner.passes,
+            "counters": {g.name.lower(): v for g, v in sorted(checked.counters.items())},
+            "reconstruction": {
+                "complete": runner.reconstruction.complete,
+                "reason": runner.reconstruction.reason,
+            },
+            "reconciliation": checked.to_json(),
+            "self_check": {
+                "at_scan_stop": checked.at_scan_stop,
+                "at_scan_stop_differing": checked.at_scan_stop_differing,
+            },
+            "analyzers": {
+                name: dict(analysis)
+                for name, analysis in runner.calls.each("ksmtrace_analysis", session=session)
+            },
+            "plugins_failed": dict(runner.calls.failures),
+        }
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metric families of every plugin, then those of the run itself."""
+        from ksmtrace.pipeline.run_metrics import run_metrics
+
+        runner = self._runner
+        families: list[Metric] = []
+        for _, some in runner.calls.each("ksmtrace_metrics", session=self.session):
+            families.extend(some)
+        return (*families, *run_metrics(runner))
+
+    @cached_property
+    def panels(self) -> tuple[tuple[str, RenderableType], ...]:
+        """(plugin name, renderable) of everything that plugins show."""
+        shown: list[tuple[str, RenderableType]] = []
+        for name, some in self._runner.calls.each("ksmtrace_panels", session=self.session):
+            shown.extend((name, panel) for panel in some)
+        return tuple(shown)

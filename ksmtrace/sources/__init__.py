@@ -1,0 +1,31 @@
+"""Where events come from: a live kernel, a capture, and later the reference engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.session import Session
+
+
+class Source(Protocol):
+    """A stream of batches with the facts about it.
+
+    The stream begins with a reading of the kernel's counters (SAMPLE records) and, unless it was cut,
+    ends with one.
+    """
+
+    session: Session
+
+    def batches(self) -> Iterator[EventBatch]:
+        """The batches; an empty one now and then lets the pipeline do what is due."""
+        ...
+
+    def stop(self) -> None:
+        """Ask the stream to end soon; may be called from a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Release what the source holds; probes are gone afterwards."""
+        ...

@@ -1,0 +1,34 @@
+"""The plugins that come with ksmtrace: analyzers derive, sinks show, serve or store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a built-in plugin is for."""
+
+    ANALYZER = "analyzer"
+    SINK = "sink"
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A plugin of this package: the module `ksmtrace.plugins.<name>` with its class `Plugin`."""
+
+    name: str
+    role: Role
+    does: str
+
+
+BUILTINS = (
+    Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
+    Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
+    Builtin("volatile", Role.ANALYZER, "pages that change too fast to be placed in a tree"),
+    Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
+    Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
+    Builtin("jsonl", Role.SINK, "prints one JSON document per interval (--json)"),
+    Builtin("tui", Role.SINK, "draws the screen on a terminal"),
+)
+"""Every built-in plugin, in the order in which they are registered."""
