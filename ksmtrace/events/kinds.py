@@ -69,10 +69,11 @@ class Flag(IntFlag):
 
 
 class Gauge(IntEnum):
-    """Counters that a SAMPLE can carry: the files of /sys/kernel/mm/ksm, and three others.
+    """Counters that a SAMPLE can carry: the files of /sys/kernel/mm/ksm, and some others.
 
     Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a line
-    of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat.
+    of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat, `candidates_found` how often
+    ksm_next_page_pmd_entry returned 1 since the probes were attached.
     """
 
     PAGES_SHARED = 1
@@ -89,3 +90,4 @@ class Gauge(IntEnum):
     RMAP_ITEMS = 12
     COW_KSM = 13
     KSMD_CPU_NS = 14
+    CANDIDATES_FOUND = 15

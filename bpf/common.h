@@ -1,0 +1,98 @@
+/* What every probe uses: the ring, the account of what was lost, kernel reads by offset, names of processes.
+ *
+ * Offsets and addresses come from BTF and kallsyms as -D numbers (RMAP_ITEM_MM, SYM_KSM_SCAN, ...), so that no
+ * kernel header is needed and one text fits every kernel. */
+#pragma once
+
+#include <uapi/linux/ptrace.h>
+
+#define PAGE_ADDRESS(x) ((x) & ~4095ULL)
+#define KERNEL_STABLE_FLAG 0x200
+#define KERNEL_UNSTABLE_FLAG 0x100
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+struct producer {
+    u64 sent;
+    u64 lost;
+    u64 seq;
+};
+BPF_PERCPU_ARRAY(producers, struct producer, 1);
+
+static __always_inline u64 read64(u64 address)
+{
+    u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    return value;
+}
+
+static __always_inline u32 read32(u64 address)
+{
+    u32 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    return value;
+}
+
+/* A wake-up per event would cost ksmd several page scans each; the reader polls instead. */
+static __always_inline void submit(struct ksm_event *event)
+{
+    int zero = 0;
+    struct producer *producer = producers.lookup(&zero);
+    if (!producer)
+        return;
+    event->seq = (u16)producer->seq++;
+    event->cpu = (u16)bpf_get_smp_processor_id();
+    if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
+        producer->lost++;
+    else
+        producer->sent++;
+}
+
+static __always_inline void submit_plain(u8 kind, u64 mm, u64 aux)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = kind;
+    event.mm = mm;
+    event.aux = aux;
+    submit(&event);
+}
+
+static __always_inline void submit_sample(u32 gauge, u64 value, u8 flags)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = SAMPLE;
+    event.flags = flags;
+    event.address = gauge;
+    event.aux = value;
+    submit(&event);
+}
+
+/* Flags *_BEFORE from an rmap_item's address word; *_AFTER are the same bits, two places up. */
+static __always_inline u8 tree_flags(u64 address_word)
+{
+    u8 flags = 0;
+    if (address_word & KERNEL_STABLE_FLAG)
+        flags |= STABLE_BEFORE;
+    if (address_word & KERNEL_UNSTABLE_FLAG)
+        flags |= UNSTABLE_BEFORE;
+    return flags;
+}
+
+static __always_inline void submit_process(u64 mm)
+{
+#ifdef MM_OWNER
+    u64 owner = read64(mm + MM_OWNER);
+    if (!owner)
+        return;
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = PROCESS;
+    event.mm = mm;
+    event.aux = read32(owner + TASK_TGID);
+    event.pfn = read64(owner + TASK_COMM);
+    event.rmap_item = read64(owner + TASK_COMM + 8);
+    submit(&event);
+#endif
+}

@@ -1,0 +1,195 @@
+/* Full tier: every candidate that ksmd examines, and where its passes begin and end.
+ *
+ * cmp_and_merge_page is inlined into ksm_scan_thread on every stock kernel. While it runs,
+ * ksm_scan.rmap_list == &candidate->rmap_list == candidate (rmap_list is the first field of the rmap_item), and
+ * ksmd has just released the mm's mmap_lock: the tracepoint mmap_lock_released fires between the choice of a
+ * candidate and the call. What the call decided is read from the rmap_item once ksmd has moved on. */
+
+struct scan_state {
+    /* the candidate under examination */
+    u64 open;
+    u64 ts;
+    u64 mm;
+    u64 address;
+    u64 rmap_item;
+    u64 seqnr;
+    u64 pfn;
+    u32 oldchecksum;
+    u32 flags;
+    /* the pass */
+    u64 in_pass;
+    u64 synced;
+    u64 pass;
+    u64 named_mm;
+    /* ksm_next_page_pmd_entry under way, and what it found */
+    u64 walk;
+    u64 found_address;
+    u64 found_page;
+    u64 found;
+    /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
+    u64 merging;
+    u64 vma;
+    u64 page;
+    u64 kpage;
+};
+BPF_ARRAY(scan_states, struct scan_state, 1);
+
+static __always_inline struct scan_state *scan_state(void)
+{
+    int zero = 0;
+    return scan_states.lookup(&zero);
+}
+
+static __always_inline int in_ksmd(void)
+{
+    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
+}
+
+static __always_inline u64 page_to_pfn(u64 page)
+{
+    if (!page)
+        return 0;
+    return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
+}
+
+static __always_inline void close_candidate(struct scan_state *state)
+{
+    if (!state->open)
+        return;
+    state->open = 0;
+    struct ksm_event event = {};
+    event.ts = state->ts;
+    event.kind = CMP_AND_MERGE_PAGE;
+    event.flags = (u8)state->flags;
+    event.oldchecksum = state->oldchecksum;
+    event.checksum = state->oldchecksum;
+    event.mm = state->mm;
+    event.address = state->address;
+    event.pfn = state->pfn;
+    event.rmap_item = state->rmap_item;
+    u64 word = read64(state->rmap_item + RMAP_ITEM_ADDRESS);
+    if (read64(state->rmap_item + RMAP_ITEM_MM) != state->mm || PAGE_ADDRESS(word) != state->address) {
+        event.flags |= FREED;
+    } else {
+        event.flags |= tree_flags(word) << 2;
+        event.checksum = read32(state->rmap_item + RMAP_ITEM_OLDCHECKSUM);
+        if (word & KERNEL_STABLE_FLAG)
+            event.aux = read64(state->rmap_item + RMAP_ITEM_HEAD);
+    }
+    submit(&event);
+}
+
+/* The kernel's own counters, read by ksmd's own thread: nothing can change between the pass and the reading. */
+static __always_inline void submit_counters(struct scan_state *state)
+{
+    submit_sample(PAGES_SHARED, read64(SYM_KSM_PAGES_SHARED), AT_SCAN_STOP);
+    submit_sample(PAGES_SHARING, read64(SYM_KSM_PAGES_SHARING), AT_SCAN_STOP);
+    submit_sample(PAGES_UNSHARED, read64(SYM_KSM_PAGES_UNSHARED), AT_SCAN_STOP);
+    submit_sample(CANDIDATES_FOUND, state->found, AT_SCAN_STOP);
+    submit_sample(RMAP_ITEMS, read64(SYM_KSM_RMAP_ITEMS), AT_SCAN_STOP | LAST_OF_SAMPLE);
+}
+
+/* Emits SCAN_STOP and SCAN_START where seqnr shows that the cursor passed the end of the list. `at_start` says that
+ * the cursor stands before the first page of the first mm: needed only for the pass during which we attached. */
+static __always_inline void follow_pass(struct scan_state *state, u64 slot, int at_start)
+{
+    u64 seqnr = read64(SYM_KSM_SCAN + KSM_SCAN_SEQNR);
+    int at_head = slot == SYM_KSM_MM_HEAD;
+    if (!state->synced) {
+        state->synced = 1 + (at_head || at_start);
+        state->pass = seqnr;
+    } else if (seqnr != state->pass) {
+        close_candidate(state);
+        if (state->in_pass) {
+            submit_plain(SCAN_STOP, 0, state->pass);
+            submit_counters(state);
+        }
+        state->in_pass = 0;
+        state->synced = 2;
+        state->pass = seqnr;
+        state->named_mm = 0;
+    }
+    if (state->synced == 2 && !state->in_pass && !at_head) {
+        state->in_pass = 1;
+        submit_plain(SCAN_START, 0, seqnr);
+    }
+}
+
+int on_mmap_lock_released(struct bpf_raw_tracepoint_args *ctx)
+{
+    if (!in_ksmd())
+        return 0;
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    u64 mm = ctx->args[0];
+    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
+    u64 rmap_item = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+    follow_pass(state, slot, 0);
+    if (slot == SYM_KSM_MM_HEAD || read64(slot + MM_SLOT_MM) != mm)
+        return 0;
+    u64 address = read64(SYM_KSM_SCAN + KSM_SCAN_ADDRESS) - 4096;
+    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
+    if (PAGE_ADDRESS(word) != address || read64(rmap_item + RMAP_ITEM_MM) != mm)
+        return 0;
+    /* The body releases the lock too, with the cursor where it was. */
+    if (state->rmap_item == rmap_item && state->address == address && state->mm == mm && state->seqnr == state->pass)
+        return 0;
+    close_candidate(state);
+    if (state->named_mm != mm) {
+        state->named_mm = mm;
+        submit_process(mm);
+    }
+    state->open = 1;
+    state->ts = bpf_ktime_get_ns();
+    state->mm = mm;
+    state->address = address;
+    state->rmap_item = rmap_item;
+    state->seqnr = state->pass;
+    state->pfn = state->found_address == address ? page_to_pfn(state->found_page) : 0;
+    state->oldchecksum = read32(rmap_item + RMAP_ITEM_OLDCHECKSUM);
+    state->flags = tree_flags(word);
+    return 0;
+}
+
+int on_pmd_entry(struct pt_regs *ctx)
+{
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    close_candidate(state);
+    state->walk = PT_REGS_PARM4(ctx);
+    state->merging = 0;
+    state->found_address = 0;
+    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
+    int first = read64(SYM_KSM_MM_HEAD + MM_SLOT_MM_NODE) == slot + MM_SLOT_MM_NODE;
+    int fresh = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST) == slot + MM_SLOT_RMAP_LIST;
+    follow_pass(state, slot, first && fresh);
+    return 0;
+}
+
+int on_pmd_entry_return(struct pt_regs *ctx)
+{
+    struct scan_state *state = scan_state();
+    if (!state || (int)PT_REGS_RC(ctx) != 1)
+        return 0;
+    u64 found = read64(state->walk + MM_WALK_PRIVATE);
+    state->found_page = read64(found + NEXT_PAGE_PAGE);
+    state->found_address = read64(found + NEXT_PAGE_ADDR);
+    state->found++;
+    return 0;
+}
+
+/* ksmd's own context switches: when it sleeps between two batches, the last candidate is done. */
+int on_ksmd_switched_out(void *ctx)
+{
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    u32 task_state = read32(bpf_get_current_task() + TASK_STATE);
+    if (!(task_state & 1)) /* TASK_INTERRUPTIBLE: within a page it waits uninterruptibly or is preempted */
+        return 0;
+    close_candidate(state);
+    follow_pass(state, read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT), 0);
+    return 0;
+}

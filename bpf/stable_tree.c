@@ -1,0 +1,58 @@
+/* Full tier: rmap_items that join and leave the trees. */
+
+int on_stable_tree_append(struct pt_regs *ctx)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = STABLE_APPEND;
+    event.rmap_item = PT_REGS_PARM1(ctx);
+    event.aux = PT_REGS_PARM2(ctx);
+    event.mm = read64(event.rmap_item + RMAP_ITEM_MM);
+    event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
+    event.pfn = read64(event.aux + STABLE_NODE_KPFN);
+    if (!read64(event.aux + STABLE_NODE_HLIST))
+        event.flags = NEW_NODE;
+    submit(&event);
+    return 0;
+}
+
+/* Called for the candidate itself, for a page being merged, and for an item about to be freed: because its page is
+ * gone (ksmd finds it on its way), its mm has exited, or run=2 was written (another task, ksmd being locked out). */
+int on_remove_rmap_item_from_tree(struct pt_regs *ctx)
+{
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    u64 rmap_item = PT_REGS_PARM1(ctx);
+    int freed = 1;
+    if (in_ksmd())
+        freed = !state->merging && rmap_item != read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+    if (freed)
+        close_candidate(state);
+    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
+    u8 flags = tree_flags(word) | (freed ? FREED : 0);
+    if (!flags)
+        return 0; /* in no tree, and stays: nothing happens */
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = REMOVE_RMAP_ITEM;
+    event.flags = flags;
+    event.rmap_item = rmap_item;
+    event.mm = read64(rmap_item + RMAP_ITEM_MM);
+    event.address = PAGE_ADDRESS(word);
+    if (word & KERNEL_STABLE_FLAG)
+        event.aux = read64(rmap_item + RMAP_ITEM_HEAD);
+    submit(&event);
+    return 0;
+}
+
+int on_remove_node_from_stable_tree(struct pt_regs *ctx)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = REMOVE_STABLE_NODE;
+    event.aux = PT_REGS_PARM1(ctx);
+    event.pfn = read64(event.aux + STABLE_NODE_KPFN);
+    submit(&event);
+    return 0;
+}

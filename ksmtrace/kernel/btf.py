@@ -1,0 +1,118 @@
+"""Offsets of struct members and names of types, from the running kernel's BTF by way of libbpf."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from pathlib import Path
+
+from ksmtrace.errors import HostError
+
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
+
+_STRUCT, _UNION, _TYPEDEF = 4, 5, 8
+_INFO_KIND_SHIFT, _INFO_KIND_MASK, _INFO_VLEN_MASK = 24, 0x1F, 0xFFFF
+
+
+def _libbpf() -> ctypes.CDLL:
+    for name in ("libbpf.so.1", "libbpf.so.0"):
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        library.btf__parse.restype = ctypes.c_void_p
+        library.btf__parse.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+        library.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+        library.btf__find_by_name_kind.restype = ctypes.c_int32
+        library.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        library.btf__type_by_id.restype = ctypes.c_void_p
+        library.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        library.btf__name_by_offset.restype = ctypes.c_char_p
+        library.btf__free.argtypes = [ctypes.c_void_p]
+        return library
+    raise HostError("libbpf is missing: apt-get install libbpf1 (it comes with python3-bpfcc)")
+
+
+class Btf:
+    """The types of one kernel.
+
+    Raises:
+        HostError: the kernel has no BTF, or libbpf is missing.
+    """
+
+    def __init__(self, path: Path = VMLINUX) -> None:
+        if not path.exists():
+            raise HostError(
+                f"no BTF: {path} is missing; the kernel must be built with CONFIG_DEBUG_INFO_BTF=y"
+            )
+        self._lib = _libbpf()
+        self._btf: int | None = self._lib.btf__parse(str(path).encode(), None)
+        if not self._btf or self._btf > 2**64 - 4096:
+            raise HostError(f"BTF in {path} cannot be read by libbpf (is it of a newer format?)")
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self._btf:
+            self._lib.btf__free(self._btf)
+            self._btf = None
+
+    def has_typedef(self, name: str) -> bool:
+        """Whether a typedef of this name exists; `btf_trace_<name>` stands for a raw tracepoint."""
+        return self._lib.btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF) > 0
+
+    def has_struct(self, name: str) -> bool:
+        """Whether a struct of this name exists."""
+        return self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT) > 0
+
+    def size(self, name: str) -> int:
+        """Size of a struct in bytes.
+
+        Raises:
+            HostError: there is no such struct.
+        """
+        return int(struct.unpack("<III", ctypes.string_at(self._type(self._find(name)), 12))[2])
+
+    def offset(self, name: str, member: str) -> int:
+        """Offset of a member in bytes, also one inside anonymous structs and unions.
+
+        `member` may be a path, as in "slot.mm".
+
+        Raises:
+            HostError: there is no such struct or member.
+        """
+        identity, total = self._find(name), 0
+        for part in member.split("."):
+            found = self._member(identity, part)
+            if found is None:
+                raise HostError(f"BTF has no member {member!r} in struct {name}: this kernel is not known yet")
+            identity, total = found[0], total + found[1]
+        return total
+
+    def _find(self, name: str) -> int:
+        identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT)
+        if identity <= 0:
+            raise HostError(f"BTF has no struct {name}: this kernel is not known yet")
+        return identity
+
+    def _type(self, identity: int) -> int:
+        address: int = self._lib.btf__type_by_id(self._btf, identity)
+        return address
+
+    def _member(self, identity: int, wanted: str) -> tuple[int, int] | None:
+        """(type id, offset in bytes) of a member, searched in anonymous members too."""
+        address = self._type(identity)
+        _, info, _ = struct.unpack("<III", ctypes.string_at(address, 12))
+        if (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK not in (_STRUCT, _UNION):
+            return None
+        count = info & _INFO_VLEN_MASK
+        members = struct.iter_unpack("<III", ctypes.string_at(address + 12, 12 * count))
+        for name_offset, member_type, bits in members:
+            name = self._lib.btf__name_by_offset(self._btf, name_offset)
+            offset = (bits & 0xFFFFFF if info >> 31 else bits) // 8
+            if name == wanted.encode():
+                return member_type, offset
+            if not name:
+                inner = self._member(member_type, wanted)
+                if inner is not None:
+                    return inner[0], offset + inner[1]
+        return None

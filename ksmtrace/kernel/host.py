@@ -1,0 +1,80 @@
+"""Facts about this host that decide what can be traced: release, build id, ksmd, privileges, bcc."""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+from pathlib import Path
+from typing import Any
+
+from ksmtrace.errors import HostError
+from ksmtrace.kernel.sysfs import ROOT
+from ksmtrace.session import Kernel
+
+_NT_GNU_BUILD_ID = 3
+
+
+def read_kernel(root: Path = ROOT) -> Kernel:
+    """The running kernel."""
+    return Kernel(
+        release=platform.release(),
+        build_id=read_build_id(root),
+        machine=platform.machine(),
+        page_size_bytes=os.sysconf("SC_PAGE_SIZE"),
+    )
+
+
+def read_build_id(root: Path = ROOT) -> str:
+    """GNU build id of the running kernel as hex, from /sys/kernel/notes; "" if it has none."""
+    try:
+        notes = (root / "sys/kernel/notes").read_bytes()
+    except OSError:
+        return ""
+    offset = 0
+    while offset + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("<III", notes, offset)
+        name_at = offset + 12
+        at = name_at + (name_size + 3) // 4 * 4
+        if kind == _NT_GNU_BUILD_ID and notes[name_at : name_at + name_size] == b"GNU\0":
+            return notes[at : at + size].hex()
+        offset = at + (size + 3) // 4 * 4
+    return ""
+
+
+def find_ksmd(root: Path = ROOT) -> int | None:
+    """Process id of the kernel thread ksmd, or None: it runs on every kernel that has KSM."""
+    for entry in (root / "proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # A process may call itself ksmd; only a kernel thread has an empty command line and parent 2.
+            fields = (entry / "stat").read_text().rpartition(")")
+            if fields[0].partition("(")[2] == "ksmd" and fields[2].split()[1] in ("2", "0"):
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+def import_bcc() -> Any:  # noqa: ANN401 - bcc has no types
+    """The module bcc of the distribution.
+
+    Raises:
+        HostError: it is missing, or is PyPI's unrelated package of the same name.
+    """
+    remedy = (
+        "apt-get install python3-bpfcc, and use a virtualenv made with "
+        "`/usr/bin/python3 -m venv --system-site-packages`"
+    )
+    try:
+        import bcc
+    except ImportError as error:
+        raise HostError(f"bcc cannot be imported ({error}): {remedy}") from error
+    if not hasattr(bcc, "BPF"):
+        where = getattr(bcc, "__file__", None) or "an unknown place"
+        raise HostError(
+            f"the bcc in {where} is PyPI's crystal-lattice library, not the BPF Compiler Collection: "
+            f"pip uninstall bcc; {remedy}"
+        )
+    return bcc

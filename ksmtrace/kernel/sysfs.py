@@ -1,0 +1,81 @@
+"""/sys/kernel/mm/ksm and the counters beside it: read only, a missing file is a missing key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ksmtrace.events.kinds import Gauge
+
+ROOT = Path("/")
+
+TUNABLES = (
+    "run",
+    "pages_to_scan",
+    "sleep_millisecs",
+    "merge_across_nodes",
+    "use_zero_pages",
+    "max_page_sharing",
+    "stable_node_chains_prune_millisecs",
+    "smart_scan",
+    "advisor_mode",
+    "advisor_max_cpu",
+    "advisor_min_pages_to_scan",
+    "advisor_max_pages_to_scan",
+    "advisor_target_scan_time",
+)
+"""Writable files of /sys/kernel/mm/ksm; a kernel has those that it knows."""
+
+_SYSFS_GAUGES = tuple(gauge for gauge in Gauge if gauge <= Gauge.GENERAL_PROFIT)
+
+
+def ksm_directory(root: Path = ROOT) -> Path:
+    """/sys/kernel/mm/ksm below `root`."""
+    return root / "sys/kernel/mm/ksm"
+
+
+def has_ksm(root: Path = ROOT) -> bool:
+    """Whether this kernel was built with CONFIG_KSM."""
+    return (ksm_directory(root) / "run").exists()
+
+
+def read_tunables(root: Path = ROOT) -> dict[str, str]:
+    """Every tunable that the kernel has, as text; `advisor_mode` is the chosen one alone."""
+    found = {}
+    for name in TUNABLES:
+        text = _read(ksm_directory(root) / name)
+        if text is not None:
+            found[name] = text.partition("[")[2].partition("]")[0] or text
+    return found
+
+
+def read_counters(root: Path = ROOT, ksmd_pid: int | None = None) -> dict[Gauge, int]:
+    """The kernel's own counters, those that it has; pages, counts or bytes as the kernel gives them."""
+    found = {}
+    for gauge in _SYSFS_GAUGES:
+        text = _read(ksm_directory(root) / gauge.name.lower())
+        if text is not None:
+            found[gauge] = int(text)
+    cow = _vmstat(root, "cow_ksm")
+    if cow is not None:
+        found[Gauge.COW_KSM] = cow
+    if ksmd_pid is not None:
+        schedstat = _read(root / f"proc/{ksmd_pid}/schedstat")
+        if schedstat is not None:
+            found[Gauge.KSMD_CPU_NS] = int(schedstat.split()[0])
+    return found
+
+
+def _vmstat(root: Path, name: str) -> int | None:
+    text = _read(root / "proc/vmstat") or ""
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None

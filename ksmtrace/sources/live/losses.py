@@ -1,0 +1,67 @@
+"""Finds where events were lost, and says so in the stream itself."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.record import Records, empty_records
+
+
+class LossTracker:
+    """Puts a LOST record where a CPU's sequence numbers have a gap.
+
+    The numbers wrap at 65536 and a loss at the very end leaves no gap, so the count that BPF keeps is the truth:
+    `settle` announces what gaps did not show.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+        self._announced = 0
+        self._ahead = 0
+
+    def mark(self, events: Records) -> Records:
+        """`events` with a LOST record before each event that a loss precedes."""
+        if not len(events):
+            return events
+        gaps = np.zeros(len(events), dtype=np.int64)
+        for cpu in np.unique(events["cpu"]).tolist():
+            rows = np.flatnonzero(events["cpu"] == cpu)
+            numbers = events["seq"][rows].astype(np.int64)
+            expected = np.empty_like(numbers)
+            expected[1:] = numbers[:-1] + 1
+            expected[0] = self._next.get(cpu, 0)
+            gaps[rows] = (numbers - expected) % 65536
+            self._next[cpu] = int(numbers[-1] + 1) % 65536
+        return self._insert(events, gaps) if gaps.any() else events
+
+    def settle(self, lost: int) -> Records:
+        """A LOST record for what BPF counted and no gap has shown; empty when there is none."""
+        missing = lost - self._announced
+        if missing <= 0:
+            return empty_records()
+        self._announced += missing
+        self._ahead += missing
+        return _lost_record(missing, time.monotonic_ns())
+
+    def _insert(self, events: Records, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Records:
+        pieces, start = [], 0
+        for row in np.flatnonzero(gaps).tolist():
+            count = int(gaps[row])
+            known = min(self._ahead, count)
+            self._ahead -= known
+            self._announced += count - known
+            if count > known:
+                pieces += [events[start:row], _lost_record(count - known, int(events["ts"][row]))]
+                start = row
+        return np.concatenate([*pieces, events[start:]])
+
+
+def _lost_record(count: int, ts: int) -> Records:
+    record = empty_records(1)
+    record["kind"] = EventKind.LOST
+    record["ts"] = ts
+    record["aux"] = count
+    return record

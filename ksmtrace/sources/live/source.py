@@ -1,0 +1,163 @@
+"""The live source: drains the ring, reads the kernel's counters between batches, and ends cleanly."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ksmtrace.errors import HostError
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.record import Records, empty_records
+from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
+from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
+from ksmtrace.session import Session
+from ksmtrace.sources.live.ladder import Survey, choose_tier, survey_tiers
+from ksmtrace.sources.live.losses import LossTracker
+from ksmtrace.sources.live.program import RING_BYTES, Program
+from ksmtrace.sources.live.ring import RingReader, open_ring
+
+_POLL_SECONDS = 0.03
+_READINGS_WHILE_BUSY = 3
+_READINGS_AT_THE_ENDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How to trace.
+
+    Attributes:
+        duration: seconds, or None for as long as nobody stops it.
+        interval: seconds between two readings of the kernel's counters.
+        probes: a key of `ladder.CHOICES`.
+        mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
+    """
+
+    duration: float | None = None
+    interval: float = 1.0
+    probes: str = "auto"
+    ring_bytes: int = RING_BYTES
+    mapped: bool | None = None
+
+
+class LiveSource:
+    """Events of the running kernel.
+
+    Raises:
+        HostError: not root, no KSM, no bcc, no BTF, or no probes that fit.
+    """
+
+    def __init__(self, options: LiveOptions) -> None:
+        self._options = options
+        self._stopping = False
+        self._closed = False
+        self._losses = LossTracker()
+        check_host()
+        self._ksmd = find_ksmd()
+        if self._ksmd is None:
+            raise HostError("the kernel thread ksmd is not running: this kernel has no KSM")
+        survey = _survey(options.probes)
+        self._program = Program(survey, self._ksmd, options.ring_bytes)
+        self._ring: RingReader = open_ring(self._program, options.ring_bytes, mapped=options.mapped)
+        self.session = Session(
+            source="live",
+            kernel=read_kernel(),
+            tier=survey.tier.name,
+            probes=survey.tier.probes,
+            tunables=read_tunables(),
+            monotonic_ns=time.monotonic_ns(),
+            realtime_ns=time.time_ns(),
+            capture_id=os.urandom(8).hex(),
+        )
+
+    def batches(self) -> Iterator[EventBatch]:
+        """A reading of the kernel's counters, then events as they come, then a last reading."""
+        yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
+        now = time.monotonic()
+        end = now + self._options.duration if self._options.duration is not None else None
+        due = now + self._options.interval
+        while not self._stopping and (end is None or now < end):
+            events = self._drain()
+            yield EventBatch(events)
+            now = time.monotonic()
+            if now >= due:
+                due = now + self._options.interval
+                yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
+            elif len(events) < self._ring.capacity // 4:
+                time.sleep(_POLL_SECONDS)
+                now = time.monotonic()
+        yield EventBatch(self._reading(_READINGS_AT_THE_ENDS))
+
+    def stop(self) -> None:
+        """End after the batch under way."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Detach all probes."""
+        if not self._closed:
+            self._closed = True
+            self._ring.close()
+            self._program.close()
+
+    def _drain(self) -> Records:
+        return self._losses.mark(self._ring.drain())
+
+    def _reading(self, tries: int, *, drop: bool = False) -> Records:
+        """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
+
+        Counters read while ksmd works belong to no point of the stream. So the reading is repeated until no event
+        arrives during it, which it soon does: ksmd sleeps between batches of pages. A ksmd that never sleeps
+        (sleep_millisecs 0) is read as it is.
+        """
+        pieces = [self._drain()]
+        counters: dict[Gauge, int] = {}
+        for attempt in range(tries):
+            if attempt:
+                time.sleep(0.001 * attempt)
+                pieces.append(self._drain())
+            counters = read_counters(ksmd_pid=self._ksmd)
+            meanwhile = self._drain()
+            pieces.append(meanwhile)
+            if not len(meanwhile):
+                break
+        missed = self._losses.settle(self._program.lost())
+        events = empty_records() if drop else np.concatenate([*pieces, missed])
+        return np.concatenate([events, _samples(counters)])
+
+
+def check_host(root: Path = ROOT) -> None:
+    """Whether this host can be traced at all.
+
+    Raises:
+        HostError: the first thing that is missing, with the remedy.
+    """
+    if not has_ksm(root):
+        raise HostError("this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y")
+    if os.geteuid() != 0:
+        raise HostError("tracing needs root: run it with sudo")
+    import_bcc()
+
+
+def _survey(choice: str) -> Survey:
+    btf = Btf()
+    try:
+        return choose_tier(survey_tiers(btf), choice)
+    finally:
+        btf.close()
+
+
+def _samples(counters: dict[Gauge, int]) -> Records:
+    records = empty_records(len(counters))
+    records["kind"] = EventKind.SAMPLE
+    records["ts"] = time.monotonic_ns()
+    records["address"] = list(counters)
+    records["aux"] = np.array(list(counters.values()), dtype="<i8").view("<u8")
+    if len(records):
+        records["flags"][-1] = Flag.LAST_OF_SAMPLE
+    return records
