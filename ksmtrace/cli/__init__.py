@@ -1,0 +1,70 @@
+"""The command line: one module per verb, each with `add_parser` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ksmtrace.errors import ExitStatus, KsmtraceError
+
+VERBS = ("live", "record", "replay", "doctor", "plugins", "demo")
+"""Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
+
+_EPILOG = """\
+examples:
+  sudo ksmtrace live                          what KSM does now, on the screen
+  sudo ksmtrace live --once --json --duration 10
+  sudo ksmtrace record -o host.ksmtrace --duration 60
+  ksmtrace replay host.ksmtrace               the same answers, offline
+  sudo ksmtrace demo                          try it on a workload that is brought along
+
+exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or bad input,
+3 this host cannot do it, 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="ksmtrace",
+        description="Profiler for Linux KSM (Kernel Samepage Merging).",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for name in VERBS:
+        import_module(f"ksmtrace.cli.{name}").add_parser(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    # NumPy would start a thread per core for algebra that nobody does here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    try:
+        if options.version:
+            from ksmtrace import __version__
+
+            print(f"ksmtrace {__version__}")
+            return ExitStatus.DONE
+        if options.verb is None:
+            parser.print_help(sys.stderr)
+            return ExitStatus.BAD_INPUT
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except KsmtraceError as error:
+        print(f"ksmtrace: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `ksmtrace … | head`: nothing more to say, and nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.DONE
+    return status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pluggy
@@ -43,8 +43,10 @@ class Runner:
         self.passes = 0
         self._scans = ScanTracker()
 
-    def run(self) -> Snapshot:
+    def run(self, at_end: Callable[[Snapshot], None] | None = None) -> Snapshot:
         """Run to the end of the source; returns the final state.
+
+        `at_end` is called with it while the sinks are still open.
 
         Raises:
             KsmtraceError: the source or, where the run fails fast, a plugin failed.
@@ -60,7 +62,10 @@ class Runner:
                     self._publish(final=False)
                     due = time.monotonic() + interval
             self.source.close()
-            return self._publish(final=True)
+            snapshot = self._publish(final=True)
+            if at_end is not None:
+                at_end(snapshot)
+            return snapshot
         finally:
             self.source.close()
             self.calls.call("ksmtrace_session_finish", session=self.session)

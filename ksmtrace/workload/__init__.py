@@ -1,0 +1,1 @@
+"""Real processes with known memory, for the demo and for tests against a real kernel."""

@@ -46,7 +46,7 @@ class Program:
     @property
     def ring(self) -> Any:  # noqa: ANN401 - bcc has no types
         """bcc's table of the ring."""
-        return self._bpf["events"]
+        return self._bpf[b"events"]
 
     @property
     def bpf(self) -> Any:  # noqa: ANN401 - bcc has no types
@@ -55,7 +55,7 @@ class Program:
 
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
-        return sum(producer.lost for producer in self._bpf["producers"][ctypes.c_int(0)])
+        return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
 
     def close(self) -> None:
         """Detach everything and unload it."""
@@ -64,21 +64,21 @@ class Program:
             self._bpf = None
 
     def _attach(self, attach: Attach) -> None:
-        bpf = self._bpf
+        bpf, target, program = self._bpf, attach.target.encode(), attach.program.encode()
         try:
             with _quiet_stderr() as noise:
                 match attach.how:
                     case "kprobe":
-                        bpf.attach_kprobe(event=attach.target, fn_name=attach.program)
+                        bpf.attach_kprobe(event=target, fn_name=program)
                     case "kretprobe":
-                        bpf.attach_kretprobe(event=attach.target, fn_name=attach.program)
+                        bpf.attach_kretprobe(event=target, fn_name=program)
                     case "raw_tracepoint":
-                        bpf.attach_raw_tracepoint(tp=attach.target, fn_name=attach.program)
+                        bpf.attach_raw_tracepoint(tp=target, fn_name=program)
                     case "ksmd_switch":
                         bpf.attach_perf_event(
                             ev_type=_PERF_TYPE_SOFTWARE,
                             ev_config=_PERF_COUNT_SW_CONTEXT_SWITCHES,
-                            fn_name=attach.program,
+                            fn_name=program,
                             sample_period=1,
                             pid=self._ksmd_pid,
                         )

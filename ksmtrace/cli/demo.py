@@ -1,0 +1,43 @@
+"""`ksmtrace demo`: live tracing of a workload that is brought along."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ksmtrace.cli.live import trace
+from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+
+_SECONDS = 20.0
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "demo",
+        help="trace a workload that is brought along, with KSM switched on for it",
+        description=(
+            "Start three small processes with equal, unique, zero, volatile and later rewritten pages, "
+            f"write 1 to /sys/kernel/mm/ksm/run, trace for {_SECONDS:.0f} s as `live` does, and put "
+            "everything back. Needs root."
+        ),
+    )
+    add_source_options(parser)
+    parser.add_argument("--record", metavar="FILE", help="also write a capture")
+    add_output_options(parser)
+    add_plugin_options(parser)
+    parser.set_defaults(run=run, once=False)
+
+
+def run(options: Namespace) -> int:
+    """Trace the demo; returns the exit status."""
+    from ksmtrace.sources.live.source import check_host
+    from ksmtrace.workload.demo import Demo
+
+    options.duration = options.duration or _SECONDS
+    check_host()
+    with Demo():
+        return trace(options, fail_fast=False)

@@ -1,0 +1,70 @@
+"""`ksmtrace live`: trace the running kernel."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+
+_ONCE_SECONDS = 10.0
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser: ArgumentParser = verbs.add_parser(
+        "live",
+        help="trace the running kernel",
+        description="Trace ksmd on the running kernel until Ctrl-C or --duration. Needs root.",
+    )
+    add_source_options(parser)
+    parser.add_argument("--record", metavar="FILE", help="also write a capture")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help=f"one answer at the end (after {_ONCE_SECONDS:.0f} s without --duration)",
+    )
+    add_output_options(parser)
+    add_plugin_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Trace; returns the exit status."""
+    if options.once and options.duration is None:
+        options.duration = _ONCE_SECONDS
+    return trace(options, fail_fast=False)
+
+
+def trace(options: Namespace, *, fail_fast: bool) -> int:
+    """Trace the running kernel as `options` say; returns the exit status.
+
+    Raises:
+        KsmtraceError: bad input, or a host that cannot be traced.
+    """
+    from ksmtrace.cli.run import interruptible, run_pipeline
+    from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.sources.live.source import LiveOptions, LiveSource
+
+    manager = build_manager(options.plugins)
+    with interruptible() as interruption:
+        source = LiveSource(
+            LiveOptions(
+                duration=options.duration, interval=options.interval, probes=options.probes
+            )
+        )
+        _say_if_stopped(source.session.tunables.get("run"))
+        return run_pipeline(source, manager, options, interruption, fail_fast=fail_fast)
+
+
+def _say_if_stopped(run_tunable: str | None) -> None:
+    if run_tunable != "1":
+        print(
+            f"ksmtrace: KSM is switched off (run is {run_tunable}), nothing will be scanned; "
+            "switch it on with: echo 1 > /sys/kernel/mm/ksm/run",
+            file=sys.stderr,
+        )

@@ -1,0 +1,67 @@
+"""Options that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_plugin_options(parser: argparse.ArgumentParser) -> None:
+    """`-p`, by which plugins are chosen."""
+    parser.add_argument(
+        "-p",
+        dest="plugins",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="want plugin NAME, or leave it out with no:NAME",
+    )
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """What a run shows, and to whom."""
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
+    parser.add_argument("--no-tui", action="store_true", help="no screen, plain text at the end")
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR:PORT",
+        help="serve Prometheus metrics; without ADDR on 127.0.0.1 only",
+    )
+    parser.add_argument(
+        "--textfile", metavar="DIR", help="write ksmtrace.prom for node_exporter to DIR"
+    )
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """How a live kernel is traced."""
+    parser.add_argument(
+        "--duration", type=positive_seconds, metavar="S", help="seconds to trace; else until Ctrl-C"
+    )
+    parser.add_argument(
+        "--interval",
+        type=positive_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between two readings of the kernel's counters (default 1)",
+    )
+    parser.add_argument(
+        "--probes",
+        default="auto",
+        metavar="WAY",
+        help="auto (default: the best this kernel offers), kprobe or tracepoint",
+    )
+
+
+def positive_seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds

@@ -1,0 +1,62 @@
+"""`ksmtrace replay`: run a capture through the same pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from ksmtrace.cli.options import add_output_options, add_plugin_options
+from ksmtrace.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser: ArgumentParser = verbs.add_parser(
+        "replay",
+        help="run a capture through the same pipeline",
+        description="Replay a capture: same events, same order, same answers. Needs no root.",
+    )
+    parser.add_argument("capture", metavar="FILE", help="a capture made by record or live --record")
+    parser.add_argument(
+        "--speed",
+        type=speed,
+        default=None,
+        metavar="SPEED",
+        help="max (default), real, or a factor: 2 is twice as fast as it happened",
+    )
+    add_output_options(parser)
+    add_plugin_options(parser)
+    parser.set_defaults(run=run, once=False, record=None, interval=1.0)
+
+
+def speed(text: str) -> float | None:
+    """None for "max", 1.0 for "real", else the factor."""
+    if text == "max":
+        return None
+    try:
+        factor = 1.0 if text == "real" else float(text)
+    except ValueError:
+        factor = -1.0
+    if not 0 < factor < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not max, real or a factor above 0")
+    return factor
+
+
+def run(options: Namespace) -> int:
+    """Replay; returns the exit status."""
+    from ksmtrace.cli.run import interruptible, run_pipeline
+    from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.sources.capture import CaptureSource
+
+    manager = build_manager(options.plugins)
+    with interruptible() as interruption:
+        source = CaptureSource(options.capture, speed=options.speed)
+        status = run_pipeline(source, manager, options, interruption, fail_fast=True)
+    for warning in source.warnings:
+        print(f"ksmtrace: {warning}", file=sys.stderr)
+    return ExitStatus(status)

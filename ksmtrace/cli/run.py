@@ -1,0 +1,103 @@
+"""Runs a source through the pipeline for a verb: signals, screen or text or JSON, exit status."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pluggy
+
+from ksmtrace.errors import ExitStatus
+from ksmtrace.pipeline.runner import Runner
+from ksmtrace.pipeline.snapshot import Snapshot
+from ksmtrace.sources import Source
+
+
+class Interruption:
+    """Whether SIGINT or SIGTERM came; ends the source, so that the run closes what it opened."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self.source: Source | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal wants it
+        """Take a signal; a second one ends the program the hard way."""
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        if self.source is not None:
+            self.source.stop()
+
+    def wait(self) -> None:
+        """Return when a signal has come."""
+        while not self.came:
+            time.sleep(0.1)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turns SIGINT and SIGTERM into an orderly end while the context lasts."""
+    interruption = Interruption()
+    before = {n: signal.signal(n, interruption) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_pipeline(
+    source: Source,
+    manager: pluggy.PluginManager,
+    options: Namespace,
+    interruption: Interruption,
+    *,
+    fail_fast: bool,
+) -> int:
+    """Run to the end and print the outcome; returns the exit status.
+
+    A replay that serves metrics goes on serving its last state until it is interrupted.
+
+    Raises:
+        KsmtraceError: the source or a plugin ended the run.
+    """
+    interruption.source = source
+    if interruption.came:
+        source.stop()
+    live = source.session.source == "live"
+    options.json_stream = options.json and live and not options.once
+    options.tui = not (options.json or options.no_tui or options.once) and sys.stdout.isatty()
+    runner = Runner(source, manager, options, fail_fast=fail_fast)
+    status = ExitStatus.DONE
+
+    def at_end(snapshot: Snapshot) -> None:
+        nonlocal status
+        _print_outcome(snapshot, options)
+        if runner.calls.failures:
+            status = ExitStatus.BAD_INPUT
+        if interruption.came:
+            status = ExitStatus.INTERRUPTED
+        elif options.listen and not live:
+            print("ksmtrace: replay done, still serving metrics; Ctrl-C ends it", file=sys.stderr)
+            interruption.wait()
+
+    runner.run(at_end)
+    return status
+
+
+def _print_outcome(snapshot: Snapshot, options: Namespace) -> None:
+    if options.json_stream:
+        return
+    if options.json:
+        print(json.dumps(snapshot.document, indent=2))
+    else:
+        from ksmtrace.plugins.tui import plain_text
+
+        print(plain_text(snapshot).rstrip())
+    sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""A process that does to its memory what it is told: `python -m ksmtrace.workload.actor SOCKET NAME`.
+
+Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}.
+Regions lie at increasing addresses, in the order in which they are mapped, the same in every process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+PAGE = 4096
+_BASE = 0x1000_0000_0000
+_GAP = 2 * 1024 * 1024
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
+_MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
+_PR_SET_NAME = 15
+_PR_SET_PDEATHSIG = 1
+
+
+class Actor:
+    """Memory of one process, by region."""
+
+    def __init__(self, address: str, name: str) -> None:
+        self._address = address
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ctypes.c_void_p
+        self._libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        self._libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self._next = _BASE
+        self._regions: dict[str, tuple[int, int]] = {}
+        self._connect(name)
+
+    def _connect(self, name: str) -> None:
+        self._libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect(self._address)
+        self._socket.send(json.dumps({"process": name, "pid": os.getpid()}).encode())
+
+    def serve(self) -> None:
+        """Obey until told to exit or until the driver is gone."""
+        while packet := self._socket.recv(65536):
+            step = json.loads(packet)
+            if step["op"] == "exit":
+                os._exit(0)
+            try:
+                self._do(step)
+                answer: dict[str, Any] = {}
+            except (OSError, KeyError, ValueError) as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            self._socket.send(json.dumps(answer).encode())
+
+    def _do(self, step: dict[str, Any]) -> None:
+        match step["op"]:
+            case "map":
+                self._map(step["region"], step["pages"], huge=step.get("huge", False))
+            case "fork":
+                self._fork(step["child"])
+            case "fill":
+                self._fill(*self._span(step), step["content"])
+            case "poke":
+                start, pages, _ = self._span(step)
+                for page in range(pages):
+                    ctypes.memset(start + page * PAGE + step["offset"], step["value"], 1)
+            case "read":
+                start, pages, _ = self._span(step)
+                for page in range(pages):
+                    ctypes.string_at(start + page * PAGE, 1)
+            case "unmap":
+                start, pages, _ = self._span(step)
+                self._check(self._libc.munmap(start, pages * PAGE))
+            case advice if advice in _MADVICE:
+                start, pages, _ = self._span(step)
+                self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[advice]))
+            case other:
+                raise ValueError(f"unknown op {other!r}")
+
+    def _map(self, region: str, pages: int, *, huge: bool) -> None:
+        size = pages * PAGE
+        start = self._libc.mmap(self._next, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0)
+        if start != self._next:
+            raise OSError(ctypes.get_errno(), f"mmap of {region} at {self._next:#x} failed")
+        self._check(self._libc.madvise(start, size, _MADVICE["huge" if huge else "nohuge"]))
+        self._regions[region] = (start, pages)
+        self._next += (size + _GAP - 1) // _GAP * _GAP + _GAP
+
+    def _fork(self, child: str) -> None:
+        if os.fork() == 0:
+            self._socket.close()
+            self._connect(child)
+            self.serve()
+            os._exit(0)
+
+    def _fill(self, start: int, pages: int, first: int, content: str) -> None:
+        kind, _, number = content.partition(":")
+        for page in range(pages):
+            match kind:
+                case "zero":
+                    word = bytes(8)
+                case "byte":
+                    word = bytes([int(number)]) * 8
+                case "twin":
+                    word = struct.pack("<Q", int(number))
+                case "unique":
+                    word = struct.pack("<Q", int(number) << 32 | (first + page))
+                case _:
+                    raise ValueError(f"unknown content {content!r}")
+            ctypes.memmove(start + page * PAGE, word * (PAGE // 8), PAGE)
+
+    def _span(self, step: dict[str, Any]) -> tuple[int, int, int]:
+        """(address, pages, first page) of a step's range."""
+        start, length = self._regions[step["region"]]
+        first = step.get("first", 0)
+        pages = step.get("pages", length - first)
+        if first < 0 or pages <= 0 or first + pages > length:
+            raise ValueError(f"pages {first}..{first + pages - 1} are not in region of {length} pages")
+        return start + first * PAGE, pages, first
+
+    def _check(self, result: int) -> None:
+        if result:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    Actor(sys.argv[1], sys.argv[2]).serve()

@@ -1,0 +1,81 @@
+"""The demo's workload: a few small processes whose pages do everything that KSM can meet."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from ksmtrace.workload.guard import KsmGuard
+from ksmtrace.workload.processes import Processes
+
+NAMES = ("demo-web", "demo-db", "demo-cache")
+
+EQUAL, UNIQUE, ZERO, VOLATILE, REWRITTEN = 600, 300, 60, 120, 80
+"""Pages of each kind in each process: equal ones are so in all processes, rewritten ones differ after a while."""
+
+_BEAT_SECONDS = 0.05
+_REWRITE_AT_BEAT = 160
+
+
+class Demo:
+    """KSM switched on over `NAMES`; a context manager. Only `run` is written, and put back.
+
+    Raises:
+        HostError: no KSM, or not root.
+    """
+
+    def __init__(self) -> None:
+        self._guard = KsmGuard(clean=False)
+        self._ending = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._guard.__enter__()
+        self._processes = Processes()
+        try:
+            for index, name in enumerate(NAMES):
+                self._prepare(name, index)
+            self._guard.write("run", 1)
+        except BaseException:
+            self._processes.close()
+            self._guard.__exit__(None, None, None)
+            raise
+        self._thread = threading.Thread(target=self._live, name="demo", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        try:
+            self._processes.close()
+            self._guard.settle(10.0)
+        finally:
+            self._guard.__exit__(kind, error, trace)
+
+    def _prepare(self, name: str, index: int) -> None:
+        do = self._processes.do
+        self._processes.spawn(name)
+        for region, pages, content in (
+            ("equal", EQUAL, "twin:1"),
+            ("unique", UNIQUE, f"unique:{index + 1}"),
+            ("zero", ZERO, "zero"),
+            ("volatile", VOLATILE, f"unique:{index + 101}"),
+            ("rewritten", REWRITTEN, "twin:2"),
+        ):
+            do(name, "map", region=region, pages=pages)
+            do(name, "fill", region=region, content=content)
+            do(name, "mergeable", region=region)
+
+    def _live(self) -> None:
+        """Rewrite the volatile pages again and again, and once, after they have merged, the others."""
+        for beat in range(10**9):
+            if self._ending.wait(_BEAT_SECONDS):
+                return
+            for name in NAMES:
+                self._processes.do(name, "poke", region="volatile", offset=8, value=beat % 251)
+            if beat == _REWRITE_AT_BEAT:
+                for index, name in enumerate(NAMES):
+                    self._processes.do(name, "fill", region="rewritten", content=f"unique:{index + 201}")

@@ -1,0 +1,89 @@
+"""The full tier against a second, independent count by the same kernel, and against its gauges."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.tracing import trace
+from support.truth import Truth
+from support.workloads import everything
+
+from ksmtrace.sources.live.source import LiveOptions, LiveSource
+
+pytestmark = pytest.mark.guest
+
+GAUGES = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+
+
+def test_every_number_equals_the_kernels_own(ksm, processes, request):
+    """Candidates, replaced ptes, appends and gauges over a workload that does everything: no difference."""
+    out = request.config.getoption("--capture-to")
+    ksm.start_stepping()
+    with Truth() as truth:
+        passes = []
+        document = trace(lambda: passes.append(everything(ksm, processes)), record=out)
+        counted = truth.read()
+    by_kind = document["events"]["by_kind"]
+    figures = {
+        "candidates": (by_kind["CMP_AND_MERGE_PAGE"], counted["candidates"]),
+        "attempts": (by_kind["TRY_TO_MERGE_ONE_PAGE"], counted["attempts"]),
+        "replaced": (by_kind["REPLACE_PAGE"], counted["replaced"]),
+        "appends": (by_kind["STABLE_APPEND"], counted["appends"]),
+        "break_cow": (by_kind["BREAK_COW"], counted["break_cow"]),
+        "removed_nodes": (by_kind["REMOVE_STABLE_NODE"], counted["removed_nodes"]),
+        "passes": (document["passes"], passes[0]),
+    }
+    for gauge in GAUGES:
+        row = document["reconciliation"][gauge]
+        figures[gauge] = (row["reconstructed"], ksm.counter(gauge))
+        assert row["kernel"] == ksm.counter(gauge)
+    print(json.dumps(figures, indent=2))
+    if out is not None:
+        Path(out + ".json").write_text(json.dumps(document, indent=2))
+    assert {name: ours - theirs for name, (ours, theirs) in figures.items()} == dict.fromkeys(figures, 0)
+    assert document["events"]["lost"] == 0
+    assert document["self_check"]["at_scan_stop"] == document["passes"] > 30
+    assert document["self_check"]["at_scan_stop_differing"] == 0
+    assert counted["replaced"] > 500
+    assert counted["candidates"] > 10_000
+
+
+def test_callback_reader_sees_the_same(ksm, processes):
+    """bcc's callback path, for machines on which the mapped ring is not safe."""
+    ksm.start_stepping()
+
+    def workload():
+        processes.spawn("twins")
+        processes.do("twins", "map", region="r", pages=64)
+        processes.do("twins", "fill", region="r", content="twin:7")
+        processes.do("twins", "mergeable", region="r")
+        ksm.scan(3)
+
+    document = trace(workload, mapped=False)
+    assert document["events"]["by_kind"]["CMP_AND_MERGE_PAGE"] == 3 * 64
+    assert document["reconciliation"]["pages_shared"]["reconstructed"] == 1
+    assert document["reconciliation"]["pages_sharing"]["reconstructed"] == 63
+    assert document["self_check"] == {"at_scan_stop": 3, "at_scan_stop_differing": 0}
+
+
+def test_a_small_ring_counts_every_loss(ksm, processes):
+    """With a ring that is far too small, seen plus lost is what happened."""
+    ksm.start_stepping()
+    processes.spawn("many")
+    processes.do("many", "map", region="r", pages=4000)
+    processes.do("many", "fill", region="r", content="unique:1")
+    processes.do("many", "mergeable", region="r")
+    source = LiveSource(LiveOptions(ring_bytes=4096))
+    try:
+        batches = source.batches()
+        next(batches)
+        ksm.scan(2)
+        source.stop()
+        seen = list(batches)
+    finally:
+        source.close()
+    lost = sum(batch.lost for batch in seen)
+    sent = sum(len(batch) - len(batch.of(14)) - len(batch.of(13)) for batch in seen)
+    # two passes of 4000 candidates, with what surrounds them, and five counters at each end of a pass
+    assert lost > 4000
+    assert sent + lost >= 8000

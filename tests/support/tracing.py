@@ -1,0 +1,54 @@
+"""Traces this kernel around a piece of code, in this process."""
+
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ksmtrace.events import EventBatch
+from ksmtrace.pipeline.manager import build_manager
+from ksmtrace.pipeline.runner import Runner
+from ksmtrace.sources.live.source import LiveOptions, LiveSource
+
+
+class Gated:
+    """A live source that lets the workload begin after the first reading, and ends when it is done."""
+
+    def __init__(self, source: LiveSource, workload: Callable[[], None]) -> None:
+        self.session = source.session
+        self._source = source
+        self._workload = workload
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work)
+
+    def _work(self) -> None:
+        try:
+            self._workload()
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self._error = error
+        finally:
+            self._source.stop()
+
+    def batches(self) -> Iterator[EventBatch]:
+        for batch in self._source.batches():
+            yield batch
+            if self._thread.ident is None:
+                self._thread.start()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def trace(workload: Callable[[], None], *, record: str | None = None, **live: Any) -> dict[str, Any]:
+    """The JSON document of a live run around `workload`, made with every built-in plugin."""
+    source = Gated(LiveSource(LiveOptions(**live)), workload)
+    options = Namespace(interval=1.0, record=record, listen=None, textfile=None, json=False, tui=False)
+    names = ["no:"+n for n in "stable_tree unstable_tree volatile recorder prometheus jsonl tui".split()]
+    import pluggy; m=pluggy.PluginManager("ksmtrace"); from ksmtrace import hookspecs; m.add_hookspecs(hookspecs)
+    return Runner(source, m, options, fail_fast=True).run().document

@@ -1,0 +1,75 @@
+"""A second count of what ksmd does, by a BPF program of its own that shares no code with ksmtrace.
+
+It counts in the kernel, in an array, and looks at registers and return values only: no cursor, no ring.
+"""
+
+import os
+from typing import Self
+
+from ksmtrace.resources import bpf_directory
+
+TEXT = rb"""
+#include <uapi/linux/ptrace.h>
+BPF_ARRAY(counts, u64, 8);
+BPF_ARRAY(arguments, u64, 2);
+static __always_inline void add(int which)
+{
+    u64 *value = counts.lookup(&which);
+    if (value)
+        __sync_fetch_and_add(value, 1);
+}
+int pmd_entry_return(struct pt_regs *ctx)
+{
+    if ((int)ctx->ax == 1)
+        add(0);
+    return 0;
+}
+int merge_one(struct pt_regs *ctx)
+{
+    int zero = 0, one = 1;
+    u64 page = ctx->si, kpage = ctx->dx;
+    arguments.update(&zero, &page);
+    arguments.update(&one, &kpage);
+    add(1);
+    return 0;
+}
+int merge_one_return(struct pt_regs *ctx)
+{
+    int zero = 0, one = 1;
+    u64 *page = arguments.lookup(&zero), *kpage = arguments.lookup(&one);
+    if (page && kpage && (int)ctx->ax == 0 && *kpage && *kpage != *page)
+        add(2);
+    return 0;
+}
+int append(struct pt_regs *ctx) { add(3); return 0; }
+int cow(struct pt_regs *ctx) { add(4); return 0; }
+int node_removed(struct pt_regs *ctx) { add(5); return 0; }
+"""
+
+
+class Truth:
+    """Counts while its context lasts."""
+
+    def __enter__(self) -> Self:
+        from bcc import BPF
+
+        with bpf_directory() as directory:
+            os.environ["BCC_KERNEL_SOURCE"] = str(directory)
+            self._bpf = BPF(text=TEXT)
+            del os.environ["BCC_KERNEL_SOURCE"]
+        attach, attach_return = self._bpf.attach_kprobe, self._bpf.attach_kretprobe
+        attach_return(event=b"ksm_next_page_pmd_entry", fn_name=b"pmd_entry_return")
+        attach(event=b"try_to_merge_one_page", fn_name=b"merge_one")
+        attach_return(event=b"try_to_merge_one_page", fn_name=b"merge_one_return")
+        attach(event=b"stable_tree_append", fn_name=b"append")
+        attach(event=b"break_cow", fn_name=b"cow")
+        attach(event=b"remove_node_from_stable_tree", fn_name=b"node_removed")
+        return self
+
+    def read(self) -> dict[str, int]:
+        names = ("candidates", "attempts", "replaced", "appends", "break_cow", "removed_nodes")
+        values = [value.value for _, value in sorted(self._bpf[b"counts"].items(), key=lambda kv: kv[0].value)]
+        return dict(zip(names, values, strict=False))
+
+    def __exit__(self, *error: object) -> None:
+        self._bpf.cleanup()

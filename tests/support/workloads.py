@@ -1,0 +1,67 @@
+"""Workloads for a real kernel, stepped pass by pass."""
+
+from ksmtrace.workload.guard import KsmGuard
+from ksmtrace.workload.processes import Processes
+
+
+def everything(ksm: KsmGuard, processes: Processes) -> int:
+    """Equal, unique, volatile and zero pages; COW breaks, forks, exits, unmaps, discards, chains, zero merges.
+
+    Ends with ksmd stopped at the end of a pass, with pages in every state. Returns the number of passes.
+    """
+    do = processes.do
+    for index, name in enumerate(("alpha", "beta", "gamma")):
+        processes.spawn(name)
+        for region, pages, content in (
+            ("equal", 211, "twin:1"),
+            ("pairs", 97, "unique:77"),
+            ("unique", 151, f"unique:{index + 1}"),
+            ("zero", 23, "zero"),
+            ("volatile", 31, f"unique:{index + 101}"),
+        ):
+            do(name, "map", region=region, pages=pages)
+            do(name, "fill", region=region, content=content)
+            do(name, "mergeable", region=region)
+
+    def passes(count: int) -> None:
+        for _ in range(count):
+            for name in ("alpha", "beta", "gamma"):
+                if name in processes.pids:
+                    do(name, "poke", region="volatile", offset=64, value=(passes.beat % 200) + 1)
+            passes.beat += 1
+            ksm.scan()
+
+    passes.beat = 0
+    passes(4)
+    do("alpha", "poke", region="equal", first=10, pages=40, offset=0, value=9)  # COW breaks
+    do("beta", "poke", region="pairs", offset=0, value=3)
+    passes(4)
+    do("alpha", "fill", region="equal", first=10, pages=20, content="twin:1")  # late twins
+    do("gamma", "discard", region="equal", first=0, pages=50)
+    do("gamma", "unmap", region="unique", first=0, pages=60)
+    passes(4)
+    do("beta", "fork", child="beta-child")
+    passes(3)
+    do("beta-child", "poke", region="equal", first=0, pages=30, offset=5, value=5)
+    passes(3)
+    processes.exit("beta-child")
+    passes(3)
+    do("alpha", "unmergeable", region="pairs")
+    passes(2)
+    do("alpha", "mergeable", region="pairs")
+    passes(3)
+    if ksm.has("use_zero_pages"):
+        ksm.write("use_zero_pages", 1)
+        do("gamma", "fill", region="equal", first=100, pages=33, content="zero")
+        passes(4)
+        ksm.write("use_zero_pages", 0)
+    processes.exit("gamma")
+    passes(3)
+    ksm.write("run", 2)
+    ksm.write("run", 0)
+    ksm.write("max_page_sharing", 8)
+    passes(5)
+    do("beta", "poke", region="equal", first=50, pages=70, offset=1, value=1)
+    do("alpha", "unmap", region="equal", first=150, pages=40)
+    passes(4)
+    return int(passes.beat)

@@ -1,0 +1,96 @@
+"""Boots a Debian kernel under emulation over this machine's own root file system, and runs a command in it.
+
+    .venv/bin/python tests/vm/guest.py 6.1                     all guest tests
+    .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
+
+The command's output goes to stdout, its exit status is ours. What it is to keep it writes below $OUT.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent.parent
+OUT = REPOSITORY / ".vm"
+BIN = Path(sys.executable).parent
+TESTS = [
+    str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s",
+    "--capture-to", str(OUT / "everything.ksmtrace"),
+]  # fmt: skip
+MEMORY = "3G"
+LIMIT_SECONDS = 1500
+
+
+def kernels() -> dict[str, str]:
+    """Package of each kernel that we know, by name."""
+    table = tomllib.loads((REPOSITORY / "tests/vm/kernels.toml").read_text())
+    return {kernel["name"]: kernel["package"] for kernel in table["kernel"]}
+
+
+def install(name: str) -> str:
+    """Make the kernel bootable from here (unpacked, not installed); returns its release."""
+    package = kernels()[name]
+    depends = subprocess.run(
+        ["apt-cache", "depends", package], check=True, capture_output=True, text=True
+    ).stdout
+    found = re.search(r"Depends: (linux-image-(\S+))", depends)
+    if found is None:
+        raise SystemExit(f"apt knows no kernel package {package}: run apt-get update")
+    image, release = found[1], found[2]
+    if (Path("/boot") / f"vmlinuz-{release}").exists() and (
+        Path("/lib/modules") / release / "modules.dep"
+    ).exists():
+        return release
+    with tempfile.TemporaryDirectory() as work:
+        subprocess.run(["apt-get", "-q", "download", image], cwd=work, check=True)
+        subprocess.run(["dpkg", "-x", *os.listdir(work), "x"], cwd=work, check=True)
+        unpacked = Path(work) / "x"
+        modules = Path("/lib/modules") / release
+        shutil.copytree(unpacked / "lib/modules" / release, modules, dirs_exist_ok=True, symlinks=True)
+        for file in (unpacked / "boot").iterdir():
+            shutil.copy(file, "/boot")
+    subprocess.run(["depmod", "-a", release], check=True)
+    return release
+
+
+def boot(release: str, command: list[str]) -> int:
+    """Run `command` in a guest of that kernel, as root in the repository; returns its exit status."""
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUT) as scratch:
+        status, log, script = (Path(scratch) / name for name in ("status", "log", "run.sh"))
+        script.write_text(
+            f"ulimit -l unlimited\nexport HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
+            f"cd {REPOSITORY}\n{shlex.join(command)} >{log} 2>&1 </dev/null\necho $? >{status}\n"
+        )
+        environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
+        subprocess.run(
+            [
+                str(BIN / "vng"), "-r", release, "--memory", MEMORY, "--cpus", "2", "--disable-microvm",
+                "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
+                "--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}",
+            ],  # fmt: skip
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=environment, timeout=LIMIT_SECONDS, check=False,
+        )  # fmt: skip
+        print(log.read_text(errors="replace") if log.exists() else "the guest did not boot", flush=True)
+        return int(status.read_text()) if status.exists() else 125
+
+
+def main() -> int:
+    """Boot what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kernel", choices=sorted(kernels()))
+    parser.add_argument("command", nargs="*", help="instead of the guest tests")
+    options = parser.parse_args()
+    return boot(install(options.kernel), options.command or TESTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
