@@ -1,0 +1,1 @@
+"""The capture format: an Arrow IPC stream, zstd compressed, in numbered segments (schema, writer, reader)."""

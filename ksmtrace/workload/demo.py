@@ -12,7 +12,10 @@ from ksmtrace.workload.processes import Processes
 NAMES = ("demo-web", "demo-db", "demo-cache")
 
 EQUAL, UNIQUE, ZERO, VOLATILE, REWRITTEN = 600, 300, 60, 120, 80
-"""Pages of each kind in each process: equal ones are so in all processes, rewritten ones differ after a while."""
+"""Pages of each kind in each process; equal ones and those of which some are rewritten are so in all processes."""
+
+REWRITTEN_LATER = 40
+"""How many of the `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
 
 _BEAT_SECONDS = 0.05
 _REWRITE_AT_BEAT = 160
@@ -78,4 +81,6 @@ class Demo:
                 self._processes.do(name, "poke", region="volatile", offset=8, value=beat % 251)
             if beat == _REWRITE_AT_BEAT:
                 for index, name in enumerate(NAMES):
-                    self._processes.do(name, "fill", region="rewritten", content=f"unique:{index + 201}")
+                    self._processes.do(
+                        name, "fill", region="rewritten", pages=REWRITTEN_LATER, content=f"unique:{index + 201}"
+                    )

@@ -1,0 +1,82 @@
+# Everything runs from a checkout: `make help` lists the targets.
+SHELL := /bin/bash
+BIN := .venv/bin
+KERNEL ?= 6.1
+PYTEST_FLAGS ?=
+CAPTURE := tests/replay/data/debian-6.1.ksmtrace
+
+RUN_PACKAGES := python3-bpfcc python3-venv
+TEST_PACKAGES := qemu-system-x86 kmod prometheus
+
+.PHONY: help run test lint fix vm vm-all bench golden dist clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20 s
+	@$(BIN)/ksmtrace demo; status=$$?; \
+	if [ $$status -eq 3 ]; then \
+		echo "This host cannot be traced (see above): replaying the capture $(CAPTURE) instead."; \
+		$(BIN)/ksmtrace replay $(CAPTURE); \
+	else exit $$status; fi
+
+test: .venv/ready-test lint ## set up, and run every test that this machine can run
+	$(BIN)/pytest -q $(PYTEST_FLAGS)
+
+lint: .venv/ready-test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: .venv/ready-test ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
+	$(BIN)/python tests/vm/guest.py $(KERNEL)
+
+vm-all: .venv/ready-test ## run tests/live in a guest of every kernel in tests/vm/kernels.toml
+	$(BIN)/pytest -q tests/vm --require-vm
+
+bench: .venv/ready-test ## measure what the documents claim; medians
+	$(BIN)/python tests/bench/bench.py
+
+golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
+	$(BIN)/python tests/vm/guest.py 6.1
+	cp .vm/everything.ksmtrace $(CAPTURE)
+	cp .vm/everything.ksmtrace.json $(CAPTURE).json
+
+dist: .venv/ready-test ## build the wheel and try it in a clean virtualenv
+	rm -rf build dist
+	$(BIN)/pip wheel -q --no-deps -w dist .
+	/usr/bin/python3 -m venv --system-site-packages build/try
+	build/try/bin/pip install -q dist/*.whl
+	cd / && $(CURDIR)/build/try/bin/ksmtrace replay $(CURDIR)/$(CAPTURE)
+
+clean: ## remove what was built
+	rm -rf .venv .vm build dist *.egg-info
+
+# apt only when something is missing, and only as root: without it, what is there has to do.
+define install
+	@missing=; for package in $(1); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		echo "installing$$missing"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null || exit 1; \
+	elif [ -n "$$missing" ]; then \
+		echo "not root, going on without:$$missing"; \
+	fi
+endef
+
+.venv/ready: pyproject.toml Makefile
+	$(call install,$(RUN_PACKAGES))
+	@/usr/bin/python3 -m venv --system-site-packages .venv
+	@$(BIN)/pip install -q --upgrade 'pip>=25.1'
+	@$(BIN)/pip install -q --editable .
+	@touch $@
+
+.venv/ready-test: .venv/ready
+	$(call install,$(TEST_PACKAGES))
+	@$(BIN)/pip install -q --editable . --group dev --group vm
+	@touch $@

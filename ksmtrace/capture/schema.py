@@ -1,0 +1,181 @@
+"""What a capture file says of itself, and events as Arrow columns: all that writer and reader must agree on.
+
+A segment is an Arrow IPC stream with one column per field of `RECORD`. The metadata of its schema hold `KEYS`.
+Each record batch carries `crc32` in its custom metadata (of the columns' values, in the order of `RECORD`); the last
+one has no rows and carries `end`: FINISHED, or CONTINUED when the next segment goes on. Readers of every later
+version read version 1.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ksmtrace import __version__
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.events import RECORD, EventKind, Gauge
+from ksmtrace.events.record import Records
+from ksmtrace.session import Session
+
+FORMAT = b"ksmtrace.capture"
+VERSION = 1
+KEYS = (
+    b"capture_id",
+    b"event_kinds",
+    b"format",
+    b"format_version",
+    b"gauges",
+    b"ksmtrace_version",
+    b"segment",
+    b"session",
+)
+"""Keys of the schema's metadata; one more, `crc32`, guards them."""
+
+CRC = b"crc32"
+END = b"end"
+FINISHED = b"finished"
+CONTINUED = b"continued"
+
+UNITS = {
+    "ts": "nanoseconds, CLOCK_MONOTONIC",
+    "seq": "count per CPU, modulo 65536",
+    "cpu": "CPU number",
+    "err": "0 or -errno",
+    "kind": "number of event_kinds",
+    "flags": "bits, by kind",
+    "oldchecksum": "checksum",
+    "checksum": "checksum",
+    "mm": "kernel address",
+    "address": "user virtual address in bytes; SAMPLE: number of gauges",
+    "pfn": "page frame number",
+    "rmap_item": "kernel address",
+    "aux": "by kind",
+}
+COLUMNS = tuple(UNITS)
+TYPES: dict[str, Any] = {name: pa.from_numpy_dtype(RECORD[name]) for name in COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the metadata of one segment say."""
+
+    session: Session
+    capture_id: str
+    segment: int
+
+
+def segment_path(path: str, number: int) -> str:
+    """Path of segment `number` of the capture at `path`: `path` itself for 0, else PATH.0001 and so on."""
+    return f"{path}.{number:04d}" if number else path
+
+
+def build_schema(session: Session, segment: int) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """The Arrow schema of one segment, metadata and units of columns included."""
+    facts = {
+        b"capture_id": session.capture_id.encode(),
+        b"event_kinds": _names_as_json(EventKind),
+        b"format": FORMAT,
+        b"format_version": str(VERSION).encode(),
+        b"gauges": _names_as_json(Gauge),
+        b"ksmtrace_version": __version__.encode(),
+        b"segment": str(segment).encode(),
+        b"session": json.dumps(session.to_json()).encode(),
+    }
+    fields = [
+        pa.field(name, TYPES[name], nullable=False, metadata={"unit": UNITS[name]})
+        for name in COLUMNS
+    ]
+    return pa.schema(fields, metadata={**facts, CRC: _metadata_crc(facts)})
+
+
+def is_capture_schema(schema: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
+    """Whether an Arrow schema is that of a capture, of whatever version."""
+    return bool((schema.metadata or {}).get(b"format") == FORMAT)
+
+
+def parse_header(schema: Any, path: str, source: str) -> Header:  # noqa: ANN401 - pyarrow has no types
+    """What the schema of the segment at `path` says; `source` becomes the session's.
+
+    Raises:
+        KsmtraceError: not a capture, of a newer version, or damaged.
+    """
+    if not is_capture_schema(schema):
+        raise not_a_capture(path)
+    facts: Mapping[bytes, bytes] = schema.metadata
+    damaged = KsmtraceError(
+        f"{path}: its header is damaged: get a fresh copy of the file, or record anew"
+    )
+    try:
+        version = int(facts[b"format_version"])
+        if version > VERSION:
+            raise KsmtraceError(
+                f"{path}: capture format version {version} is newer than version {VERSION}, "
+                f"which ksmtrace {__version__} reads: upgrade ksmtrace"
+            )
+        if version < 1 or facts[CRC] != _metadata_crc(facts):
+            raise damaged
+        header = Header(
+            session=Session.from_json(json.loads(facts[b"session"]), source),
+            capture_id=facts[b"capture_id"].decode(),
+            segment=int(facts[b"segment"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged from error
+    _check_columns(schema, path)
+    return header
+
+
+def not_a_capture(path: str) -> KsmtraceError:
+    """The error for a file of another format."""
+    return KsmtraceError(f"{path}: not a ksmtrace capture: name a file made by `ksmtrace record`")
+
+
+def to_arrow(events: Records, schema: Any) -> tuple[Any, dict[bytes, bytes]]:  # noqa: ANN401 - pyarrow has no types
+    """Events as (Arrow record batch, its custom metadata)."""
+    columns = [np.ascontiguousarray(events[name]) for name in COLUMNS]
+    crc = 0
+    for values in columns:
+        crc = zlib.crc32(values, crc)
+    batch = pa.record_batch([pa.array(values) for values in columns], schema=schema)
+    return batch, {CRC: str(crc).encode()}
+
+
+def from_arrow(batch: Any, metadata: Mapping[bytes, bytes]) -> Records:  # noqa: ANN401 - pyarrow has no types
+    """The events of a record batch, shape (n,), dtype `RECORD`; other columns are ignored.
+
+    Raises:
+        ValueError: the batch is damaged: a value is missing, or the checksum does not fit.
+    """
+    batch.validate()
+    events = np.empty(batch.num_rows, dtype=RECORD)
+    crc = 0
+    for name in COLUMNS:
+        values = batch.column(name).to_numpy(zero_copy_only=True)
+        crc = zlib.crc32(values, crc)
+        events[name] = values
+    if int(metadata.get(CRC, crc)) != crc:
+        raise ValueError("checksum of a record batch does not fit")
+    return events
+
+
+def _check_columns(schema: Any, path: str) -> None:  # noqa: ANN401 - pyarrow has no types
+    for name, kind in TYPES.items():
+        index = schema.get_field_index(name)
+        if index < 0 or schema.field(index).type != kind:
+            raise KsmtraceError(
+                f"{path}: lacks the column {name!r} of type {kind}: the capture was changed, use the original"
+            )
+
+
+def _names_as_json(numbers: type[EventKind] | type[Gauge]) -> bytes:
+    return json.dumps({member.name: member.value for member in numbers}).encode()
+
+
+def _metadata_crc(facts: Mapping[bytes, bytes]) -> bytes:
+    return str(zlib.crc32(b"\n".join(key + b"=" + facts[key] for key in KEYS))).encode()

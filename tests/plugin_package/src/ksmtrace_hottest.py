@@ -1,0 +1,38 @@
+"""Which page does ksmd try to merge most often? A whole plugin of another package."""
+
+import os
+from collections import Counter
+
+from prometheus_client.core import GaugeMetricFamily
+from rich.text import Text
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventKind
+
+
+class Plugin:
+    """Counts attempts by address."""
+
+    def __init__(self):
+        self.attempts = Counter()
+
+    @hookimpl
+    def ksmtrace_batch(self, batch):
+        if os.environ.get("HOTTEST_RAISES"):
+            raise RuntimeError("told to raise")
+        self.attempts.update(batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["address"].tolist())
+
+    def hottest(self):
+        return max(self.attempts.values(), default=0)
+
+    @hookimpl
+    def ksmtrace_analysis(self):
+        return {"attempts": self.attempts.total(), "hottest_attempts": self.hottest()}
+
+    @hookimpl
+    def ksmtrace_metrics(self):
+        yield GaugeMetricFamily("ksmtrace_hottest_attempts", "Attempts at one address.", self.hottest())
+
+    @hookimpl
+    def ksmtrace_panels(self):
+        yield Text(f"hottest address: {self.hottest()} attempts")

@@ -1,0 +1,56 @@
+"""Losses are counted to the unit, wherever the ring was full."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ksmtrace.events import EventKind, empty_records
+from ksmtrace.sources.live.losses import LossTracker
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=300),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.sets(st.integers(0, 5)),
+)
+def test_every_loss_is_announced_once(produced, cuts, settled):
+    """Whatever is dropped on whichever CPU: the LOST records add up, and the rest arrives in order."""
+    tracker = LossTracker()
+    numbers = dict.fromkeys(range(4), 0)
+    lost = 0
+    stream, received = [], []
+    bounds = sorted({min(cut, len(produced)) for cut in cuts} | {0, len(produced)})
+    for turn, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        kept = []
+        for cpu, dropped in produced[start:end]:
+            number = numbers[cpu]
+            numbers[cpu] += 1
+            if dropped:
+                lost += 1
+            else:
+                kept.append((cpu, number % 65536))
+        drained = empty_records(len(kept))
+        drained["kind"] = EventKind.BREAK_COW
+        drained["cpu"] = [cpu for cpu, _ in kept]
+        drained["seq"] = [number for _, number in kept]
+        received += kept
+        stream.append(tracker.mark(drained))
+        if turn in settled:
+            stream.append(tracker.settle(lost))
+    stream.append(tracker.settle(lost))
+    events = np.concatenate(stream)
+    announced = events[events["kind"] == EventKind.LOST]
+    assert announced["aux"].sum() == lost
+    arrived = events[events["kind"] != EventKind.LOST]
+    assert list(zip(arrived["cpu"].tolist(), arrived["seq"].tolist(), strict=True)) == received
+
+
+def test_a_gap_is_marked_where_it_is():
+    events = empty_records(4)
+    events["kind"] = EventKind.BREAK_COW
+    events["seq"] = [65533, 65534, 2, 3]
+    tracker = LossTracker()
+    tracker._next[0] = 65533
+    marked = tracker.mark(events)
+    assert marked["kind"].tolist() == [4, 4, EventKind.LOST, 4, 4]
+    assert marked["aux"][2] == 3
