@@ -100,7 +100,8 @@ static __always_inline void follow_pass(struct scan_state *state, u64 slot, int 
         state->pass = seqnr;
     } else if (seqnr != state->pass) {
         close_candidate(state);
-        if (state->in_pass) {
+        /* Writing 2 to run sets seqnr to 0: a pass under way then did not end, it was cut off. */
+        if (state->in_pass && seqnr == state->pass + 1) {
             submit_plain(SCAN_STOP, 0, state->pass);
             submit_counters(state);
         }

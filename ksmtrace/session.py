@@ -62,6 +62,7 @@ class Session:
         monotonic_ns: CLOCK_MONOTONIC when the run began; event times count from the same zero.
         realtime_ns: CLOCK_REALTIME at that instant.
         capture_id: names the recording that this session writes or replays.
+        only_pids: processes to which the events are limited; empty for all.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Session:
     monotonic_ns: int = 0
     realtime_ns: int = 0
     capture_id: str = ""
+    only_pids: tuple[int, ...] = ()
 
     def sees(self, kind: EventKind) -> bool:
         """Whether events of this kind can appear in this run."""
@@ -93,9 +95,12 @@ class Session:
     def from_json(cls, facts: Mapping[str, Any], source: str) -> Session:
         """Rebuild a session from `to_json`'s values.
 
+        Facts that this version does not know are passed over: a newer ksmtrace may have written them.
+
         Raises:
-            KeyError, TypeError, ValueError: a fact is missing or of the wrong type.
+            KeyError, TypeError, ValueError, AttributeError: a fact is missing or of the wrong type.
         """
+        known = {name: facts["kernel"][name] for name in Kernel.__slots__ if name in facts["kernel"]}
         probes = {
             EventKind[name]: Probe(p["via"], Exactness(p["exactness"]), p["note"])
             for name, p in facts["probes"].items()
@@ -103,11 +108,12 @@ class Session:
         }
         return cls(
             source=source,
-            kernel=Kernel(**facts["kernel"]),
+            kernel=Kernel(**known),
             tier=str(facts["tier"]),
             probes=probes,
             tunables=dict(facts["tunables"]),
             monotonic_ns=int(facts["monotonic_ns"]),
             realtime_ns=int(facts["realtime_ns"]),
             capture_id=str(facts["capture_id"]),
+            only_pids=tuple(int(pid) for pid in facts.get("only_pids", ())),
         )

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.host import import_bcc
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
 
@@ -33,18 +35,31 @@ def cannot(request: pytest.FixtureRequest, switch: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture
-def ksm(request: pytest.FixtureRequest) -> Iterator[KsmGuard]:
-    """This machine's KSM, clean, ours alone, and restored afterwards."""
+@contextmanager
+def borrowed_ksm(request: pytest.FixtureRequest) -> Iterator[KsmGuard]:
     if os.geteuid() != 0:
         cannot(request, "--require-live", "needs root")
     try:
-        import bcc  # noqa: F401
-
-        with KsmGuard(clean=True) as guard:
-            yield guard
-    except (HostError, ImportError) as error:
+        import_bcc()
+        guard = KsmGuard(clean=True)
+    except HostError as error:
         cannot(request, "--require-live", str(error))
+    with guard:
+        yield guard
+
+
+@pytest.fixture
+def ksm(request: pytest.FixtureRequest) -> Iterator[KsmGuard]:
+    """This machine's KSM, clean, ours alone, and restored afterwards."""
+    with borrowed_ksm(request) as guard:
+        yield guard
+
+
+@pytest.fixture
+def clean_ksm(request: pytest.FixtureRequest) -> None:
+    """This machine's KSM left clean, for a command that takes the guard itself."""
+    with borrowed_ksm(request):
+        pass
 
 
 @pytest.fixture
@@ -58,3 +73,9 @@ def processes() -> Iterator[Processes]:
 def repository() -> Path:
     """The checkout."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def bundled_capture(repository: Path) -> Path:
+    """The capture that is shipped: the guest's long run on Debian's 6.1."""
+    return repository / "tests/replay/data/debian-6.1.ksmtrace"

@@ -29,7 +29,7 @@ from ksmtrace.events.record import Records
 _DAMAGE = (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError)
 """What Arrow raises, depending on the byte at which a file is cut or changed."""
 
-_CUT = "is cut or damaged"
+_CUT = "is cut or damaged, what follows is left out"
 _AGAIN = "get a fresh copy of the file, or record anew"
 _CONTINUATION = b"\xff\xff\xff\xff"
 _LONGEST_HEADER_BYTES = 1 << 24
@@ -74,9 +74,10 @@ class Capture:
         self._current = first
 
     def batches(self) -> Iterator[EventBatch]:
-        """The recorded events in order, one batch per record batch; each call starts at the beginning.
+        """The recorded events in order, one batch per record batch.
 
-        Where a segment is cut, damaged, missing or foreign, the batches end there and `warnings` says so.
+        Each call starts at the beginning, and may do so only once the iteration before it is over. Where a segment is cut, damaged, missing or foreign,
+        the batches end there and `warnings` says so.
         """
         self.warnings.clear()
         read = 0
@@ -144,7 +145,7 @@ class Capture:
         return following
 
     def _warn(self, what: str, read: int) -> None:
-        self.warnings.append(f"{what}; {read} whole events were read, what follows is left out")
+        self.warnings.append(f"{what}; {read} whole events were read")
 
 
 class _Segment:
@@ -176,7 +177,8 @@ class _Segment:
         self.fault = ""
         try:
             self._file.seek(0)
-            stream = pa.ipc.open_stream(self._file)
+            options = pa.ipc.IpcReadOptions(use_threads=False)  # threads take as long, and more CPU
+            stream = pa.ipc.open_stream(self._file, options=options)
             while not self.end:
                 batch, metadata = stream.read_next_batch_with_custom_metadata()
                 facts = dict(metadata or {})
@@ -186,7 +188,9 @@ class _Segment:
                 self.end = facts.get(END, b"")
             left = self._file.read(_END_OF_STREAM_BYTES + 1)
             if self.end == FINISHED and len(left) > _END_OF_STREAM_BYTES:
-                self.fault = "there are more bytes after the end of the recording"
+                self.fault = (
+                    "there are more bytes after the end of the recording, which are left out"
+                )
         except StopIteration:
             return
         except _DAMAGE:
@@ -216,10 +220,9 @@ def _open(path: str) -> BufferedReader:
         return open(path, "rb")
     except FileNotFoundError:
         raise KsmtraceError(f"{path}: no such file: check the name of the capture") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise KsmtraceError(
-            f"{path}: cannot be read: {reason}: check its name and your rights"
+            f"{path}: cannot be read: {error.strerror}: check its name and your rights"
         ) from error
 
 

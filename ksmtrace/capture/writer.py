@@ -8,8 +8,8 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOENT, ENOSPC
 from types import TracebackType
@@ -81,22 +81,17 @@ class CaptureWriter:
         self._written = 0
         self._clock = clock
         self._flushed = clock()
-        try:
+        self._segment: _Segment | None = None
+        with self._failing_at(self.path):
             old = _old_segments(self.path)
             for name in (self.path, *old):
                 _check_replaceable(name)
-            self._segment: _Segment | None = _Segment(self.path, self.session, 0)
-        except (OSError, ValueError) as error:
-            raise self._failure(self.path, error) from error
-        try:
+            self._segment = _Segment(self.path, self.session, 0)
             for name in old:
                 os.unlink(name)
-        except OSError as error:
-            self._abandon()
-            raise self._failure(name, error) from error
 
     def write(self, events: Records) -> None:
-        """Take in events of dtype `RECORD`; they are copied, and on disk after at most 1 s of writes.
+        """Take in a copy of events of dtype `RECORD`, shape (n,).
 
         Raises:
             KsmtraceError: the disk is full or fails; the capture is readable up to the last record batch.
@@ -126,16 +121,12 @@ class CaptureWriter:
         self._flushed = self._clock()
         if not self._buffered:
             return
-        where = self._segment
-        try:
-            if where.bytes >= self._segment_bytes and where.events:
-                where = self._next_segment(where)
-            where.append(self._buffer[: self._buffered])
-        except OSError as error:
-            self._abandon()
-            raise self._failure(where.path, error) from error
-        self._written += self._buffered
-        self._buffered = 0
+        count, self._buffered = self._buffered, 0
+        if self._segment.events and self._segment.bytes >= self._segment_bytes:
+            self._next_segment(self._segment)
+        with self._failing_at(self._segment.path):
+            self._segment.append(self._buffer[:count])
+        self._written += count
 
     def close(self) -> None:
         """Write what is buffered and the end mark; does nothing when closed, or after an error.
@@ -146,13 +137,9 @@ class CaptureWriter:
         if self._segment is None:
             return
         self.flush()
-        segment = self._segment
-        try:
-            segment.finish(FINISHED)
-        except OSError as error:
-            raise self._failure(segment.path, error) from error
-        finally:
-            self._abandon()
+        with self._failing_at(self._segment.path):
+            self._segment.finish(FINISHED)
+        self._abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -165,28 +152,32 @@ class CaptureWriter:
     ) -> None:
         self.close()
 
-    def _next_segment(self, full: _Segment) -> _Segment:
+    def _next_segment(self, full: _Segment) -> None:
         # The next one comes first: a reader that finds the mark CONTINUED finds the segment as well.
         number = full.number + 1
-        following = _Segment(segment_path(self.path, number), self.session, number)
-        self._segment = following
-        try:
+        path = segment_path(self.path, number)
+        with self._failing_at(path):
+            self._segment = _Segment(path, self.session, number)
+        with self._failing_at(full.path), closing(full):
             full.finish(CONTINUED)
-        finally:
-            full.release()
-        return following
 
     def _abandon(self) -> None:
         if self._segment is not None:
-            self._segment.release()
+            self._segment.close()
             self._segment = None
 
-    def _failure(self, path: str, error: OSError | ValueError) -> KsmtraceError:
-        number = getattr(error, "errno", None)
-        reason = getattr(error, "strerror", None) or error
-        remedy = _REMEDIES.get(number or 0, "record to a place where you may write")
-        saved = f" ({self._written} events are saved)" if self._written else ""
-        return KsmtraceError(f"{path}: cannot be written: {reason}{saved}: {remedy}")
+    @contextmanager
+    def _failing_at(self, path: str) -> Iterator[None]:
+        """Turn an error of the system into a KsmtraceError about `path`; the recording ends with it."""
+        try:
+            yield
+        except OSError as error:
+            self._abandon()
+            remedy = _REMEDIES.get(error.errno or 0, "record to a place where you may write")
+            saved = f" ({self._written} events are saved)" if self._written else ""
+            raise KsmtraceError(
+                f"{path}: cannot be written: {error.strerror}{saved}: {remedy}"
+            ) from error
 
 
 class _Segment:
@@ -232,7 +223,7 @@ class _Segment:
         self._stream.close()
         self._put_out()
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Close the file as it stands."""
         self._file.close()
 

@@ -39,5 +39,5 @@ def run(options: Namespace) -> int:
 
     options.duration = options.duration or _SECONDS
     check_host()
-    with Demo():
-        return trace(options, fail_fast=False)
+    with Demo() as demo:
+        return trace(options, fail_fast=False, when_ready=demo.start)

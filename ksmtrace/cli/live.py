@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
+    from ksmtrace.sources import Source
 
 _ONCE_SECONDS = 10.0
 
@@ -40,24 +42,34 @@ def run(options: Namespace) -> int:
     return trace(options, fail_fast=False)
 
 
-def trace(options: Namespace, *, fail_fast: bool) -> int:
+def trace(
+    options: Namespace, *, fail_fast: bool, when_ready: Callable[[], None] | None = None
+) -> int:
     """Trace the running kernel as `options` say; returns the exit status.
+
+    `when_ready` is called once the probes are attached; without it, a KSM that is switched off is worth a line.
 
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
     """
     from ksmtrace.cli.run import interruptible, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.sources.pid_filter import PidFilter
     from ksmtrace.sources.live.source import LiveOptions, LiveSource
 
     manager = build_manager(options.plugins)
     with interruptible() as interruption:
-        source = LiveSource(
+        source: Source = LiveSource(
             LiveOptions(
                 duration=options.duration, interval=options.interval, probes=options.probes
             )
         )
-        _say_if_stopped(source.session.tunables.get("run"))
+        if options.pid:
+            source = PidFilter(source, options.pid)
+        if when_ready is None:
+            _say_if_stopped(source.session.tunables.get("run"))
+        else:
+            when_ready()
         return run_pipeline(source, manager, options, interruption, fail_fast=fail_fast)
 
 

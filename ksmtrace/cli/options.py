@@ -54,6 +54,15 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="WAY",
         help="auto (default: the best this kernel offers), kprobe or tracepoint",
     )
+    parser.add_argument(
+        "--pid",
+        type=int,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PID",
+        help="only pages of these processes",
+    )
 
 
 def positive_seconds(text: str) -> float:

@@ -40,4 +40,5 @@ class EventBatch:
         chosen = self.kind == kinds[0]
         for kind in kinds[1:]:
             chosen |= self.kind == kind
-        return self.events[chosen]
+        events: Records = self.events[chosen]
+        return events

@@ -58,11 +58,11 @@ class Btf:
 
     def has_typedef(self, name: str) -> bool:
         """Whether a typedef of this name exists; `btf_trace_<name>` stands for a raw tracepoint."""
-        return self._lib.btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF) > 0
+        return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF) > 0)
 
     def has_struct(self, name: str) -> bool:
         """Whether a struct of this name exists."""
-        return self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT) > 0
+        return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT) > 0)
 
     def size(self, name: str) -> int:
         """Size of a struct in bytes.

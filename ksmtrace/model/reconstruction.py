@@ -61,6 +61,7 @@ class Reconstruction:
         self._sees_candidates = session.sees(EventKind.CMP_AND_MERGE_PAGE)
         self._sees_removals = session.sees(EventKind.REMOVE_RMAP_ITEM)
         self._sees_appends = session.sees(EventKind.STABLE_APPEND)
+        self._limited = bool(session.only_pids)
         self._started = False
         self._pass_whole = False
         self.reason = "no reading of the kernel's counters yet"
@@ -129,6 +130,9 @@ class Reconstruction:
         if self._started:
             return
         self._started = True
+        if self._limited:
+            self.reason = "limited to some processes (--pid); the kernel's gauges are of all"
+            return
         held = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
         if not self._sees_removals:
             self._baseline = Baseline(
@@ -208,6 +212,8 @@ class Reconstruction:
             del self._state[item], self._mm[item]
 
     def _progress(self, kind: int) -> None:
+        if self._limited:
+            return
         if kind == EventKind.LOST:
             if self._sees_removals:
                 self._forget()

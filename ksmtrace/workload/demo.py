@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import TracebackType
 from typing import Self
@@ -18,14 +19,15 @@ REWRITTEN_LATER = 40
 """How many of the `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
 
 _BEAT_SECONDS = 0.05
+_SWITCH_ON_AT_BEAT = 10
 _REWRITE_AT_BEAT = 160
 
 
 class Demo:
-    """KSM switched on over `NAMES`; a context manager. Only `run` is written, and put back.
+    """The processes `NAMES`, ready to be merged; a context manager. Only `run` is written, and put back.
 
     Raises:
-        HostError: no KSM, or not root.
+        HostError: no KSM, not root, or another demo is running.
     """
 
     def __init__(self) -> None:
@@ -38,23 +40,27 @@ class Demo:
         try:
             for index, name in enumerate(NAMES):
                 self._prepare(name, index)
-            self._guard.write("run", 1)
         except BaseException:
             self._processes.close()
             self._guard.__exit__(None, None, None)
             raise
         self._thread = threading.Thread(target=self._live, name="demo", daemon=True)
-        self._thread.start()
         return self
+
+    def start(self) -> None:
+        """Switch KSM on in a moment, and let the processes live."""
+        self._thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ending.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         try:
             self._processes.close()
-            self._guard.settle(10.0)
+            if self._thread.ident is not None:
+                self._guard.settle(10.0)
         finally:
             self._guard.__exit__(kind, error, trace)
 
@@ -74,9 +80,11 @@ class Demo:
 
     def _live(self) -> None:
         """Rewrite the volatile pages again and again, and once, after they have merged, the others."""
-        for beat in range(10**9):
+        for beat in itertools.count():
             if self._ending.wait(_BEAT_SECONDS):
                 return
+            if beat == _SWITCH_ON_AT_BEAT:
+                self._guard.write("run", 1)
             for name in NAMES:
                 self._processes.do(name, "poke", region="volatile", offset=8, value=beat % 251)
             if beat == _REWRITE_AT_BEAT:

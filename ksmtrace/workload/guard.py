@@ -22,11 +22,11 @@ _PATIENCE_SECONDS = 300.0
 class KsmGuard:
     """A context in which KSM's tunables may be written; `run` and all others are restored at its end.
 
-    With `clean`, everything is unmerged at both ends (run=2): for tests on a machine of one's own. Without, nobody
-    else's merged pages are touched.
+    With `clean`, everything is unmerged at both ends (run=2), and another user of the guard is waited for: for tests on
+    a machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
 
     Raises:
-        HostError: no KSM, or not root.
+        HostError: no KSM, not root, or in use.
     """
 
     def __init__(self, *, clean: bool) -> None:
@@ -40,7 +40,11 @@ class KsmGuard:
     def __enter__(self) -> Self:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
         self._lock = LOCK.open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | (0 if self._clean else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            self._lock.close()
+            raise HostError(f"another demo or test is using KSM (it holds {LOCK}): wait for it") from error
         self._before = read_tunables()
         if self._clean:
             self._unmerge()

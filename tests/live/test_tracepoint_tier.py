@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ksmtrace.events import Gauge
+from ksmtrace.kernel.sysfs import read_counters
 from ksmtrace.workload import demo
 
 pytestmark = pytest.mark.live
@@ -62,7 +64,7 @@ def test_merges_equal_the_change_of_the_gauges(ksm, processes):
     assert document["probes"]["remove_rmap_item"]["exactness"] == "absent"
 
 
-def test_the_difference_is_the_removals_that_are_not_seen(ksm):
+def test_the_difference_is_the_removals_that_are_not_seen(clean_ksm):
     """The demo rewrites pages after they have merged: no tracepoint fires, and the difference says how many."""
     ran = subprocess.run(
         [KSMTRACE, "demo", "--json", "--no-tui", "--interval", "20", "--duration", "20"],
@@ -78,7 +80,7 @@ def test_the_difference_is_the_removals_that_are_not_seen(ksm):
     assert document["events"]["lost"] == 0
 
 
-def test_nothing_is_left_behind(ksm):
+def test_nothing_is_left_behind(clean_ksm):
     """After the demo: run as before, no process, no BPF program, gauges at zero."""
     before = {name: (Path("/sys/kernel/mm/ksm") / name).read_text() for name in ("run", "sleep_millisecs")}
     ran = subprocess.run(
@@ -87,6 +89,6 @@ def test_nothing_is_left_behind(ksm):
     assert ran.returncode == 0, ran.stderr
     for name, text in before.items():
         assert (Path("/sys/kernel/mm/ksm") / name).read_text() == text
-    assert ksm.counter("pages_shared") == ksm.counter("pages_sharing") == 0
+    assert read_counters()[Gauge.PAGES_SHARED] == read_counters()[Gauge.PAGES_SHARING] == 0
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [command for command in commands if b"workload/actor.py" in command]

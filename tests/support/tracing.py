@@ -49,6 +49,4 @@ def trace(workload: Callable[[], None], *, record: str | None = None, **live: An
     """The JSON document of a live run around `workload`, made with every built-in plugin."""
     source = Gated(LiveSource(LiveOptions(**live)), workload)
     options = Namespace(interval=1.0, record=record, listen=None, textfile=None, json=False, tui=False)
-    names = ["no:"+n for n in "stable_tree unstable_tree volatile recorder prometheus jsonl tui".split()]
-    import pluggy; m=pluggy.PluginManager("ksmtrace"); from ksmtrace import hookspecs; m.add_hookspecs(hookspecs)
-    return Runner(source, m, options, fail_fast=True).run().document
+    return Runner(source, build_manager(), options, fail_fast=True).run().document

@@ -58,7 +58,7 @@ def choose_tier(surveys: list[Survey], choice: str = "auto") -> Survey:
 
 def _survey(tier: Tier, btf: Btf, symbols: dict[str, int], root: Path) -> Survey:
     missing = [reason for a in tier.attaches if (reason := _why_not(a, btf, symbols, root))]
-    defines = {}
+    defines: dict[str, int] = {}
     hidden = [name for name in tier.symbols if name not in symbols]
     if hidden:
         missing.append(f"not in /proc/kallsyms: {', '.join(hidden)} (needs CONFIG_KALLSYMS_ALL)")

@@ -65,6 +65,7 @@ class Program:
 
     def _attach(self, attach: Attach) -> None:
         bpf, target, program = self._bpf, attach.target.encode(), attach.program.encode()
+        noise: list[str] = []
         try:
             with _quiet_stderr() as noise:
                 match attach.how:

@@ -1,0 +1,122 @@
+"""Metric families of the run itself: what was traced, how well, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from ksmtrace import __version__
+from ksmtrace.events.kinds import EventKind
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.runner import Runner
+
+
+def run_metrics(runner: Runner) -> list[Metric]:
+    """Fresh metric families for the state of `runner`.
+
+    All but ksmtrace_build_info and ksmtrace_plugin_seconds_total follow from the events alone, so a replay with the
+    same plugins gives the same ones.
+    """
+    return [*_facts(runner), *_events(runner), *_checks(runner), *_plugins(runner)]
+
+
+def _facts(runner: Runner) -> Iterator[Metric]:
+    kernel = runner.session.kernel
+    yield InfoMetricFamily(
+        "ksmtrace_build",
+        "Version of ksmtrace: join on it when numbers change after an upgrade.",
+        {"version": __version__},
+    )
+    yield InfoMetricFamily(
+        "ksmtrace_kernel",
+        "The traced kernel: join on it when numbers change after a reboot.",
+        {"release": kernel.release, "build_id": kernel.build_id},
+    )
+    probes = GaugeMetricFamily(
+        "ksmtrace_probe_info",
+        "How each kind of event is seen: 1 for the way in use. "
+        "exactness other than exact: read what that figure cannot know before acting on it.",
+        labels=["event", "via", "exactness"],
+    )
+    for kind, probe in runner.session.probes.items():
+        probes.add_metric([kind.name.lower(), probe.via, probe.exactness.value], 1)
+    yield probes
+
+
+def _events(runner: Runner) -> Iterator[Metric]:
+    events = CounterMetricFamily(
+        "ksmtrace_events_total",
+        "Events taken in, by kind; a kind that this run cannot see has no series.",
+        labels=["kind"],
+    )
+    for kind in EventKind:
+        count = int(runner.by_kind[kind])
+        if kind is not EventKind.LOST and (count or runner.session.sees(kind)):
+            events.add_metric([kind.name.lower()], count)
+    yield events
+    yield CounterMetricFamily(
+        "ksmtrace_lost_events_total",
+        "Events dropped between kernel and tracer. If it grows every other count is too low: "
+        "lower pages_to_scan, or leave plugins out.",
+        runner.lost,
+    )
+    yield CounterMetricFamily(
+        "ksmtrace_passes_total",
+        "Full passes of ksmd that ended. Standing still: KSM is stopped, or a pass takes very long.",
+        runner.passes,
+    )
+
+
+def _checks(runner: Runner) -> Iterator[Metric]:
+    differences = GaugeMetricFamily(
+        "ksmtrace_reconstruction_difference_pages",
+        "Reconstructed minus kernel's gauge at the last reading. Away from 0 at the end of passes: do not trust "
+        "the reconstructed gauges, look at lost events and ksmtrace_probe_info.",
+        labels=["gauge"],
+    )
+    for gauge, figures in runner.reconciliation.to_json().items():
+        if figures["difference"] is not None:
+            differences.add_metric([gauge], figures["difference"])
+    if differences.samples:
+        yield differences
+    yield GaugeMetricFamily(
+        "ksmtrace_reconstruction_complete",
+        "1 when all of ksmd's state is known; 0 until a pass was seen whole after joining late or after a loss.",
+        int(runner.reconstruction.complete),
+    )
+    yield CounterMetricFamily(
+        "ksmtrace_self_check_scan_stops_total",
+        "Ends of passes at which the reconstruction was held against counters read by ksmd itself.",
+        runner.reconciliation.at_scan_stop,
+    )
+    yield CounterMetricFamily(
+        "ksmtrace_self_check_scan_stops_differing_total",
+        "Those of them at which a gauge differed. Alert on any increase: reconstructed figures are off.",
+        runner.reconciliation.at_scan_stop_differing,
+    )
+
+
+def _plugins(runner: Runner) -> Iterator[Metric]:
+    calls = runner.calls
+    seconds = CounterMetricFamily(
+        "ksmtrace_plugin_seconds_total",
+        "Time spent in each plugin. Leave out (-p no:NAME) the one that takes most when events are lost.",
+        labels=["plugin"],
+    )
+    success = GaugeMetricFamily(
+        "ksmtrace_plugin_success",
+        "0 for a plugin that failed and was dropped: its other metrics are missing from then on.",
+        labels=["plugin"],
+    )
+    for name, value in calls.seconds.items():
+        seconds.add_metric([name], value)
+        success.add_metric([name], int(name not in calls.failures))
+    yield from (seconds, success)

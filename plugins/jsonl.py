@@ -1,0 +1,59 @@
+"""Sink: prints one JSON document per interval, one line each, for `live --json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ksmtrace import hookimpl
+from ksmtrace.errors import ExitStatus, KsmtraceError
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.snapshot import Snapshot
+
+
+class Plugin:
+    """Streams documents on stdout while a live run lasts; other runs print their one document themselves."""
+
+    def __init__(self) -> None:
+        self._streams = False
+
+    @hookimpl
+    def ksmtrace_session_start(self, options: Namespace) -> None:
+        """See whether this run streams."""
+        self._streams = bool(
+            getattr(options, "json", False)
+            and not getattr(options, "once", False)
+            and getattr(options, "json_stream", False)
+        )
+
+    @hookimpl
+    def ksmtrace_publish(self, snapshot: Snapshot) -> None:
+        """Print the document.
+
+        Raises:
+            KsmtraceError: nobody reads stdout any more; ends the run with status 0, as `| head` wants it.
+        """
+        if not self._streams:
+            return
+        try:
+            sys.stdout.write(json.dumps(snapshot.document) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._streams = False
+            _drop_stdout()
+            raise KsmtraceError(
+                "the reader of standard output is gone: the run ends", ExitStatus.DONE
+            ) from None
+
+
+def _drop_stdout() -> None:
+    """Send stdout to /dev/null, or the interpreter would complain of the same pipe again when it exits."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,216 @@
+"""The whole screen of a running trace, and the plain text that ends a run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ksmtrace.plugins.tui.panels import (
+    MISSION_NAMES,
+    WIDE,
+    Document,
+    agreement,
+    count,
+    duration,
+    gauge_table,
+    header,
+    printable,
+    probe_table,
+    side_by_side,
+    size,
+)
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.snapshot import Snapshot
+
+_WIDTH = 80
+_ROOMY_LINES = 36
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """The screen: what is traced, how each event is seen, kernel against reconstruction, analyzers' panels.
+
+    Fits 80 x 24 with the built-in analyzers; shows more where there is more room.
+    """
+    document = snapshot.document
+    by_name = sorted(snapshot.panels, key=lambda named: named[0])
+    return _Screen(document, tuple(panel for _, panel in by_name))
+
+
+class _Screen:
+    """Lays the parts out for the width and height that there are."""
+
+    def __init__(self, document: Document, panels: tuple[RenderableType, ...]) -> None:
+        self._document = document
+        self._panels = panels
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = options.height or options.size.height
+        roomy = height >= _ROOMY_LINES
+        between = [Text()] if roomy else []
+        parts = [
+            header(self._document),
+            *between,
+            probe_table(self._document, wide=options.max_width >= WIDE, all_kinds=roomy),
+            Text(),
+            gauge_table(self._document),
+            *between,
+            side_by_side(self._panels, options.max_width),
+        ]
+        yield Group(*parts)
+
+
+def plain_text(snapshot: Snapshot) -> str:
+    """The outcome of a run in at most 80 columns, without escape codes: what KSM did, and how far to believe it."""
+    document = snapshot.document
+    page_size = snapshot.session.kernel.page_size_bytes
+    parts = (
+        _title(document, snapshot.session.only_pids),
+        "\n".join((*_savings(document, page_size), *_merges(document), *_examinations(document))),
+        "\n".join(_gauges(document)),
+        "\n".join(_processes(document)),
+        "\n".join(_probes(document)),
+        "\n".join(_limits(document)),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _wrap(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, initial_indent=""
+    )
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+
+
+def _title(document: Document, only_pids: tuple[int, ...]) -> str:
+    passes = document["passes"]
+    limit = (
+        f"; events of {len(only_pids)} process{'es' * (len(only_pids) > 1)} only"
+        if only_pids
+        else ""
+    )
+    return _wrap(
+        f"ksmtrace {printable(document['version'])}: {document['source']}, "
+        f"kernel {printable(document['kernel']['release'])}, {printable(document['tier'])} tier, "
+        f"{duration(document['duration_seconds'])}, {passes:,} pass{'' if passes == 1 else 'es'}{limit}"
+    )
+
+
+def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
+    counters = document["counters"]
+    shared, sharing = counters.get("pages_shared"), counters.get("pages_sharing")
+    if shared is None or sharing is None:
+        yield "What KSM saves is not known: the kernel's counters were not read."
+        return
+    yield _wrap(
+        f"KSM saves {size(sharing * page_size_bytes)}: {shared:,} KSM pages stand for {shared + sharing:,} pages."
+    )
+    zero_pages = counters.get("ksm_zero_pages")
+    if zero_pages:
+        yield _wrap(
+            f"The zero page stands for {zero_pages:,} more, {size(zero_pages * page_size_bytes)}."
+        )
+    profit = counters.get("general_profit")
+    if profit is not None:
+        verdict = "" if profit >= 0 else ": it costs more than it saves"
+        yield _wrap(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit){verdict}.")
+
+
+def _merges(document: Document) -> Iterator[str]:
+    tree = document["analyzers"].get("stable_tree", {})
+    said = []
+    if tree.get("merged_pages") is not None:
+        said.append(f"{tree['merged_pages']:,} pages joined the stable tree")
+    if tree.get("left_pages") is not None:
+        said.append(f"{tree['left_pages']:,} left it")
+    if tree.get("attempted_pages") is not None:
+        failed = tree["failed_pages"]
+        why = ", ".join(f"{name} {number:,}" for name, number in failed.items())
+        tried = f"{sum(failed.values()):,} of {tree['attempted_pages']:,} attempts to merge failed"
+        said.append(tried + (f" ({why})" if why else ""))
+    if tree.get("break_cow_pages") is not None:
+        said.append(f"undone by break_cow: {tree['break_cow_pages']:,}")
+    if said:
+        yield _wrap(f"In this run {'; '.join(said)}.")
+    unstable = document["analyzers"].get("unstable_tree", {})
+    if unstable.get("matched_pages") is not None:
+        yield _wrap(
+            f"The unstable tree took in {unstable['inserted_pages']:,} candidates; "
+            f"{unstable['matched_pages']:,} found an equal page."
+        )
+
+
+def _examinations(document: Document) -> Iterator[str]:
+    volatile = document["analyzers"].get("volatile", {})
+    examined = volatile.get("examined_pages")
+    if not examined:
+        return
+    outcomes = (
+        ("placed_stable_pages", "in the stable tree"),
+        ("placed_unstable_pages", "waiting in the unstable tree"),
+        ("changed_pages", "changed since the last look"),
+        ("first_look_pages", "looked at for the first time"),
+        ("unplaced_pages", "unchanged but not placed"),
+        ("freed_pages", "gone before the outcome was read"),
+    )
+    said = [f"{volatile[key] / examined:.1%} {what}" for key, what in outcomes if volatile[key]]
+    yield _wrap(f"Of {examined:,} pages examined: {', '.join(said)}.")
+
+
+def _gauges(document: Document) -> Iterator[str]:
+    gauges = document["reconciliation"]
+    yield f"{'':<14}" + "".join(f"{name.removeprefix('pages_'):>13}" for name in gauges)
+    for row in ("reconstructed", "kernel", "difference"):
+        yield f"{row:<14}" + "".join(f"{count(figures[row]):>13}" for figures in gauges.values())
+    yield _wrap(f"Reconstruction: {agreement(document)}.")
+
+
+def _processes(document: Document) -> Iterator[str]:
+    processes = document["analyzers"].get("volatile", {}).get("processes")
+    if not processes:
+        return
+    yield "Pages found changed, by process (the scan of these was for nothing):"
+    for process in processes[:5]:
+        pid = "" if process["pid"] is None else f"pid {process['pid']}"
+        yield f"  {printable(process['comm'] or 'unknown'):<16} {pid:<12}{process['changed_pages']:>13,}"
+
+
+def _probes(document: Document) -> Iterator[str]:
+    events, probes = document["events"], document["probes"]
+    lost = events["lost"]
+    yield _wrap(
+        f"{events['total']:,} events, {lost:,} LOST: every count above may be too low."
+        if lost
+        else f"{events['total']:,} events, none lost."
+    )
+    for name in MISSION_NAMES:
+        probe = probes.get(name)
+        if probe is None or probe["exactness"] == "absent":
+            continue
+        line = f"  {name:<22}{probe['exactness']:<8}{events['by_kind'][name.upper()]:>12,}  "
+        yield _cut(line + printable(probe["via"]))
+
+
+def _limits(document: Document) -> Iterator[str]:
+    """What this run could not see, and what the figures that are not exact cannot know."""
+    probes = document["probes"]
+    absent = {n: p for n, p in probes.items() if p["exactness"] == "absent"}
+    if absent:
+        yield "Not seen in this run:"
+        for name, probe in absent.items():
+            yield _wrap(f"  {name}: {printable(probe['note']) or 'no probe'}", "    ")
+    noted = {
+        n: probes[n] for n in MISSION_NAMES if n not in absent and probes.get(n, {}).get("note")
+    }
+    if noted:
+        yield "To bear in mind:"
+        for name, probe in noted.items():
+            yield _wrap(f"  {name} ({probe['exactness']}): {printable(probe['note'])}", "    ")
+    for name, failure in document["plugins_failed"].items():
+        yield _wrap(f"Plugin {printable(name)} was dropped: {printable(failure)}", "    ")

@@ -1,0 +1,178 @@
+"""Analyzer of the unstable tree: candidates that wait for an equal page, and how many find one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from rich.panel import Panel
+from rich.table import Table
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events.record import Records
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.session import Session
+
+_GAUGES = (
+    (
+        "unshared_pages",
+        "Candidates in the unstable tree: unchanged pages without a twin. "
+        "Far above ksmtrace_sharing_pages for long: the scan finds little, slow it down or advise less memory.",
+    ),
+    (
+        "last_pass_inserted_pages",
+        "Candidates put into the unstable tree in the last whole pass: the size of the haystack searched.",
+    ),
+)
+_COUNTERS = (
+    (
+        "inserted_pages",
+        "unstable_inserted_pages",
+        "Candidates put into the unstable tree, again in each pass that examines them.",
+    ),
+    (
+        "matched_pages",
+        "unstable_matched_pages",
+        "Candidates that left the unstable tree to join a stable node. Divide by inserted pages: the yield of scanning.",
+    ),
+    (
+        "gone_pages",
+        "unstable_gone_pages",
+        "Candidates whose rmap_item was freed while they waited: unmapped or exited. "
+        "Near the rate of insertion: processes live too short to be worth scanning.",
+    ),
+)
+
+
+class Plugin:
+    """Who waits in the unstable tree, and what comes of the waiting.
+
+    A candidate leaves the tree in every pass, when it is examined again, when smart scan skips it, or when an equal
+    page is found. Which of these it was, only what happens to the rmap_item next can prove; a loss in between leaves
+    the case open and uncounted.
+
+    JSON, each None where this run cannot know it:
+        unshared_pages: as sysfs pages_unshared, reconstructed, now.
+        inserted_pages: examinations that ended in the unstable tree.
+        last_pass_inserted_pages: the same in the last pass that was seen whole.
+        removed_pages: rmap_items taken out of the tree and kept.
+        matched_pages: those of them that next joined a stable node: twins found in either tree.
+        gone_pages: rmap_items freed while they were in the tree.
+    """
+
+    def __init__(self) -> None:
+        self._reconstruction: Reconstruction | None = None
+        self._inserted = 0
+        self._removed = 0
+        self._matched = 0
+        self._gone = 0
+        self._open: set[int] = set()  # rmap_items taken out of the tree, fate unknown so far
+        self._pass_whole = False
+        self._pass_inserted = 0
+        self._last_pass_inserted: int | None = None
+
+    @hookimpl
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Count what enters and leaves."""
+        self._reconstruction = reconstruction
+        kind, start = batch.kind, 0
+        marks = np.flatnonzero((kind == EventKind.SCAN_START) | (kind == EventKind.LOST))
+        for mark in marks.tolist():
+            self._count(batch.events[start:mark])
+            self._pass_whole = bool(kind[mark] == EventKind.SCAN_START)
+            self._pass_inserted = 0
+            if not self._pass_whole:
+                self._open.clear()
+            start = mark + 1
+        self._count(batch.events[start:])
+
+    def _count(self, events: Records) -> None:
+        kind, flags = events["kind"], events["flags"]
+        examined = kind == EventKind.CMP_AND_MERGE_PAGE
+        inserted = examined & (flags & (Flag.UNSTABLE_AFTER | Flag.FREED) == Flag.UNSTABLE_AFTER)
+        removed = kind == EventKind.REMOVE_RMAP_ITEM
+        freed = removed & (flags & Flag.FREED != 0)
+        left = removed & ~freed & (flags & Flag.UNSTABLE_BEFORE != 0)
+        joined = kind == EventKind.STABLE_APPEND
+        count = int(np.count_nonzero(inserted))
+        self._inserted += count
+        self._pass_inserted += count
+        self._removed += int(np.count_nonzero(left))
+        self._gone += int(np.count_nonzero(freed & (flags & Flag.UNSTABLE_BEFORE != 0)))
+        telling = examined | freed | left | joined
+        self._match(events["rmap_item"][telling], left[telling], joined[telling])
+
+    def _match(
+        self,
+        items: np.ndarray[tuple[int], np.dtype[np.uint64]],
+        left: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        joined: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    ) -> None:
+        """Pair each removal with the next event of its rmap_item."""
+        if not len(items):
+            return
+        order = np.argsort(items, kind="stable")
+        items, left, joined = items[order], left[order], joined[order]
+        same = items[1:] == items[:-1]
+        self._matched += int(np.count_nonzero(same & left[:-1] & joined[1:]))
+        first, last = np.append(True, ~same), np.append(~same, True)
+        self._matched += sum(item in self._open for item in items[first & joined].tolist())
+        self._open.difference_update(items[first].tolist())
+        self._open.update(items[last & left].tolist())
+
+    @hookimpl
+    def ksmtrace_scan_end(self) -> None:
+        """Keep the pass, if it was seen whole."""
+        if self._pass_whole:
+            self._last_pass_inserted = self._pass_inserted
+        self._pass_whole = False
+
+    @hookimpl
+    def ksmtrace_analysis(self, session: Session) -> dict[str, int | None]:
+        """The figures of the class docstring."""
+        gauges = self._reconstruction.gauges() if self._reconstruction else {}
+        examined = session.sees(EventKind.CMP_AND_MERGE_PAGE)
+        removed = session.sees(EventKind.REMOVE_RMAP_ITEM)
+        appended = session.sees(EventKind.STABLE_APPEND)
+        return {
+            "unshared_pages": gauges.get(Gauge.PAGES_UNSHARED),
+            "inserted_pages": self._inserted if examined else None,
+            "last_pass_inserted_pages": self._last_pass_inserted if examined else None,
+            "removed_pages": self._removed if removed else None,
+            "matched_pages": self._matched if examined and removed and appended else None,
+            "gone_pages": self._gone if removed else None,
+        }
+
+    @hookimpl
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
+        """Metric families of what this run can see."""
+        figures = self.ksmtrace_analysis(session)
+        for key, help_text in _GAUGES:
+            value = figures[key]
+            if value is not None:
+                yield GaugeMetricFamily(f"ksmtrace_{key}", help_text, value)
+        for key, name, help_text in _COUNTERS:
+            value = figures[key]
+            if value is not None:
+                yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
+
+    @hookimpl
+    def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
+        """One panel of figures, usable 26 columns wide."""
+        figures = self.ksmtrace_analysis(session)
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(overflow="ellipsis", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        for label, key in (
+            ("unshared", "unshared_pages"),
+            ("inserted", "inserted_pages"),
+            ("  last pass", "last_pass_inserted_pages"),
+            ("taken out", "removed_pages"),
+            ("  matched", "matched_pages"),
+            ("gone", "gone_pages"),
+        ):
+            value = figures[key]
+            table.add_row(label, "[dim]-[/]" if value is None else f"{value:,}")
+        yield Panel(table, title="[b]unstable tree[/]", border_style="yellow")

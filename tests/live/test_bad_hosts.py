@@ -1,0 +1,99 @@
+"""Hosts that cannot be traced, made from this one: one line, exit 3, the remedy."""
+
+import os
+import shlex
+import subprocess
+
+import pytest
+from support.command import KSMTRACE, assert_one_line, ksmtrace
+
+from conftest import cannot
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(autouse=True)
+def _root(request):
+    if os.geteuid() != 0:
+        cannot(request, "--require-live", "needs root")
+
+
+def on_host_without(path, *arguments):
+    """Run ksmtrace in a mount namespace of its own in which `path` is an empty directory."""
+    command = shlex.join([KSMTRACE, *arguments])
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {path} && exec {command}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_no_ksm():
+    assert_one_line(on_host_without("/sys/kernel/mm/ksm", "live", "--once"), 3, "CONFIG_KSM")
+    assert_one_line(on_host_without("/sys/kernel/mm/ksm", "demo"), 3, "CONFIG_KSM")
+
+
+def test_no_btf():
+    assert_one_line(on_host_without("/sys/kernel/btf", "live", "--once"), 3, "CONFIG_DEBUG_INFO_BTF")
+
+
+def test_no_ksmd():
+    assert_one_line(on_host_without("/proc", "live", "--once"), 3, "ksmd")
+
+
+def test_bcc_is_missing(tmp_path):
+    (tmp_path / "bcc.py").write_text("raise ImportError(\"No module named 'bcc'\")\n")
+    ran = ksmtrace("live", "--once", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert_one_line(ran, 3, "python3-bpfcc", "--system-site-packages")
+
+
+def test_bcc_is_the_wrong_one(tmp_path):
+    (tmp_path / "bcc.py").write_text("lattice = True\n")
+    ran = ksmtrace("live", "--once", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert_one_line(ran, 3, "crystal-lattice", "pip uninstall bcc", "python3-bpfcc")
+
+
+def test_a_tier_that_this_kernel_lacks():
+    if os.path.exists("/sys/bus/event_source/devices/kprobe"):
+        pytest.skip("this kernel has kprobes")
+    assert_one_line(ksmtrace("live", "--once", "--probes", "kprobe"), 3, "CONFIG_KPROBES", "doctor")
+
+
+def test_ways_to_probe_that_do_not_exist():
+    assert_one_line(ksmtrace("live", "--once", "--probes", "nonsense"), 2, "nonsense", "auto")
+
+
+def test_ksm_is_switched_off(ksm):
+    """Said in one line with the command, and the run goes on."""
+    ran = ksmtrace("live", "--once", "--json", "--duration", "1")
+    assert ran.returncode == 0
+    (line,) = ran.stderr.splitlines()
+    assert "echo 1 > /sys/kernel/mm/ksm/run" in line
+    assert ran.stdout.startswith("{")
+
+
+@pytest.mark.parametrize("path", ["/proc/nonsense/x", "/nonexistent/x", "/"])
+def test_capture_cannot_be_written(ksm, path):
+    ksm.write("run", 1)
+    assert_one_line(ksmtrace("record", "-o", path, "--duration", "1"), 2, path)
+
+
+def test_disk_is_full(ksm):
+    """A capture on a full disk ends the recording with one line; what was written replays."""
+    ksm.write("run", 1)
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c",
+         f"mount -t tmpfs -o size=4k none /mnt && exec {KSMTRACE} record -o /mnt/c --duration 2"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert_one_line(ran, 2, "/mnt/c")
+
+
+def test_doctor_says_what_is_missing():
+    ran = on_host_without("/sys/kernel/mm/ksm", "doctor")
+    assert ran.returncode == 3
+    assert "CONFIG_KSM" in ran.stdout
+    assert "cannot trace here" in ran.stdout
+    ran = ksmtrace("doctor")
+    assert ran.returncode == 0
+    assert "ready to trace" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 80

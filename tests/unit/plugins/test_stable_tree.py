@@ -1,0 +1,163 @@
+"""The stable_tree analyzer: counts, gauges it must not invent, and how batches are cut."""
+
+from hypothesis import given
+from support.runs import (
+    EMPTY,
+    FREED,
+    IN_STABLE,
+    IN_UNSTABLE,
+    analyse,
+    appended,
+    attempt,
+    cut_streams,
+    lost,
+    removed,
+    series,
+    start,
+    stop,
+)
+from support.story import story
+from support.streams import sample, session
+
+from ksmtrace.events import EventKind, Flag
+
+
+def _analysis(rows, **how):
+    return analyse(rows, "stable_tree", **how).document["analyzers"]["stable_tree"]
+
+
+def test_the_story_is_counted():
+    figures = _analysis(story())
+    histogram = figures.pop("node_sharers_pages")
+    assert figures == {
+        "shared_pages": 40,
+        "sharing_pages": 80,
+        "saved_bytes": 80 * 4096,
+        "merged_pages": 121,
+        "last_pass_merged_pages": 1,
+        "new_node_pages": 40,
+        "attempted_pages": 122,
+        "failed_pages": {"EBUSY": 1, "EFAULT": 1},
+        "replaced_pages": 120,
+        "zero_page_pages": 0,
+        "break_cow_pages": 1,
+        "left_pages": 1,
+        "removed_node_pages": 0,
+    }
+    assert histogram["4"] == sum(histogram.values()) == 40
+
+
+def test_zero_pages_and_removed_nodes_are_counted_apart():
+    figures = _analysis(
+        [
+            *EMPTY,
+            {"kind": EventKind.REPLACE_PAGE},
+            {"kind": EventKind.REPLACE_PAGE, "flags": Flag.ZERO_PAGE},
+            {"kind": EventKind.REPLACE_PAGE, "flags": Flag.ZERO_PAGE},
+            appended(1, 9, new=True),
+            {"kind": EventKind.REMOVE_STABLE_NODE, "aux": 9},
+            removed(2, IN_UNSTABLE | FREED),
+            removed(3, IN_STABLE | FREED),
+        ]
+    )
+    assert (figures["replaced_pages"], figures["zero_page_pages"]) == (1, 2)
+    assert (figures["removed_node_pages"], figures["left_pages"]) == (1, 1)
+
+
+def test_an_errno_without_a_name_is_shown_as_its_number():
+    assert _analysis([*EMPTY, attempt(err=-14), attempt(err=-999)])["failed_pages"] == {
+        "-999": 1,
+        "EFAULT": 1,
+    }
+
+
+def test_a_node_falls_into_the_bucket_of_its_sharers():
+    rows = [*EMPTY]
+    item = 0
+    for node, sharers in enumerate((1, 2, 3, 256, 257), start=10):
+        for _ in range(sharers):
+            item += 1
+            rows.append(appended(item, node))
+    snapshot = analyse(rows, "stable_tree")
+    histogram = snapshot.document["analyzers"]["stable_tree"]["node_sharers_pages"]
+    assert {k: v for k, v in histogram.items() if v} == {
+        "1": 1,
+        "2": 1,
+        "4": 1,
+        "256": 1,
+        "more": 1,
+    }
+    found = series(snapshot.metrics)
+    bucket = "ksmtrace_stable_node_sharers_bucket"
+    assert [found[bucket, (("le", le),)] for le in ("1.0", "2.0", "4.0", "128.0", "256.0", "+Inf")] == [
+        1, 2, 3, 3, 4, 5,
+    ]  # fmt: skip
+    assert found["ksmtrace_stable_node_sharers_gsum", ()] == item
+
+
+def test_gauges_are_unknown_before_ksm_is_known_whole():
+    held = sample(pages_shared=5, pages_sharing=5, pages_unshared=0, pages_volatile=0)
+    snapshot = analyse([*held, appended(1, 9)], "stable_tree")
+    figures = snapshot.document["analyzers"]["stable_tree"]
+    assert figures["merged_pages"] == 1
+    for key in ("shared_pages", "sharing_pages", "saved_bytes", "node_sharers_pages"):
+        assert figures[key] is None
+    names = {family.name for family in snapshot.metrics}
+    assert not names & {
+        "ksmtrace_shared_pages",
+        "ksmtrace_saved_bytes",
+        "ksmtrace_stable_node_sharers",
+    }
+
+
+def test_nodes_from_before_the_run_leave_the_histogram_unknown():
+    held = sample(pages_shared=5, pages_sharing=5)
+    of = session(unseen=[EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE])
+    figures = _analysis([*held, appended(1, 9)], of=of)
+    assert figures["shared_pages"] == 5
+    assert figures["sharing_pages"] == 6
+    assert figures["node_sharers_pages"] is None
+
+
+def test_what_is_not_seen_is_null_and_has_no_series():
+    of = session(unseen=list(EventKind))
+    snapshot = analyse(story(), "stable_tree", of=of)
+    assert set(snapshot.document["analyzers"]["stable_tree"].values()) == {None}
+    from ksmtrace.pipeline.run_metrics import run_metrics
+
+    own = {family.name for family in run_metrics(snapshot._runner)}
+    assert {family.name for family in snapshot.metrics} == own
+
+
+def test_nothing_is_known_without_events():
+    figures = _analysis([])
+    assert figures["shared_pages"] is None
+    assert figures["merged_pages"] == 0
+    assert figures["node_sharers_pages"] is None
+
+
+def test_a_pass_with_a_loss_is_not_the_last_whole_one():
+    whole = [start(0), appended(1, 9), stop(0)]
+    torn = [start(1), appended(2, 9), lost(), appended(3, 9), stop(1)]
+    joined_late = [appended(4, 9), stop(2)]
+    assert _analysis([*EMPTY, *whole, *torn, *joined_late])["last_pass_merged_pages"] == 1
+    assert _analysis([*EMPTY, *torn])["last_pass_merged_pages"] is None
+
+
+def test_a_pass_that_was_cut_off_by_the_next_does_not_count_into_it():
+    rows = [*EMPTY, start(0), appended(1, 9), start(0), appended(2, 9), appended(3, 9), stop(0)]
+    assert _analysis(rows)["last_pass_merged_pages"] == 2
+
+
+@given(cut_streams())
+def test_the_way_batches_are_cut_changes_nothing(stream):
+    rows, cuts = stream
+    whole = analyse(rows, "stable_tree")
+    cut = analyse(rows, "stable_tree", cuts=cuts)
+    key = "stable_tree"
+    assert cut.document["analyzers"][key] == whole.document["analyzers"][key]
+    assert _own(cut) == _own(whole)
+
+
+def _own(snapshot):
+    return {k: v for k, v in series(snapshot.metrics).items() if "plugin_seconds" not in k[0]}
