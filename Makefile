@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 kmod prometheus
+TEST_PACKAGES := qemu-system-x86 kmod bpftool gcc libc6-dev prometheus
 
 .PHONY: help run test lint fix vm vm-all bench golden dist clean
 
@@ -45,6 +45,7 @@ golden: .venv/ready-test ## record the bundled capture again, in a guest, and it
 	$(BIN)/python tests/vm/guest.py 6.1
 	cp .vm/everything.ksmtrace $(CAPTURE)
 	cp .vm/everything.ksmtrace.json $(CAPTURE).json
+	cp .vm/ksmtrace.prom $(CAPTURE).prom
 
 dist: .venv/ready-test ## build the wheel and try it in a clean virtualenv
 	rm -rf build dist

@@ -88,7 +88,9 @@ class Report:
         if self.chosen is not None:
             lines += ["", f"tier {self.chosen.tier.name}: what you will see"]
             for kind, probe in self.chosen.tier.probes.items():
-                lines.append(f"  {kind.name.lower():22} {probe.exactness.value:8} {probe.via}"[:_WIDTH])
+                lines.append(
+                    f"  {kind.name.lower():22} {probe.exactness.value:8} {probe.via}"[:_WIDTH]
+                )
                 if probe.note and probe.exactness is not Exactness.EXACT:
                     lines.append(_wrapped(" " * 25 + probe.note))
         lines += ["", "ready to trace" if self.able else "cannot trace here"]

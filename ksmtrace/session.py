@@ -100,7 +100,9 @@ class Session:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: a fact is missing or of the wrong type.
         """
-        known = {name: facts["kernel"][name] for name in Kernel.__slots__ if name in facts["kernel"]}
+        known = {
+            name: facts["kernel"][name] for name in Kernel.__slots__ if name in facts["kernel"]
+        }
         probes = {
             EventKind[name]: Probe(p["via"], Exactness(p["exactness"]), p["note"])
             for name, p in facts["probes"].items()

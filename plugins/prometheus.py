@@ -96,7 +96,10 @@ class Plugin:
         self._server.set_app(_application(self._registry))
         self.port = self._server.server_port
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="ksmtrace-prometheus", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name="ksmtrace-prometheus",
+            daemon=True,
         )
         self._thread.start()
 

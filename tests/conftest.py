@@ -16,8 +16,12 @@ from ksmtrace.workload.processes import Processes
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-live", action="store_true", help="tests of this kernel must run")
     parser.addoption("--require-vm", action="store_true", help="tests in guest kernels must run")
-    parser.addoption("--capture-to", metavar="FILE", help="keep the capture of the guest's long run")
-    parser.addoption("--in-guest", action="store_true", help="we are in a guest: run only its tests")
+    parser.addoption(
+        "--capture-to", metavar="FILE", help="keep the capture of the guest's long run"
+    )
+    parser.addoption(
+        "--in-guest", action="store_true", help="we are in a guest: run only its tests"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

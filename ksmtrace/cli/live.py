@@ -54,15 +54,13 @@ def trace(
     """
     from ksmtrace.cli.run import interruptible, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
-    from ksmtrace.sources.pid_filter import PidFilter
     from ksmtrace.sources.live.source import LiveOptions, LiveSource
+    from ksmtrace.sources.pid_filter import PidFilter
 
     manager = build_manager(options.plugins)
     with interruptible() as interruption:
         source: Source = LiveSource(
-            LiveOptions(
-                duration=options.duration, interval=options.interval, probes=options.probes
-            )
+            LiveOptions(duration=options.duration, interval=options.interval, probes=options.probes)
         )
         if options.pid:
             source = PidFilter(source, options.pid)

@@ -22,7 +22,11 @@ def _libbpf() -> ctypes.CDLL:
             continue
         library.btf__parse.restype = ctypes.c_void_p
         library.btf__parse.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
-        library.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+        library.btf__find_by_name_kind.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+            ctypes.c_uint32,
+        ]
         library.btf__find_by_name_kind.restype = ctypes.c_int32
         library.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
         library.btf__type_by_id.restype = ctypes.c_void_p
@@ -84,7 +88,9 @@ class Btf:
         for part in member.split("."):
             found = self._member(identity, part)
             if found is None:
-                raise HostError(f"BTF has no member {member!r} in struct {name}: this kernel is not known yet")
+                raise HostError(
+                    f"BTF has no member {member!r} in struct {name}: this kernel is not known yet"
+                )
             identity, total = found[0], total + found[1]
         return total
 

@@ -68,7 +68,9 @@ class Reconstruction:
         self._forget()
 
     def _forget(self) -> None:
-        self._state: dict[int, int] = {}  # rmap_item -> _NEITHER, _UNSTABLE or the id of its stable node
+        self._state: dict[
+            int, int
+        ] = {}  # rmap_item -> _NEITHER, _UNSTABLE or the id of its stable node
         self._mm: dict[int, int] = {}  # rmap_item -> mm, kept only where removals are not seen
         self._node_id: dict[int, int] = {}  # stable_node (or kpfn) -> id; ids are never used again
         self._members: dict[int, int] = {}  # id -> number of rmap_items, at least 1

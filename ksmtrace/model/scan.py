@@ -46,16 +46,19 @@ class ScanTracker:
         if len(starts):
             self._by_kind[:] = 0
             self._started_ns = int(events["ts"][starts[-1]])
-        if batch.lost:
+        since = batch.kind[starts[-1] if len(starts) else 0 :]
+        if (since == EventKind.LOST).any():
             self._started_ns = None
-        self._by_kind += np.bincount(batch.kind[starts[-1] if len(starts) else 0 :], minlength=256)
+        self._by_kind += np.bincount(since, minlength=256)
         if not len(events) or batch.kind[-1] != EventKind.SCAN_STOP:
             return None
         whole = self._started_ns is not None
         scan = Scan(
             seqnr=int(events["aux"][-1]),
             whole=whole,
-            duration_ns=int(events["ts"][-1]) - self._started_ns if self._started_ns is not None else 0,
+            duration_ns=int(events["ts"][-1]) - self._started_ns
+            if self._started_ns is not None
+            else 0,
             by_kind=self._by_kind.copy(),
         )
         self._by_kind[:] = 0

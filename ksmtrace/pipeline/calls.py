@@ -38,26 +38,45 @@ class PluginCalls:
         Raises:
             KsmtraceError: a plugin raised and the run is to fail fast.
         """
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        for implementation in reversed(implementations):
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             name = implementation.plugin_name
-            if name in self.failures:
-                continue
-            started = time.perf_counter()
+            if name not in self.failures:
+                result = self._one(implementation, hook, arguments)
+                if name not in self.failures:
+                    yield name, result
+
+    def finish(self, **arguments: Any) -> None:  # noqa: ANN401
+        """Call ksmtrace_session_finish on every plugin, also on those after one that raises.
+
+        Raises:
+            KsmtraceError: the first that a plugin raised.
+        """
+        first: KsmtraceError | None = None
+        hook = "ksmtrace_session_finish"
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
-                result = implementation.function(*(arguments[a] for a in implementation.argnames))
-                if isinstance(result, Iterator):
-                    result = tuple(result)  # so that a generator raises here, under its plugin's name
-            except KsmtraceError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-                self._failed(name, hook, error)
-                continue
-            finally:
-                self.seconds[name] += time.perf_counter() - started
-            if TRACE:
-                print(f"ksmtrace: {name}.{hook}({', '.join(implementation.argnames)})", file=sys.stderr)  # noqa: T201
-            yield name, result
+                self._one(implementation, hook, arguments)
+            except KsmtraceError as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+    def _one(self, implementation: pluggy.HookImpl, hook: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+        name = implementation.plugin_name
+        started = time.perf_counter()
+        if TRACE:
+            _say(f"{name}.{hook}({', '.join(implementation.argnames)})")
+        try:
+            result = implementation.function(*(arguments[a] for a in implementation.argnames))
+            # A generator raises when it is read: it is read here, under its plugin's name.
+            return tuple(result) if isinstance(result, Iterator) else result
+        except KsmtraceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            self._failed(name, hook, error)
+            return None
+        finally:
+            self.seconds[name] += time.perf_counter() - started
 
     def call(self, hook: str, **arguments: Any) -> None:  # noqa: ANN401
         """Call `hook` on every plugin that has it and drop the results."""
@@ -67,6 +86,12 @@ class PluginCalls:
     def _failed(self, name: str, hook: str, error: Exception) -> None:
         what = f"plugin {name!r} raised {type(error).__name__} in {hook}: {error}"
         if self._fail_fast:
-            raise KsmtraceError(f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT) from error
+            raise KsmtraceError(
+                f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT
+            ) from error
         self.failures[name] = what
-        print(f"ksmtrace: {what}; going on without it", file=sys.stderr)  # noqa: T201
+        _say(f"{what}; going on without it")
+
+
+def _say(line: str) -> None:
+    print(f"ksmtrace: {line}", file=sys.stderr)  # noqa: T201 - stdout belongs to the answers

@@ -56,13 +56,15 @@ def selected_names(choices: Sequence[str]) -> list[str]:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise KsmtraceError(
-            f"two installed plugins are called {sorted(twice)[0]!r}: uninstall one (`ksmtrace plugins` lists them)"
+            f"two installed plugins are called {min(twice)!r}: uninstall one (`ksmtrace plugins` lists them)"
         )
     blocked = set()
     for choice in choices:
         name = choice.removeprefix("no:")
         if name not in names:
-            raise KsmtraceError(f"unknown plugin {name!r} (-p {choice}); installed: {', '.join(names)}")
+            raise KsmtraceError(
+                f"unknown plugin {name!r} (-p {choice}); installed: {', '.join(names)}"
+            )
         if choice != name:
             blocked.add(name)
     return [name for name in names if name not in blocked]

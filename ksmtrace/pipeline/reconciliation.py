@@ -63,5 +63,9 @@ class Reconciliation:
         for gauge in PAGE_GAUGES:
             ours, theirs = self.differences.get(gauge, (None, None))
             apart = ours - theirs if ours is not None and theirs is not None else None
-            shown[gauge.name.lower()] = {"reconstructed": ours, "kernel": theirs, "difference": apart}
+            shown[gauge.name.lower()] = {
+                "reconstructed": ours,
+                "kernel": theirs,
+                "difference": apart,
+            }
         return shown

@@ -68,7 +68,7 @@ class Runner:
             return snapshot
         finally:
             self.source.close()
-            self.calls.call("ksmtrace_session_finish", session=self.session)
+            self.calls.finish(session=self.session)
 
     def _apply(self, batch: EventBatch) -> None:
         session, reconstruction = self.session, self.reconstruction
@@ -100,8 +100,7 @@ def _parts(batch: EventBatch) -> Iterator[EventBatch]:
     if not len(batch):
         return
     ends = (batch.kind == EventKind.SCAN_STOP) | (
-        (batch.kind == EventKind.SAMPLE)
-        & ((batch.events["flags"] & Flag.LAST_OF_SAMPLE) != 0)
+        (batch.kind == EventKind.SAMPLE) & ((batch.events["flags"] & Flag.LAST_OF_SAMPLE) != 0)
     )
     start = 0
     for end in (*(np.flatnonzero(ends) + 1).tolist(), len(batch)):

@@ -32,7 +32,12 @@ class Actor:
         self._address = address
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.mmap.restype = ctypes.c_void_p
-        self._libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        self._libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            *[ctypes.c_int] * 3,
+            ctypes.c_long,
+        ]
         self._libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
         self._next = _BASE
@@ -86,7 +91,9 @@ class Actor:
 
     def _map(self, region: str, pages: int, *, huge: bool) -> None:
         size = pages * PAGE
-        start = self._libc.mmap(self._next, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0)
+        start = self._libc.mmap(
+            self._next, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0
+        )
         if start != self._next:
             raise OSError(ctypes.get_errno(), f"mmap of {region} at {self._next:#x} failed")
         self._check(self._libc.madvise(start, size, _MADVICE["huge" if huge else "nohuge"]))
@@ -122,7 +129,9 @@ class Actor:
         first = step.get("first", 0)
         pages = step.get("pages", length - first)
         if first < 0 or pages <= 0 or first + pages > length:
-            raise ValueError(f"pages {first}..{first + pages - 1} are not in region of {length} pages")
+            raise ValueError(
+                f"pages {first}..{first + pages - 1} are not in region of {length} pages"
+            )
         return start + first * PAGE, pages, first
 
     def _check(self, result: int) -> None:

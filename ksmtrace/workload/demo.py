@@ -52,7 +52,10 @@ class Demo:
         self._thread.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._ending.set()
         if self._thread.ident is not None:
@@ -90,5 +93,9 @@ class Demo:
             if beat == _REWRITE_AT_BEAT:
                 for index, name in enumerate(NAMES):
                     self._processes.do(
-                        name, "fill", region="rewritten", pages=REWRITTEN_LATER, content=f"unique:{index + 201}"
+                        name,
+                        "fill",
+                        region="rewritten",
+                        pages=REWRITTEN_LATER,
+                        content=f"unique:{index + 201}",
                     )

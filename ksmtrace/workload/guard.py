@@ -44,14 +44,19 @@ class KsmGuard:
             fcntl.flock(self._lock, fcntl.LOCK_EX | (0 if self._clean else fcntl.LOCK_NB))
         except BlockingIOError as error:
             self._lock.close()
-            raise HostError(f"another demo or test is using KSM (it holds {LOCK}): wait for it") from error
+            raise HostError(
+                f"another demo or test is using KSM (it holds {LOCK}): wait for it"
+            ) from error
         self._before = read_tunables()
         if self._clean:
             self._unmerge()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if self._clean:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ksmtrace.plugins.tui.screen import plain_text, render
 from rich.console import Console
 from rich.live import Live
 
 from ksmtrace import hookimpl
+from ksmtrace.plugins.tui.screen import plain_text, render
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot

@@ -6,6 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
 from ksmtrace.plugins.tui.panels import (
     MISSION_NAMES,
     WIDE,
@@ -20,8 +23,6 @@ from ksmtrace.plugins.tui.panels import (
     side_by_side,
     size,
 )
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.text import Text
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot

@@ -64,7 +64,9 @@ def main() -> None:
         processes.do("bench", "mergeable", region="r")
         ksm.write("pages_to_scan", 1000)
         ksm.write("run", 1)
-        rows.append(("live, start to first event", "s", 3.0, [first_event_seconds() for _ in range(RUNS)]))
+        rows.append(
+            ("live, start to first event", "s", 3.0, [first_event_seconds() for _ in range(RUNS)])
+        )
         rows.append(("live, peak memory", "MiB", 250.0, [live_peak_mib() for _ in range(RUNS)]))
     for name, unit, limit, values in rows:
         print(

@@ -23,7 +23,9 @@ def enum(header, name):
 
 def test_fields(header):
     body = re.search(r"struct ksm_event {(.*?)};", header, re.DOTALL)[1]
-    fields = [(name, np.dtype(WIDTHS[kind])) for kind, name in re.findall(r"(u\d+|s\d+) (\w+);", body)]
+    fields = [
+        (name, np.dtype(WIDTHS[kind])) for kind, name in re.findall(r"(u\d+|s\d+) (\w+);", body)
+    ]
     assert fields == [(name, RECORD[name]) for name in RECORD.names]
     assert RECORD.itemsize == 64
     # aligned by its own width, so that a C compiler adds no padding

@@ -12,7 +12,17 @@ ALLOWED = {
     "capture": {"events", "capture", "session", "errors", ""},
     "kernel": {"events", "kernel", "session", "errors"},
     "sources": {"events", "capture", "kernel", "session", "errors", "resources", "sources"},
-    "pipeline": {"events", "model", "sources", "session", "errors", "hookspecs", "pipeline", "plugins", ""},
+    "pipeline": {
+        "events",
+        "model",
+        "sources",
+        "session",
+        "errors",
+        "hookspecs",
+        "pipeline",
+        "plugins",
+        "",
+    },
     "workload": {"events", "kernel", "errors", "workload"},
     "plugins": {"events", "model", "capture", "session", "errors", "pipeline", "plugins", ""},
 }
@@ -57,16 +67,24 @@ def test_no_plugin_imports_another(repository):
     wrong = []
     for path in (repository / "plugins").rglob("*.py"):
         own = path.relative_to(repository / "plugins").parts[0].removesuffix(".py")
-        for name in imported(ast.parse(path.read_text())):
-            if name.startswith("ksmtrace.plugins.") and name.split(".")[2] != own:
-                wrong.append(f"{path}: {name}")
+        wrong += [
+            f"{path}: {name}"
+            for name in imported(ast.parse(path.read_text()))
+            if name.startswith("ksmtrace.plugins.") and name.split(".")[2] != own
+        ]
     assert wrong == []
 
 
 def test_every_package_is_in_the_wheel(repository):
-    listed = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    listed = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
     found = set()
-    for root, prefix in (("ksmtrace", "ksmtrace"), ("plugins", "ksmtrace.plugins"), ("bpf", "ksmtrace.bpf")):
+    for root, prefix in (
+        ("ksmtrace", "ksmtrace"),
+        ("plugins", "ksmtrace.plugins"),
+        ("bpf", "ksmtrace.bpf"),
+    ):
         for init in (repository / root).rglob("__init__.py"):
             inner = init.parent.relative_to(repository / root).parts
             found.add(".".join((prefix, *inner)))
@@ -74,7 +92,11 @@ def test_every_package_is_in_the_wheel(repository):
 
 
 def test_modules_stay_small(repository):
-    large = {str(path): n for path in modules(repository) if (n := len(path.read_text().splitlines())) > 400}
+    large = {
+        str(path): n
+        for path in modules(repository)
+        if (n := len(path.read_text().splitlines())) > 400
+    }
     assert large == {}
 
 

@@ -5,9 +5,9 @@ import shlex
 import subprocess
 
 import pytest
-from support.command import KSMTRACE, assert_one_line, ksmtrace
 
 from conftest import cannot
+from support.command import KSMTRACE, assert_one_line, ksmtrace
 
 pytestmark = pytest.mark.live
 
@@ -33,7 +33,9 @@ def test_no_ksm():
 
 
 def test_no_btf():
-    assert_one_line(on_host_without("/sys/kernel/btf", "live", "--once"), 3, "CONFIG_DEBUG_INFO_BTF")
+    assert_one_line(
+        on_host_without("/sys/kernel/btf", "live", "--once"), 3, "CONFIG_DEBUG_INFO_BTF"
+    )
 
 
 def test_no_ksmd():

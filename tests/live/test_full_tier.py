@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+
+from ksmtrace.sources.live.source import LiveOptions, LiveSource
 from support.tracing import trace
 from support.truth import Truth
 from support.workloads import everything
-
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
 
 pytestmark = pytest.mark.guest
 
@@ -21,7 +21,11 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
     ksm.start_stepping()
     with Truth() as truth:
         passes = []
-        document = trace(lambda: passes.append(everything(ksm, processes)), record=out)
+        document = trace(
+            lambda: passes.append(everything(ksm, processes)),
+            record=out,
+            textfile=str(Path(out).parent) if out is not None else None,
+        )
         counted = truth.read()
     by_kind = document["events"]["by_kind"]
     figures = {
@@ -40,11 +44,14 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
     print(json.dumps(figures, indent=2))
     if out is not None:
         Path(out + ".json").write_text(json.dumps(document, indent=2))
-    assert {name: ours - theirs for name, (ours, theirs) in figures.items()} == dict.fromkeys(figures, 0)
+    assert {name: ours - theirs for name, (ours, theirs) in figures.items()} == dict.fromkeys(
+        figures, 0
+    )
     assert document["events"]["lost"] == 0
     assert document["self_check"]["at_scan_stop"] == document["passes"] > 30
     assert document["self_check"]["at_scan_stop_differing"] == 0
     assert counted["replaced"] > 500
+    assert document["analyzers"]["stable_tree"]["zero_page_pages"] == 2 * 23
     assert counted["candidates"] > 10_000
 
 

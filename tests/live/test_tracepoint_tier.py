@@ -20,7 +20,9 @@ KSMTRACE = str(Path(sys.executable).parent / "ksmtrace")
 def live(*arguments, during=None):
     """The JSON document of `ksmtrace live --once --json`; `during` runs once it has begun to trace."""
     command = [KSMTRACE, "live", "--once", "--json", "--probes", "tracepoint", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
         time.sleep(3)
         if during is not None:
             during()
@@ -52,7 +54,9 @@ def test_merges_equal_the_change_of_the_gauges(ksm, processes):
     counters, by_kind = document["counters"], document["events"]["by_kind"]
     changed = counters["pages_shared"] + counters["pages_sharing"] - before
     analysis = document["analyzers"]["stable_tree"]
-    print(json.dumps({"appends": by_kind["STABLE_APPEND"], "gauges": changed, "analysis": analysis}))
+    print(
+        json.dumps({"appends": by_kind["STABLE_APPEND"], "gauges": changed, "analysis": analysis})
+    )
     assert changed == 3 * 700 + 3 * 400
     assert by_kind["STABLE_APPEND"] == changed
     assert document["events"]["lost"] == 0
@@ -82,9 +86,14 @@ def test_the_difference_is_the_removals_that_are_not_seen(clean_ksm):
 
 def test_nothing_is_left_behind(clean_ksm):
     """After the demo: run as before, no process, no BPF program, gauges at zero."""
-    before = {name: (Path("/sys/kernel/mm/ksm") / name).read_text() for name in ("run", "sleep_millisecs")}
+    before = {
+        name: (Path("/sys/kernel/mm/ksm") / name).read_text() for name in ("run", "sleep_millisecs")
+    }
     ran = subprocess.run(
-        [KSMTRACE, "demo", "--no-tui", "--duration", "4"], capture_output=True, text=True, check=False
+        [KSMTRACE, "demo", "--no-tui", "--duration", "4"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     for name, text in before.items():

@@ -11,7 +11,12 @@ KSMTRACE = str(BIN / "ksmtrace")
 def ksmtrace(*arguments, **popen):
     """The finished process of `ksmtrace ARGUMENTS`, output as text."""
     return subprocess.run(
-        [KSMTRACE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **popen
+        [KSMTRACE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **popen,
     )
 
 

@@ -8,7 +8,9 @@ from ksmtrace.session import Exactness, Kernel, Probe, Session
 KERNEL = Kernel("6.1.0-test", "00" * 20, "x86_64", 4096)
 
 
-def session(*, tier: str = "full", unseen: Sequence[EventKind] = (), source: str = "live") -> Session:
+def session(
+    *, tier: str = "full", unseen: Sequence[EventKind] = (), source: str = "live"
+) -> Session:
     """A session in which every kind is seen exactly but for `unseen`."""
     probes = {
         kind: Probe("", Exactness.ABSENT, "test")
@@ -17,7 +19,9 @@ def session(*, tier: str = "full", unseen: Sequence[EventKind] = (), source: str
         for kind in EventKind
         if kind is not EventKind.LOST
     }
-    return Session(source, KERNEL, tier, probes, {"pages_to_scan": "100"}, 0, 10**18, "test-capture")
+    return Session(
+        source, KERNEL, tier, probes, {"pages_to_scan": "100"}, 0, 10**18, "test-capture"
+    )
 
 
 def events(*rows: dict) -> EventBatch:

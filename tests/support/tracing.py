@@ -45,8 +45,16 @@ class Gated:
         self._source.close()
 
 
-def trace(workload: Callable[[], None], *, record: str | None = None, **live: Any) -> dict[str, Any]:
+def trace(
+    workload: Callable[[], None],
+    *,
+    record: str | None = None,
+    textfile: str | None = None,
+    **live: Any,
+) -> dict[str, Any]:
     """The JSON document of a live run around `workload`, made with every built-in plugin."""
     source = Gated(LiveSource(LiveOptions(**live)), workload)
-    options = Namespace(interval=1.0, record=record, listen=None, textfile=None, json=False, tui=False)
+    options = Namespace(
+        interval=1.0, record=record, listen=None, textfile=textfile, json=False, tui=False
+    )
     return Runner(source, build_manager(), options, fail_fast=True).run().document

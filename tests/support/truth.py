@@ -68,7 +68,10 @@ class Truth:
 
     def read(self) -> dict[str, int]:
         names = ("candidates", "attempts", "replaced", "appends", "break_cow", "removed_nodes")
-        values = [value.value for _, value in sorted(self._bpf[b"counts"].items(), key=lambda kv: kv[0].value)]
+        values = [
+            value.value
+            for _, value in sorted(self._bpf[b"counts"].items(), key=lambda kv: kv[0].value)
+        ]
         return dict(zip(names, values, strict=False))
 
     def __exit__(self, *error: object) -> None:

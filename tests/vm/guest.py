@@ -24,7 +24,6 @@ TESTS = [
     str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s",
     "--capture-to", str(OUT / "everything.ksmtrace"),
 ]  # fmt: skip
-MEMORY = "3G"
 LIMIT_SECONDS = 1500
 
 
@@ -53,7 +52,9 @@ def install(name: str) -> str:
         subprocess.run(["dpkg", "-x", *os.listdir(work), "x"], cwd=work, check=True)
         unpacked = Path(work) / "x"
         modules = Path("/lib/modules") / release
-        shutil.copytree(unpacked / "lib/modules" / release, modules, dirs_exist_ok=True, symlinks=True)
+        shutil.copytree(
+            unpacked / "lib/modules" / release, modules, dirs_exist_ok=True, symlinks=True
+        )
         for file in (unpacked / "boot").iterdir():
             shutil.copy(file, "/boot")
     subprocess.run(["depmod", "-a", release], check=True)
@@ -70,16 +71,32 @@ def boot(release: str, command: list[str]) -> int:
             f"cd {REPOSITORY}\n{shlex.join(command)} >{log} 2>&1 </dev/null\necho $? >{status}\n"
         )
         environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
+        machine = [
+            "--memory",
+            "3G",
+            "--cpus",
+            "2",
+            "--disable-microvm",
+            "--disable-kvm",
+            "--user",
+            "root",
+        ]
+        run = [str(BIN / "vng"), "-r", release, *machine, "--rwdir", str(OUT)]
+        run += ["--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}"]
+        quiet = subprocess.DEVNULL
         subprocess.run(
-            [
-                str(BIN / "vng"), "-r", release, "--memory", MEMORY, "--cpus", "2", "--disable-microvm",
-                "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
-                "--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}",
-            ],  # fmt: skip
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env=environment, timeout=LIMIT_SECONDS, check=False,
-        )  # fmt: skip
-        print(log.read_text(errors="replace") if log.exists() else "the guest did not boot", flush=True)
+            run,
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            env=environment,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        print(
+            log.read_text(errors="replace") if log.exists() else "the guest did not boot",
+            flush=True,
+        )
         return int(status.read_text()) if status.exists() else 125
 
 

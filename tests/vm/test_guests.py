@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from guest import OUT, REPOSITORY, kernels
 
 from conftest import cannot
+from guest import OUT, REPOSITORY, kernels
 
 
 @pytest.mark.vm

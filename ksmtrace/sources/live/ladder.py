@@ -32,7 +32,9 @@ class Survey:
 def survey_tiers(btf: Btf, root: Path = ROOT) -> list[Survey]:
     """Every tier against this kernel, best first; reads kallsyms and BTF and attaches nothing."""
     wanted = {name for tier in TIERS for name in tier.symbols}
-    wanted |= {a.target for tier in TIERS for a in tier.attaches if a.how in ("kprobe", "kretprobe")}
+    wanted |= {
+        a.target for tier in TIERS for a in tier.attaches if a.how in ("kprobe", "kretprobe")
+    }
     symbols = read_symbols(wanted, root)
     return [_survey(tier, btf, symbols, root) for tier in TIERS]
 

@@ -34,8 +34,12 @@ class Program:
         self._ksmd_pid = ksmd_pid
         page = os.sysconf("SC_PAGE_SIZE")
         defines = survey.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
-        text = "\n".join(bpf_source(name).replace("#pragma once\n", "") for name in survey.tier.sources)
-        self._bpf = _compile(text, [f"-D{name}={_number(value)}" for name, value in defines.items()])
+        text = "\n".join(
+            bpf_source(name).replace("#pragma once\n", "") for name in survey.tier.sources
+        )
+        self._bpf = _compile(
+            text, [f"-D{name}={_number(value)}" for name, value in defines.items()]
+        )
         try:
             for attach in survey.tier.attaches:
                 self._attach(attach)
@@ -45,12 +49,12 @@ class Program:
 
     @property
     def ring(self) -> Any:  # noqa: ANN401 - bcc has no types
-        """bcc's table of the ring."""
+        """Bcc's table of the ring."""
         return self._bpf[b"events"]
 
     @property
     def bpf(self) -> Any:  # noqa: ANN401 - bcc has no types
-        """bcc's BPF object."""
+        """Bcc's BPF object."""
         return self._bpf
 
     def lost(self) -> int:
@@ -98,7 +102,9 @@ def _compile(text: str, cflags: list[str]) -> Any:  # noqa: ANN401 - bcc has no 
             os.environ["BCC_KERNEL_SOURCE"] = str(directory)
             return bcc.BPF(text=text.encode(), cflags=cflags)
     except Exception as error:  # bcc raises bare Exception
-        raise HostError(f"bcc cannot compile or load the probes: {_complaint(noise) or error}") from error
+        raise HostError(
+            f"bcc cannot compile or load the probes: {_complaint(noise) or error}"
+        ) from error
     finally:
         if before is None:
             os.environ.pop("BCC_KERNEL_SOURCE", None)

@@ -38,7 +38,9 @@ def open_ring(program: Program, ring_bytes: int, *, mapped: bool | None = None) 
     """A reader of the program's ring; `mapped` None means: mapped where plain loads are ordered (x86-64)."""
     if mapped is None:
         mapped = platform.machine() == "x86_64"
-    return MappedRing(program.ring.map_fd, ring_bytes) if mapped else CallbackRing(program, ring_bytes)
+    return (
+        MappedRing(program.ring.map_fd, ring_bytes) if mapped else CallbackRing(program, ring_bytes)
+    )
 
 
 class MappedRing:
@@ -52,7 +54,9 @@ class MappedRing:
         self.capacity = ring_bytes // _SLOT.itemsize
         self._mask = ring_bytes - 1
         page = mmap.PAGESIZE
-        self._consumer_map = mmap.mmap(map_fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._consumer_map = mmap.mmap(
+            map_fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+        )
         self._data_map = mmap.mmap(
             map_fd, page + 2 * ring_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
         )
@@ -65,9 +69,7 @@ class MappedRing:
         count = (int(self._producer[0]) - position) // _SLOT.itemsize
         if count == 0:
             return empty_records()
-        slots = np.ndarray(
-            (count,), _SLOT, self._data_map, mmap.PAGESIZE + (position & self._mask)
-        )
+        slots = np.ndarray((count,), _SLOT, self._data_map, mmap.PAGESIZE + (position & self._mask))
         busy = np.flatnonzero(slots["length"] & _BUSY)
         if len(busy):
             slots = slots[: busy[0]]

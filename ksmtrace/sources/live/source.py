@@ -138,7 +138,9 @@ def check_host(root: Path = ROOT) -> None:
         HostError: the first thing that is missing, with the remedy.
     """
     if not has_ksm(root):
-        raise HostError("this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y")
+        raise HostError(
+            "this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y"
+        )
     if os.geteuid() != 0:
         raise HostError("tracing needs root: run it with sudo")
     import_bcc()

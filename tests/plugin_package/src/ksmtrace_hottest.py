@@ -31,7 +31,9 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_metrics(self):
-        yield GaugeMetricFamily("ksmtrace_hottest_attempts", "Attempts at one address.", self.hottest())
+        yield GaugeMetricFamily(
+            "ksmtrace_hottest_attempts", "Attempts at one address.", self.hottest()
+        )
 
     @hookimpl
     def ksmtrace_panels(self):

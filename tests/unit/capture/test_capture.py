@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import streams
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.schema import segment_path
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.events import RECORD, empty_records
+from support import streams
 
 
 @st.composite

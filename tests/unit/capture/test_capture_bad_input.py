@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow as pa
 import pytest
-from support import streams
 
 from ksmtrace import __version__
 from ksmtrace.capture.reader import open_capture
@@ -18,6 +17,7 @@ from ksmtrace.capture.schema import CRC, KEYS, UNITS, VERSION, build_schema
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.events import RECORD, EventKind, Gauge
+from support import streams
 
 NOBODY = 65534
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import streams
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.schema import segment_path
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.events import RECORD, empty_records
+from support import streams
 
 EVENTS = np.random.default_rng(1).integers(0, 256, 50 * RECORD.itemsize, "u1").view(RECORD)
 

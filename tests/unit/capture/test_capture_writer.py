@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from support.streams import session
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.events import empty_records
+from support.streams import session
 
 NOBODY = 65534
 

@@ -4,9 +4,9 @@ import json
 
 import pyarrow as pa
 import pytest
-from support.command import assert_one_line, ksmtrace
 
 from ksmtrace.cli import VERBS
+from support.command import assert_one_line, ksmtrace
 
 
 def test_help_of_every_verb():
@@ -85,10 +85,14 @@ def test_port_is_taken(bundled_capture):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert_one_line(ksmtrace("replay", bundled_capture, "--listen", f"127.0.0.1:{port}"), 2, str(port))
+        assert_one_line(
+            ksmtrace("replay", bundled_capture, "--listen", f"127.0.0.1:{port}"), 2, str(port)
+        )
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1:x", "no.such.host.invalid:80"])
+@pytest.mark.parametrize(
+    "address", ["nonsense", "127.0.0.1:99999", "127.0.0.1:x", "no.such.host.invalid:80"]
+)
 def test_bad_address(bundled_capture, address):
     assert_one_line(ksmtrace("replay", bundled_capture, "--listen", address), 2)
 
@@ -103,7 +107,11 @@ def test_a_closed_pipe_is_no_error(bundled_capture):
     from support.command import KSMTRACE
 
     ran = subprocess.run(
-        f"{KSMTRACE} replay {bundled_capture} --json | head -c 10", shell=True, capture_output=True, text=True, check=False
+        f"{KSMTRACE} replay {bundled_capture} --json | head -c 10",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.stderr == ""
     assert ran.stdout.startswith("{")

@@ -116,10 +116,14 @@ def test_offsets_equal_a_c_compilers(tmp_path):
     lines = [f'P("%zu\\n", __builtin_offsetof(struct {s}, {m}));' for s, m in wanted]
     program.write_text(
         '#include "vmlinux.h"\nint printf(const char *, ...);\n#define P printf\n'
-        "int main(void) {\n" + "\n".join(lines) + '\nP("%zu\\n", sizeof(struct page));\nreturn 0; }\n'
+        "int main(void) {\n"
+        + "\n".join(lines)
+        + '\nP("%zu\\n", sizeof(struct page));\nreturn 0; }\n'
     )
     subprocess.run(["gcc", "-w", "-o", str(tmp_path / "offsets"), str(program)], check=True)
-    printed = subprocess.run([str(tmp_path / "offsets")], check=True, capture_output=True, text=True)
+    printed = subprocess.run(
+        [str(tmp_path / "offsets")], check=True, capture_output=True, text=True
+    )
     ours = [btf.offset(*pair) for pair in wanted] + [btf.size("page")]
     btf.close()
     assert ours == [int(line) for line in printed.stdout.split()]

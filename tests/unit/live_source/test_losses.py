@@ -1,5 +1,7 @@
 """Losses are counted to the unit, wherever the ring was full."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def test_every_loss_is_announced_once(produced, cuts, settled):
     lost = 0
     stream, received = [], []
     bounds = sorted({min(cut, len(produced)) for cut in cuts} | {0, len(produced)})
-    for turn, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for turn, (start, end) in enumerate(pairwise(bounds)):
         kept = []
         for cpu, dropped in produced[start:end]:
             number = numbers[cpu]

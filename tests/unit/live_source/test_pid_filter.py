@@ -1,9 +1,8 @@
 """--pid keeps the pages of some processes, and what belongs to none."""
 
-from support.streams import ListSource, events, session
-
 from ksmtrace.events import EventKind
 from ksmtrace.sources.pid_filter import PidFilter
+from support.streams import ListSource, events, session
 
 
 def test_only_the_chosen_processes_remain():
@@ -17,10 +16,17 @@ def test_only_the_chosen_processes_remain():
         ),
         events({"kind": EventKind.BREAK_COW, "mm": 10}, {"kind": EventKind.BREAK_COW, "mm": 20}),
         # the address of the mm is used again by another process
-        events({"kind": EventKind.PROCESS, "mm": 20, "aux": 300}, {"kind": EventKind.BREAK_COW, "mm": 20}),
+        events(
+            {"kind": EventKind.PROCESS, "mm": 20, "aux": 300},
+            {"kind": EventKind.BREAK_COW, "mm": 20},
+        ),
     ]
     limited = PidFilter(ListSource(session(), stream), [200])
-    seen = [(kind, mm) for b in limited.batches() for kind, mm in zip(b.kind.tolist(), b.events["mm"].tolist(), strict=True)]
+    seen = [
+        (kind, mm)
+        for b in limited.batches()
+        for kind, mm in zip(b.kind.tolist(), b.events["mm"].tolist(), strict=True)
+    ]
     assert seen == [
         (EventKind.SCAN_START, 0),
         (EventKind.PROCESS, 20),

@@ -3,10 +3,10 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support.streams import events, sample, session
 
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
+from support.streams import events, sample, session
 
 
 class Kernel(RuleBasedStateMachine):
@@ -39,7 +39,12 @@ class Kernel(RuleBasedStateMachine):
         """remove_rmap_item_from_tree"""
         flags = self.flags_before(item) | (Flag.FREED if freed else 0)
         node = self.tree[item]
-        self.emit(EventKind.REMOVE_RMAP_ITEM, rmap_item=item, flags=flags, aux=0 if node in (None, "unstable") else node)
+        self.emit(
+            EventKind.REMOVE_RMAP_ITEM,
+            rmap_item=item,
+            flags=flags,
+            aux=0 if node in (None, "unstable") else node,
+        )
         if node == "unstable":
             self.unshared -= 1
         elif node is not None:
@@ -53,7 +58,13 @@ class Kernel(RuleBasedStateMachine):
     def append(self, item, node):
         """stable_tree_append"""
         new = not self.nodes[node]
-        self.emit(EventKind.STABLE_APPEND, rmap_item=item, aux=node, pfn=9, flags=Flag.NEW_NODE if new else 0)
+        self.emit(
+            EventKind.STABLE_APPEND,
+            rmap_item=item,
+            aux=node,
+            pfn=9,
+            flags=Flag.NEW_NODE if new else 0,
+        )
         self.nodes[node].append(item)
         self.tree[item] = node
         if new:

@@ -6,8 +6,6 @@ from functools import partial
 import numpy as np
 import pluggy
 import pytest
-from ksmtrace.plugins.recorder import Plugin
-from support import streams
 
 from ksmtrace import hookspecs
 from ksmtrace.capture.reader import open_capture
@@ -15,6 +13,8 @@ from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.pipeline.runner import Runner
+from ksmtrace.plugins.recorder import Plugin
+from support import streams
 
 BATCHES = (
     streams.events(*streams.sample(pages_shared=0), {"kind": EventKind.SCAN_START}),

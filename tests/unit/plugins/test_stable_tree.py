@@ -1,6 +1,8 @@
 """The stable_tree analyzer: counts, gauges it must not invent, and how batches are cut."""
 
 from hypothesis import given
+
+from ksmtrace.events import EventKind, Flag
 from support.runs import (
     EMPTY,
     FREED,
@@ -18,8 +20,6 @@ from support.runs import (
 )
 from support.story import story
 from support.streams import sample, session
-
-from ksmtrace.events import EventKind, Flag
 
 
 def _analysis(rows, **how):

@@ -2,6 +2,8 @@
 
 import pytest
 from hypothesis import given
+
+from ksmtrace.events import EventKind
 from support.runs import (
     EMPTY,
     FREED,
@@ -21,8 +23,6 @@ from support.runs import (
 )
 from support.story import story
 from support.streams import session
-
-from ksmtrace.events import EventKind
 
 
 def _analysis(rows, **how):

@@ -5,6 +5,8 @@ import io
 import pytest
 from hypothesis import given
 from rich.console import Console
+
+from ksmtrace.events import EventKind
 from support.runs import (
     EMPTY,
     FREED,
@@ -25,8 +27,6 @@ from support.runs import (
 )
 from support.story import JAVA, story
 from support.streams import events, session
-
-from ksmtrace.events import EventKind
 
 
 def _analysis(rows, **how):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import streams
 
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import empty_records
 from ksmtrace.sources.capture import CaptureSource
+from support import streams
 
 
 class Time:

@@ -1,0 +1,16 @@
+"""Prometheus samples as a dictionary, without those that may differ between two runs over one stream."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+OF_THE_RUN = {"ksmtrace_build_info", "ksmtrace_plugin_seconds_total"}
+"""Which program it was and how long it took: not facts of the stream."""
+
+
+def samples(text: str) -> dict[tuple, float]:
+    """(name, labels) -> value."""
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name not in OF_THE_RUN
+    }

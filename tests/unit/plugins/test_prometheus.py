@@ -1,0 +1,271 @@
+"""The prometheus sink: a real server on a free port, and the text file."""
+
+import socket
+import threading
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from ksmtrace import hookimpl
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.plugins.prometheus import parse_listen
+from support.runs import plugin, runner
+from support.story import story
+from support.streams import events
+
+
+class AtPublish:
+    """Calls back at each publish, after the sinks."""
+
+    def __init__(self, look):
+        self._look = look
+
+    @hookimpl
+    def ksmtrace_publish(self, snapshot):
+        self._look()
+
+
+def _run(look, *, listen="127.0.0.1:0", rows=None, textfile=None):
+    sink = plugin("prometheus")
+    plugins = {"look": AtPublish(lambda: look(sink)), "prometheus": sink}
+    plugins |= {name: plugin(name) for name in ("stable_tree", "unstable_tree", "volatile")}
+    run = runner([events(*(rows or story()))], plugins, listen=listen, textfile=textfile)
+    run.run()
+    return sink
+
+
+def _get(sink, path="/metrics", **headers):
+    request = Request(f"http://127.0.0.1:{sink.port}{path}", headers=headers)
+    with urlopen(request, timeout=10) as response:
+        return response.status, response.headers["Content-Type"], response.read().decode()
+
+
+def test_metrics_are_scraped_over_http():
+    found = {}
+
+    def look(sink):
+        _, kind, text = _get(sink)
+        assert kind.startswith("text/plain; version=0.0.4")
+        found.update({f.name: f for f in parse_text(text)})
+
+    _run(look)
+    assert found["ksmtrace_sharing_pages"].samples[0].value == 80
+    merged = found["ksmtrace_merged_pages"].samples[0]
+    assert (merged.name, merged.value) == ("ksmtrace_merged_pages_total", 121)
+    assert found["ksmtrace_lost_events"].documentation
+
+
+def test_openmetrics_is_served_to_who_asks_for_it():
+    found = {}
+
+    def look(sink):
+        _, kind, text = _get(sink, Accept="application/openmetrics-text; version=1.0.0")
+        assert kind.startswith("application/openmetrics-text")
+        found.update({f.name: f for f in parse_openmetrics(text)})
+
+    _run(look)
+    assert found["ksmtrace_stable_node_sharers"].type == "gaugehistogram"
+    assert found["ksmtrace_kernel"].type == "info"
+
+
+def test_the_exposition_is_empty_but_valid_before_the_first_publish():
+    sink = plugin("prometheus")
+    seen = []
+
+    class Early:
+        @hookimpl(trylast=True)
+        def ksmtrace_batch(self):
+            seen.append(_get(sink))
+            seen.append(_get(sink, Accept="application/openmetrics-text; version=1.0.0"))
+
+    runner([events(*story()[:4])], {"prometheus": sink, "early": Early()}, listen="0").run()
+    assert seen[0][0] == seen[1][0] == 200
+    assert list(parse_text(seen[0][2])) == []
+    assert seen[1][2] == "# EOF\n"
+
+
+def test_health_and_unknown_paths():
+    def look(sink):
+        assert _get(sink, "/-/healthy")[0] == 200
+        with pytest.raises(HTTPError) as error:
+            _get(sink, "/nothing")
+        with error.value as response:
+            assert response.code == 404
+            assert b"/metrics" in response.read()
+
+    _run(look)
+
+
+def test_a_metric_that_cannot_be_shown_gives_an_error_and_no_traceback(capsys):
+    from prometheus_client.core import GaugeMetricFamily
+
+    sink = plugin("prometheus")
+    codes = []
+
+    class Bad:
+        @hookimpl
+        def ksmtrace_metrics(self):
+            family = GaugeMetricFamily("bad_pages", "Bad.")
+            family.add_metric([], "no number")
+            yield family
+
+    def look():
+        with pytest.raises(HTTPError) as error:
+            _get(sink)
+        with error.value as response:
+            codes.append(response.code)
+
+    plugins = {"look": AtPublish(look), "prometheus": sink, "bad": Bad()}
+    runner([events(*story()[:4])], plugins, listen=":0").run()
+    assert codes
+    assert set(codes) == {500}
+    assert capsys.readouterr() == ("", "")
+
+
+def test_everything_is_closed_at_the_end():
+    before = threading.active_count()
+    ports = []
+    sink = _run(lambda sink: ports.append(sink.port))
+    assert sink.port is None
+    assert threading.active_count() == before
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", ports[0]))
+
+
+def test_only_the_loopback_is_served_unless_asked():
+    def look(sink):
+        assert sink._server.server_address[0] == "127.0.0.1"
+
+    for listen in (":0", "0"):
+        _run(look, listen=listen)
+
+
+def test_ipv6_is_served():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+
+    def look(sink):
+        with socket.create_connection(("::1", sink.port), timeout=10) as connection:
+            connection.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            assert b"200 OK" in connection.recv(4096)
+
+    _run(look, listen="[::1]:0")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("127.0.0.1:9477", ("127.0.0.1", 9477)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+        (":9477", ("127.0.0.1", 9477)),
+        ("9477", ("127.0.0.1", 9477)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+    ],
+)
+def test_addresses_are_read(text, where):
+    assert parse_listen(text) == where
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":", "host", "host:", "host:x", "::1:9477", "h:65536", "h:-1", "[h]:1", "h:1²", "[::1]"],
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(KsmtraceError, match="ADDR:PORT") as error:
+        parse_listen(text)
+    assert error.value.status == 2
+
+
+def _refused(**options):
+    sink = plugin("prometheus")
+    with pytest.raises(KsmtraceError) as error:
+        runner([], {"prometheus": sink}, **options).run()
+    assert error.value.status == 2
+    assert "\n" not in str(error.value)
+    assert sink.port is None
+    return str(error.value)
+
+
+def test_a_port_that_is_taken_is_refused_with_the_remedy():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = _refused(listen=where)
+    assert where in said
+    assert "in use" in said
+    assert "--listen" in said
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x" * 300])
+def test_an_address_of_another_host_is_refused(host):
+    assert "--listen" in _refused(listen=f"{host}:0")
+
+
+def test_the_text_file_holds_the_metrics_and_nothing_else_is_left(tmp_path):
+    _run(lambda sink: None, listen=None, textfile=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["ksmtrace.prom"]
+    found = {f.name: f for f in parse_text((tmp_path / "ksmtrace.prom").read_text())}
+    assert found["ksmtrace_sharing_pages"].samples[0].value == 80
+
+
+def test_the_text_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "ksmtrace.prom"
+    path.write_text("old\n")
+    inode = path.stat().st_ino
+    _run(lambda sink: None, listen=None, textfile=tmp_path)
+    assert "old" not in path.read_text()
+    assert path.stat().st_ino != inode
+
+
+def test_a_directory_that_cannot_be_written_is_refused_at_the_start(tmp_path):
+    said = _refused(textfile=str(tmp_path / "none"))
+    assert "none/ksmtrace.prom" in said
+    assert "--textfile" in said
+
+
+def test_a_directory_that_goes_away_ends_the_run_and_closes_the_port(tmp_path):
+    directory = tmp_path / "d"
+    directory.mkdir()
+
+    def vanish(sink):
+        for path in Path(directory).iterdir():
+            path.unlink()
+        directory.rmdir()
+
+    sink = plugin("prometheus")
+
+    class Vanish:
+        @hookimpl
+        def ksmtrace_batch(self):
+            vanish(sink)
+
+    run = runner(
+        [events(*story()[:4])],
+        {"prometheus": sink, "vanish": Vanish()},
+        textfile=directory,
+        listen="0",
+    )
+    with pytest.raises(KsmtraceError, match="--textfile"):
+        run.run()
+    assert sink.port is None
+
+
+def test_without_options_nothing_is_opened_or_built():
+    sink = plugin("prometheus")
+
+    class Watch:
+        @hookimpl
+        def ksmtrace_metrics(self):
+            raise AssertionError("metrics were built for nobody")
+
+    runner([events(*story()[:4])], {"prometheus": sink, "watch": Watch()}).run()
+    assert sink.port is None
