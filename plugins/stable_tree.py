@@ -14,11 +14,12 @@ from prometheus_client.core import (
     Metric,
 )
 from rich.panel import Panel
-from rich.table import Table
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.scan import Scan
+from ksmtrace.panel import figures_panel
 from ksmtrace.session import Session
 
 _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -98,8 +99,6 @@ class Plugin:
         self._failed: Counter[str] = Counter()
         self._zero_pages = 0
         self._left = 0
-        self._pass_whole = False
-        self._pass_merged = 0
         self._last_pass_merged: int | None = None
 
     @hookimpl
@@ -113,24 +112,12 @@ class Plugin:
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
             self._failed[errno.errorcode.get(-value, str(value))] += 1
-        self._follow_pass(batch)
-
-    def _follow_pass(self, batch: EventBatch) -> None:
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
-        since = int(starts[-1]) if len(starts) else 0
-        if len(starts):
-            self._pass_whole, self._pass_merged = True, 0
-        kinds = batch.kind[since:]
-        if np.any(kinds == EventKind.LOST):
-            self._pass_whole = False
-        self._pass_merged += int(np.count_nonzero(kinds == EventKind.STABLE_APPEND))
 
     @hookimpl
-    def ksmtrace_scan_end(self) -> None:
+    def ksmtrace_scan_end(self, scan: Scan) -> None:
         """Keep the pass, if it was seen whole."""
-        if self._pass_whole:
-            self._last_pass_merged = self._pass_merged
-        self._pass_whole = False
+        if scan.whole:
+            self._last_pass_merged = scan.count(EventKind.STABLE_APPEND)
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
@@ -222,22 +209,21 @@ class Plugin:
         figures = self._figures(session)
         attempted = figures["attempted_pages"]
         saved = figures["saved_bytes"]
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for label, value in (
-            ("shared", figures["shared_pages"]),
-            ("sharing", figures["sharing_pages"]),
-            ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
-            ("merged", figures["merged_pages"]),
-            ("  last pass", figures["last_pass_merged_pages"]),
-            ("  failed", None if attempted is None else self._failed.total()),
-            ("break_cow", figures["break_cow_pages"]),
-            ("left", figures["left_pages"]),
-            ("nodes gone", figures["removed_node_pages"]),
-        ):
-            table.add_row(label, "[dim]-[/]" if value is None else f"{value:,}")
-        yield Panel(table, title="[b]stable tree[/]", border_style="green")
+        yield figures_panel(
+            "stable tree",
+            (
+                ("shared", figures["shared_pages"]),
+                ("sharing", figures["sharing_pages"]),
+                ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
+                ("merged", figures["merged_pages"]),
+                ("  last pass", figures["last_pass_merged_pages"]),
+                ("  failed", None if attempted is None else self._failed.total()),
+                ("break_cow", figures["break_cow_pages"]),
+                ("left", figures["left_pages"]),
+                ("nodes gone", figures["removed_node_pages"]),
+            ),
+            "green",
+        )
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:

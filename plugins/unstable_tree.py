@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from rich.panel import Panel
-from rich.table import Table
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.record import Records
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.panel import figures_panel
 from ksmtrace.session import Session
 
 _GAUGES = (
@@ -162,17 +162,14 @@ class Plugin:
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
         figures = self.ksmtrace_analysis(session)
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for label, key in (
+        rows = (
             ("unshared", "unshared_pages"),
             ("inserted", "inserted_pages"),
             ("  last pass", "last_pass_inserted_pages"),
             ("taken out", "removed_pages"),
             ("  matched", "matched_pages"),
             ("gone", "gone_pages"),
-        ):
-            value = figures[key]
-            table.add_row(label, "[dim]-[/]" if value is None else f"{value:,}")
-        yield Panel(table, title="[b]unstable tree[/]", border_style="yellow")
+        )
+        yield figures_panel(
+            "unstable tree", ((label, figures[key]) for label, key in rows), "yellow"
+        )

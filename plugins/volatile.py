@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.record import Records
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.panel import figures_panel
 from ksmtrace.session import Session
 
 TOP = 10
@@ -189,24 +189,19 @@ class Plugin:
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes that change most, usable 26 columns wide."""
         figures = self._figures(session)
-        table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
         ratio = figures["last_pass_changed_ratio"]
-        for label, shown in (
-            ("volatile", _count(figures["volatile_pages"])),
-            ("examined", _count(figures["examined_pages"])),
-            ("changed", _count(figures["changed_pages"])),
-            ("  last pass", "[dim]-[/]" if ratio is None else f"{ratio:.1%}"),
-            ("first look", _count(figures["first_look_pages"])),
-            ("unplaced", _count(figures["unplaced_pages"])),
-        ):
-            table.add_row(label, shown)
+        rows: list[tuple[str | Text, float | str | None]] = [
+            ("volatile", figures["volatile_pages"]),
+            ("examined", figures["examined_pages"]),
+            ("changed", figures["changed_pages"]),
+            ("  last pass", None if ratio is None else f"{ratio:.1%}"),
+            ("first look", figures["first_look_pages"]),
+            ("unplaced", figures["unplaced_pages"]),
+        ]
         for mm, count in self._ranked()[:3]:
             pid, comm = self._names.get(mm, (None, "unknown"))
-            who = comm if pid is None else f"{comm} {pid}"
-            table.add_row(Text(who, style="magenta"), f"{count:,}")
-        yield Panel(table, title="[b]volatile[/]", border_style="magenta")
+            rows.append((Text(comm if pid is None else f"{comm} {pid}", style="magenta"), count))
+        yield figures_panel("volatile", rows, "magenta")
 
 
 def _outcomes(examined: Records) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -224,10 +219,6 @@ def _outcomes(examined: Records) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         [_OUTCOMES.index(o) for o in ("freed", "stable", "unstable", "unplaced", "first_look")],
         _OUTCOMES.index("changed"),
     )
-
-
-def _count(value: float | None) -> str:
-    return "[dim]-[/]" if value is None else f"{value:,}"
 
 
 def _printable(comm: bytes) -> str:

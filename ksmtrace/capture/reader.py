@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator
 from io import BufferedReader
-from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
@@ -101,12 +100,7 @@ class Capture:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _following(self, segment: _Segment, read: int) -> _Segment | None:

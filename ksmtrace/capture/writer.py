@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOENT, ENOSPC
-from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
@@ -144,12 +143,7 @@ class CaptureWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _next_segment(self, full: _Segment) -> None:

@@ -58,6 +58,7 @@ class Snapshot:
             },
             "events": {"total": sum(by_kind.values()), "lost": runner.lost, "by_kind": by_kind},
             "passes": runner.passes,
+            "counters_at_start": {g.name.lower(): v for g, v in sorted(checked.first.items())},
             "counters": {g.name.lower(): v for g, v in sorted(checked.counters.items())},
             "reconstruction": {
                 "complete": runner.reconstruction.complete,

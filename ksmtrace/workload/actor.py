@@ -22,7 +22,6 @@ _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
 _MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
 _PR_SET_NAME = 15
-_PR_SET_PDEATHSIG = 1
 
 
 class Actor:
@@ -46,7 +45,6 @@ class Actor:
 
     def _connect(self, name: str) -> None:
         self._libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
-        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.connect(self._address)
         self._socket.send(json.dumps({"process": name, "pid": os.getpid()}).encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from types import TracebackType
 from typing import Self
 
 from ksmtrace.workload.guard import KsmGuard
@@ -42,7 +41,7 @@ class Demo:
                 self._prepare(name, index)
         except BaseException:
             self._processes.close()
-            self._guard.__exit__(None, None, None)
+            self._guard.__exit__()
             raise
         self._thread = threading.Thread(target=self._live, name="demo", daemon=True)
         return self
@@ -51,12 +50,7 @@ class Demo:
         """Switch KSM on in a moment, and let the processes live."""
         self._thread.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ending.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -65,7 +59,7 @@ class Demo:
             if self._thread.ident is not None:
                 self._guard.settle(10.0)
         finally:
-            self._guard.__exit__(kind, error, trace)
+            self._guard.__exit__(*error)
 
     def _prepare(self, name: str, index: int) -> None:
         do = self._processes.do

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import (
     MISSION_NAMES,
     WIDE,
@@ -73,6 +74,7 @@ def plain_text(snapshot: Snapshot) -> str:
         "\n".join((*_savings(document, page_size), *_merges(document), *_examinations(document))),
         "\n".join(_gauges(document)),
         "\n".join(_processes(document)),
+        _other_panels(snapshot),
         "\n".join(_probes(document)),
         "\n".join(_limits(document)),
     )
@@ -180,6 +182,17 @@ def _processes(document: Document) -> Iterator[str]:
     for process in processes[:5]:
         pid = "" if process["pid"] is None else f"pid {process['pid']}"
         yield f"  {printable(process['comm'] or 'unknown'):<16} {pid:<12}{process['changed_pages']:>13,}"
+
+
+def _other_panels(snapshot: Snapshot) -> str:
+    """What plugins of other packages show; the built-in ones' figures are in the text already."""
+    own = {builtin.name for builtin in BUILTINS}
+    console = Console(width=_WIDTH, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        for name, panel in sorted(snapshot.panels, key=lambda named: named[0]):
+            if name not in own:
+                console.print(panel)
+    return capture.get().rstrip()
 
 
 def _probes(document: Document) -> Iterator[str]:

@@ -24,7 +24,17 @@ ALLOWED = {
         "",
     },
     "workload": {"events", "kernel", "errors", "workload"},
-    "plugins": {"events", "model", "capture", "session", "errors", "pipeline", "plugins", ""},
+    "plugins": {
+        "events",
+        "model",
+        "capture",
+        "session",
+        "errors",
+        "pipeline",
+        "plugins",
+        "panel",
+        "",
+    },
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself."""
 

@@ -10,6 +10,7 @@ import pytest
 from ksmtrace.capture.reader import open_capture
 from support.command import KSMTRACE, ksmtrace
 from support.exposition import samples
+from support.terminal import on_terminal
 
 pytestmark = pytest.mark.live
 
@@ -97,6 +98,10 @@ def test_a_plugin_of_another_package_joins(clean_ksm, repository, tmp_path):
     assert analysis["hottest"]["attempts"] == analysis["stable_tree"]["attempted_pages"] > 0
     assert "ksmtrace_hottest_attempts " in (tmp_path / "prom/ksmtrace.prom").read_text()
     assert "hottest address" in ksmtrace("replay", capture, env=environment).stdout
+    _, drawn = on_terminal(
+        [KSMTRACE, "replay", str(capture), "--speed", "2"], columns=120, lines=40, env=environment
+    )
+    assert "hottest address" in drawn.rpartition("\x1b[?1049l")[0]
     raising = {**environment, "HOTTEST_RAISES": "1"}
     ran = ksmtrace("replay", capture, env=raising)
     assert ran.returncode == 2
