@@ -49,9 +49,9 @@ golden: .venv/ready-test ## record the bundled capture again, in a guest, and it
 
 dist: .venv/ready-test ## build the wheel and try it in a clean virtualenv
 	rm -rf build dist
-	$(BIN)/pip wheel -q --no-deps -w dist .
+	$(BIN)/pip wheel -qq --no-deps -w dist .
 	/usr/bin/python3 -m venv --system-site-packages build/try
-	build/try/bin/pip install -q dist/*.whl
+	build/try/bin/pip install -qq dist/*.whl
 	cd / && $(CURDIR)/build/try/bin/ksmtrace replay $(CURDIR)/$(CAPTURE)
 
 clean: ## remove what was built
@@ -73,11 +73,11 @@ endef
 .venv/ready: pyproject.toml Makefile
 	$(call install,$(RUN_PACKAGES))
 	@/usr/bin/python3 -m venv --system-site-packages .venv
-	@$(BIN)/pip install -q --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -q --editable .
+	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
+	@$(BIN)/pip install -qq --editable .
 	@touch $@
 
 .venv/ready-test: .venv/ready
 	$(call install,$(TEST_PACKAGES))
-	@$(BIN)/pip install -q --editable . --group dev --group vm
+	@$(BIN)/pip install -qq --editable . --group dev --group vm
 	@touch $@

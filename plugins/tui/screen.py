@@ -171,6 +171,13 @@ def _gauges(document: Document) -> Iterator[str]:
     yield f"{'':<14}" + "".join(f"{name.removeprefix('pages_'):>13}" for name in gauges)
     for row in ("reconstructed", "kernel", "difference"):
         yield f"{row:<14}" + "".join(f"{count(figures[row]):>13}" for figures in gauges.values())
+    unseen = document["probes"].get("remove_rmap_item", {}).get("exactness") == "absent"
+    ahead = sum(figures["difference"] or 0 for figures in gauges.values())
+    if unseen and ahead > 0:
+        yield _wrap(
+            f"The difference: {ahead:,} pages left the stable tree (written to, unmapped), which no probe "
+            "of this tier sees."
+        )
     yield _wrap(f"Reconstruction: {agreement(document)}.")
 
 
