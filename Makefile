@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 kmod bpftool gcc libc6-dev prometheus
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod bpftool gcc libc6-dev prometheus
 
 .PHONY: help run test lint fix vm vm-all bench golden dist clean
 

@@ -83,21 +83,23 @@ def boot(release: str, command: list[str]) -> int:
         ]
         run = [str(BIN / "vng"), "-r", release, *machine, "--rwdir", str(OUT)]
         run += ["--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}"]
-        quiet = subprocess.DEVNULL
-        subprocess.run(
+        booted = subprocess.run(
             run,
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             env=environment,
             timeout=LIMIT_SECONDS,
             check=False,
         )
-        print(
-            log.read_text(errors="replace") if log.exists() else "the guest did not boot",
-            flush=True,
-        )
-        return int(status.read_text()) if status.exists() else 125
+        if not status.exists():
+            print(
+                "the guest did not boot:",
+                booted.stderr.decode(errors="replace")[-2000:],
+                flush=True,
+            )
+            return 125
+        print(log.read_text(errors="replace"), flush=True)
+        return int(status.read_text())
 
 
 def main() -> int:
