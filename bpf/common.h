@@ -58,6 +58,21 @@ static __always_inline void submit_plain(u8 kind, u64 mm, u64 aux)
     submit(&event);
 }
 
+static __always_inline void submit_item(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm, u64 pfn, u64 aux)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = kind;
+    event.flags = flags;
+    event.err = err;
+    event.rmap_item = rmap_item;
+    event.mm = mm;
+    event.address = PAGE_ADDRESS(read64(rmap_item + RMAP_ITEM_ADDRESS));
+    event.pfn = pfn;
+    event.aux = aux;
+    submit(&event);
+}
+
 static __always_inline void submit_sample(u32 gauge, u64 value, u8 flags)
 {
     struct ksm_event event = {};

@@ -32,6 +32,9 @@ enum ksm_event_kind {
     PROCESS = 12,
     SAMPLE = 13,
     LOST = 14,
+    SKIPPED = 15,
+    COW_FAULT = 16,
+    SNAPSHOT = 17,
 };
 
 enum ksm_event_flag {
@@ -46,6 +49,7 @@ enum ksm_event_flag {
     NEW_NODE = 0x01,
     LAST_OF_SAMPLE = 0x01,
     AT_SCAN_STOP = 0x02,
+    BY_KERNEL = 0x01,
 };
 
 enum ksm_gauge {

@@ -25,6 +25,8 @@ struct scan_state {
     u64 walk;
     u64 found_address;
     u64 found_page;
+    u64 found_ts;
+    u64 found_cursor;
     u64 found;
     /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
     u64 merging;
@@ -50,6 +52,43 @@ static __always_inline u64 page_to_pfn(u64 page)
     if (!page)
         return 0;
     return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
+}
+
+static __always_inline void open_candidate(struct scan_state *state, u64 rmap_item, u64 mm, u64 address, u64 ts)
+{
+    if (state->named_mm != mm) {
+        state->named_mm = mm;
+        submit_process(mm);
+    }
+    state->open = 1;
+    state->ts = ts;
+    state->mm = mm;
+    state->address = address;
+    state->rmap_item = rmap_item;
+    state->seqnr = state->pass;
+    state->pfn = state->found_address == address ? page_to_pfn(state->found_page) : 0;
+    state->oldchecksum = read32(rmap_item + RMAP_ITEM_OLDCHECKSUM);
+    state->flags = tree_flags(read64(rmap_item + RMAP_ITEM_ADDRESS));
+    state->found_address = 0;
+}
+
+/* Where there is no mmap_lock_released: ksm_next_page_pmd_entry told the address, and the link at which the cursor then
+ * stood leads to the candidate once get_next_rmap_item has found or made it. cmp_and_merge_page changes nothing on an
+ * rmap_item before it has taken it out of its tree, so opened at that removal, or at the latest when ksmd has moved on,
+ * it still shows its state before. */
+static __always_inline void open_found(struct scan_state *state)
+{
+#ifdef WITHOUT_MMAP_LOCK_TRACEPOINT
+    if (!state->found_address)
+        return;
+    /* Before the cursor moves, get_next_rmap_item frees what lies between: the candidate is not examined yet. */
+    if (read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST) == state->found_cursor)
+        return;
+    u64 rmap_item = read64(state->found_cursor);
+    if (PAGE_ADDRESS(read64(rmap_item + RMAP_ITEM_ADDRESS)) != state->found_address)
+        return;
+    open_candidate(state, rmap_item, read64(rmap_item + RMAP_ITEM_MM), state->found_address, state->found_ts);
+#endif
 }
 
 static __always_inline void close_candidate(struct scan_state *state)
@@ -116,71 +155,6 @@ static __always_inline void follow_pass(struct scan_state *state, u64 slot, int 
     }
 }
 
-int on_mmap_lock_released(struct bpf_raw_tracepoint_args *ctx)
-{
-    if (!in_ksmd())
-        return 0;
-    struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
-    u64 mm = ctx->args[0];
-    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
-    u64 rmap_item = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
-    follow_pass(state, slot, 0);
-    if (slot == SYM_KSM_MM_HEAD || read64(slot + MM_SLOT_MM) != mm)
-        return 0;
-    u64 address = read64(SYM_KSM_SCAN + KSM_SCAN_ADDRESS) - 4096;
-    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
-    if (PAGE_ADDRESS(word) != address || read64(rmap_item + RMAP_ITEM_MM) != mm)
-        return 0;
-    /* The body releases the lock too, with the cursor where it was. */
-    if (state->rmap_item == rmap_item && state->address == address && state->mm == mm && state->seqnr == state->pass)
-        return 0;
-    close_candidate(state);
-    if (state->named_mm != mm) {
-        state->named_mm = mm;
-        submit_process(mm);
-    }
-    state->open = 1;
-    state->ts = bpf_ktime_get_ns();
-    state->mm = mm;
-    state->address = address;
-    state->rmap_item = rmap_item;
-    state->seqnr = state->pass;
-    state->pfn = state->found_address == address ? page_to_pfn(state->found_page) : 0;
-    state->oldchecksum = read32(rmap_item + RMAP_ITEM_OLDCHECKSUM);
-    state->flags = tree_flags(word);
-    return 0;
-}
-
-int on_pmd_entry(struct pt_regs *ctx)
-{
-    struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
-    close_candidate(state);
-    state->walk = PT_REGS_PARM4(ctx);
-    state->merging = 0;
-    state->found_address = 0;
-    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
-    int first = read64(SYM_KSM_MM_HEAD + MM_SLOT_MM_NODE) == slot + MM_SLOT_MM_NODE;
-    int fresh = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST) == slot + MM_SLOT_RMAP_LIST;
-    follow_pass(state, slot, first && fresh);
-    return 0;
-}
-
-int on_pmd_entry_return(struct pt_regs *ctx)
-{
-    struct scan_state *state = scan_state();
-    if (!state || (int)PT_REGS_RC(ctx) != 1)
-        return 0;
-    u64 found = read64(state->walk + MM_WALK_PRIVATE);
-    state->found_page = read64(found + NEXT_PAGE_PAGE);
-    state->found_address = read64(found + NEXT_PAGE_ADDR);
-    state->found++;
-    return 0;
-}
-
 /* ksmd's own context switches: when it sleeps between two batches, the last candidate is done. */
 int on_ksmd_switched_out(void *ctx)
 {
@@ -190,6 +164,7 @@ int on_ksmd_switched_out(void *ctx)
     u32 task_state = read32(bpf_get_current_task() + TASK_STATE);
     if (!(task_state & 1)) /* TASK_INTERRUPTIBLE: within a page it waits uninterruptibly or is preempted */
         return 0;
+    open_found(state);
     close_candidate(state);
     follow_pass(state, read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT), 0);
     return 0;

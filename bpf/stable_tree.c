@@ -25,11 +25,19 @@ int on_remove_rmap_item_from_tree(struct pt_regs *ctx)
         return 0;
     u64 rmap_item = PT_REGS_PARM1(ctx);
     int freed = 1;
-    if (in_ksmd())
-        freed = !state->merging && rmap_item != read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
+    if (in_ksmd()) {
+        open_found(state);
+        int at_cursor = rmap_item == read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+        freed = !state->merging && !at_cursor;
+#ifndef WITHOUT_MMAP_LOCK_TRACEPOINT
+        /* At the cursor, and ksmd has not yet let go of the lock: smart scan passes over the page. */
+        if (at_cursor && !state->merging && !(state->open && state->rmap_item == rmap_item))
+            submit_item(SKIPPED, 0, 0, rmap_item, read64(rmap_item + RMAP_ITEM_MM), 0, 0);
+#endif
+    }
     if (freed)
         close_candidate(state);
-    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
     u8 flags = tree_flags(word) | (freed ? FREED : 0);
     if (!flags)
         return 0; /* in no tree, and stays: nothing happens */

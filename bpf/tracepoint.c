@@ -12,21 +12,6 @@ struct first_half {
 };
 BPF_ARRAY(first_halves, struct first_half, 1);
 
-static __always_inline void submit_item(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm, u64 pfn, u64 aux)
-{
-    struct ksm_event event = {};
-    event.ts = bpf_ktime_get_ns();
-    event.kind = kind;
-    event.flags = flags;
-    event.err = err;
-    event.rmap_item = rmap_item;
-    event.mm = mm;
-    event.address = PAGE_ADDRESS(read64(rmap_item + RMAP_ITEM_ADDRESS));
-    event.pfn = pfn;
-    event.aux = aux;
-    submit(&event);
-}
-
 int on_start_scan(struct bpf_raw_tracepoint_args *ctx)
 {
     submit_plain(SCAN_START, 0, (u32)ctx->args[0]);

@@ -89,6 +89,8 @@ class Plugin:
         break_cow_pages: BREAK_COW.
         left_pages: REMOVE_RMAP_ITEM from the stable tree.
         removed_node_pages: REMOVE_STABLE_NODE; its rmap_items are not among left_pages.
+        cow_fault_pages: KSM pages copied because the process wrote to them.
+        kernel_break_pages: KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl).
         node_sharers_pages: KSM pages by number of sharers, now; key "4" is 3 to 4, "more" above 256.
     """
 
@@ -99,6 +101,7 @@ class Plugin:
         self._failed: Counter[str] = Counter()
         self._zero_pages = 0
         self._left = 0
+        self._kernel_breaks = 0
         self._last_pass_merged: int | None = None
 
     @hookimpl
@@ -109,6 +112,7 @@ class Plugin:
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)
         self._left += _flagged(batch, EventKind.REMOVE_RMAP_ITEM, Flag.STABLE_BEFORE)
+        self._kernel_breaks += _flagged(batch, EventKind.COW_FAULT, Flag.BY_KERNEL)
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
             self._failed[errno.errorcode.get(-value, str(value))] += 1
@@ -140,6 +144,7 @@ class Plugin:
 
         merged_seen = session.sees(EventKind.STABLE_APPEND)
         replaced = seen(EventKind.REPLACE_PAGE)
+        copied = seen(EventKind.COW_FAULT)
         return {
             "shared_pages": gauges.get(Gauge.PAGES_SHARED),
             "sharing_pages": sharing,
@@ -153,6 +158,8 @@ class Plugin:
             "break_cow_pages": seen(EventKind.BREAK_COW),
             "left_pages": seen(EventKind.REMOVE_RMAP_ITEM, self._left),
             "removed_node_pages": seen(EventKind.REMOVE_STABLE_NODE),
+            "cow_fault_pages": None if copied is None else copied - self._kernel_breaks,
+            "kernel_break_pages": seen(EventKind.COW_FAULT, self._kernel_breaks),
         }
 
     def _sharers(self) -> dict[str, int] | None:
@@ -185,6 +192,7 @@ class Plugin:
         if figures["attempted_pages"] is not None:
             yield self._attempts(figures["attempted_pages"])
         yield from _replaced(figures["replaced_pages"], figures["zero_page_pages"])
+        yield from _copied(figures["cow_fault_pages"], figures["kernel_break_pages"])
         sharers = self._sharers()
         if sharers is not None:
             yield _histogram(
@@ -220,7 +228,7 @@ class Plugin:
                 ("  failed", None if attempted is None else self._failed.total()),
                 ("break_cow", figures["break_cow_pages"]),
                 ("left", figures["left_pages"]),
-                ("nodes gone", figures["removed_node_pages"]),
+                ("  written to", figures["cow_fault_pages"]),
             ),
             "green",
         )
@@ -241,6 +249,20 @@ def _replaced(by_ksm_page: int | None, by_zero_page: int | None) -> Iterable[Met
     )
     family.add_metric(["ksm"], by_ksm_page)
     family.add_metric(["zero"], by_zero_page)
+    yield family
+
+
+def _copied(by_user: int | None, by_kernel: int | None) -> Iterable[Metric]:
+    if by_user is None or by_kernel is None:
+        return
+    family = CounterMetricFamily(
+        "ksmtrace_cow_faults_total",
+        "KSM pages copied: by a process that wrote (user), or because the kernel broke the sharing (kernel). "
+        "user near the rate of merged pages: KSM merges what is about to be written, advise less memory.",
+        labels=["by"],
+    )
+    family.add_metric(["user"], by_user)
+    family.add_metric(["kernel"], by_kernel)
     yield family
 
 

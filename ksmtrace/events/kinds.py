@@ -50,6 +50,16 @@ class EventKind(IntEnum):
     complement. All SAMPLEs of one reading stand together; the last has flag LAST_OF_SAMPLE."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""
+    SKIPPED = 15
+    """Smart scan passed over the page (should_skip_rmap_item, 6.7): it is in neither tree until it is examined
+    again. mm, address, rmap_item."""
+    COW_FAULT = 16
+    """A write to a KSM page made a private copy (do_wp_page). mm, address, pfn = the KSM page, err = return value
+    (VM_FAULT_* bits), aux = nanoseconds that the fault spent in do_wp_page, flag BY_KERNEL when the kernel broke the
+    sharing itself (break_ksm: run=2, MADV_UNMERGEABLE, prctl, a failed merge) and no write of the process did."""
+    SNAPSHOT = 17
+    """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid (tgid). Read from pagemap
+    when a tracer joins late, not seen by a probe."""
 
 
 class Flag(IntFlag):
@@ -66,6 +76,7 @@ class Flag(IntFlag):
     NEW_NODE = 0x01
     LAST_OF_SAMPLE = 0x01
     AT_SCAN_STOP = 0x02
+    BY_KERNEL = 0x01
 
 
 class Gauge(IntEnum):

@@ -11,6 +11,7 @@ from ksmtrace.errors import HostError
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _STRUCT, _UNION, _TYPEDEF = 4, 5, 8
+_MODIFIERS = (_TYPEDEF, 9, 10, 11)  # volatile, const, restrict
 _INFO_KIND_SHIFT, _INFO_KIND_MASK, _INFO_VLEN_MASK = 24, 0x1F, 0xFFFF
 
 
@@ -32,6 +33,8 @@ def _libbpf() -> ctypes.CDLL:
         library.btf__type_by_id.restype = ctypes.c_void_p
         library.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
         library.btf__name_by_offset.restype = ctypes.c_char_p
+        library.btf__type_cnt.argtypes = [ctypes.c_void_p]
+        library.btf__type_cnt.restype = ctypes.c_uint32
         library.btf__free.argtypes = [ctypes.c_void_p]
         return library
     raise HostError("libbpf is missing: apt-get install libbpf1 (it comes with python3-bpfcc)")
@@ -84,15 +87,44 @@ class Btf:
         Raises:
             HostError: there is no such struct or member.
         """
-        identity, total = self._find(name), 0
+        found = self._path(name, member)
+        if found is None:
+            raise HostError(
+                f"BTF has no member {member!r} in struct {name}: this kernel is not known yet"
+            )
+        return found
+
+    def has_member(self, name: str, member: str) -> bool:
+        """Whether a struct of this name has this member (a path, as for `offset`)."""
+        return self.has_struct(name) and self._path(name, member) is not None
+
+    def _path(self, name: str, member: str) -> int | None:
+        """Offset of a member; where several structs have the name, of the first that has the member."""
+        first = self._find(name)
+        found = self._walk(first, member)
+        if found is not None:
+            return found
+        for identity in range(first + 1, self._lib.btf__type_cnt(self._btf)):
+            if self._is_struct(identity, name):
+                found = self._walk(identity, member)
+                if found is not None:
+                    return found
+        return None
+
+    def _walk(self, identity: int, member: str) -> int | None:
+        total = 0
         for part in member.split("."):
             found = self._member(identity, part)
             if found is None:
-                raise HostError(
-                    f"BTF has no member {member!r} in struct {name}: this kernel is not known yet"
-                )
+                return None
             identity, total = found[0], total + found[1]
         return total
+
+    def _is_struct(self, identity: int, name: str) -> bool:
+        name_offset, info, _ = struct.unpack("<III", ctypes.string_at(self._type(identity), 12))
+        if (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK != _STRUCT:
+            return False
+        return bool(self._lib.btf__name_by_offset(self._btf, name_offset) == name.encode())
 
     def _find(self, name: str) -> int:
         identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT)
@@ -107,8 +139,11 @@ class Btf:
     def _member(self, identity: int, wanted: str) -> tuple[int, int] | None:
         """(type id, offset in bytes) of a member, searched in anonymous members too."""
         address = self._type(identity)
-        _, info, _ = struct.unpack("<III", ctypes.string_at(address, 12))
-        if (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK not in (_STRUCT, _UNION):
+        _, info, target = struct.unpack("<III", ctypes.string_at(address, 12))
+        kind = (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK
+        if kind in _MODIFIERS:
+            return self._member(target, wanted)
+        if kind not in (_STRUCT, _UNION):
             return None
         count = info & _INFO_VLEN_MASK
         members = struct.iter_unpack("<III", ctypes.string_at(address + 12, 12 * count))

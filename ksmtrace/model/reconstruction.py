@@ -26,6 +26,7 @@ _RELEVANT[
         EventKind.STABLE_APPEND,
         EventKind.REMOVE_RMAP_ITEM,
         EventKind.REMOVE_STABLE_NODE,
+        EventKind.SKIPPED,
         EventKind.SCAN_START,
         EventKind.SCAN_STOP,
         EventKind.MM_EXIT,
@@ -166,6 +167,8 @@ class Reconstruction:
                 self._removed(item, flags)
             elif kind == EventKind.REMOVE_STABLE_NODE:
                 self._node_removed(aux or pfn)
+            elif kind == EventKind.SKIPPED:
+                self._move(item, _NEITHER)
             elif kind == EventKind.MM_EXIT:
                 self._mm_exited(mm)
             else:

@@ -24,8 +24,14 @@ class Reconciliation:
         self.at_scan_stop_differing = 0
         self._current: dict[Gauge, int] = {}
 
-    def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
-        """Take in the SAMPLE records of a batch that ends with the reading, if it holds one."""
+    def apply(
+        self, batch: EventBatch, reconstruction: Reconstruction
+    ) -> tuple[dict[Gauge, int] | None, bool]:
+        """Take in the SAMPLE records of a batch that ends with the reading, if it holds one.
+
+        Returns the reading, or None, and whether the probe took it as a pass ended.
+        """
+        reading, at_scan_stop = None, False
         samples = batch.of(EventKind.SAMPLE)
         for gauge, value, flags in zip(
             samples["address"].tolist(),
@@ -36,10 +42,14 @@ class Reconciliation:
             if gauge in Gauge.__members__.values():
                 self._current[Gauge(gauge)] = value
             if flags & Flag.LAST_OF_SAMPLE:
-                self._compare(reconstruction, at_scan_stop=bool(flags & Flag.AT_SCAN_STOP))
+                reading, self._current = self._current, {}
+                at_scan_stop = bool(flags & Flag.AT_SCAN_STOP)
+                self._compare(reading, reconstruction, at_scan_stop=at_scan_stop)
+        return reading, at_scan_stop
 
-    def _compare(self, reconstruction: Reconstruction, *, at_scan_stop: bool) -> None:
-        sample, self._current = self._current, {}
+    def _compare(
+        self, sample: dict[Gauge, int], reconstruction: Reconstruction, *, at_scan_stop: bool
+    ) -> None:
         if Gauge.RMAP_ITEMS in sample and Gauge.PAGES_VOLATILE not in sample:
             others = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
             sample[Gauge.PAGES_VOLATILE] = max(0, sample[Gauge.RMAP_ITEMS] - others)

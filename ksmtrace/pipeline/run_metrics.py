@@ -102,6 +102,16 @@ def _checks(runner: Runner) -> Iterator[Metric]:
         "Those of them at which a gauge differed. Alert on any increase: reconstructed figures are off.",
         runner.reconciliation.at_scan_stop_differing,
     )
+    counts = GaugeMetricFamily(
+        "ksmtrace_self_check_difference_events",
+        "Events minus what the kernel counted itself, since the trace began. Away from 0 for long: events are missed, "
+        "or happen where no probe is.",
+        labels=["check", "against"],
+    )
+    for row in runner.self_check.rows:
+        counts.add_metric([row.name, row.against], row.events - row.other)
+    if counts.samples:
+        yield counts
 
 
 def _plugins(runner: Runner) -> Iterator[Metric]:

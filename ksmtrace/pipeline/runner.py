@@ -15,6 +15,7 @@ from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import ScanTracker
 from ksmtrace.pipeline.calls import PluginCalls
 from ksmtrace.pipeline.reconciliation import Reconciliation
+from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.sources import Source
 
@@ -37,6 +38,7 @@ class Runner:
         self.calls = PluginCalls(manager, fail_fast=fail_fast)
         self.reconstruction = Reconstruction(self.session)
         self.reconciliation = Reconciliation()
+        self.self_check = SelfCheck(self.session)
         self.by_kind = np.zeros(256, dtype=np.int64)
         self.lost = 0
         self.last_ns = self.session.monotonic_ns
@@ -78,7 +80,8 @@ class Runner:
         self.by_kind += np.bincount(batch.kind, minlength=256)
         self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
         reconstruction.apply(batch)
-        self.reconciliation.apply(batch, reconstruction)
+        reading, at_scan_stop = self.reconciliation.apply(batch, reconstruction)
+        self.self_check.apply(batch, reading, at_scan_stop=at_scan_stop)
         self.calls.call(
             "ksmtrace_batch", batch=batch, reconstruction=reconstruction, session=session
         )

@@ -68,6 +68,7 @@ class Snapshot:
             "self_check": {
                 "at_scan_stop": checked.at_scan_stop,
                 "at_scan_stop_differing": checked.at_scan_stop_differing,
+                "counts": runner.self_check.to_json(),
             },
             "analyzers": {
                 name: dict(analysis)

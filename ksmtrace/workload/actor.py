@@ -7,6 +7,7 @@ Regions lie at increasing addresses, in the order in which they are mapped, the 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
 _MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
 _PR_SET_NAME = 15
+_F_SETPIPE_SZ = 1031
 
 
 class Actor:
@@ -63,29 +65,33 @@ class Actor:
             self._socket.send(json.dumps(answer).encode())
 
     def _do(self, step: dict[str, Any]) -> None:
-        match step["op"]:
-            case "map":
-                self._map(step["region"], step["pages"], huge=step.get("huge", False))
-            case "fork":
-                self._fork(step["child"])
+        op = step["op"]
+        if op == "map":
+            self._map(step["region"], step["pages"], huge=step.get("huge", False))
+        elif op == "fork":
+            self._fork(step["child"])
+        elif op in _MADVICE:
+            start, pages, _ = self._span(step)
+            self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[op]))
+        else:
+            self._touch(op, step, *self._span(step))
+
+    def _touch(self, op: str, step: dict[str, Any], start: int, pages: int, first: int) -> None:
+        match op:
             case "fill":
-                self._fill(*self._span(step), step["content"])
+                self._fill(start, pages, first, step["content"])
             case "poke":
-                start, pages, _ = self._span(step)
                 for page in range(pages):
                     ctypes.memset(start + page * PAGE + step["offset"], step["value"], 1)
             case "read":
-                start, pages, _ = self._span(step)
                 for page in range(pages):
                     ctypes.string_at(start + page * PAGE, 1)
+            case "pin":
+                self._pin(start, pages)
             case "unmap":
-                start, pages, _ = self._span(step)
                 self._check(self._libc.munmap(start, pages * PAGE))
-            case advice if advice in _MADVICE:
-                start, pages, _ = self._span(step)
-                self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[advice]))
-            case other:
-                raise ValueError(f"unknown op {other!r}")
+            case _:
+                raise ValueError(f"unknown op {op!r}")
 
     def _map(self, region: str, pages: int, *, huge: bool) -> None:
         size = pages * PAGE
@@ -104,6 +110,14 @@ class Actor:
             self._connect(child)
             self.serve()
             os._exit(0)
+
+    def _pin(self, start: int, pages: int) -> None:
+        """Hold references on the pages for good, by splicing them into a pipe: they cannot be write-protected."""
+        ends = os.pipe()
+        fcntl.fcntl(ends[1], _F_SETPIPE_SZ, 1024 * 1024)
+        vector = (ctypes.c_ulong * 2)(start, pages * PAGE)
+        if self._libc.vmsplice(ends[1], vector, 1, 0) != pages * PAGE:
+            raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
 
     def _fill(self, start: int, pages: int, first: int, content: str) -> None:
         kind, _, number = content.partition(":")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.sysfs import has_ksm, ksm_directory, read_counters, read_tunables
 
 LOCK = Path("/run/lock/ksmtrace.lock")
@@ -35,6 +36,7 @@ class KsmGuard:
             raise HostError("switching KSM on needs root: run it with sudo")
         self._clean = clean
         self._step = 0
+        self._ksmd = find_ksmd()
 
     def __enter__(self) -> Self:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ class KsmGuard:
             self.write("sleep_millisecs", _STEP_MILLISECS[self._step])
             self.write("run", 1)
             deadline = time.monotonic() + _PATIENCE_SECONDS
-            while self.counter("full_scans") == done:
+            while self.counter("full_scans") == done or not self._asleep():
                 if time.monotonic() > deadline:
                     raise HostError("ksmd did not finish a pass in five minutes")
                 time.sleep(0.002)
@@ -118,6 +120,11 @@ class KsmGuard:
             if now == previous and self.counter("full_scans") == scans:
                 return
             previous = now
+
+    def _asleep(self) -> bool:
+        """Whether ksmd sleeps: full_scans grows a little before the pass is over."""
+        stat = Path(f"/proc/{self._ksmd}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] in "SI"
 
     def _unmerge(self) -> None:
         self.write("run", 2)

@@ -71,7 +71,14 @@ def plain_text(snapshot: Snapshot) -> str:
     page_size = snapshot.session.kernel.page_size_bytes
     parts = (
         _title(document, snapshot.session.only_pids),
-        "\n".join((*_savings(document, page_size), *_merges(document), *_examinations(document))),
+        "\n".join(
+            (
+                *_savings(document, page_size),
+                *_before(document),
+                *_merges(document),
+                *_examinations(document),
+            )
+        ),
         "\n".join(_gauges(document)),
         "\n".join(_processes(document)),
         _other_panels(snapshot),
@@ -123,6 +130,15 @@ def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
     if profit is not None:
         verdict = "" if profit >= 0 else ": it costs more than it saves"
         yield _wrap(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit){verdict}.")
+
+
+def _before(document: Document) -> Iterator[str]:
+    before = document["analyzers"].get("snapshot", {})
+    if before.get("mapped_pages"):
+        yield _wrap(
+            f"When the trace began, {before['mapped_pages']:,} pages shared {before['ksm_pages']:,} KSM pages "
+            f"already (by {printable(before['via'])})."
+        )
 
 
 def _merges(document: Document) -> Iterator[str]:
@@ -179,6 +195,20 @@ def _gauges(document: Document) -> Iterator[str]:
             "of this tier sees."
         )
     yield _wrap(f"Reconstruction: {agreement(document)}.")
+    yield from _counts(document)
+
+
+def _counts(document: Document) -> Iterator[str]:
+    """Events against the kernel's own counts: those that agree in one line, each that differs in its own."""
+    counts = document["self_check"]["counts"]
+    agreeing = [row["against"] for row in counts.values() if not row["difference"]]
+    if agreeing:
+        yield _wrap(f"Counts of events agree with {', '.join(agreeing)}.")
+    for name, row in counts.items():
+        if row["difference"]:
+            yield _wrap(
+                f"Counts differ: {row['events']:,} {name} events, {row['counted']:,} by {row['against']}."
+            )
 
 
 def _processes(document: Document) -> Iterator[str]:

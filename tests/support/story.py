@@ -47,6 +47,8 @@ def story() -> list[dict]:
         *_changed(181, 260, mm=JAVA, seqnr=2),
         removed(260, FREED, mm=JAVA),
         exit_of(0xDEAD),
+        *({"kind": EventKind.COW_FAULT, "mm": JAVA, "aux": 2000} for _ in range(3)),
+        {"kind": EventKind.COW_FAULT, "mm": QEMU, "aux": 900, "flags": Flag.BY_KERNEL},
         stop(2),
         *sample(at_scan_stop=True, ts=10_000_000_000, **GAUGES),
         *sample(ts=10_000_000_500, general_profit=311_296, pages_scanned=785, **GAUGES),

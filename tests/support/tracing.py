@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ksmtrace.events import EventBatch
+from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
@@ -32,7 +32,7 @@ class Gated:
     def batches(self) -> Iterator[EventBatch]:
         for batch in self._source.batches():
             yield batch
-            if self._thread.ident is None:
+            if self._thread.ident is None and len(batch.of(EventKind.SAMPLE)):
                 self._thread.start()
         self._thread.join()
         if self._error is not None:

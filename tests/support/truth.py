@@ -4,6 +4,7 @@ It counts in the kernel, in an array, and looks at registers and return values o
 """
 
 import os
+from pathlib import Path
 from typing import Self
 
 from ksmtrace.resources import bpf_directory
@@ -64,15 +65,32 @@ class Truth:
         attach(event=b"stable_tree_append", fn_name=b"append")
         attach(event=b"break_cow", fn_name=b"cow")
         attach(event=b"remove_node_from_stable_tree", fn_name=b"node_removed")
+        self._before = self._counters()
         return self
 
     def read(self) -> dict[str, int]:
-        names = ("candidates", "attempts", "replaced", "appends", "break_cow", "removed_nodes")
+        names = ("found", "attempts", "replaced", "appends", "break_cow", "removed_nodes")
         values = [
             value.value
             for _, value in sorted(self._bpf[b"counts"].items(), key=lambda kv: kv[0].value)
         ]
-        return dict(zip(names, values, strict=False))
+        counted = dict(zip(names, values, strict=False))
+        for name, value in self._counters().items():
+            counted[name] = value - self._before[name]
+        return counted
 
     def __exit__(self, *error: object) -> None:
         self._bpf.cleanup()
+
+    @staticmethod
+    def _counters() -> dict[str, int]:
+        """Counters that only grow, of those that this kernel has."""
+        found = {}
+        for name in ("pages_scanned", "pages_skipped"):
+            path = Path("/sys/kernel/mm/ksm") / name
+            if path.exists():
+                found[name] = int(path.read_text())
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("cow_ksm "):
+                found["cow_ksm"] = int(line.split()[1])
+        return found

@@ -3,9 +3,12 @@
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
 
+PINNED = 8
+
 
 def everything(ksm: KsmGuard, processes: Processes) -> int:
-    """Equal, unique, volatile and zero pages; COW breaks, forks, exits, unmaps, discards, chains, zero merges.
+    """Equal, unique, volatile, zero, huge and pinned pages; COW breaks, forks, exits, unmaps, discards, chains,
+    zero merges; smart scan where it exists (it is on by default).
 
     Ends with ksmd stopped at the end of a pass, with pages in every state. Returns the number of passes.
     """
@@ -22,6 +25,18 @@ def everything(ksm: KsmGuard, processes: Processes) -> int:
             do(name, "map", region=region, pages=pages)
             do(name, "fill", region=region, content=content)
             do(name, "mergeable", region=region)
+
+    do("alpha", "map", region="pinned", pages=PINNED)
+    do("alpha", "fill", region="pinned", content="unique:55")
+    do("alpha", "pin", region="pinned")
+    do("alpha", "mergeable", region="pinned")
+    do("beta", "map", region="twins of pinned", pages=PINNED)
+    do("beta", "fill", region="twins of pinned", content="unique:55")
+    do("beta", "mergeable", region="twins of pinned")
+    for name in ("alpha", "beta"):
+        do(name, "map", region="huge", pages=512, huge=True)
+        do(name, "fill", region="huge", content="unique:300")
+        do(name, "mergeable", region="huge")
 
     def passes(count: int) -> None:
         for _ in range(count):

@@ -8,14 +8,13 @@ The command's output goes to stdout, its exit status is ours. What it is to keep
 
 import argparse
 import os
-import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
+
+from kernels import install, kernels
 
 REPOSITORY = Path(__file__).parent.parent.parent
 OUT = REPOSITORY / ".vm"
@@ -25,40 +24,6 @@ TESTS = [
     "--capture-to", str(OUT / "everything.ksmtrace"),
 ]  # fmt: skip
 LIMIT_SECONDS = 1500
-
-
-def kernels() -> dict[str, str]:
-    """Package of each kernel that we know, by name."""
-    table = tomllib.loads((REPOSITORY / "tests/vm/kernels.toml").read_text())
-    return {kernel["name"]: kernel["package"] for kernel in table["kernel"]}
-
-
-def install(name: str) -> str:
-    """Make the kernel bootable from here (unpacked, not installed); returns its release."""
-    package = kernels()[name]
-    depends = subprocess.run(
-        ["apt-cache", "depends", package], check=True, capture_output=True, text=True
-    ).stdout
-    found = re.search(r"Depends: (linux-image-(\S+))", depends)
-    if found is None:
-        raise SystemExit(f"apt knows no kernel package {package}: run apt-get update")
-    image, release = found[1], found[2]
-    if (Path("/boot") / f"vmlinuz-{release}").exists() and (
-        Path("/lib/modules") / release / "modules.dep"
-    ).exists():
-        return release
-    with tempfile.TemporaryDirectory() as work:
-        subprocess.run(["apt-get", "-q", "download", image], cwd=work, check=True)
-        subprocess.run(["dpkg", "-x", *os.listdir(work), "x"], cwd=work, check=True)
-        unpacked = Path(work) / "x"
-        modules = Path("/lib/modules") / release
-        shutil.copytree(
-            unpacked / "lib/modules" / release, modules, dirs_exist_ok=True, symlinks=True
-        )
-        for file in (unpacked / "boot").iterdir():
-            shutil.copy(file, "/boot")
-    subprocess.run(["depmod", "-a", release], check=True)
-    return release
 
 
 def boot(release: str, command: list[str]) -> int:
@@ -108,7 +73,7 @@ def main() -> int:
     parser.add_argument("kernel", choices=sorted(kernels()))
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
-    return boot(install(options.kernel), options.command or TESTS)
+    return boot(install(kernels()[options.kernel]), options.command or TESTS)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ from ksmtrace.kernel.symbols import read_symbols
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.sources.live.tiers import TIERS, Attach, Offset, Tier
 
-CHOICES = {"auto": tuple(t.name for t in TIERS), "kprobe": ("full",), "tracepoint": ("tracepoint",)}
+CHOICES = {
+    "auto": tuple(tier.name for tier in TIERS),
+    "kprobe": tuple(tier.name for tier in TIERS if tier.name.startswith("full")),
+    "tracepoint": ("tracepoint",),
+}
 """What `--probes` may ask for: names of tiers, best first."""
 
 
@@ -72,7 +76,13 @@ def _survey(tier: Tier, btf: Btf, symbols: dict[str, int], root: Path) -> Survey
             defines[offset.macro] = _resolve(offset, btf)
         except HostError as error:
             missing.append(str(error))
+    missing += [
+        f"would be wrong on a kernel with {name}"
+        for name in tier.not_with
+        if btf.has_member(*name.split(".", 1))
+    ]
     defines["STRUCT_PAGE_SIZE"] = btf.size("page")
+    defines |= tier.defines
     return Survey(tier, tuple(dict.fromkeys(missing)), {} if missing else defines)
 
 
@@ -88,7 +98,8 @@ def _why_not(attach: Attach, btf: Btf, symbols: dict[str, int], root: Path) -> s
 
 
 def _resolve(offset: Offset, btf: Btf) -> int:
-    known = [name for name in offset.structs if btf.has_struct(name)]
-    if not known:
-        raise HostError(f"BTF has no struct {' or '.join(offset.structs)}")
-    return btf.offset(known[0], offset.member)
+    for struct, member in offset.members:
+        if btf.has_member(struct, member):
+            return btf.offset(struct, member)
+    names = " or ".join(f"{struct}.{member}" for struct, member in offset.members)
+    raise HostError(f"BTF has no {names}")

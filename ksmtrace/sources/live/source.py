@@ -16,8 +16,9 @@ from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
+from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
-from ksmtrace.session import Session
+from ksmtrace.session import Exactness, Probe, Session
 from ksmtrace.sources.live.ladder import Survey, choose_tier, survey_tiers
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.program import RING_BYTES, Program
@@ -26,6 +27,7 @@ from ksmtrace.sources.live.ring import RingReader, open_ring
 _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
 _READINGS_AT_THE_ENDS = 50
+_SNAPSHOT_BATCH = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class LiveSource:
             source="live",
             kernel=read_kernel(),
             tier=survey.tier.name,
-            probes=survey.tier.probes,
+            probes={**survey.tier.probes, EventKind.SNAPSHOT: _snapshot_probe()},
             tunables=read_tunables(),
             monotonic_ns=time.monotonic_ns(),
             realtime_ns=time.time_ns(),
@@ -77,7 +79,9 @@ class LiveSource:
         )
 
     def batches(self) -> Iterator[EventBatch]:
-        """A reading of the kernel's counters, then events as they come, then a last reading."""
+        """What was merged before, a reading of the kernel's counters, events as they come, a last reading."""
+        if read_counters().get(Gauge.PAGES_SHARED):
+            yield from _snapshot()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
@@ -144,6 +148,33 @@ def check_host(root: Path = ROOT) -> None:
     if os.geteuid() != 0:
         raise HostError("tracing needs root: run it with sudo")
     import_bcc()
+
+
+def _snapshot_probe() -> Probe:
+    if tell_by() == "kpageflags":
+        return Probe(
+            "/proc/<pid>/pagemap, /proc/kpageflags",
+            Exactness.SAMPLED,
+            "pages change while they are read; what was written to since the last pass is in the gauges still",
+        )
+    return Probe(
+        "/proc/<pid>/pagemap, /proc/kpagecount",
+        Exactness.SAMPLED,
+        "KPF_KSM lies on this kernel: frames mapped more than once are taken for KSM pages",
+    )
+
+
+def _snapshot() -> Iterator[EventBatch]:
+    pages = read_ksm_pages()
+    for first in range(0, len(pages.pid), _SNAPSHOT_BATCH):
+        part = slice(first, first + _SNAPSHOT_BATCH)
+        records = empty_records(len(pages.pid[part]))
+        records["kind"] = EventKind.SNAPSHOT
+        records["ts"] = time.monotonic_ns()
+        records["address"] = pages.address[part]
+        records["pfn"] = pages.pfn[part]
+        records["aux"] = pages.pid[part]
+        yield EventBatch(records)
 
 
 def _survey(choice: str) -> Survey:

@@ -111,6 +111,7 @@ def test_offsets_equal_a_c_compilers(tmp_path):
         ("ksm_rmap_item", "head"), ("ksm_rmap_item", "address"), ("ksm_stable_node", "kpfn"),
         ("ksm_stable_node", "hlist"), ("ksm_mm_slot", "slot.mm"), ("ksm_scan", "seqnr"),
         ("mm_struct", "owner"), ("task_struct", "comm"), ("task_struct", "tgid"), ("mm_walk", "private"),
+        ("vm_fault", "vma"), ("vm_fault", "orig_pte"), ("page", "mapping"),
     ]  # fmt: skip
     program = tmp_path / "offsets.c"
     lines = [f'P("%zu\\n", __builtin_offsetof(struct {s}, {m}));' for s, m in wanted]

@@ -24,7 +24,14 @@ from support.streams import events, sample, session
 
 ANALYZERS = [b.name for b in BUILTINS if b.role is Role.ANALYZER]
 UNITS = ("_pages", "_bytes", "_seconds", "_ratio", "_info", "_events", "_passes")
-COUNTED = ("_attempts", "_nodes_made", "_nodes_removed", "_scan_stops", "_scan_stops_differing")
+COUNTED = (
+    "_attempts",
+    "_nodes_made",
+    "_nodes_removed",
+    "_scan_stops",
+    "_scan_stops_differing",
+    "_cow_faults",
+)
 
 
 def _metrics(rows, *names, **how):

@@ -43,6 +43,8 @@ def test_the_story_is_counted():
         "break_cow_pages": 1,
         "left_pages": 1,
         "removed_node_pages": 0,
+        "cow_fault_pages": 3,
+        "kernel_break_pages": 1,
     }
     assert histogram["4"] == sum(histogram.values()) == 40
 

@@ -1,0 +1,63 @@
+/* Full tier: private copies of KSM pages. A user's write does not pass break_cow: it faults into do_wp_page, which also
+ * carries out the breaks that the kernel makes itself through break_ksm. */
+
+struct cow_fault {
+    u64 ts;
+    u64 mm;
+    u64 address;
+    u64 pfn;
+};
+BPF_HASH(cow_faults, u64, struct cow_fault);
+BPF_HASH(breaking, u64, u8);
+
+int on_break_ksm(struct pt_regs *ctx)
+{
+    u64 task = bpf_get_current_pid_tgid();
+    u8 yes = 1;
+    breaking.update(&task, &yes);
+    return 0;
+}
+
+int on_break_ksm_return(struct pt_regs *ctx)
+{
+    u64 task = bpf_get_current_pid_tgid();
+    breaking.delete(&task);
+    return 0;
+}
+
+int on_do_wp_page(struct pt_regs *ctx)
+{
+    u64 vmf = PT_REGS_PARM1(ctx);
+    u64 pfn = (read64(vmf + VMF_ORIG_PTE) & 0x000ffffffffff000ULL) >> 12;
+    u64 page = read64(SYM_VMEMMAP_BASE) + pfn * STRUCT_PAGE_SIZE;
+    if ((read64(page + PAGE_MAPPING) & 3) != 3) /* PAGE_MAPPING_KSM */
+        return 0;
+    struct cow_fault fault = {};
+    fault.ts = bpf_ktime_get_ns();
+    fault.mm = read64(read64(vmf + VMF_VMA) + VMA_MM);
+    fault.address = PAGE_ADDRESS(read64(vmf + VMF_ADDRESS));
+    fault.pfn = pfn;
+    u64 task = bpf_get_current_pid_tgid();
+    cow_faults.update(&task, &fault);
+    return 0;
+}
+
+int on_do_wp_page_return(struct pt_regs *ctx)
+{
+    u64 task = bpf_get_current_pid_tgid();
+    struct cow_fault *fault = cow_faults.lookup(&task);
+    if (!fault)
+        return 0;
+    struct ksm_event event = {};
+    event.ts = fault->ts;
+    event.kind = COW_FAULT;
+    event.err = (s16)(int)PT_REGS_RC(ctx);
+    event.flags = breaking.lookup(&task) ? BY_KERNEL : 0;
+    event.mm = fault->mm;
+    event.address = fault->address;
+    event.pfn = fault->pfn;
+    event.aux = bpf_ktime_get_ns() - fault->ts;
+    cow_faults.delete(&task);
+    submit(&event);
+    return 0;
+}

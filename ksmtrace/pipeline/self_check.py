@@ -1,0 +1,106 @@
+"""Stands counts of events against what the kernel counted itself over the same time; a difference is shown, never smoothed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison: what events say, what else says, since the first reading of the kernel's counters.
+
+    Attributes:
+        against: the kernel's counter, or the other count of events.
+    """
+
+    name: str
+    against: str
+    events: int
+    other: int
+
+
+class SelfCheck:
+    """Comparisons at the last reading of the kernel's counters.
+
+    Attributes:
+        rows: those that this run's probes and this kernel's counters allow.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._sees = {kind: session.sees(kind) for kind in EventKind}
+        self._limited = bool(session.only_pids)
+        self._by_kind = np.zeros(256, dtype=np.int64)
+        self._succeeded = 0
+        self._first: dict[Gauge, int] | None = None
+        self._found_from: tuple[int, int] | None = None
+        self._found: Row | None = None
+        self.rows: tuple[Row, ...] = ()
+
+    def apply(
+        self, batch: EventBatch, sample: dict[Gauge, int] | None, *, at_scan_stop: bool
+    ) -> None:
+        """Take in a batch, and the reading with which it ended, if any."""
+        if self._limited:
+            return
+        if self._first is not None:
+            self._by_kind += np.bincount(batch.kind, minlength=256)
+            attempts = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)
+            merged = (attempts["err"] == 0) & (attempts["flags"] & Flag.ZERO_PAGE == 0)
+            self._succeeded += int(np.count_nonzero(merged))
+        if sample is None:
+            return
+        if self._first is None and not at_scan_stop:
+            self._first = sample
+        if Gauge.CANDIDATES_FOUND in sample:
+            self._compare_found(sample[Gauge.CANDIDATES_FOUND])
+        elif self._first is not None:
+            self.rows = tuple(self._compare(self._first, sample))
+
+    def _compare_found(self, found: int) -> None:
+        ours = self._count(EventKind.CMP_AND_MERGE_PAGE) + self._count(EventKind.SKIPPED)
+        if self._found_from is None:
+            self._found_from = (ours, found)
+        ours_before, found_before = self._found_from
+        self._found = Row(
+            "candidates", "ksm_next_page_pmd_entry", ours - ours_before, found - found_before
+        )
+
+    def _compare(self, first: dict[Gauge, int], now: dict[Gauge, int]) -> list[Row]:
+        rows = []
+        for name, kind, gauge in (
+            ("examined", EventKind.CMP_AND_MERGE_PAGE, Gauge.PAGES_SCANNED),
+            ("skipped", EventKind.SKIPPED, Gauge.PAGES_SKIPPED),
+            ("cow_faults", EventKind.COW_FAULT, Gauge.COW_KSM),
+        ):
+            if self._sees[kind] and gauge in now and gauge in first:
+                counted = now[gauge] - first[gauge]
+                rows.append(Row(name, gauge.name.lower(), self._count(kind), counted))
+        if self._sees[EventKind.TRY_TO_MERGE_ONE_PAGE] and self._sees[EventKind.STABLE_APPEND]:
+            kept = self._succeeded - self._count(EventKind.BREAK_COW)
+            rows.append(
+                Row("merged", "stable_tree_append", kept, self._count(EventKind.STABLE_APPEND))
+            )
+        if self._found is not None:
+            rows.append(self._found)
+        return rows
+
+    def _count(self, kind: EventKind) -> int:
+        return int(self._by_kind[kind])
+
+    def to_json(self) -> dict[str, dict[str, int | str]]:
+        """Each comparison: events, the other count and its name, the difference."""
+        return {
+            row.name: {
+                "events": row.events,
+                "against": row.against,
+                "counted": row.other,
+                "difference": row.events - row.other,
+            }
+            for row in self.rows
+        }

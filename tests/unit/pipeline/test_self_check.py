@@ -1,0 +1,79 @@
+"""Counts of events against the kernel's own, over the time between two readings."""
+
+from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.pipeline.self_check import SelfCheck
+from support.streams import events, sample, session
+
+CMP = {"kind": EventKind.CMP_AND_MERGE_PAGE}
+TRY = {"kind": EventKind.TRY_TO_MERGE_ONE_PAGE}
+
+
+def run(check, *steps):
+    """Each step: rows of events, and the reading at its end or None."""
+    for rows, reading in steps:
+        gauges = {Gauge[name.upper()]: value for name, value in (reading or {}).items()}
+        batch = events(*rows, *sample(**reading)) if reading else events(*rows)
+        at_scan_stop = "candidates_found" in (reading or {})
+        check.apply(batch, gauges or None, at_scan_stop=at_scan_stop)
+    return check.to_json()
+
+
+def test_agreement_and_difference():
+    start = {"pages_scanned": 100, "pages_skipped": 5, "cow_ksm": 7}
+    end = {"pages_scanned": 103, "pages_skipped": 6, "cow_ksm": 9}
+    rows = run(
+        SelfCheck(session()),
+        ([CMP], start),  # before the first reading nothing counts
+        ([CMP, CMP], None),
+        ([CMP, {"kind": EventKind.SKIPPED}, {"kind": EventKind.COW_FAULT}], end),
+    )
+    assert rows["examined"] == {
+        "events": 3,
+        "against": "pages_scanned",
+        "counted": 3,
+        "difference": 0,
+    }
+    assert rows["skipped"]["difference"] == 0
+    assert rows["cow_faults"] == {"events": 1, "against": "cow_ksm", "counted": 2, "difference": -1}
+
+
+def test_merges_against_appends():
+    """A first half that is undone, a zero page and a failure are no appends."""
+    rows = run(
+        SelfCheck(session()),
+        ([], {"pages_scanned": 0}),
+        (
+            [
+                TRY,
+                {"kind": EventKind.STABLE_APPEND},
+                TRY,
+                {**TRY, "err": -14},
+                {"kind": EventKind.BREAK_COW},
+                {**TRY, "flags": Flag.ZERO_PAGE},
+            ],
+            {"pages_scanned": 0},
+        ),
+    )
+    assert rows["merged"] == {
+        "events": 1, "against": "stable_tree_append", "counted": 1, "difference": 0,
+    }  # fmt: skip
+
+
+def test_candidates_are_compared_between_two_ends_of_a_pass():
+    rows = run(
+        SelfCheck(session()),
+        ([], {"pages_scanned": 0}),
+        ([CMP], {"candidates_found": 40, "rmap_items": 1}),
+        ([CMP, CMP, {"kind": EventKind.SKIPPED}], {"candidates_found": 44, "rmap_items": 1}),
+        ([], {"pages_scanned": 3}),
+    )
+    assert rows["candidates"]["events"] == 3
+    assert rows["candidates"]["counted"] == 4
+    assert rows["candidates"]["difference"] == -1
+
+
+def test_what_is_not_seen_is_not_compared():
+    unseen = (EventKind.CMP_AND_MERGE_PAGE, EventKind.SKIPPED, EventKind.COW_FAULT)
+    start = {"pages_scanned": 0, "pages_skipped": 0, "cow_ksm": 0}
+    rows = run(SelfCheck(session(unseen=unseen)), ([], start), ([], start))
+    assert set(rows) == {"merged"}
