@@ -24,6 +24,7 @@ int on_try_to_merge_one_page(struct pt_regs *ctx)
     state->vma = PT_REGS_PARM1(ctx);
     state->page = PT_REGS_PARM2(ctx);
     state->kpage = PT_REGS_PARM3(ctx);
+    state->replacing = 0;
     return 0;
 }
 
@@ -47,7 +48,12 @@ int on_try_to_merge_one_page_return(struct pt_regs *ctx)
     u8 zero_page = state->merging ? 0 : ZERO_PAGE;
     event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0) | zero_page;
     submit(&event);
-    if (event.err || !state->kpage || state->kpage == state->page)
+#ifdef WITH_INLINED_REPLACE_PAGE
+    int replaced = !event.err && state->replacing;
+#else
+    int replaced = !event.err && state->kpage && state->kpage != state->page;
+#endif
+    if (!replaced)
         return 0;
     event.kind = REPLACE_PAGE;
     event.flags = zero_page;

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
-VERBS = ("live", "record", "replay", "doctor", "plugins", "demo")
+VERBS = ("live", "record", "replay", "doctor", "probemap", "plugins", "demo")
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
 _EPILOG = """\

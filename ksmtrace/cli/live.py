@@ -54,13 +54,19 @@ def trace(
     """
     from ksmtrace.cli.run import interruptible, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.probemap.format import ProbeMap
     from ksmtrace.sources.live.source import LiveOptions, LiveSource
     from ksmtrace.sources.pid_filter import PidFilter
 
     manager = build_manager(options.plugins)
     with interruptible() as interruption:
         source: Source = LiveSource(
-            LiveOptions(duration=options.duration, interval=options.interval, probes=options.probes)
+            LiveOptions(
+                duration=options.duration,
+                interval=options.interval,
+                probes=options.probes,
+                probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
+            )
         )
         if options.pid:
             source = PidFilter(source, options.pid)

@@ -55,6 +55,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="auto (default: the best this kernel offers), kprobe or tracepoint",
     )
     parser.add_argument(
+        "--probe-map",
+        metavar="FILE",
+        help="where inlined functions are in this very kernel (made by probemap)",
+    )
+    parser.add_argument(
         "--pid",
         type=int,
         nargs="+",

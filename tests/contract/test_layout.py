@@ -11,7 +11,11 @@ ALLOWED = {
     "model": {"events", "model", "session"},
     "capture": {"events", "capture", "session", "errors", ""},
     "kernel": {"events", "kernel", "session", "errors"},
-    "sources": {"events", "capture", "kernel", "session", "errors", "resources", "sources"},
+    "probemap": {"probemap", "errors"},
+    "sources": {
+        *("events", "capture", "kernel", "probemap"),
+        *("session", "errors", "resources", "sources"),
+    },
     "pipeline": {
         "events",
         "model",

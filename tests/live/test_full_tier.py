@@ -1,6 +1,7 @@
 """The full tier against a second, independent count by the same kernel, and against its gauges."""
 
 import json
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.events import EventKind, Flag
+from ksmtrace.kernel.host import read_build_id
+from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
 from support.tracing import trace
 from support.truth import Truth
@@ -68,6 +71,31 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
     assert document["analyzers"]["stable_tree"]["zero_page_pages"] == 2 * 23
     assert counted["found"] > 10_000
     assert counted["break_cow"] >= PINNED
+
+
+def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
+    """Kprobes at the inlined functions themselves: every figure equals the kernel's, and none is derived."""
+    maps = [ProbeMap.load(path) for path in (repository / "tests/data/probemaps").glob("*.json")]
+    chosen = [found for found in maps if found.build_id == read_build_id()]
+    if not chosen and platform.release().startswith(("6.1.", "6.12.")):
+        pytest.fail("no map of this build in tests/data/probemaps: make one with ksmtrace probemap")
+    if not chosen:
+        return  # shown on the kernels whose debug information was at hand
+    ksm.start_stepping()
+    with Truth() as truth:
+        document = trace(lambda: everything(ksm, processes), probe_map=chosen[0])
+        counted = truth.read()
+    assert document["tier"] == "full-inlined"
+    assert document["probes"]["cmp_and_merge_page"]["exactness"] == "exact"
+    assert document["probes"]["replace_page"]["exactness"] == "exact"
+    by_kind = document["events"]["by_kind"]
+    assert by_kind["CMP_AND_MERGE_PAGE"] + by_kind["SKIPPED"] == counted["found"]
+    assert by_kind["REPLACE_PAGE"] == counted["replaced"]
+    assert by_kind["STABLE_APPEND"] == counted["appends"]
+    assert document["events"]["lost"] == 0
+    assert document["self_check"]["at_scan_stop_differing"] == 0
+    assert {row["difference"] for row in document["self_check"]["counts"].values()} == {0}
+    assert {row["difference"] for row in document["reconciliation"].values()} == {0}
 
 
 def test_joining_late(ksm, processes):

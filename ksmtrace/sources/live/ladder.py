@@ -12,8 +12,8 @@ from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.sources.live.tiers import TIERS, Attach, Offset, Tier
 
 CHOICES = {
-    "auto": tuple(tier.name for tier in TIERS),
-    "kprobe": tuple(tier.name for tier in TIERS if tier.name.startswith("full")),
+    "auto": ("full-inlined", *(tier.name for tier in TIERS)),
+    "kprobe": ("full-inlined", *(t.name for t in TIERS if t.name.startswith("full"))),
     "tracepoint": ("tracepoint",),
 }
 """What `--probes` may ask for: names of tiers, best first."""
@@ -30,17 +30,17 @@ class Survey:
 
     tier: Tier
     missing: tuple[str, ...]
-    defines: dict[str, int]
+    defines: dict[str, int | str]
 
 
-def survey_tiers(btf: Btf, root: Path = ROOT) -> list[Survey]:
+def survey_tiers(btf: Btf, root: Path = ROOT, tiers: tuple[Tier, ...] = TIERS) -> list[Survey]:
     """Every tier against this kernel, best first; reads kallsyms and BTF and attaches nothing."""
-    wanted = {name for tier in TIERS for name in tier.symbols}
+    wanted = {name for tier in tiers for name in tier.symbols}
     wanted |= {
-        a.target for tier in TIERS for a in tier.attaches if a.how in ("kprobe", "kretprobe")
+        a.target for tier in tiers for a in tier.attaches if a.how in ("kprobe", "kretprobe")
     }
     symbols = read_symbols(wanted, root)
-    return [_survey(tier, btf, symbols, root) for tier in TIERS]
+    return [_survey(tier, btf, symbols, root) for tier in tiers]
 
 
 def choose_tier(surveys: list[Survey], choice: str = "auto") -> Survey:
@@ -64,7 +64,7 @@ def choose_tier(surveys: list[Survey], choice: str = "auto") -> Survey:
 
 def _survey(tier: Tier, btf: Btf, symbols: dict[str, int], root: Path) -> Survey:
     missing = [reason for a in tier.attaches if (reason := _why_not(a, btf, symbols, root))]
-    defines: dict[str, int] = {}
+    defines: dict[str, int | str] = {}
     hidden = [name for name in tier.symbols if name not in symbols]
     if hidden:
         missing.append(f"not in /proc/kallsyms: {', '.join(hidden)} (needs CONFIG_KALLSYMS_ALL)")

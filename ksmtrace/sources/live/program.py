@@ -74,7 +74,7 @@ class Program:
             with _quiet_stderr() as noise:
                 match attach.how:
                     case "kprobe":
-                        bpf.attach_kprobe(event=target, fn_name=program)
+                        bpf.attach_kprobe(event=target, event_off=attach.offset, fn_name=program)
                     case "kretprobe":
                         bpf.attach_kretprobe(event=target, fn_name=program)
                     case "raw_tracepoint":
@@ -112,7 +112,9 @@ def _compile(text: str, cflags: list[str]) -> Any:  # noqa: ANN401 - bcc has no 
             os.environ["BCC_KERNEL_SOURCE"] = before
 
 
-def _number(value: int) -> str:
+def _number(value: int | str) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:#x}ULL" if value > 0x7FFFFFFF else str(value)
 
 

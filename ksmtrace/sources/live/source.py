@@ -18,11 +18,14 @@ from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
 from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
+from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Probe, Session
+from ksmtrace.sources.live.inlined import inlined_tier
 from ksmtrace.sources.live.ladder import Survey, choose_tier, survey_tiers
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.program import RING_BYTES, Program
 from ksmtrace.sources.live.ring import RingReader, open_ring
+from ksmtrace.sources.live.tiers import TIERS, Tier
 
 _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
@@ -38,12 +41,14 @@ class LiveOptions:
         duration: seconds, or None for as long as nobody stops it.
         interval: seconds between two readings of the kernel's counters.
         probes: a key of `ladder.CHOICES`.
+        probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
     """
 
     duration: float | None = None
     interval: float = 1.0
     probes: str = "auto"
+    probe_map: ProbeMap | None = None
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
 
@@ -64,12 +69,13 @@ class LiveSource:
         self._ksmd = find_ksmd()
         if self._ksmd is None:
             raise HostError("the kernel thread ksmd is not running: this kernel has no KSM")
-        survey = _survey(options.probes)
+        kernel = read_kernel()
+        survey = _survey(options, kernel.build_id)
         self._program = Program(survey, self._ksmd, options.ring_bytes)
         self._ring: RingReader = open_ring(self._program, options.ring_bytes, mapped=options.mapped)
         self.session = Session(
             source="live",
-            kernel=read_kernel(),
+            kernel=kernel,
             tier=survey.tier.name,
             probes={**survey.tier.probes, EventKind.SNAPSHOT: _snapshot_probe()},
             tunables=read_tunables(),
@@ -177,10 +183,14 @@ def _snapshot() -> Iterator[EventBatch]:
         yield EventBatch(records)
 
 
-def _survey(choice: str) -> Survey:
+def _survey(options: LiveOptions, build_id: str) -> Survey:
+    tiers: tuple[Tier, ...] = TIERS
+    if options.probe_map is not None:
+        options.probe_map.check(build_id)
+        tiers = (inlined_tier(options.probe_map), *TIERS)
     btf = Btf()
     try:
-        return choose_tier(survey_tiers(btf), choice)
+        return choose_tier(survey_tiers(btf, tiers=tiers), options.probes)
     finally:
         btf.close()
 

@@ -21,11 +21,13 @@ class Attach:
         how: "kprobe", "kretprobe", "raw_tracepoint" or "ksmd_switch" (ksmd's own context switches).
         target: function or tracepoint.
         program: function in bpf/*.c.
+        offset: bytes from the function's start; other than 0 only for a kprobe.
     """
 
     how: str
     target: str
     program: str
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Tier:
         symbols: data symbols whose addresses the BPF text needs, as SYM_<NAME>.
         offsets: struct offsets that the BPF text needs.
         probes: how each kind of event is seen.
-        defines: further -D numbers.
+        defines: further -D numbers, or C expressions.
         not_with: "struct.member"s on whose kernels the tier would be wrong.
     """
 
@@ -62,7 +64,7 @@ class Tier:
     symbols: tuple[str, ...]
     offsets: tuple[Offset, ...]
     probes: Mapping[EventKind, Probe]
-    defines: Mapping[str, int] = field(default_factory=dict)
+    defines: Mapping[str, int | str] = field(default_factory=dict)
     not_with: tuple[str, ...] = ()
 
 
