@@ -44,7 +44,8 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
-	$(BIN)/python tests/vm/guest.py 6.1
+	$(BIN)/python tests/vm/guest.py 6.1 -- $(CURDIR)/$(BIN)/pytest tests/live/test_full_tier.py -k every_number --in-guest -q -s \
+		-p no:cacheprovider --capture-to $(CURDIR)/.vm/everything.ksmtrace
 	cp .vm/everything.ksmtrace $(CAPTURE)
 	cp .vm/everything.ksmtrace.json $(CAPTURE).json
 	cp .vm/ksmtrace.prom $(CAPTURE).prom
