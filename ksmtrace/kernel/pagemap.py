@@ -110,7 +110,9 @@ def _private_ranges(root: Path, pid: int) -> list[tuple[int, int]]:
     ranges = []
     for line in lines:
         fields = line.split(maxsplit=5)
-        if fields[1][3] == "p" and fields[4] == "0" and not line.endswith(("[vvar]", "[vsyscall]")):
+        # [vdso], [vvar…], [vsyscall], [uprobes] are the kernel's own pages, the same in every process
+        own = len(fields) == 5 or not fields[5].startswith(("[v", "[uprobes"))
+        if own and fields[1][3] == "p" and fields[4] == "0":
             start, end = (int(part, 16) for part in fields[0].split("-"))
             ranges.append((start, end))
     return ranges
