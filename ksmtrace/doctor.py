@@ -88,9 +88,8 @@ class Report:
         if self.chosen is not None:
             lines += ["", f"tier {self.chosen.tier.name}: what you will see"]
             for kind, probe in self.chosen.tier.probes.items():
-                lines.append(
-                    f"  {kind.name.lower():22} {probe.exactness.value:8} {probe.via}"[:_WIDTH]
-                )
+                seen = f"  {kind.name.lower():22} {probe.exactness.value:8} {probe.via}"
+                lines.append(textwrap.fill(seen.rstrip(), _WIDTH, subsequent_indent=" " * 34))
                 if probe.note and probe.exactness is not Exactness.EXACT:
                     lines.append(_wrapped(" " * 25 + probe.note))
         lines += ["", "ready to trace" if self.able else "cannot trace here"]
@@ -131,7 +130,7 @@ def _ksm(root: Path) -> str:
     state = read_tunables(root).get("run", "?")
     if state == "1":
         return f"on, ksmd is pid {ksmd}"
-    return f"switched off (run is {state}), ksmd is pid {ksmd}; on: echo 1 > /sys/kernel/mm/ksm/run"
+    return f"switched off (run is {state}): echo 1 > /sys/kernel/mm/ksm/run"
 
 
 def _privileges() -> str:
