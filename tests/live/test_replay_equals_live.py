@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ksmtrace.capture.reader import open_capture
-from support.command import KSMTRACE, ksmtrace
+from support.command import KSMTRACE, ksmtrace, wait_until_attached
 from support.exposition import samples
 from support.terminal import on_terminal
 
@@ -49,7 +49,7 @@ def test_a_signal_ends_a_recording_cleanly(ksm, tmp_path, signal):
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        time.sleep(3)
+        wait_until_attached(run.pid)
         run.send_signal(signals.Signals[signal])
         out, err = run.communicate(timeout=30)
     assert run.returncode == 130, err
@@ -67,7 +67,8 @@ def test_a_killed_recording_replays(ksm, tmp_path):
     with subprocess.Popen(
         [KSMTRACE, "record", "-o", str(capture)], stdout=subprocess.DEVNULL
     ) as run:
-        time.sleep(4)
+        wait_until_attached(run.pid)
+        time.sleep(3)  # a batch is written each second
         run.kill()
     replay = ksmtrace("replay", capture, "--json")
     assert replay.returncode == 0

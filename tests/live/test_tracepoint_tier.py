@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from ksmtrace.events import Gauge
 from ksmtrace.kernel.sysfs import read_counters
 from ksmtrace.workload import demo
+from support.command import wait_until_attached
 
 pytestmark = pytest.mark.live
 
@@ -23,7 +23,7 @@ def live(*arguments, during=None):
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        time.sleep(3)
+        wait_until_attached(run.pid)
         if during is not None:
             during()
         out, err = run.communicate(timeout=120)

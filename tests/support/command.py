@@ -1,7 +1,9 @@
 """Runs the command as a user would, and checks the manners of its errors."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -29,3 +31,20 @@ def assert_one_line(ran, status, *words):
     assert lines[0].startswith("ksmtrace: ")
     for word in words:
         assert word in lines[0], lines[0]
+
+
+def wait_until_attached(pid, links=7, seconds=60):
+    """Return when a tracer holds so many BPF links, and a moment later, when it has read the counters."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        held = 0
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                held += "bpf" in os.readlink(fd) and "link" in os.readlink(fd)
+            except FileNotFoundError:
+                continue
+        if held >= links:
+            time.sleep(1)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{pid} has not attached its probes in {seconds} s")
