@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.record import Records
 from ksmtrace.session import Session
 
 _NEITHER = 0
@@ -150,6 +152,8 @@ class Reconstruction:
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
         chosen = batch.events[_RELEVANT[batch.kind]]
+        if self.complete and not batch.lost:
+            chosen = chosen[_tells(chosen)]
         for kind, flags, item, mm, pfn, aux in zip(
             chosen["kind"].tolist(),
             chosen["flags"].tolist(),
@@ -257,3 +261,24 @@ class Reconstruction:
         elif new != _NEITHER:
             self._stable += 1
             self._members[new] = self._members.get(new, 0) + 1
+
+
+def _tells(events: Records) -> npt.NDArray[np.bool_]:
+    """Which events can change a state that is known whole; most of a settled scan cannot, and a loop over them is slow.
+
+    An examination that leaves the rmap_item in its tree changes nothing; nor does the removal just before it, by which
+    ksmd takes a candidate out of the unstable tree only to put it back.
+    """
+    kind, flags, item = events["kind"], events["flags"], events["rmap_item"]
+    examined = kind == EventKind.CMP_AND_MERGE_PAGE
+    both = flags & (Flag.UNSTABLE_BEFORE | Flag.UNSTABLE_AFTER | Flag.FREED)
+    waits_on = examined & (both == Flag.UNSTABLE_BEFORE | Flag.UNSTABLE_AFTER)
+    both = flags & (Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
+    settled = examined & (both == Flag.STABLE_BEFORE | Flag.STABLE_AFTER)
+    taken = (kind == EventKind.REMOVE_RMAP_ITEM) & (flags == Flag.UNSTABLE_BEFORE)
+    put_back = np.zeros(len(events), dtype=bool)
+    put_back[1:] = waits_on[1:] & taken[:-1] & (item[1:] == item[:-1])
+    silent = settled | put_back
+    silent[:-1] |= put_back[1:]
+    telling: npt.NDArray[np.bool_] = ~silent
+    return telling
