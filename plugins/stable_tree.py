@@ -239,31 +239,35 @@ def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:
 
 
 def _replaced(by_ksm_page: int | None, by_zero_page: int | None) -> Iterable[Metric]:
-    if by_ksm_page is None or by_zero_page is None:
-        return
-    family = CounterMetricFamily(
+    return _split(
         "ksmtrace_replaced_pages_total",
         "Page table entries that ksmd pointed to a KSM page (ksm) or to the zero page (zero). "
         "zero far ahead of ksm: the gain is unused memory, a smaller guest or heap saves more.",
-        labels=["kpage"],
+        "kpage",
+        {"ksm": by_ksm_page, "zero": by_zero_page},
     )
-    family.add_metric(["ksm"], by_ksm_page)
-    family.add_metric(["zero"], by_zero_page)
-    yield family
 
 
 def _copied(by_user: int | None, by_kernel: int | None) -> Iterable[Metric]:
-    if by_user is None or by_kernel is None:
-        return
-    family = CounterMetricFamily(
+    return _split(
         "ksmtrace_cow_faults_total",
         "KSM pages copied: by a process that wrote (user), or because the kernel broke the sharing (kernel). "
         "user near the rate of merged pages: KSM merges what is about to be written, advise less memory.",
-        labels=["by"],
+        "by",
+        {"user": by_user, "kernel": by_kernel},
     )
-    family.add_metric(["user"], by_user)
-    family.add_metric(["kernel"], by_kernel)
-    yield family
+
+
+def _split(
+    name: str, help_text: str, label: str, values: dict[str, int | None]
+) -> Iterable[Metric]:
+    """One counter with a series for each value of `label`; nothing unless all are known."""
+    known = {key: value for key, value in values.items() if value is not None}
+    if len(known) == len(values):
+        family = CounterMetricFamily(name, help_text, labels=[label])
+        for key, value in known.items():
+            family.add_metric([key], value)
+        yield family
 
 
 def _histogram(sharers: dict[str, int], rmap_items: int) -> Metric:

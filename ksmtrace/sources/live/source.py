@@ -86,7 +86,7 @@ class LiveSource:
 
     def batches(self) -> Iterator[EventBatch]:
         """What was merged before, a reading of the kernel's counters, events as they come, a last reading."""
-        if read_counters().get(Gauge.PAGES_SHARED):
+        if self.session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED):
             yield from _snapshot()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
         now = time.monotonic()
@@ -157,7 +157,11 @@ def check_host(root: Path = ROOT) -> None:
 
 
 def _snapshot_probe() -> Probe:
-    if tell_by() == "kpageflags":
+    try:
+        via = tell_by()
+    except OSError as error:
+        return Probe("", Exactness.ABSENT, f"page frames cannot be read here: {error}")
+    if via == "kpageflags":
         return Probe(
             "/proc/<pid>/pagemap, /proc/kpageflags",
             Exactness.SAMPLED,

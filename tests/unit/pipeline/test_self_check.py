@@ -1,7 +1,10 @@
 """Counts of events against the kernel's own, over the time between two readings."""
 
+from dataclasses import replace
+
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.pipeline.self_check import SelfCheck
+from ksmtrace.session import Exactness, Probe
 from support.streams import events, sample, session
 
 CMP = {"kind": EventKind.CMP_AND_MERGE_PAGE}
@@ -77,3 +80,15 @@ def test_what_is_not_seen_is_not_compared():
     start = {"pages_scanned": 0, "pages_skipped": 0, "cow_ksm": 0}
     rows = run(SelfCheck(session(unseen=unseen)), ([], start), ([], start))
     assert set(rows) == {"merged"}
+
+
+def test_appends_derived_from_the_attempts_prove_nothing():
+    """In the tracepoint tier both come from one tracepoint: agreement would be no evidence."""
+    derived = session()
+    probes = {**derived.probes, EventKind.STABLE_APPEND: Probe("attempts", Exactness.DERIVED)}
+    rows = run(
+        SelfCheck(replace(derived, probes=probes)),
+        ([], {"pages_scanned": 0}),
+        ([TRY, {"kind": EventKind.STABLE_APPEND}], {"pages_scanned": 0}),
+    )
+    assert set(rows) == {"examined"}
