@@ -24,47 +24,56 @@ TESTS = [
     "--capture-to", str(OUT / "everything.ksmtrace"),
 ]  # fmt: skip
 LIMIT_SECONDS = 1500
+BOOTS = 3
+"""How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
 
 
 def boot(release: str, command: list[str]) -> int:
-    """Run `command` in a guest of that kernel, as root in the repository; returns its exit status."""
+    """Run `command` in a guest of that kernel, as root in the repository; returns its exit status, 125 if it has none."""
     OUT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=OUT) as scratch:
-        status, log, script = (Path(scratch) / name for name in ("status", "log", "run.sh"))
-        script.write_text(
-            f"ulimit -l unlimited\nexport HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
-            f"cd {REPOSITORY}\n{shlex.join(command)} >{log} 2>&1 </dev/null\necho $? >{status}\n"
-        )
-        environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
-        machine = [
-            "--memory",
-            "3G",
-            "--cpus",
-            "2",
-            "--disable-microvm",
-            "--disable-kvm",
-            "--user",
-            "root",
-        ]
-        run = [str(BIN / "vng"), "-r", release, *machine, "--rwdir", str(OUT)]
-        run += ["--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}"]
+    for attempt in range(1, BOOTS + 1):
+        with tempfile.TemporaryDirectory(dir=OUT) as scratch:
+            status, log = (Path(scratch) / name for name in ("status", "log"))
+            console = _run(release, command, Path(scratch))
+            if status.exists():
+                print(log.read_text(errors="replace"), flush=True)
+                return int(status.read_text())
+            if log.exists():
+                print(log.read_text(errors="replace"))
+                print(f"the guest died while the command ran; its console:\n{console}", flush=True)
+                return 125
+        print(f"the guest did not boot (attempt {attempt} of {BOOTS}); its console:\n{console}")
+    return 125
+
+
+def _run(release: str, command: list[str], scratch: Path) -> str:
+    """Boot once; returns the end of what the guest's console and vng said."""
+    script = scratch / "run.sh"
+    script.write_text(
+        f"ulimit -l unlimited\nexport HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
+        f"cd {REPOSITORY}\n{shlex.join(command)} >{scratch}/log 2>&1 </dev/null\necho $? >{scratch}/status\n"
+    )
+    environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
+    machine = [
+        "--memory", "3G", "--cpus", "2", "--disable-microvm", "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
+    ]  # fmt: skip
+    run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
+    run += ["--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}"]
+    try:
         booted = subprocess.run(
             run,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment,
             timeout=LIMIT_SECONDS,
             check=False,
         )
-        if not status.exists():
-            print(
-                "the guest did not boot:",
-                booted.stderr.decode(errors="replace")[-2000:],
-                flush=True,
-            )
-            return 125
-        print(log.read_text(errors="replace"), flush=True)
-        return int(status.read_text())
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"")[-4000:]
+        return f"{said.decode(errors='replace')}\nno answer within {LIMIT_SECONDS} s"
+    said = booted.stdout[-4000:].decode(errors="replace")
+    return f"{said}\nvng ended with status {booted.returncode}"
 
 
 def main() -> int:
