@@ -8,7 +8,7 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus
 
-.PHONY: help run test lint fix vm vm-all bench golden dist clean
+.PHONY: help run test lint fix docs vm vm-all bench golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: .venv/ready-test ## ruff and mypy
 fix: .venv/ready-test ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/ready-test ## print the table of ways in docs/PROBES.md anew
+	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.probes_table
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)

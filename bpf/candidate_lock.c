@@ -1,16 +1,19 @@
-/* Full tier, where the tracepoint mmap_lock_released is (5.11): it fires in ksmd between the choice of a candidate and
+/* Where the tracepoint mmap_lock_released is (5.11): it fires in ksmd between the choice of a candidate and
  * cmp_and_merge_page, with the cursor of ksm_scan on the candidate. */
 
-int on_mmap_lock_released(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_mmap_lock_released(u64 mm)
 {
     if (!in_ksmd())
         return 0;
     struct scan_state *state = scan_state();
     if (!state)
         return 0;
-    u64 mm = ctx->args[0];
-    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
     u64 rmap_item = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+    /* The body releases the lock too, with the cursor where it was, once for each page of the unstable tree that it looks
+     * at: by far the most frequent call. */
+    if (state->open && state->rmap_item == rmap_item && read64(SYM_KSM_SCAN + KSM_SCAN_SEQNR) == state->pass)
+        return 0;
+    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
     follow_pass(state, slot, 0);
     if (slot == SYM_KSM_MM_HEAD || read64(slot + MM_SLOT_MM) != mm)
         return 0;
@@ -18,7 +21,7 @@ int on_mmap_lock_released(struct bpf_raw_tracepoint_args *ctx)
     u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
     if (PAGE_ADDRESS(word) != address || read64(rmap_item + RMAP_ITEM_MM) != mm)
         return 0;
-    /* The body releases the lock too, with the cursor where it was. */
+    /* Closed early, as a candidate is that was freed: the rest of its body releases the lock too. */
     if (state->rmap_item == rmap_item && state->address == address && state->mm == mm && state->seqnr == state->pass)
         return 0;
     close_candidate(state);

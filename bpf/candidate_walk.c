@@ -1,14 +1,14 @@
-/* Full tier, where ksm_next_page_pmd_entry is (page-table walk, backported to 5.10 and 6.1): it returns 1 once for each
+/* Where ksm_next_page_pmd_entry is (page-table walk, backported to 5.10 and 6.1): it returns 1 once for each
  * page found, skipped ones included, and tells its page. */
 
-int on_pmd_entry(struct pt_regs *ctx)
+static __always_inline int on_pmd_entry(u64 pmd, u64 address, u64 next, u64 walk)
 {
     struct scan_state *state = scan_state();
     if (!state)
         return 0;
     open_found(state);
     close_candidate(state);
-    state->walk = PT_REGS_PARM4(ctx);
+    state->walk = walk;
     state->merging = 0;
     state->found_address = 0;
     u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
@@ -18,10 +18,10 @@ int on_pmd_entry(struct pt_regs *ctx)
     return 0;
 }
 
-int on_pmd_entry_return(struct pt_regs *ctx)
+static __always_inline int on_pmd_entry_return(u64 result)
 {
     struct scan_state *state = scan_state();
-    if (!state || (int)PT_REGS_RC(ctx) != 1)
+    if (!state || (int)result != 1)
         return 0;
     u64 found = read64(state->walk + MM_WALK_PRIVATE);
     state->found_page = read64(found + NEXT_PAGE_PAGE);

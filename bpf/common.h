@@ -18,6 +18,7 @@ struct producer {
     u64 seq;
 };
 BPF_PERCPU_ARRAY(producers, struct producer, 1);
+BPF_ARRAY(losses, u64, 1); /* of all CPUs: ksmd's thread reads it when a pass ends */
 
 static __always_inline u64 read64(u64 address)
 {
@@ -42,10 +43,21 @@ static __always_inline void submit(struct ksm_event *event)
         return;
     event->seq = (u16)producer->seq++;
     event->cpu = (u16)bpf_get_smp_processor_id();
-    if (events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP))
-        producer->lost++;
-    else
+    if (!events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP)) {
         producer->sent++;
+        return;
+    }
+    producer->lost++;
+    u64 *lost = losses.lookup(&zero);
+    if (lost)
+        __sync_fetch_and_add(lost, 1);
+}
+
+static __always_inline u64 events_lost(void)
+{
+    int zero = 0;
+    u64 *lost = losses.lookup(&zero);
+    return lost ? *lost : 0;
 }
 
 static __always_inline void submit_plain(u8 kind, u64 mm, u64 aux)
@@ -93,21 +105,4 @@ static __always_inline u8 tree_flags(u64 address_word)
     if (address_word & KERNEL_UNSTABLE_FLAG)
         flags |= UNSTABLE_BEFORE;
     return flags;
-}
-
-static __always_inline void submit_process(u64 mm)
-{
-#ifdef MM_OWNER
-    u64 owner = read64(mm + MM_OWNER);
-    if (!owner)
-        return;
-    struct ksm_event event = {};
-    event.ts = bpf_ktime_get_ns();
-    event.kind = PROCESS;
-    event.mm = mm;
-    event.aux = read32(owner + TASK_TGID);
-    event.pfn = read64(owner + TASK_COMM);
-    event.rmap_item = read64(owner + TASK_COMM + 8);
-    submit(&event);
-#endif
 }

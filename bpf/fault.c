@@ -1,4 +1,4 @@
-/* Full tier: private copies of KSM pages. A user's write does not pass break_cow: it faults into do_wp_page, which also
+/* Private copies of KSM pages. A user's write does not pass break_cow: it faults into do_wp_page, which also
  * carries out the breaks that the kernel makes itself through break_ksm. */
 
 struct cow_fault {
@@ -10,7 +10,7 @@ struct cow_fault {
 BPF_HASH(cow_faults, u64, struct cow_fault);
 BPF_HASH(breaking, u64, u8);
 
-int on_break_ksm(struct pt_regs *ctx)
+static __always_inline int on_break_ksm(void)
 {
     u64 task = bpf_get_current_pid_tgid();
     u8 yes = 1;
@@ -18,16 +18,15 @@ int on_break_ksm(struct pt_regs *ctx)
     return 0;
 }
 
-int on_break_ksm_return(struct pt_regs *ctx)
+static __always_inline int on_break_ksm_return(u64 result)
 {
     u64 task = bpf_get_current_pid_tgid();
     breaking.delete(&task);
     return 0;
 }
 
-int on_do_wp_page(struct pt_regs *ctx)
+static __always_inline int on_do_wp_page(u64 vmf)
 {
-    u64 vmf = PT_REGS_PARM1(ctx);
     u64 pfn = (read64(vmf + VMF_ORIG_PTE) & 0x000ffffffffff000ULL) >> 12;
     u64 page = read64(SYM_VMEMMAP_BASE) + pfn * STRUCT_PAGE_SIZE;
     if ((read64(page + PAGE_MAPPING) & 3) != 3) /* PAGE_MAPPING_KSM */
@@ -42,7 +41,7 @@ int on_do_wp_page(struct pt_regs *ctx)
     return 0;
 }
 
-int on_do_wp_page_return(struct pt_regs *ctx)
+static __always_inline int on_do_wp_page_return(u64 result)
 {
     u64 task = bpf_get_current_pid_tgid();
     struct cow_fault *fault = cow_faults.lookup(&task);
@@ -51,7 +50,7 @@ int on_do_wp_page_return(struct pt_regs *ctx)
     struct ksm_event event = {};
     event.ts = fault->ts;
     event.kind = COW_FAULT;
-    event.err = (s16)(int)PT_REGS_RC(ctx);
+    event.err = (s16)(int)result;
     event.flags = breaking.lookup(&task) ? BY_KERNEL : 0;
     event.mm = fault->mm;
     event.address = fault->address;

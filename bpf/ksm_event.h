@@ -58,4 +58,5 @@ enum ksm_gauge {
     PAGES_UNSHARED = 3,
     RMAP_ITEMS = 12,
     CANDIDATES_FOUND = 15,
+    EVENTS_LOST = 16,
 };

@@ -1,14 +1,14 @@
-/* Full tier: processes that register their memory with ksmd, and leave. */
+/* Processes that register their memory with ksmd, and leave. */
 
-int on_ksm_enter(struct pt_regs *ctx)
+static __always_inline int on_ksm_enter(u64 mm)
 {
-    submit_plain(MM_ENTER, PT_REGS_PARM1(ctx), 0);
-    submit_process(PT_REGS_PARM1(ctx));
+    submit_plain(MM_ENTER, mm, 0);
+    submit_process(mm);
     return 0;
 }
 
-int on_ksm_exit(struct pt_regs *ctx)
+static __always_inline int on_ksm_exit(u64 mm)
 {
-    submit_plain(MM_EXIT, PT_REGS_PARM1(ctx), 0);
+    submit_plain(MM_EXIT, mm, 0);
     return 0;
 }

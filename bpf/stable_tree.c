@@ -1,12 +1,12 @@
-/* Full tier: rmap_items that join and leave the trees. */
+/* The stable tree: rmap_items that join it, stable nodes that leave it, and merges undone. */
 
-int on_stable_tree_append(struct pt_regs *ctx)
+static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
 {
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = STABLE_APPEND;
-    event.rmap_item = PT_REGS_PARM1(ctx);
-    event.aux = PT_REGS_PARM2(ctx);
+    event.rmap_item = rmap_item;
+    event.aux = stable_node;
     event.mm = read64(event.rmap_item + RMAP_ITEM_MM);
     event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
     event.pfn = read64(event.aux + STABLE_NODE_KPFN);
@@ -16,51 +16,25 @@ int on_stable_tree_append(struct pt_regs *ctx)
     return 0;
 }
 
-/* Called for the candidate itself, for a page being merged, and for an item about to be freed: because its page is
- * gone (ksmd finds it on its way), its mm has exited, or run=2 was written (another task, ksmd being locked out). */
-int on_remove_rmap_item_from_tree(struct pt_regs *ctx)
-{
-    struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
-    u64 rmap_item = PT_REGS_PARM1(ctx);
-    int freed = 1;
-    u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
-    if (in_ksmd()) {
-        open_found(state);
-        int at_cursor = rmap_item == read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
-        freed = !state->merging && !at_cursor;
-#ifndef WITHOUT_MMAP_LOCK_TRACEPOINT
-        /* At the cursor, and ksmd has not yet let go of the lock: smart scan passes over the page. */
-        if (at_cursor && !state->merging && !(state->open && state->rmap_item == rmap_item))
-            submit_item(SKIPPED, 0, 0, rmap_item, read64(rmap_item + RMAP_ITEM_MM), 0, 0);
-#endif
-    }
-    if (freed)
-        close_candidate(state);
-    u8 flags = tree_flags(word) | (freed ? FREED : 0);
-    if (!flags)
-        return 0; /* in no tree, and stays: nothing happens */
-    struct ksm_event event = {};
-    event.ts = bpf_ktime_get_ns();
-    event.kind = REMOVE_RMAP_ITEM;
-    event.flags = flags;
-    event.rmap_item = rmap_item;
-    event.mm = read64(rmap_item + RMAP_ITEM_MM);
-    event.address = PAGE_ADDRESS(word);
-    if (word & KERNEL_STABLE_FLAG)
-        event.aux = read64(rmap_item + RMAP_ITEM_HEAD);
-    submit(&event);
-    return 0;
-}
-
-int on_remove_node_from_stable_tree(struct pt_regs *ctx)
+static __always_inline int on_remove_node_from_stable_tree(u64 stable_node)
 {
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = REMOVE_STABLE_NODE;
-    event.aux = PT_REGS_PARM1(ctx);
+    event.aux = stable_node;
     event.pfn = read64(event.aux + STABLE_NODE_KPFN);
+    submit(&event);
+    return 0;
+}
+
+static __always_inline int on_break_cow(u64 rmap_item)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = BREAK_COW;
+    event.rmap_item = rmap_item;
+    event.mm = read64(event.rmap_item + RMAP_ITEM_MM);
+    event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
     submit(&event);
     return 0;
 }

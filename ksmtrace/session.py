@@ -49,6 +49,10 @@ class Kernel:
     rmap_item_size_bytes: int = 64
 
 
+_READINGS = (EventKind.SAMPLE, EventKind.SNAPSHOT)
+"""Kinds whose events are themselves readings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Facts of one run that do not change while it lasts.
@@ -56,7 +60,7 @@ class Session:
     Attributes:
         source: "live", "capture" or "engine".
         kernel: the kernel that the events come from.
-        tier: name of the set of probes ("full" or "tracepoint").
+        tier: the set of probes in a word: "full", "partial", "tracepoint" or "sysfs".
         probes: how each kind of event is seen.
         tunables: /sys/kernel/mm/ksm's writable files when the run began, name to text.
         monotonic_ns: CLOCK_MONOTONIC when the run began; event times count from the same zero.
@@ -76,9 +80,11 @@ class Session:
     only_pids: tuple[int, ...] = ()
 
     def sees(self, kind: EventKind) -> bool:
-        """Whether events of this kind can appear in this run."""
+        """Whether events of this kind can appear in this run: a total that is only sampled makes none."""
         probe = self.probes.get(kind)
-        return probe is not None and probe.exactness is not Exactness.ABSENT
+        if probe is None or probe.exactness is Exactness.ABSENT:
+            return False
+        return probe.exactness is not Exactness.SAMPLED or kind in _READINGS
 
     def to_json(self) -> dict[str, Any]:
         """The session as JSON values; `from_json` is its inverse but for `source`."""

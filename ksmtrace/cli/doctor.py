@@ -1,8 +1,10 @@
-"""`ksmtrace doctor`: what this host lets ksmtrace see, and what is missing."""
+"""`ksmtrace doctor`: what this host lets ksmtrace see, how exactly, and what would make it better."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,21 @@ from ksmtrace.errors import ExitStatus
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
 
+_WIDEST = 120
+_DESCRIPTION = """\
+Say what `live` will show on this host, how exactly, why not better, and what to
+do about it; and which features this kernel's KSM has. Changes nothing. Works
+without root, and then says what root is needed for.
+"""
+
 
 def add_parser(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "doctor",
-        help="say what can be seen on this host, and why not more",
-        description="Check kernel, KSM, privileges and bcc, and list what would attach. Changes nothing.",
+        help="say what can be seen on this host, how exactly, and why not better",
+        description=_DESCRIPTION,
+        epilog="exit status: 0 where `live` would run, else 3",
     )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.set_defaults(run=run)
@@ -26,10 +36,12 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: Namespace) -> int:
     """Examine the host; returns 0 when tracing would work, else 3."""
     from ksmtrace.doctor import examine
+    from ksmtrace.doctor.text import WIDTH, to_text
 
     report = examine()
     if options.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
-        print(report.to_text())
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        print(to_text(report, max(WIDTH, min(columns, _WIDEST))))
     return ExitStatus.DONE if report.able else ExitStatus.HOST_CANNOT

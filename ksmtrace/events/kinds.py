@@ -84,7 +84,7 @@ class Gauge(IntEnum):
 
     Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a line
     of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat, `candidates_found` how often
-    ksm_next_page_pmd_entry returned 1 since the probes were attached.
+    ksm_next_page_pmd_entry returned 1 since the probes were attached, `events_lost` how many events found the ring full.
     """
 
     PAGES_SHARED = 1
@@ -102,3 +102,4 @@ class Gauge(IntEnum):
     COW_KSM = 13
     KSMD_CPU_NS = 14
     CANDIDATES_FOUND = 15
+    EVENTS_LOST = 16

@@ -7,15 +7,21 @@ import struct
 from pathlib import Path
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.distribution import read_distribution
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
-_STRUCT, _UNION, _TYPEDEF = 4, 5, 8
+_STRUCT, _UNION, _TYPEDEF, _FUNC = 4, 5, 8, 12
 _MODIFIERS = (_TYPEDEF, 9, 10, 11)  # volatile, const, restrict
 _INFO_KIND_SHIFT, _INFO_KIND_MASK, _INFO_VLEN_MASK = 24, 0x1F, 0xFFFF
 
 
-def _libbpf() -> ctypes.CDLL:
+def load_libbpf() -> ctypes.CDLL:
+    """libbpf, with the signatures of its BTF functions.
+
+    Raises:
+        HostError: it is missing.
+    """
     for name in ("libbpf.so.1", "libbpf.so.0"):
         try:
             library = ctypes.CDLL(name)
@@ -37,7 +43,7 @@ def _libbpf() -> ctypes.CDLL:
         library.btf__type_cnt.restype = ctypes.c_uint32
         library.btf__free.argtypes = [ctypes.c_void_p]
         return library
-    raise HostError("libbpf is missing: apt-get install libbpf1 (it comes with python3-bpfcc)")
+    raise HostError(f"libbpf is missing: {read_distribution().install_libbpf()}")
 
 
 class Btf:
@@ -52,7 +58,7 @@ class Btf:
             raise HostError(
                 f"no BTF: {path} is missing; the kernel must be built with CONFIG_DEBUG_INFO_BTF=y"
             )
-        self._lib = _libbpf()
+        self._lib = load_libbpf()
         self._btf: int | None = self._lib.btf__parse(str(path).encode(), None)
         if not self._btf or self._btf > 2**64 - 4096:
             raise HostError(f"BTF in {path} cannot be read by libbpf (is it of a newer format?)")
@@ -70,6 +76,15 @@ class Btf:
     def has_struct(self, name: str) -> bool:
         """Whether a struct of this name exists."""
         return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT) > 0)
+
+    def function(self, name: str) -> tuple[int, int] | None:
+        """(type id, number of parameters) of a function that has a symbol of its own, or None."""
+        identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _FUNC)
+        if identity <= 0:
+            return None
+        prototype = struct.unpack("<III", ctypes.string_at(self._type(identity), 12))[2]
+        info = struct.unpack("<III", ctypes.string_at(self._type(prototype), 12))[1]
+        return identity, info & _INFO_VLEN_MASK
 
     def size(self, name: str) -> int:
         """Size of a struct in bytes.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.distribution import read_distribution
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.session import Kernel
 
@@ -44,13 +45,18 @@ def read_build_id(root: Path = ROOT) -> str:
 
 def find_ksmd(root: Path = ROOT) -> int | None:
     """Process id of the kernel thread ksmd, or None: it runs on every kernel that has KSM."""
+    return find_kernel_thread("ksmd", root)
+
+
+def find_kernel_thread(name: str, root: Path = ROOT) -> int | None:
+    """Process id of a kernel thread, or None."""
     for entry in (root / "proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            # A process may call itself ksmd; only a kernel thread has an empty command line and parent 2.
+            # A process may call itself so; only a kernel thread has an empty command line and parent 2.
             fields = (entry / "stat").read_text().rpartition(")")
-            if fields[0].partition("(")[2] == "ksmd" and fields[2].split()[1] in ("2", "0"):
+            if fields[0].partition("(")[2] == name and fields[2].split()[1] in ("2", "0"):
                 return int(entry.name)
         except OSError:
             continue
@@ -64,12 +70,12 @@ def import_bcc() -> Any:  # noqa: ANN401 - bcc has no types
         HostError: it is missing, or is PyPI's unrelated package of the same name.
     """
     remedy = (
-        "apt-get install python3-bpfcc, and use a virtualenv made with "
+        f"{read_distribution().install_bcc()}, and use a virtualenv made with "
         "`/usr/bin/python3 -m venv --system-site-packages`"
     )
     try:
         import bcc
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: its libbcc.so cannot be loaded
         raise HostError(f"bcc cannot be imported ({error}): {remedy}") from error
     if not hasattr(bcc, "BPF"):
         where = getattr(bcc, "__file__", None) or "an unknown place"

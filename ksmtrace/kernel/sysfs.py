@@ -38,6 +38,13 @@ def has_ksm(root: Path = ROOT) -> bool:
     return (ksm_directory(root) / "run").exists()
 
 
+def has_counter(name: str, root: Path = ROOT) -> bool:
+    """Whether the kernel has a counter: a file of /sys/kernel/mm/ksm, or cow_ksm of /proc/vmstat."""
+    if name == "cow_ksm":
+        return _vmstat(root, name) is not None
+    return (ksm_directory(root) / name).exists()
+
+
 def read_tunables(root: Path = ROOT) -> dict[str, str]:
     """Every tunable that the kernel has, as text; `advisor_mode` is the chosen one alone."""
     found = {}

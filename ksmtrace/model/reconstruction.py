@@ -64,6 +64,7 @@ class Reconstruction:
         self._sees_candidates = session.sees(EventKind.CMP_AND_MERGE_PAGE)
         self._sees_removals = session.sees(EventKind.REMOVE_RMAP_ITEM)
         self._sees_appends = session.sees(EventKind.STABLE_APPEND)
+        self._sees_nodes = session.sees(EventKind.REMOVE_STABLE_NODE)
         self._limited = bool(session.only_pids)
         self._started = False
         self._pass_whole = False
@@ -117,7 +118,7 @@ class Reconstruction:
 
     def gauges(self) -> dict[Gauge, int | None]:
         """The four page gauges; None where this run cannot reconstruct one (now, or ever)."""
-        stable = self.complete and self._sees_appends
+        stable = self.complete and self._sees_appends and self._sees_nodes
         items = self.complete and self._sees_candidates and self._sees_removals
         return {
             Gauge.PAGES_SHARED: self.pages_shared if stable else None,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ksmtrace.events import RECORD, EventKind, Flag, Gauge
-from ksmtrace.sources.live.tiers import TIERS
+from ksmtrace.sources.live.offsets import OFFSETS
+from ksmtrace.sources.live.ways import WAYS
 
 WIDTHS = {"u8": "u1", "u16": "<u2", "s16": "<i2", "u32": "<u4", "u64": "<u8"}
 
@@ -46,15 +47,55 @@ def test_gauges_that_bpf_reads(header):
         assert Gauge[name] == value
 
 
-def test_every_tier_says_how_each_kind_is_seen():
-    for tier in TIERS:
-        assert set(tier.probes) == set(EventKind) - {EventKind.LOST, EventKind.SNAPSHOT}
+def every_way():
+    for kind, ways in WAYS.items():
+        for way in ways:
+            yield kind, way
+            if way.also is not None:
+                yield kind, way.also
 
 
-def test_every_program_of_a_tier_exists(repository):
-    for tier in TIERS:
-        text = "".join((repository / "bpf" / name).read_text() for name in tier.sources)
-        for attach in tier.attaches:
-            assert re.search(rf"^int {attach.program}\(", text, re.MULTILINE), attach.program
-        programs = set(re.findall(r"^int (\w+)\(", text, re.MULTILINE))
-        assert programs == {attach.program for attach in tier.attaches}
+def test_every_kind_has_a_way():
+    assert set(WAYS) == set(EventKind) - {EventKind.LOST, EventKind.SNAPSHOT}
+    for ways in WAYS.values():
+        assert len({way.name for way in ways}) == len(ways)
+
+
+def test_ways_lean_on_what_is_decided_before_them():
+    kinds = list(WAYS)
+    for kind, way in every_way():
+        for other, names in (*way.beside.items(), *way.not_beside.items()):
+            assert kinds.index(other) < kinds.index(kind)
+            assert set(names) <= {w.name for w in WAYS[other]} | {"inlined"}
+
+
+def test_every_body_is_used_and_every_hook_has_one(repository):
+    bodies = {}
+    for path in (repository / "bpf").glob("*.c"):
+        found = re.findall(
+            r"^static __always_inline int (on_\w+)\(", path.read_text(), re.MULTILINE
+        )
+        assert not set(found) & bodies.keys()
+        bodies |= dict.fromkeys(found, path.name)
+    used = set()
+    for _, way in every_way():
+        for hook in way.hooks:
+            used.add(hook.body)
+            assert bodies[hook.body] in way.sources, (way, hook)
+    assert used == bodies.keys()
+
+
+def test_every_macro_of_the_text_is_known(repository):
+    """What the text names comes from BTF, kallsyms, the plan, or the text itself."""
+    text = "\n".join(path.read_text() for path in (repository / "bpf").glob("*.[ch]"))
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", text))
+    own = set(re.findall(r"#define (\w+)", text)) | set(
+        re.findall(r"^\s+(\w+) = ", text, re.MULTILINE)
+    )
+    defined = {macro for _, way in every_way() for macro in way.defines}
+    given = {"KSMD_PID", "RING_PAGES", "STRUCT_PAGE_SIZE"}
+    bcc = {w for w in words if w.startswith("BPF_")}
+    unknown = words - own - defined - given - bcc - OFFSETS.keys()
+    assert {word for word in unknown if not word.startswith("SYM_")} == set()
+    assert OFFSETS.keys() <= words

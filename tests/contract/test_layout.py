@@ -28,6 +28,7 @@ ALLOWED = {
         "",
     },
     "workload": {"events", "kernel", "errors", "workload"},
+    "engine": {"events", "session", "errors", "workload", "engine"},
     "plugins": {
         "events",
         "model",

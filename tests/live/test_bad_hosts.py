@@ -1,5 +1,6 @@
 """Hosts that cannot be traced, made from this one: one line, exit 3, the remedy."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -91,11 +92,68 @@ def test_disk_is_full(ksm):
 
 
 def test_doctor_says_what_is_missing():
-    ran = on_host_without("/sys/kernel/mm/ksm", "doctor")
-    assert ran.returncode == 3
-    assert "CONFIG_KSM" in ran.stdout
-    assert "cannot trace here" in ran.stdout
+    for path, said in (
+        ("/sys/kernel/mm/ksm", "CONFIG_KSM"),
+        ("/sys/kernel/btf", "CONFIG_DEBUG_INFO_BTF"),
+        ("/proc", "ksmd"),
+    ):
+        ran = on_host_without(path, "doctor")
+        assert ran.returncode == 3
+        assert said in ran.stdout
+        assert ran.stdout.startswith("cannot trace here")
+        assert ran.stderr == ""
+
+
+def test_doctor_on_this_host():
     ran = ksmtrace("doctor")
     assert ran.returncode == 0
-    assert "ready to trace" in ran.stdout
+    assert ran.stdout.startswith("ready to trace")
     assert max(map(len, ran.stdout.splitlines())) <= 80
+    assert "\033" not in ran.stdout
+
+
+def test_doctor_names_why_functions_cannot_be_probed():
+    """As the kernel itself answers when it is tried; and that a kernel with kprobes would show more."""
+    if os.path.exists("/sys/bus/event_source/devices/kprobe"):
+        pytest.skip("this kernel has kprobes")
+    found = json.loads(ksmtrace("doctor", "--json").stdout)
+    assert found["able"]
+    kprobe, fentry = (found["mechanisms"][name] for name in ("kprobe", "fentry"))
+    assert "CONFIG_KPROBES" in kprobe["reason"]
+    if fentry["works"]:
+        pytest.skip("this kernel has fentry")
+    assert "refused (EPERM" in fentry["reason"]
+    (out,) = found["events"]["break_cow"]["rejected"]
+    assert out["way"] == "function"
+    assert any(kprobe["reason"] in reason for reason in out["reasons"])
+    assert any(fentry["reason"] in reason for reason in out["reasons"])
+    (booted,) = (i for i in found["improvements"] if "CONFIG_KPROBES=y" in i["what"])
+    assert booted["gains"]["break_cow"] == "exact"
+
+
+def test_doctor_as_nobody():
+    """What can be known without root is told, with the remedy."""
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    try:
+        ran = ksmtrace("doctor", **nobody)
+    except PermissionError:
+        pytest.skip("nobody may not read this checkout")
+    assert (ran.returncode, ran.stderr) == (3, "")
+    first, second, *_ = ran.stdout.splitlines()
+    assert first == "cannot trace here: not root"
+    assert "ksmtrace live --probes sysfs" in second
+    assert "sudo" in ran.stdout
+    ran = ksmtrace("doctor", "--json", **nobody)
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, found["able"], found["able_sysfs"]) == (3, False, True)
+    assert found["tier"] is None
+    assert "CAP_SYS_ADMIN" in found["missing_capabilities"]
+    assert all(out["reasons"] for event in found["events"].values() for out in event["rejected"])
+
+
+def test_doctor_without_bcc_names_the_package(tmp_path):
+    (tmp_path / "bcc.py").write_text("lattice = True\n")
+    ran = ksmtrace("doctor", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert ran.returncode == 3
+    assert "crystal-lattice" in ran.stdout
+    assert "pip uninstall bcc" in ran.stdout

@@ -5,7 +5,7 @@ It counts in the kernel, in an array, and looks at registers and return values o
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ksmtrace.resources import bpf_directory
 
@@ -94,3 +94,46 @@ class Truth:
             if line.startswith("cow_ksm "):
                 found["cow_ksm"] = int(line.split()[1])
         return found
+
+
+GAUGES = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+
+_COUNTED_BY = {
+    "attempts": "TRY_TO_MERGE_ONE_PAGE",
+    "replaced": "REPLACE_PAGE",
+    "appends": "STABLE_APPEND",
+    "break_cow": "BREAK_COW",
+    "removed_nodes": "REMOVE_STABLE_NODE",
+    "pages_scanned": "CMP_AND_MERGE_PAGE",
+    "pages_skipped": "SKIPPED",
+    "cow_ksm": "COW_FAULT",
+}
+
+
+def figures(
+    document: dict[str, Any], counted: dict[str, int], ksm: Any
+) -> dict[str, tuple[int, int]]:
+    """(ours, the kernel's) of everything that this run saw one by one, and of the gauges that it reconstructed."""
+
+    def sees(kind: str) -> bool:
+        return document["probes"][kind.lower()]["exactness"] in ("exact", "derived")
+
+    by_kind = document["events"]["by_kind"]
+    found = {
+        name: (by_kind[kind], counted[name])
+        for name, kind in _COUNTED_BY.items()
+        if name in counted and sees(kind)
+    }
+    if sees("CMP_AND_MERGE_PAGE"):
+        found["found"] = by_kind["CMP_AND_MERGE_PAGE"] + by_kind["SKIPPED"], counted["found"]
+    for gauge in GAUGES:
+        row = document["reconciliation"][gauge]
+        if row["reconstructed"] is not None:
+            found[gauge] = row["reconstructed"], ksm.counter(gauge)
+        assert row["kernel"] == ksm.counter(gauge)
+    return found
+
+
+def differences(found: dict[str, tuple[int, int]]) -> dict[str, int]:
+    """What does not agree."""
+    return {name: ours - theirs for name, (ours, theirs) in found.items() if ours != theirs}

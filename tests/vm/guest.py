@@ -2,6 +2,7 @@
 
     .venv/bin/python tests/vm/guest.py 6.1                     all guest tests
     .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
+    .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is instructions executed
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below $OUT.
 """
@@ -28,13 +29,13 @@ BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
 
 
-def boot(release: str, command: list[str]) -> int:
+def boot(release: str, command: list[str], *, icount: bool = False) -> int:
     """Run `command` in a guest of that kernel, as root in the repository; returns its exit status, 125 if it has none."""
     OUT.mkdir(exist_ok=True)
     for attempt in range(1, BOOTS + 1):
         with tempfile.TemporaryDirectory(dir=OUT) as scratch:
             status, log = (Path(scratch) / name for name in ("status", "log"))
-            console = _run(release, command, Path(scratch))
+            console = _run(release, command, Path(scratch), icount=icount)
             if status.exists():
                 print(log.read_text(errors="replace"), flush=True)
                 return int(status.read_text())
@@ -46,7 +47,7 @@ def boot(release: str, command: list[str]) -> int:
     return 125
 
 
-def _run(release: str, command: list[str], scratch: Path) -> str:
+def _run(release: str, command: list[str], scratch: Path, *, icount: bool) -> str:
     """Boot once; returns the end of what the guest's console and vng said."""
     script = scratch / "run.sh"
     script.write_text(
@@ -55,10 +56,11 @@ def _run(release: str, command: list[str], scratch: Path) -> str:
     )
     environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
     machine = [
-        "--memory", "3G", "--cpus", "2", "--disable-microvm", "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
+        "--memory", "3G", "--cpus", "1" if icount else "2", "--disable-microvm", "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
     ]  # fmt: skip
     run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
-    run += ["--qemu-opts=-machine mem-merge=off", "--exec", f"bash {script}"]
+    clock = " -icount shift=0,sleep=off" if icount else ""
+    run += [f"--qemu-opts=-machine mem-merge=off{clock}", "--exec", f"bash {script}"]
     try:
         booted = subprocess.run(
             run,
@@ -80,9 +82,11 @@ def main() -> int:
     """Boot what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kernel", choices=sorted(kernels()))
+    parser.add_argument("--icount", action="store_true", help="time is instructions executed")
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
-    return boot(install(kernels()[options.kernel]), options.command or TESTS)
+    release = install(kernels()[options.kernel])
+    return boot(release, options.command or TESTS, icount=options.icount)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""The tier that a probe map makes possible: kprobes at the very places where the inlined functions begin."""
+"""The ways that a probe map adds: kprobes at the very places where inlined functions begin."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.probemap.format import Location, LocationKind, ProbeMap, Site
-from ksmtrace.session import Exactness, Probe
-from ksmtrace.sources.live.tiers import FULL, Attach, Tier
+from ksmtrace.session import Exactness
+from ksmtrace.sources.live.ladder import Ways
+from ksmtrace.sources.live.way import Hook, Place, Way
+from ksmtrace.sources.live.ways import COUNTED, WAYS
 
 
-def inlined_tier(probe_map: ProbeMap) -> Tier:
-    """`FULL` with candidates and replacements seen where `cmp_and_merge_page` and `replace_page` begin.
+def with_probe_map(probe_map: ProbeMap, ways: Ways = WAYS) -> Ways:
+    """`ways`, with candidates and replacements seen, before all else, where the map says that they begin.
 
     Raises:
         KsmtraceError: the map does not say where they are, or names several places.
@@ -22,24 +22,32 @@ def inlined_tier(probe_map: ProbeMap) -> Tier:
     rmap_item = examine.arguments.get("rmap_item")
     if rmap_item is None:
         raise KsmtraceError("the probe map does not say where cmp_and_merge_page's rmap_item is")
-    attaches = [a for a in FULL.attaches if a.target != "mmap_lock_released"]
-    attaches.append(Attach("kprobe", examine.symbol, "on_cmp_and_merge_page", examine.offset))
-    attaches.append(Attach("kprobe", replace_page.symbol, "on_replace_page", replace_page.offset))
-    return replace(
-        FULL,
-        name="full-inlined",
-        sources=tuple(s.replace("candidate_lock", "candidate_inlined") for s in FULL.sources),
-        attaches=tuple(attaches),
-        defines={
-            "CMP_AND_MERGE_PAGE_RMAP_ITEM": _expression(rmap_item),
-            "WITH_INLINED_REPLACE_PAGE": 1,
-        },
-        probes={
-            **FULL.probes,
-            EventKind.CMP_AND_MERGE_PAGE: _exact(examine),
-            EventKind.REPLACE_PAGE: _exact(replace_page),
-        },
-    )
+    first = {
+        EventKind.CMP_AND_MERGE_PAGE: Way(
+            "inlined",
+            Exactness.EXACT,
+            (
+                _site(examine, "on_cmp_and_merge_page", _expression(rmap_item)),
+                Hook(Place.SWITCH, "ksmd", "on_ksmd_switched_out"),
+            ),
+            ("state.c", "cursor.c", "candidate_entry.c"),
+            reads="the probe map",
+            beside={EventKind.REMOVE_RMAP_ITEM: ("function",)},
+            also=COUNTED,
+        ),
+        EventKind.REPLACE_PAGE: Way(
+            "inlined",
+            Exactness.EXACT,
+            (_site(replace_page, "on_replace_page"),),
+            ("state.c", "replace_page.c"),
+            reads="the probe map",
+            defines={"WITH_REPLACE_PAGE": 1},
+            beside={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
+        ),
+    }
+    return {
+        kind: (first[kind], *others) if kind in first else others for kind, others in ways.items()
+    }
 
 
 def _only_site(probe_map: ProbeMap, function: str) -> Site:
@@ -51,11 +59,11 @@ def _only_site(probe_map: ProbeMap, function: str) -> Site:
     return sites[0]
 
 
+def _site(site: Site, body: str, *arguments: str) -> Hook:
+    return Hook(Place.SITE, site.symbol, body, arguments, site.offset)
+
+
 def _expression(location: Location) -> str:
     """C that reads the value from `ctx`, a struct pt_regs."""
     place = f"ctx->{location.register}+({location.offset})"
     return f"read64({place})" if location.kind is LocationKind.MEMORY else f"({place})"
-
-
-def _exact(site: Site) -> Probe:
-    return Probe(f"kprobe {site.symbol}+{site.offset:#x} (probe map)", Exactness.EXACT)

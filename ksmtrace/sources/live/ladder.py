@@ -1,105 +1,240 @@
-"""Chooses the best tier of probes that this kernel offers, and says why the better ones are out."""
+"""Chooses, for each kind of event, the best way that this kernel offers, and says why the better ones are out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.kernel.btf import Btf
-from ksmtrace.kernel.symbols import read_symbols
-from ksmtrace.kernel.sysfs import ROOT
-from ksmtrace.sources.live.tiers import TIERS, Attach, Offset, Tier
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.kernel.sysfs import ROOT, has_counter
+from ksmtrace.session import Exactness, Probe
+from ksmtrace.sources.live.offer import FUNCTION_MECHANISMS, Offer, Placement
+from ksmtrace.sources.live.way import Hook, Place, Way
+from ksmtrace.sources.live.ways import WAYS
 
-CHOICES = {
-    "auto": ("full-inlined", *(tier.name for tier in TIERS)),
-    "kprobe": ("full-inlined", *(t.name for t in TIERS if t.name.startswith("full"))),
-    "tracepoint": ("tracepoint",),
+_BESIDE_FUNCTIONS = ("raw_tracepoint", "perf")
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "auto": (*FUNCTION_MECHANISMS, *_BESIDE_FUNCTIONS),
+    "fentry": ("fentry", *_BESIDE_FUNCTIONS),
+    "kprobe": ("kprobe", *_BESIDE_FUNCTIONS),
+    "tracepoint": ("raw_tracepoint",),
+    "sysfs": (),  # see `counters_only`
 }
-"""What `--probes` may ask for: names of tiers, best first."""
+"""What `--probes` may ask for, and the mechanisms that it allows."""
+
+Ways = Mapping[EventKind, tuple[Way, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """One tier held against one kernel.
+class Chosen:
+    """How one kind of event is seen.
 
     Attributes:
-        missing: what the kernel lacks, one phrase each; empty when the tier works.
-        defines: -D numbers for the BPF text, known when nothing is missing.
+        way: None where no way works here.
+        rejected: (way's name, reasons) of the better ways that are out.
     """
 
-    tier: Tier
-    missing: tuple[str, ...]
-    defines: dict[str, int | str]
+    way: Way | None
+    probe: Probe
+    rejected: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def survey_tiers(btf: Btf, root: Path = ROOT, tiers: tuple[Tier, ...] = TIERS) -> list[Survey]:
-    """Every tier against this kernel, best first; reads kallsyms and BTF and attaches nothing."""
-    wanted = {name for tier in tiers for name in tier.symbols}
-    wanted |= {
-        a.target for tier in tiers for a in tier.attaches if a.how in ("kprobe", "kretprobe")
-    }
-    symbols = read_symbols(wanted, root)
-    return [_survey(tier, btf, symbols, root) for tier in tiers]
+@dataclass(slots=True)
+class Plan:
+    """What to attach, and what it will show.
+
+    Attributes:
+        placements: every hook, in the order in which they are attached.
+        sources: files of bpf/, in the order in which they are compiled.
+        defines: -D numbers for the text.
+    """
+
+    chosen: dict[EventKind, Chosen] = field(default_factory=dict)
+    placements: dict[Hook, Placement] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    defines: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> dict[EventKind, Probe]:
+        """How each kind is seen, as a session has it."""
+        return {kind: chosen.probe for kind, chosen in self.chosen.items()}
+
+    @property
+    def tier(self) -> str:
+        """The plan in a word: "full", "partial", "tracepoint" or "sysfs"."""
+        if not self.placements:
+            return "sysfs"
+        if not any(p.mechanism in FUNCTION_MECHANISMS for p in self.placements.values()):
+            return "tracepoint"
+        streamed = (Exactness.EXACT, Exactness.DERIVED)
+        needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
+        whole = all(self.chosen[kind].probe.exactness in streamed for kind in needed)
+        return "full" if whole else "partial"
 
 
-def choose_tier(surveys: list[Survey], choice: str = "auto") -> Survey:
-    """The first tier that works among those that `choice` admits.
+def make_plan(offer: Offer, choice: str = "auto", ways: Ways = WAYS) -> Plan:
+    """The best way for each kind of event with the mechanisms that `choice` admits.
 
     Raises:
-        KsmtraceError: `choice` is not one of `CHOICES`.
-        HostError: none of them works here.
+        KsmtraceError: `choice` is none.
+        HostError: nothing of what was asked for works here.
+    """
+    plan = survey_ways(offer, choice, ways)
+    _refuse_if_empty(plan, offer, choice)
+    return plan
+
+
+def survey_ways(offer: Offer, choice: str = "auto", ways: Ways = WAYS) -> Plan:
+    """The same, also where it comes to nothing but the kernel's totals.
+
+    Raises:
+        KsmtraceError: `choice` is none.
+    """
+    check_choice(choice)
+    plan = Plan()
+    for kind, candidates in ways.items():
+        plan.chosen[kind] = _choose(candidates, offer, plan, CHOICES[choice])
+    _order(plan)
+    return plan
+
+
+def counters_only(root: Path = ROOT) -> Plan:
+    """The plan of `--probes sysfs`: nothing attached, the kernel's totals alone; needs neither root nor BTF."""
+    plan = Plan()
+    for kind, candidates in WAYS.items():
+        totals = [w for w in candidates if w.file and has_counter(w.file, root)]
+        totals += [w for w in candidates if kind is EventKind.SAMPLE]
+        probe = Probe("", Exactness.ABSENT, "no probes were asked for")
+        if totals:
+            probe = _probe(totals[0], {})
+        plan.chosen[kind] = Chosen(totals[0] if totals else None, probe, ())
+    return plan
+
+
+def check_choice(choice: str) -> None:
+    """Whether `--probes` may ask for it.
+
+    Raises:
+        KsmtraceError: it is not one of `CHOICES`.
     """
     if choice not in CHOICES:
-        raise KsmtraceError(f"--probes {choice}: not built yet; choose from {', '.join(CHOICES)}")
-    reasons = []
-    for survey in surveys:
-        if survey.tier.name not in CHOICES[choice]:
-            continue
-        if not survey.missing:
-            return survey
-        reasons.append(f"{survey.tier.name}: {'; '.join(survey.missing)}")
-    raise HostError(f"no probes fit this kernel ({' | '.join(reasons)}); see `ksmtrace doctor`")
+        raise KsmtraceError(f"--probes {choice}: choose from {', '.join(CHOICES)}")
 
 
-def _survey(tier: Tier, btf: Btf, symbols: dict[str, int], root: Path) -> Survey:
-    missing = [reason for a in tier.attaches if (reason := _why_not(a, btf, symbols, root))]
-    defines: dict[str, int | str] = {}
-    hidden = [name for name in tier.symbols if name not in symbols]
-    if hidden:
-        missing.append(f"not in /proc/kallsyms: {', '.join(hidden)} (needs CONFIG_KALLSYMS_ALL)")
-    elif any(symbols[name] == 0 for name in tier.symbols):
-        missing.append("addresses in /proc/kallsyms are hidden (kptr_restrict, or not root)")
-    defines |= {f"SYM_{name.upper()}": symbols.get(name, 0) for name in tier.symbols}
-    for offset in tier.offsets:
-        try:
-            defines[offset.macro] = _resolve(offset, btf)
-        except HostError as error:
-            missing.append(str(error))
-    missing += [
-        f"would be wrong on a kernel with {name}"
-        for name in tier.not_with
-        if btf.has_member(*name.split(".", 1))
-    ]
-    defines["STRUCT_PAGE_SIZE"] = btf.size("page")
-    defines |= tier.defines
-    return Survey(tier, tuple(dict.fromkeys(missing)), {} if missing else defines)
+def _choose(
+    candidates: tuple[Way, ...], offer: Offer, plan: Plan, allowed: Collection[str]
+) -> Chosen:
+    """The first way that works; its hooks join the plan."""
+    rejected: list[tuple[str, tuple[str, ...]]] = []
+    for way in candidates:
+        placements, reasons = _join(way, offer, plan, allowed)
+        if not reasons:
+            if way.also is not None:
+                _join(way.also, offer, plan, allowed)
+            return Chosen(way, _probe(way, placements), tuple(rejected))
+        rejected.append((way.name, reasons))
+    why = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in rejected)
+    return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
 
 
-def _why_not(attach: Attach, btf: Btf, symbols: dict[str, int], root: Path) -> str:
-    if attach.how in ("kprobe", "kretprobe"):
-        if not (root / "sys/bus/event_source/devices/kprobe").exists():
-            return "no kprobes: kernel built without CONFIG_KPROBES"
-        if attach.target not in symbols:
-            return f"{attach.target} is not in /proc/kallsyms (inlined, or named otherwise)"
-    if attach.how == "raw_tracepoint" and not btf.has_typedef(f"btf_trace_{attach.target}"):
-        return f"no tracepoint {attach.target}"
-    return ""
+def _join(
+    way: Way, offer: Offer, plan: Plan, allowed: Collection[str]
+) -> tuple[dict[Hook, Placement], tuple[str, ...]]:
+    """Where the way's hooks go, having joined the plan, or the reasons why it is out."""
+    placements, numbers, reasons = _consider(way, offer, plan, allowed)
+    if not reasons:
+        plan.placements |= placements
+        plan.defines |= numbers
+        plan.sources = (*plan.sources, *way.sources)
+    return placements, tuple(reasons)
 
 
-def _resolve(offset: Offset, btf: Btf) -> int:
-    for struct, member in offset.members:
-        if btf.has_member(struct, member):
-            return btf.offset(struct, member)
-    names = " or ".join(f"{struct}.{member}" for struct, member in offset.members)
-    raise HostError(f"BTF has no {names}")
+def _consider(
+    way: Way, offer: Offer, plan: Plan, allowed: Collection[str]
+) -> tuple[dict[Hook, Placement], dict[str, int | str], list[str]]:
+    """Where the way's hooks go, the numbers that its text needs, and the reasons why it is out."""
+    reasons = offer.lacks(way)
+    reasons += _leans(way, plan)
+    placements: dict[Hook, Placement] = {}
+    for hook in way.hooks:
+        placed = offer.place(hook, allowed)
+        if isinstance(placed, str):
+            reasons.append(placed or "not asked for")
+        else:
+            placements[hook] = placed
+    numbers, missing = offer.numbers(way) if way.sources else ({}, [])
+    return placements, numbers, list(dict.fromkeys(reasons + missing))
+
+
+def _leans(way: Way, plan: Plan) -> Iterator[str]:
+    for kind, names in way.beside.items():
+        chosen = plan.chosen[kind].way
+        if chosen is None or chosen.name not in names:
+            yield f"leans on {kind.name.lower()}, which is not seen by {' or '.join(names)}"
+    for kind, names in way.not_beside.items():
+        chosen = plan.chosen[kind].way
+        if chosen is not None and chosen.name in names:
+            yield f"does not go with {kind.name.lower()} by {chosen.name}"
+
+
+def _probe(way: Way, placements: Mapping[Hook, Placement]) -> Probe:
+    """The way as people and machines read it."""
+    if way.file:
+        where = "/proc/vmstat" if way.file == "cow_ksm" else "/sys/kernel/mm/ksm"
+        return Probe(f"{where} {way.file}", way.exactness, way.note)
+    if not way.hooks and not way.reads:
+        via = "/sys/kernel/mm/ksm, /proc/vmstat, /proc/<ksmd>/schedstat"
+        return Probe(via, way.exactness, way.note)
+    seen: dict[str, list[str]] = {}
+    for hook, placement in placements.items():
+        if hook.place is not Place.SWITCH or len(placements) == 1:
+            verb = _VERBS.get((placement.mechanism, hook.place), placement.mechanism)
+            for symbol in placement.symbols:
+                named = f"{symbol}+{hook.offset:#x}" if hook.place is Place.SITE else symbol
+                seen.setdefault(named, []).append(verb)
+    parts = [f"{' and '.join(verbs)} {symbol}" for symbol, verbs in seen.items()]
+    via = " + ".join([*parts, way.reads] if way.reads else parts)
+    exactness, note = way.exactness, way.note
+    if any(placement.cloned for placement in placements.values()):
+        exactness = Exactness.DERIVED
+        note = f"{note}; " * bool(note) + "GCC gave it other parameters: trust the self-check"
+    return Probe(via, exactness, note)
+
+
+_VERBS = {
+    ("fentry", Place.RETURN): "fexit",
+    ("kprobe", Place.RETURN): "kretprobe",
+    ("perf", Place.SWITCH): "context switches of",
+}
+
+
+def _refuse_if_empty(plan: Plan, offer: Offer, choice: str) -> None:
+    by_function = any(p.mechanism in FUNCTION_MECHANISMS for p in plan.placements.values())
+    if by_function or (plan.placements and choice in ("auto", "tracepoint")):
+        return
+    out = [f"{name}: {reason}" for name, reason in offer.mechanisms.items() if reason]
+    if choice != "auto":
+        out = [reason for reason in out if reason.startswith(choice)] or out
+    why = "; ".join(out) or "this kernel lacks the functions and tracepoints"
+    raise HostError(
+        f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`; "
+        "--probes sysfs shows the kernel's counters alone"
+    )
+
+
+def _order(plan: Plan) -> None:
+    """Tracepoints last: they open candidates, and everything that closes one should be there."""
+    sources = set(plan.sources)
+    plan.placements = dict(
+        sorted(plan.placements.items(), key=lambda pair: _LATE.get(pair[0].place, 0))
+    )
+    names = "process.c" if "process.c" in sources else "process_unknown.c"
+    first = ["ksm_event.h", "common.h", names, "state.c", "cursor.c"]
+    first = first[:3] + [name for name in first[3:] if name in sources]
+    plan.sources = (*first, *sorted(sources - set(first)))
+
+
+_LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}

@@ -6,15 +6,16 @@ import time
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.record import Records, empty_records
 
 
 class LossTracker:
     """Puts a LOST record where a CPU's sequence numbers have a gap.
 
-    The numbers wrap at 65536 and a loss at the very end leaves no gap, so the count that BPF keeps is the truth:
-    `settle` announces what gaps did not show.
+    The numbers wrap at 65536, a loss on one CPU may come to light after what another CPU sent later, and a loss at the
+    very end leaves no gap. So the count that BPF keeps is the truth: what gaps did not show is announced by `settle`, and
+    before each EVENTS_LOST that ksmd's own thread sent when a pass ended.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,20 @@ class LossTracker:
 
     def mark(self, events: Records) -> Records:
         """`events` with a LOST record before each event that a loss precedes."""
+        told = np.flatnonzero(
+            (events["kind"] == EventKind.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
+        )
+        pieces, start = [], 0
+        for row in told.tolist():
+            pieces += [
+                self._mark_gaps(events[start:row]),
+                self.settle(int(events["aux"][row]), int(events["ts"][row])),
+            ]
+            start = row
+        pieces.append(self._mark_gaps(events[start:]))
+        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+
+    def _mark_gaps(self, events: Records) -> Records:
         if not len(events):
             return events
         gaps = np.zeros(len(events), dtype=np.int64)
@@ -37,14 +52,14 @@ class LossTracker:
             self._next[cpu] = int(numbers[-1] + 1) % 65536
         return self._insert(events, gaps) if gaps.any() else events
 
-    def settle(self, lost: int) -> Records:
-        """A LOST record for what BPF counted and no gap has shown; empty when there is none."""
+    def settle(self, lost: int, ts: int | None = None) -> Records:
+        """A LOST record, of time `ts` or now, for what BPF counted and no gap has shown; empty when there is none."""
         missing = lost - self._announced
         if missing <= 0:
             return empty_records()
         self._announced += missing
         self._ahead += missing
-        return _lost_record(missing, time.monotonic_ns())
+        return _lost_record(missing, time.monotonic_ns() if ts is None else ts)
 
     def _insert(self, events: Records, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Records:
         pieces, start = [], 0

@@ -1,4 +1,4 @@
-"""Compiles the BPF text of a tier with bcc, without kernel headers, and attaches it."""
+"""Compiles the BPF text of a plan with bcc, without kernel headers, and attaches it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.host import import_bcc
-from ksmtrace.resources import bpf_directory, bpf_source
-from ksmtrace.sources.live.ladder import Survey
-from ksmtrace.sources.live.tiers import Attach
+from ksmtrace.resources import bpf_directory
+from ksmtrace.sources.live.ladder import Plan
+from ksmtrace.sources.live.offer import Placement
+from ksmtrace.sources.live.text import program_text, wrapper_name
+from ksmtrace.sources.live.way import Hook, Place
 
 _PERF_TYPE_SOFTWARE = 1
 _PERF_COUNT_SW_CONTEXT_SWITCHES = 3
@@ -24,25 +27,23 @@ RING_BYTES = 16 * 1024 * 1024
 
 
 class Program:
-    """A tier's BPF programs, loaded and attached.
+    """A plan's BPF programs, loaded and attached.
 
     Raises:
         HostError: bcc is missing, the text does not compile, or the kernel refuses a program.
     """
 
-    def __init__(self, survey: Survey, ksmd_pid: int, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(self, plan: Plan, ksmd_pid: int, ring_bytes: int = RING_BYTES) -> None:
         self._ksmd_pid = ksmd_pid
+        self._descriptors: list[int] = []
         page = os.sysconf("SC_PAGE_SIZE")
-        defines = survey.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
-        text = "\n".join(
-            bpf_source(name).replace("#pragma once\n", "") for name in survey.tier.sources
-        )
-        self._bpf = _compile(
-            text, [f"-D{name}={_number(value)}" for name, value in defines.items()]
-        )
+        defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
+        flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
+        self._bpf = _compile(program_text(plan), flags)
         try:
-            for attach in survey.tier.attaches:
-                self._attach(attach)
+            for hook, placement in plan.placements.items():
+                for symbol in placement.symbols:
+                    self._attach(hook, placement, symbol)
         except HostError:
             self.close()
             raise
@@ -63,34 +64,44 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
 
-    def _attach(self, attach: Attach) -> None:
-        bpf, target, program = self._bpf, attach.target.encode(), attach.program.encode()
+    def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
         try:
             with _quiet_stderr() as noise:
-                match attach.how:
-                    case "kprobe":
-                        bpf.attach_kprobe(event=target, event_off=attach.offset, fn_name=program)
-                    case "kretprobe":
-                        bpf.attach_kretprobe(event=target, fn_name=program)
-                    case "raw_tracepoint":
-                        bpf.attach_raw_tracepoint(tp=target, fn_name=program)
-                    case "ksmd_switch":
-                        bpf.attach_perf_event(
-                            ev_type=_PERF_TYPE_SOFTWARE,
-                            ev_config=_PERF_COUNT_SW_CONTEXT_SWITCHES,
-                            fn_name=program,
-                            sample_period=1,
-                            pid=self._ksmd_pid,
-                        )
+                self._attach_by(hook, placement, symbol)
         except Exception as error:  # bcc raises bare Exception
             raise HostError(
-                f"{attach.how} {attach.target} cannot be attached: {_complaint(noise) or error}; see `ksmtrace doctor`"
+                f"{placement.mechanism} {symbol} cannot be attached: {_complaint(noise) or error}; see `ksmtrace doctor`"
             ) from error
+
+    def _attach_by(self, hook: Hook, placement: Placement, symbol: str) -> None:
+        bpf, program = self._bpf, wrapper_name(hook, placement).encode()
+        at_return = hook.place is Place.RETURN
+        match placement.mechanism:
+            case "fentry":
+                self._descriptors += attach_tracing(
+                    bpf.dump_func(program), placement.btf_id, at_return=at_return
+                )
+            case "kprobe" if at_return:
+                bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)
+            case "kprobe":
+                bpf.attach_kprobe(event=symbol.encode(), event_off=hook.offset, fn_name=program)
+            case "raw_tracepoint":
+                bpf.attach_raw_tracepoint(tp=symbol.encode(), fn_name=program)
+            case "perf":
+                bpf.attach_perf_event(
+                    ev_type=_PERF_TYPE_SOFTWARE,
+                    ev_config=_PERF_COUNT_SW_CONTEXT_SWITCHES,
+                    fn_name=program,
+                    sample_period=1,
+                    pid=self._ksmd_pid,
+                )
 
 
 def _compile(text: str, cflags: list[str]) -> Any:  # noqa: ANN401 - bcc has no types

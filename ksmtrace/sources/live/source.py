@@ -20,12 +20,13 @@ from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Probe, Session
-from ksmtrace.sources.live.inlined import inlined_tier
-from ksmtrace.sources.live.ladder import Survey, choose_tier, survey_tiers
+from ksmtrace.sources.live.inlined import with_probe_map
+from ksmtrace.sources.live.ladder import Plan, Ways, check_choice, counters_only, make_plan
 from ksmtrace.sources.live.losses import LossTracker
+from ksmtrace.sources.live.offer import Offer
 from ksmtrace.sources.live.program import RING_BYTES, Program
 from ksmtrace.sources.live.ring import RingReader, open_ring
-from ksmtrace.sources.live.tiers import TIERS, Tier
+from ksmtrace.sources.live.ways import WAYS
 
 _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
@@ -43,6 +44,7 @@ class LiveOptions:
         probes: a key of `ladder.CHOICES`.
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
+        hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
     """
 
     duration: float | None = None
@@ -51,6 +53,7 @@ class LiveOptions:
     probe_map: ProbeMap | None = None
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
+    hidden: frozenset[str] = frozenset()
 
 
 class LiveSource:
@@ -65,19 +68,23 @@ class LiveSource:
         self._stopping = False
         self._closed = False
         self._losses = LossTracker()
-        check_host()
+        check_choice(options.probes)
+        check_host(with_probes=options.probes != "sysfs")
         self._ksmd = find_ksmd()
         if self._ksmd is None:
             raise HostError("the kernel thread ksmd is not running: this kernel has no KSM")
         kernel = read_kernel()
-        survey = _survey(options, kernel.build_id)
-        self._program = Program(survey, self._ksmd, options.ring_bytes)
-        self._ring: RingReader = open_ring(self._program, options.ring_bytes, mapped=options.mapped)
+        plan = _plan(options, kernel.build_id)
+        self._program: Program | None = None
+        self._ring: RingReader | None = None
+        if plan.placements:
+            self._program = Program(plan, self._ksmd, options.ring_bytes)
+            self._ring = open_ring(self._program, options.ring_bytes, mapped=options.mapped)
         self.session = Session(
             source="live",
             kernel=kernel,
-            tier=survey.tier.name,
-            probes={**survey.tier.probes, EventKind.SNAPSHOT: _snapshot_probe()},
+            tier=plan.tier,
+            probes={**plan.probes, EventKind.SNAPSHOT: _snapshot_probe()},
             tunables=read_tunables(),
             monotonic_ns=time.monotonic_ns(),
             realtime_ns=time.time_ns(),
@@ -99,7 +106,7 @@ class LiveSource:
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
-            elif len(events) < self._ring.capacity // 4:
+            elif self._ring is None or len(events) < self._ring.capacity // 4:
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS))
@@ -112,11 +119,13 @@ class LiveSource:
         """Detach all probes."""
         if not self._closed:
             self._closed = True
-            self._ring.close()
-            self._program.close()
+            if self._ring is not None:
+                self._ring.close()
+            if self._program is not None:
+                self._program.close()
 
     def _drain(self) -> Records:
-        return self._losses.mark(self._ring.drain())
+        return empty_records() if self._ring is None else self._losses.mark(self._ring.drain())
 
     def _reading(self, tries: int, *, drop: bool = False) -> Records:
         """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
@@ -136,13 +145,13 @@ class LiveSource:
             pieces.append(meanwhile)
             if not len(meanwhile):
                 break
-        missed = self._losses.settle(self._program.lost())
+        missed = self._losses.settle(self._program.lost() if self._program is not None else 0)
         events = empty_records() if drop else np.concatenate([*pieces, missed])
         return np.concatenate([events, _samples(counters)])
 
 
-def check_host(root: Path = ROOT) -> None:
-    """Whether this host can be traced at all.
+def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:
+    """Whether this host can be traced at all, or, without probes, has anything to read.
 
     Raises:
         HostError: the first thing that is missing, with the remedy.
@@ -151,6 +160,8 @@ def check_host(root: Path = ROOT) -> None:
         raise HostError(
             "this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y"
         )
+    if not with_probes:
+        return
     if os.geteuid() != 0:
         raise HostError("tracing needs root: run it with sudo")
     import_bcc()
@@ -187,14 +198,17 @@ def _snapshot() -> Iterator[EventBatch]:
         yield EventBatch(records)
 
 
-def _survey(options: LiveOptions, build_id: str) -> Survey:
-    tiers: tuple[Tier, ...] = TIERS
+def _plan(options: LiveOptions, build_id: str) -> Plan:
+    if options.probes == "sysfs":
+        return counters_only()
+    ways: Ways = WAYS
     if options.probe_map is not None:
         options.probe_map.check(build_id)
-        tiers = (inlined_tier(options.probe_map), *TIERS)
+        ways = with_probe_map(options.probe_map)
     btf = Btf()
     try:
-        return choose_tier(survey_tiers(btf, tiers=tiers), options.probes)
+        every = [way for candidates in ways.values() for way in candidates]
+        return make_plan(Offer(btf, every, hidden=options.hidden), options.probes, ways)
     finally:
         btf.close()
 

@@ -1,66 +1,13 @@
-/* Full tier: every candidate that ksmd examines, and where its passes begin and end.
+/* Every candidate that ksmd examines, and where its passes begin and end.
  *
  * cmp_and_merge_page is inlined into ksm_scan_thread on every stock kernel. While it runs,
  * ksm_scan.rmap_list == &candidate->rmap_list == candidate (rmap_list is the first field of the rmap_item), and
  * ksmd has just released the mm's mmap_lock: the tracepoint mmap_lock_released fires between the choice of a
  * candidate and the call. What the call decided is read from the rmap_item once ksmd has moved on. */
 
-struct scan_state {
-    /* the candidate under examination */
-    u64 open;
-    u64 ts;
-    u64 mm;
-    u64 address;
-    u64 rmap_item;
-    u64 seqnr;
-    u64 pfn;
-    u32 oldchecksum;
-    u32 flags;
-    /* the pass */
-    u64 in_pass;
-    u64 synced;
-    u64 pass;
-    u64 named_mm;
-    /* ksm_next_page_pmd_entry under way, and what it found */
-    u64 walk;
-    u64 found_address;
-    u64 found_page;
-    u64 found_ts;
-    u64 found_cursor;
-    u64 found;
-    /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
-    u64 merging;
-    u64 vma;
-    u64 page;
-    u64 kpage;
-    u64 replacing; /* replace_page was entered, where a probe map lets us see it */
-};
-BPF_ARRAY(scan_states, struct scan_state, 1);
-
-static __always_inline struct scan_state *scan_state(void)
-{
-    int zero = 0;
-    return scan_states.lookup(&zero);
-}
-
-static __always_inline int in_ksmd(void)
-{
-    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
-}
-
-static __always_inline u64 page_to_pfn(u64 page)
-{
-    if (!page)
-        return 0;
-    return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
-}
-
 static __always_inline void open_candidate(struct scan_state *state, u64 rmap_item, u64 mm, u64 address, u64 ts)
 {
-    if (state->named_mm != mm) {
-        state->named_mm = mm;
-        submit_process(mm);
-    }
+    name_mm(state, mm);
     state->open = 1;
     state->ts = ts;
     state->mm = mm;
@@ -125,7 +72,10 @@ static __always_inline void submit_counters(struct scan_state *state)
     submit_sample(PAGES_SHARED, read64(SYM_KSM_PAGES_SHARED), AT_SCAN_STOP);
     submit_sample(PAGES_SHARING, read64(SYM_KSM_PAGES_SHARING), AT_SCAN_STOP);
     submit_sample(PAGES_UNSHARED, read64(SYM_KSM_PAGES_UNSHARED), AT_SCAN_STOP);
+#ifdef WITH_PAGE_TABLE_WALK
     submit_sample(CANDIDATES_FOUND, state->found, AT_SCAN_STOP);
+#endif
+    submit_sample(EVENTS_LOST, events_lost(), AT_SCAN_STOP);
     submit_sample(RMAP_ITEMS, read64(SYM_KSM_RMAP_ITEMS), AT_SCAN_STOP | LAST_OF_SAMPLE);
 }
 
@@ -157,7 +107,7 @@ static __always_inline void follow_pass(struct scan_state *state, u64 slot, int 
 }
 
 /* ksmd's own context switches: when it sleeps between two batches, the last candidate is done. */
-int on_ksmd_switched_out(void *ctx)
+static __always_inline int on_ksmd_switched_out(void)
 {
     struct scan_state *state = scan_state();
     if (!state)

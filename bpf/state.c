@@ -1,0 +1,64 @@
+/* What the probes of functions remember of ksmd's thread from one to the next. */
+
+struct scan_state {
+    /* the candidate under examination */
+    u64 open;
+    u64 ts;
+    u64 mm;
+    u64 address;
+    u64 rmap_item;
+    u64 seqnr;
+    u64 pfn;
+    u32 oldchecksum;
+    u32 flags;
+    /* the pass */
+    u64 in_pass;
+    u64 synced;
+    u64 pass;
+    u64 named_mm;
+    /* ksm_next_page_pmd_entry under way, and what it found */
+    u64 walk;
+    u64 found_address;
+    u64 found_page;
+    u64 found_ts;
+    u64 found_cursor;
+    u64 found;
+    /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
+    u64 merging;
+    u64 vma;
+    u64 page;
+    u64 kpage;
+    u64 replacing; /* replace_page was entered, where a probe map lets us see it */
+};
+BPF_ARRAY(scan_states, struct scan_state, 1);
+
+static __always_inline struct scan_state *scan_state(void)
+{
+    int zero = 0;
+    return scan_states.lookup(&zero);
+}
+
+static __always_inline int in_ksmd(void)
+{
+    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
+}
+
+/* 0 where the kernel does not tell where struct pages lie. */
+static __always_inline u64 page_to_pfn(u64 page)
+{
+    if (!page)
+        return 0;
+#ifdef SYM_VMEMMAP_BASE
+    return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
+#else
+    return 0;
+#endif
+}
+
+static __always_inline void name_mm(struct scan_state *state, u64 mm)
+{
+    if (state->named_mm == mm)
+        return;
+    state->named_mm = mm;
+    submit_process(mm);
+}

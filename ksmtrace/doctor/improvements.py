@@ -1,0 +1,145 @@
+"""What would let ksmtrace see more on this host, as commands where there are any."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ksmtrace.doctor.survey import LEANS, Event, Rejected, Survey
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.kernel.distribution import Distribution
+from ksmtrace.session import Exactness
+from ksmtrace.sources.live.offer import FUNCTION_MECHANISMS
+from ksmtrace.sources.live.way import Way
+from ksmtrace.sources.live.ways import WAYS
+
+_OPTION = re.compile(r"CONFIG_\w+")
+_INLINED = (EventKind.CMP_AND_MERGE_PAGE, EventKind.REPLACE_PAGE)
+_BEST_FIRST = tuple(Exactness)
+
+Gains = Mapping[EventKind, Exactness]
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """One thing to do.
+
+    Attributes:
+        what: to do.
+        gains: kinds of events that would be seen more exactly, and how exactly.
+        commands: to type for it, in this order; may be none.
+    """
+
+    what: str
+    gains: Gains
+    commands: tuple[str, ...] = ()
+
+
+def find_improvements(
+    survey: Survey,
+    missing_capabilities: Sequence[str],
+    lockdown: str,
+    distribution: Distribution,
+    release: str,
+) -> tuple[Improvement, ...]:
+    """Everything known that gains something here."""
+    found = (
+        *_functions(survey, missing_capabilities, lockdown),
+        *_addresses(survey),
+        *_options(survey),
+        *_probe_map(survey, distribution, release),
+    )
+    return tuple(improvement for improvement in found if improvement.gains)
+
+
+def _functions(
+    survey: Survey, missing_capabilities: Sequence[str], lockdown: str
+) -> Iterator[Improvement]:
+    """Where the kernel could probe functions, and refuses."""
+    out = [survey.mechanisms.get(name, "") for name in FUNCTION_MECHANISMS]
+    if not all(out):
+        return
+    gains = _gains(survey, lambda reason: any(each in reason for each in out))
+    if lockdown == "confidentiality":
+        yield Improvement("boot with lockdown=integrity, which lets probes in", gains)
+    lacking = ", ".join(missing_capabilities)
+    refused = [name for name, why in zip(FUNCTION_MECHANISMS, out, strict=True) if "refused" in why]
+    if lacking and survey.mechanisms["raw_tracepoint"]:
+        yield Improvement(f"run as root with {lacking}", gains)
+    elif lacking and refused:
+        # The kernel takes other programs, so that this is one possible cause of several.
+        what = f"try with {lacking}: the lack may be why {refused[0]} is refused"
+        yield Improvement(what, gains)
+
+
+def _addresses(survey: Survey) -> Iterator[Improvement]:
+    gains = _gains(survey, lambda reason: "kptr_restrict" in reason)
+    yield Improvement(
+        "show root the kernel's addresses", gains, ("sysctl -w kernel.kptr_restrict=1",)
+    )
+
+
+def _options(survey: Survey) -> Iterator[Improvement]:
+    """Options of the kernel's configuration that the reasons name."""
+    options = {
+        option
+        for event in survey.events
+        for rejected in event.rejected
+        for reason in rejected.reasons
+        for option in _OPTION.findall(reason)
+    }
+    named = " and ".join(f"{option}=y" for option in sorted(options))
+    gains = _gains(survey, lambda reason: _OPTION.search(reason) is not None)
+    yield Improvement(f"boot a kernel built with {named}", gains)
+
+
+def _probe_map(survey: Survey, distribution: Distribution, release: str) -> Iterator[Improvement]:
+    """Where inlined functions begin, which only kprobes can use."""
+    gains = {
+        event.kind: Exactness.EXACT
+        for event in survey.events
+        if event.kind in _INLINED and event.probe.exactness is Exactness.DERIVED
+    }
+    if survey.mechanisms.get("kprobe") == "":
+        yield Improvement(
+            "make a probe map of this very build",
+            gains,
+            (
+                distribution.install_symbols(release),
+                f"ksmtrace probemap {distribution.vmlinux(release)} -o FILE",
+                "ksmtrace live --probe-map FILE",
+            ),
+        )
+
+
+def _gains(survey: Survey, gone: Callable[[str], bool]) -> dict[EventKind, Exactness]:
+    """What would be seen more exactly if every reason that is `gone` were no more."""
+    events = {event.kind: event for event in survey.events}
+    chosen: dict[EventKind, str] = {}
+    gains = {}
+    for kind, ways in WAYS.items():
+        event = events[kind]
+        best = next((r for r in event.rejected if _works(r, _way(ways, r.way), gone, chosen)), None)
+        chosen[kind] = best.way if best is not None else event.way
+        if best is not None and _better(best.exactness, event):
+            gains[kind] = best.exactness
+    return dict(sorted(gains.items()))
+
+
+def _works(
+    rejected: Rejected, way: Way, gone: Callable[[str], bool], chosen: Mapping[EventKind, str]
+) -> bool:
+    """Whether the way would do, with the other kinds seen as `chosen` says."""
+    own = [reason for reason in rejected.reasons if not reason.startswith(LEANS)]
+    beside = all(chosen[kind] in names for kind, names in way.beside.items())
+    wrong = any(chosen[kind] in names for kind, names in way.not_beside.items())
+    return all(map(gone, own)) and beside and not wrong
+
+
+def _way(ways: Sequence[Way], name: str) -> Way:
+    return next(way for way in ways if way.name == name)
+
+
+def _better(exactness: Exactness, event: Event) -> bool:
+    return _BEST_FIRST.index(exactness) < _BEST_FIRST.index(event.probe.exactness)

@@ -1,0 +1,107 @@
+"""The report of `ksmtrace doctor`, and its JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ksmtrace import __version__
+from ksmtrace.doctor.checks import KSM, Check
+from ksmtrace.doctor.improvements import Improvement
+from ksmtrace.doctor.survey import Event, Survey
+from ksmtrace.kernel.distribution import Distribution
+from ksmtrace.kernel.features import Feature
+from ksmtrace.session import Kernel, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        lockdown: "none", "integrity" or "confidentiality"; "" where the kernel does not tell.
+        missing_capabilities: of those that tracing asks for.
+        kptr_restrict: /proc/sys/kernel/kptr_restrict; "" where it cannot be read.
+        features: each, and whether this kernel has it; None where that cannot be told.
+    """
+
+    kernel: Kernel
+    distribution: Distribution
+    checks: tuple[Check, ...]
+    survey: Survey
+    lockdown: str
+    missing_capabilities: tuple[str, ...]
+    kptr_restrict: str
+    features: tuple[tuple[Feature, bool | None], ...]
+    improvements: tuple[Improvement, ...]
+
+    @property
+    def able(self) -> bool:
+        """Whether `live` would run."""
+        return all(check.passed for check in self.checks) and self.survey.tier is not None
+
+    @property
+    def able_sysfs(self) -> bool:
+        """Whether `live --probes sysfs` would."""
+        return all(check.passed for check in self.checks if check.name == KSM)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as the JSON document of `doctor --json`; README.md says what its keys are."""
+        survey = self.survey
+        return {
+            "version": __version__,
+            "kernel": asdict(self.kernel),
+            "distribution": self.distribution.name,
+            "able": self.able,
+            "able_sysfs": self.able_sysfs,
+            "checks": [asdict(check) for check in self.checks],
+            "tier": survey.tier,
+            "probes": {_name(event): _probe(event.probe) for event in survey.events},
+            "events": {_name(event): _event(event) for event in survey.events},
+            "mechanisms": _mechanisms(survey.mechanisms),
+            "lockdown": self.lockdown,
+            "missing_capabilities": list(self.missing_capabilities),
+            "kptr_restrict": self.kptr_restrict,
+            "features": [_feature(feature, present) for feature, present in self.features],
+            "improvements": [_improvement(improvement) for improvement in self.improvements],
+        }
+
+
+def _name(event: Event) -> str:
+    return event.kind.name.lower()
+
+
+def _probe(probe: Probe) -> dict[str, str]:
+    return {"via": probe.via, "exactness": probe.exactness.value, "note": probe.note}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    rejected = [
+        {"way": r.way, "exactness": r.exactness.value, "reasons": list(r.reasons)}
+        for r in event.rejected
+    ]
+    return {"way": event.way or None, **_probe(event.probe), "rejected": rejected}
+
+
+def _mechanisms(mechanisms: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: {"works": not out, "reason": out} for name, out in mechanisms.items()}
+
+
+def _feature(feature: Feature, present: bool | None) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "present": present,
+        "introduced": feature.introduced,
+        "commit": feature.commit,
+        "gives": feature.gives,
+        "found_by": feature.found_by,
+    }
+
+
+def _improvement(improvement: Improvement) -> dict[str, Any]:
+    return {
+        "what": improvement.what,
+        "gains": {kind.name.lower(): how.value for kind, how in improvement.gains.items()},
+        "commands": list(improvement.commands),
+    }

@@ -1,0 +1,131 @@
+"""Loads BPF programs without bcc: to learn what this kernel allows, and to attach by fentry and fexit.
+
+bcc parses the kernel's BTF anew for each fentry program; here the type's number is handed over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+from ksmtrace.kernel.btf import Btf, load_libbpf
+from ksmtrace.kernel.privileges import why_refused
+from ksmtrace.kernel.sysfs import ROOT
+
+_KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
+_TRACE_FENTRY, _TRACE_FEXIT = 24, 25
+_RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")
+_INSTRUCTION = 8
+
+
+class _LoadOptions(ctypes.Structure):
+    """struct bpf_prog_load_opts of libbpf 1.0, as far as it is used."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("expected_attach_type", ctypes.c_int),
+        ("prog_btf_fd", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("kern_version", ctypes.c_uint32),
+        ("attach_btf_id", ctypes.c_uint32),
+        ("attach_prog_fd", ctypes.c_uint32),
+    )
+
+
+def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[int, int]:
+    """Load a program for a function's entry or return and attach it; returns (program, link) file descriptors.
+
+    `function` is its number in the kernel's BTF. Closing the link detaches.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    program = _load(_TRACING, bytecode, _TRACE_FEXIT if at_return else _TRACE_FENTRY, function)
+    link: int = load_libbpf().bpf_raw_tracepoint_open(None, program)
+    if link < 0:
+        os.close(program)
+        raise OSError(-link, os.strerror(-link))
+    return program, link
+
+
+def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, str]:
+    """Why each mechanism is out here, "" where it works: fentry, kprobe, raw_tracepoint, perf.
+
+    An empty program is loaded for each, and for a moment attached to `function`'s entry. With a libbpf that is too old
+    to load them, only what the kernel tells is known.
+    """
+    library = load_libbpf()
+    if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:
+        old = dict.fromkeys(("kprobe", "raw_tracepoint", "perf"), "")
+        return {**old, "fentry": "libbpf is older than 1.0", "kprobe": _no_kprobes(root)}
+    loads = _why_not_loaded(_RAW_TRACEPOINT, root)
+    return {
+        "fentry": loads or _why_no_fentry(btf, function, root),
+        "kprobe": loads or _no_kprobes(root) or _why_not_loaded(_KPROBE, root),
+        "raw_tracepoint": loads,
+        "perf": loads,
+    }
+
+
+def _why_no_fentry(btf: Btf, function: str, root: Path) -> str:
+    found = btf.function(function)
+    if found is None:
+        return f"BTF has no function {function}"
+    try:
+        descriptors = attach_tracing(_RETURN_0, found[0], at_return=False)
+    except OSError as error:
+        return why_refused("fentry", error, root)
+    for descriptor in reversed(descriptors):
+        os.close(descriptor)
+    return ""
+
+
+def _no_kprobes(root: Path) -> str:
+    if (root / "sys/bus/event_source/devices/kprobe").exists():
+        return ""
+    return "no kprobes: kernel built without CONFIG_KPROBES"
+
+
+def _why_not_loaded(kind: int, root: Path) -> str:
+    try:
+        os.close(_load(kind, _RETURN_0))
+    except OSError as error:
+        return why_refused("BPF", error, root)
+    return ""
+
+
+def _load(kind: int, bytecode: bytes, attach_type: int = 0, function: int = 0) -> int:
+    library = load_libbpf()
+    options = _LoadOptions(
+        sz=ctypes.sizeof(_LoadOptions),
+        attempts=1,
+        expected_attach_type=attach_type,
+        attach_btf_id=function,
+    )
+    _lift_memlock()
+    loaded: int = library.bpf_prog_load(
+        ctypes.c_int(kind),
+        b"ksmtrace",
+        b"GPL",
+        ctypes.c_char_p(bytecode),
+        ctypes.c_size_t(len(bytecode) // _INSTRUCTION),
+        ctypes.byref(options),
+    )
+    if loaded < 0:
+        raise OSError(-loaded, os.strerror(-loaded))
+    return loaded
+
+
+def _lift_memlock() -> None:
+    """Before 5.11 programs count against the limit of locked memory."""
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        )
+    except (ValueError, OSError):
+        return

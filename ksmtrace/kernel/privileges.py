@@ -1,0 +1,48 @@
+"""What this process may do, and why the kernel refused something: lockdown, capabilities."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from ksmtrace.kernel.sysfs import ROOT
+
+CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
+"""Those that tracing asks for; CAP_SYS_ADMIN stands for the two newer ones (5.8)."""
+
+
+def read_lockdown(root: Path = ROOT) -> str:
+    """Return "none", "integrity" or "confidentiality"; "" where the kernel does not tell."""
+    try:
+        text = (root / "sys/kernel/security/lockdown").read_text()
+    except OSError:
+        return ""
+    return text.partition("[")[2].partition("]")[0]
+
+
+def missing_capabilities(root: Path = ROOT) -> list[str]:
+    """Those of `CAPABILITIES` that this process lacks."""
+    effective = 0
+    try:
+        for line in (root / "proc/self/status").read_text().splitlines():
+            if line.startswith("CapEff:"):
+                effective = int(line.split()[1], 16)
+    except OSError:
+        return []
+    return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def why_refused(what: str, error: OSError, root: Path = ROOT) -> str:
+    """One phrase: the errno's name, and what on this host may stand behind it."""
+    name = errno.errorcode.get(error.errno or 0, str(error.errno))
+    if error.errno not in (errno.EPERM, errno.EACCES):
+        return f"{what} is refused ({name}: {os.strerror(error.errno or 0)})"
+    causes = []
+    lockdown = read_lockdown(root)
+    if lockdown not in ("", "none"):
+        causes.append(f"lockdown is {lockdown}")
+    missing = missing_capabilities(root)
+    if missing:
+        causes.append(f"this process lacks {', '.join(missing)}")
+    return f"{what} is refused ({name}{'; ' if causes else ''}{'; '.join(causes)})"

@@ -1,0 +1,51 @@
+"""Members of kernel structs that the BPF text reads, by the macro that stands for the offset there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ksmtrace.errors import HostError
+from ksmtrace.kernel.btf import Btf
+
+OFFSETS: Mapping[str, tuple[str, ...]] = {
+    "RMAP_ITEM_ADDRESS": ("ksm_rmap_item.address", "rmap_item.address"),
+    "RMAP_ITEM_MM": ("ksm_rmap_item.mm", "rmap_item.mm"),
+    "RMAP_ITEM_OLDCHECKSUM": ("ksm_rmap_item.oldchecksum", "rmap_item.oldchecksum"),
+    "RMAP_ITEM_HEAD": ("ksm_rmap_item.head", "rmap_item.head"),
+    "STABLE_NODE_KPFN": ("ksm_stable_node.kpfn", "stable_node.kpfn"),
+    "STABLE_NODE_HLIST": ("ksm_stable_node.hlist", "stable_node.hlist"),
+    "KSM_SCAN_MM_SLOT": ("ksm_scan.mm_slot",),
+    "KSM_SCAN_ADDRESS": ("ksm_scan.address",),
+    "KSM_SCAN_RMAP_LIST": ("ksm_scan.rmap_list",),
+    "KSM_SCAN_SEQNR": ("ksm_scan.seqnr",),
+    # khugepaged has a struct mm_slot too; before 6.1 ours is the one that has the member
+    "MM_SLOT_MM": ("ksm_mm_slot.slot.mm", "mm_slot.mm"),
+    "MM_SLOT_MM_NODE": ("ksm_mm_slot.slot.mm_node", "mm_slot.mm_list"),
+    "MM_SLOT_RMAP_LIST": ("ksm_mm_slot.rmap_list", "mm_slot.rmap_list"),
+    "MM_WALK_PRIVATE": ("mm_walk.private",),
+    "NEXT_PAGE_PAGE": ("ksm_next_page_arg.page",),
+    "NEXT_PAGE_ADDR": ("ksm_next_page_arg.addr",),
+    "MM_OWNER": ("mm_struct.owner",),
+    "TASK_TGID": ("task_struct.tgid",),
+    "TASK_COMM": ("task_struct.comm",),
+    "TASK_STATE": ("task_struct.__state", "task_struct.state"),
+    "VMA_MM": ("vm_area_struct.vm_mm",),
+    "VMF_VMA": ("vm_fault.vma",),
+    "VMF_ADDRESS": ("vm_fault.address",),
+    "VMF_ORIG_PTE": ("vm_fault.orig_pte",),
+    "PAGE_MAPPING": ("page.mapping", "folio.mapping"),
+}
+"""Macro to "struct.member"s, of which the first that the kernel has counts: names differ between kernels."""
+
+
+def resolve_offset(macro: str, btf: Btf) -> int:
+    """Offset in bytes.
+
+    Raises:
+        HostError: this kernel has none of the members.
+    """
+    for place in OFFSETS[macro]:
+        struct, member = place.split(".", 1)
+        if btf.has_member(struct, member):
+            return btf.offset(struct, member)
+    raise HostError(f"BTF has no {' or '.join(OFFSETS[macro])}")
