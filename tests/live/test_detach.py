@@ -37,30 +37,43 @@ def until(what, seconds) -> bool:
     return True
 
 
-def end_by(number: int, *, with_kprobes: bool) -> None:
+def links() -> set[int]:
+    """Ids of the links by which programs are attached, fentry's and fexit's among them."""
+    listed = subprocess.run(["bpftool", "-j", "link", "list"], capture_output=True, check=True)
+    return {link["id"] for link in json.loads(listed.stdout or b"[]")}
+
+
+def end_by(number: int, probes: str) -> None:
     """Trace until attached, end by a signal, and look for what is left."""
-    before = programs()
+    before, links_before = programs(), links()
     assert kprobes() == ""
-    command = [KSMTRACE, "live", "--no-tui"]
+    command = [KSMTRACE, "live", "--no-tui", "--probes", probes]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as run:
-        assert until(lambda: len(programs() - before) >= 7, SECONDS_TO_ATTACH)
-        if with_kprobes:
-            assert until(lambda: "ksm_next_page_pmd_entry" in kprobes(), SECONDS_TO_ATTACH)
-        run.send_signal(number)
-        run.wait(timeout=60)
+        try:
+            assert until(lambda: len(programs() - before) >= 7, SECONDS_TO_ATTACH)
+            if probes == "kprobe":
+                assert until(lambda: "ksm_next_page_pmd_entry" in kprobes(), SECONDS_TO_ATTACH)
+            if probes == "fentry":
+                assert until(lambda: len(links() - links_before) >= 10, SECONDS_TO_ATTACH)
+            run.send_signal(number)
+            run.wait(timeout=60)
+        finally:
+            run.kill()  # a run that does not end would be waited for
     # the kernel frees a killed process's programs in its own time
     assert until(lambda: programs() <= before, 20)
+    assert until(lambda: links() <= links_before, 20)
     assert until(lambda: kprobes() == "", 20)
 
 
 @pytest.mark.guest
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_kprobe_is_left(ksm, number):
-    end_by(number, with_kprobes=True)
+@pytest.mark.parametrize("probes", ["fentry", "kprobe"])
+def test_no_probe_is_left(ksm, number, probes):
+    end_by(number, probes)
 
 
 @pytest.mark.live
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_program_is_left(ksm, number):
-    end_by(number, with_kprobes=False)
+    end_by(number, "tracepoint")

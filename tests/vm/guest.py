@@ -10,6 +10,7 @@ The command's output goes to stdout, its exit status is ours. What it is to keep
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,21 +62,22 @@ def _run(release: str, command: list[str], scratch: Path, *, icount: bool) -> st
     run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
     clock = " -icount shift=0,sleep=off" if icount else ""
     run += [f"--qemu-opts=-machine mem-merge=off{clock}", "--exec", f"bash {script}"]
-    try:
-        booted = subprocess.run(
-            run,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        said = (late.stdout or b"")[-4000:]
-        return f"{said.decode(errors='replace')}\nno answer within {LIMIT_SECONDS} s"
-    said = booted.stdout[-4000:].decode(errors="replace")
-    return f"{said}\nvng ended with status {booted.returncode}"
+    with subprocess.Popen(
+        run,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    ) as vng:
+        try:
+            said = vng.communicate(timeout=LIMIT_SECONDS)[0]
+            ended = f"vng ended with status {vng.returncode}"
+        except subprocess.TimeoutExpired:
+            ended = f"no answer within {LIMIT_SECONDS} s"
+            os.killpg(vng.pid, signal.SIGKILL)  # vng alone would leave its qemu behind
+            said = vng.communicate()[0]
+    return f"{said[-4000:].decode(errors='replace')}\n{ended}"
 
 
 def main() -> int:
