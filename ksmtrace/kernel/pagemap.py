@@ -85,6 +85,21 @@ def read_ksm_pages(root: Path = ROOT) -> KsmPages:
     return KsmPages(pid_of[chosen], address[chosen], pfn[chosen], via)
 
 
+def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Words:
+    """Frame numbers of a process's pages from `address` on; 0 for one that is no KSM page, by kpageflags.
+
+    Raises:
+        OSError: not root, or the kernel has no pagemap.
+    """
+    frames = np.zeros(count, dtype=np.uint64)
+    for first in range(0, count, _MOST_PAGES):
+        part = frames[first : first + _MOST_PAGES]
+        part[:] = _frames(root, pid, address + first * mmap.PAGESIZE, len(part))
+    distinct, back = np.unique(frames, return_inverse=True)
+    merged = (_by_pfn(root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
+    return np.where(merged[back], frames, np.uint64(0))
+
+
 def _merging(root: Path) -> list[int]:
     """Processes with merged pages; all of them where the kernel does not say (before 5.19)."""
     found = []

@@ -1,1 +1,1 @@
-"""Real processes with known memory, for the demo and for tests against a real kernel."""
+"""Workload files, and real processes that carry them out on this machine's kernel."""

@@ -1,12 +1,15 @@
 """A process that does to its memory what it is told: `python -m ksmtrace.workload.actor SOCKET NAME`.
 
-Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}.
-Regions lie at increasing addresses, in the order in which they are mapped, the same in every process.
+Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}, `map` by
+the region's {"address": …}. A `fill` has, in place of its content, the `word` of page 0 and the `stride` to the next page's.
+Regions lie at increasing addresses, in the order in which they are mapped, the same in every process. The actor ends when
+the driver's end of the socket closes, however the driver died.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +46,7 @@ class Actor:
         self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
         self._next = _BASE
         self._regions: dict[str, tuple[int, int]] = {}
+        self._huge: set[str] = set()
         self._connect(name)
 
     def _connect(self, name: str) -> None:
@@ -57,29 +61,37 @@ class Actor:
             step = json.loads(packet)
             if step["op"] == "exit":
                 os._exit(0)
+            answer: dict[str, Any] = {}
             try:
-                self._do(step)
-                answer: dict[str, Any] = {}
+                address = self._do(step)
+                if address is not None:
+                    answer["address"] = address
             except (OSError, KeyError, ValueError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             self._socket.send(json.dumps(answer).encode())
 
-    def _do(self, step: dict[str, Any]) -> None:
+    def _do(self, step: dict[str, Any]) -> int | None:
         op = step["op"]
         if op == "map":
-            self._map(step["region"], step["pages"], huge=step.get("huge", False))
+            return self._map(step["region"], step["pages"], huge=step.get("huge", False))
         elif op == "fork":
             self._fork(step["child"])
         elif op in _MADVICE:
             start, pages, _ = self._span(step)
             self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[op]))
+        elif step["region"] in self._huge:
+            # huge pages come with faults alone: in between khugepaged, which might make more, keeps off
+            self._advise_region(step["region"], "huge")
+            self._touch(op, step, *self._span(step))
+            self._advise_region(step["region"], "nohuge")
         else:
             self._touch(op, step, *self._span(step))
+        return None
 
     def _touch(self, op: str, step: dict[str, Any], start: int, pages: int, first: int) -> None:
         match op:
             case "fill":
-                self._fill(start, pages, first, step["content"])
+                self._fill(start, pages, first, step["word"], step["stride"])
             case "poke":
                 for page in range(pages):
                     ctypes.memset(start + page * PAGE + step["offset"], step["value"], 1)
@@ -93,16 +105,27 @@ class Actor:
             case _:
                 raise ValueError(f"unknown op {op!r}")
 
-    def _map(self, region: str, pages: int, *, huge: bool) -> None:
+    def _map(self, region: str, pages: int, *, huge: bool) -> int:
         size = pages * PAGE
         start = self._libc.mmap(
             self._next, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0
         )
         if start != self._next:
             raise OSError(ctypes.get_errno(), f"mmap of {region} at {self._next:#x} failed")
-        self._check(self._libc.madvise(start, size, _MADVICE["huge" if huge else "nohuge"]))
         self._regions[region] = (start, pages)
+        self._advise_region(region, "nohuge")
+        if huge:
+            self._huge.add(region)
         self._next += (size + _GAP - 1) // _GAP * _GAP + _GAP
+        return self._regions[region][0]
+
+    def _advise_region(self, region: str, advice: str) -> None:
+        """Advise all of a region; ENOMEM says that some of it is unmapped, and the rest is done all the same."""
+        start, pages = self._regions[region]
+        if self._libc.madvise(start, pages * PAGE, _MADVICE[advice]):
+            number = ctypes.get_errno()
+            if number != errno.ENOMEM:
+                raise OSError(number, os.strerror(number))
 
     def _fork(self, child: str) -> None:
         if os.fork() == 0:
@@ -119,21 +142,10 @@ class Actor:
         if self._libc.vmsplice(ends[1], vector, 1, 0) != pages * PAGE:
             raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
 
-    def _fill(self, start: int, pages: int, first: int, content: str) -> None:
-        kind, _, number = content.partition(":")
+    def _fill(self, start: int, pages: int, first: int, word: int, stride: int) -> None:
         for page in range(pages):
-            match kind:
-                case "zero":
-                    word = bytes(8)
-                case "byte":
-                    word = bytes([int(number)]) * 8
-                case "twin":
-                    word = struct.pack("<Q", int(number))
-                case "unique":
-                    word = struct.pack("<Q", int(number) << 32 | (first + page))
-                case _:
-                    raise ValueError(f"unknown content {content!r}")
-            ctypes.memmove(start + page * PAGE, word * (PAGE // 8), PAGE)
+            content = struct.pack("<Q", word + stride * (first + page)) * (PAGE // 8)
+            ctypes.memmove(start + page * PAGE, content, PAGE)
 
     def _span(self, step: dict[str, Any]) -> tuple[int, int, int]:
         """(address, pages, first page) of a step's range."""

@@ -5,67 +5,79 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Self
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd
+from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.sysfs import has_ksm, ksm_directory, read_counters, read_tunables
+from ksmtrace.workload.ksmd import Ksmd
+from ksmtrace.workload.warden import Plan, Warden, carry_out
 
 LOCK = Path("/run/lock/ksmtrace.lock")
 
-_STEP_MILLISECS = (3_600_000, 3_600_001)
-_PATIENCE_SECONDS = 300.0
+_LOCK_PAUSE_SECONDS = 0.02
 
 
 class KsmGuard:
-    """A context in which KSM's tunables may be written; `run` and all others are restored at its end.
+    """A context in which KSM's tunables may be written; `run` and all others are restored at its end, or at our death.
 
-    With `clean`, everything is unmerged at both ends (run=2), and another user of the guard is waited for: for tests on
-    a machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
+    Args:
+        clean: everything is unmerged at both ends (run=2), and another user of the guard is waited for: for runs on a
+            machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
+        alone: refuse where a process has mergeable memory.
+        waiting: a context around the wait for another user.
 
     Raises:
-        HostError: no KSM, not root, or in use.
+        HostError: no KSM, not root, in use, or not alone.
     """
 
-    def __init__(self, *, clean: bool) -> None:
+    def __init__(
+        self,
+        *,
+        clean: bool,
+        alone: bool = False,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         if not has_ksm():
             raise HostError("this kernel has no KSM (/sys/kernel/mm/ksm is missing)")
         if os.geteuid() != 0:
             raise HostError("switching KSM on needs root: run it with sudo")
         self._clean = clean
-        self._step = 0
+        self._alone = alone
+        self._waiting = waiting
         self._ksmd = find_ksmd()
 
     def __enter__(self) -> Self:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
         self._lock = LOCK.open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | (0 if self._clean else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+            self._take_lock()
+            if self._alone:
+                self._check_alone()
+        except BaseException:
             self._lock.close()
-            raise HostError(
-                f"another demo or test is using KSM (it holds {LOCK}): wait for it"
-            ) from error
-        self._before = read_tunables()
+            raise
+        self._plan = self._restoration()
+        self._warden = Warden(self._lock.fileno())
+        self._warden.add(self._plan)
         if self._clean:
             self._unmerge()
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
-            if self._clean:
-                self._unmerge()
-            # advisor_mode first: it resets others, and while it is on some cannot be written
-            for name in ("advisor_mode", *self._before):
-                if name != "run" and name in self._before:
-                    with suppress(OSError):
-                        self.write(name, self._before[name])
-            # run=2 is a command, not a state to go back to
-            self.write("run", "0" if self._before["run"] == "2" else self._before["run"])
+            carry_out(self._plan)
+            self._warden.dismiss()
         finally:
             self._lock.close()
+
+    def restore_also(self, plan: Plan) -> None:
+        """If we die, carry out this plan too, before KSM is put back; else it is the caller's business."""
+        self._warden.add(plan)
 
     def write(self, name: str, value: str | int) -> None:
         """Write a tunable by its sysfs name.
@@ -83,31 +95,32 @@ class KsmGuard:
         """A counter of /sys/kernel/mm/ksm, now."""
         return int((ksm_directory() / name).read_text())
 
+    @property
+    def ksmd(self) -> Ksmd:
+        """The scanner.
+
+        Raises:
+            HostError: it cannot be found in /proc.
+        """
+        if self._ksmd is None:
+            raise HostError("ksmd cannot be found in /proc")
+        return Ksmd(self._ksmd)
+
     def start_stepping(self, pages_to_scan: int = 1_000_000) -> None:
-        """Let ksmd sleep for an hour between batches, so that `scan` decides when it works."""
-        self.write("run", 0)
+        """Stop ksmd, so that `scan` decides when it works."""
+        self.ksmd.park()
         if self.has("advisor_mode"):
             self.write("advisor_mode", "none")
         self.write("pages_to_scan", pages_to_scan)
-        self.write("sleep_millisecs", _STEP_MILLISECS[0])
 
     def scan(self, passes: int = 1) -> None:
         """Run ksmd for so many full passes, then stop it; needs `start_stepping`.
 
         Raises:
-            HostError: ksmd did not finish a pass in five minutes.
+            HostError: ksmd did not come to rest, or no process is registered.
         """
-        for _ in range(passes):
-            done = self.counter("full_scans")
-            self._step ^= 1
-            self.write("sleep_millisecs", _STEP_MILLISECS[self._step])
-            self.write("run", 1)
-            deadline = time.monotonic() + _PATIENCE_SECONDS
-            while self.counter("full_scans") == done or not self._asleep():
-                if time.monotonic() > deadline:
-                    raise HostError("ksmd did not finish a pass in five minutes")
-                time.sleep(0.002)
-            self.write("run", 0)
+        if self.ksmd.scan(passes) < passes:
+            raise HostError("no process is registered with KSM: ksmd does not scan")
 
     def settle(self, seconds: float) -> None:
         """Let ksmd free what exited processes left, until no more changes or the time is over."""
@@ -121,10 +134,43 @@ class KsmGuard:
                 return
             previous = now
 
-    def _asleep(self) -> bool:
-        """Whether ksmd sleeps: full_scans grows a little before the pass is over."""
-        stat = Path(f"/proc/{self._ksmd}/stat").read_text()
-        return stat.rpartition(")")[2].split()[0] in "SI"
+    def _take_lock(self) -> None:
+        with self._waiting():
+            while not self._try_lock():
+                if not self._clean:
+                    raise HostError(
+                        f"another demo or test is using KSM (it holds {LOCK}): wait for it"
+                    )
+                # not a lock that blocks: a signal just before it would not be heard until it is had
+                time.sleep(_LOCK_PAUSE_SECONDS)
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _check_alone(self) -> None:
+        pids = find_mergeable()
+        if pids:
+            shown = ", ".join(map(str, pids[:5])) + (", …" if len(pids) > 5 else "")
+            raise HostError(
+                f"{len(pids)} processes have mergeable memory (pid {shown}): end them, or use a machine "
+                "or guest of its own"
+            )
+
+    def _restoration(self) -> list[tuple[str, str]]:
+        """What to write so that all is as it is now."""
+        before = read_tunables()
+        run = before.pop("run")
+        # advisor_mode first: it resets others, and while it is on some cannot be written
+        names = sorted(before, key=lambda name: name != "advisor_mode")
+        # run=2 is a command, not a state to go back to
+        steps = [(name, before[name]) for name in names] + [("run", "0" if run == "2" else run)]
+        if self._clean:
+            steps = [("run", "2"), ("run", "0"), *steps]
+        return [(str(ksm_directory() / name), value) for name, value in steps]
 
     def _unmerge(self) -> None:
         self.write("run", 2)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload import actor
+from ksmtrace.workload.content import Content
 
 _PATIENCE_SECONDS = 120.0
 
@@ -40,35 +41,43 @@ class Processes:
         self.close()
 
     def spawn(self, name: str) -> None:
-        """Start a process with no mergeable memory."""
+        """Start a process with no mergeable memory.
+
+        Raises:
+            KsmtraceError: it does not start.
+        """
         command = [sys.executable, str(actor.__file__), self._address, name]
-        self._started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+        # a group of its own: Ctrl-C on the terminal is for the driver, which then ends its processes
+        self._started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0))
         self._accept(name)
 
-    def do(self, process: str, op: str, **step: Any) -> None:  # noqa: ANN401 - a workload step's values
-        """Have a process carry out one step, and wait until it has.
+    def do(self, process: str, op: str, **step: Any) -> dict[str, Any]:  # noqa: ANN401 - a step's values
+        """Have a process carry out one step, wait until it has, and return its answer.
 
         Raises:
             KsmtraceError: the process could not, or is gone.
         """
         channel = self._sockets[process]
         try:
-            channel.send(json.dumps({"op": op, **step}).encode())
-            answer = json.loads(channel.recv(65536) or b'{"error": "the process is gone"}')
+            channel.send(json.dumps({"op": op, **_worded(step)}).encode())
+            answer: dict[str, Any] = json.loads(
+                channel.recv(65536) or b'{"error": "the process is gone"}'
+            )
         except OSError as error:
             answer = {"error": str(error)}
         if "error" in answer:
-            raise KsmtraceError(f"process {process!r} cannot {op} {step}: {answer['error']}")
+            shown = {key: str(value) for key, value in step.items()}
+            raise KsmtraceError(f"process {process!r} cannot {op} {shown}: {answer['error']}")
         if op == "fork":
             self._accept(step["child"])
+        return answer
 
     def exit(self, process: str) -> None:
         """End a process and wait until the kernel has dropped its memory."""
         channel = self._sockets.pop(process)
         with suppress(OSError):
             channel.send(b'{"op": "exit"}')
-            channel.recv(1)  # the other end closes when the process is gone
-        channel.close()
+        _wait_for_end(channel)
         pid = self.pids.pop(process)
         for child in self._started:
             if child.pid == pid:
@@ -80,7 +89,7 @@ class Processes:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for channel in self._sockets.values():
-            channel.close()
+            _wait_for_end(channel)
         for child in self._started:
             child.wait()
         self._sockets.clear()
@@ -90,8 +99,29 @@ class Processes:
         self._directory.cleanup()
 
     def _accept(self, name: str) -> None:
-        channel, _ = self._listener.accept()
+        try:
+            channel, _ = self._listener.accept()
+        except TimeoutError as error:
+            raise KsmtraceError(f"process {name!r} does not start") from error
         channel.settimeout(_PATIENCE_SECONDS)
         hello = json.loads(channel.recv(65536))
         self._sockets[name] = channel
         self.pids[name] = hello["pid"]
+
+
+def _wait_for_end(channel: socket.socket) -> None:
+    """Return when the process at the other end is gone; its memory goes before its sockets."""
+    with channel, suppress(OSError):
+        while channel.recv(65536):
+            pass
+
+
+def _worded(step: dict[str, Any]) -> dict[str, Any]:
+    """The step as an actor wants it: a content as the word of page 0 and what each next page adds to it."""
+    if "content" not in step:
+        return step
+    rest = dict(step)
+    content = rest.pop("content")
+    if isinstance(content, str):
+        content = Content.parse(content)
+    return {**rest, "word": content.word(0), "stride": content.word(1) - content.word(0)}

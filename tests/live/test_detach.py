@@ -10,7 +10,7 @@ import pytest
 
 from support.command import KSMTRACE
 
-SECONDS_TO_ATTACH = 60
+SECONDS_TO_ATTACH = 180
 
 
 def programs() -> set[int]:

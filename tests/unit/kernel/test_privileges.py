@@ -69,7 +69,10 @@ def test_the_causes_are_named(host):
     root = host("none integrity [confidentiality]\n", ALL & ~(1 << 39))
     for number, name in ((errno.EPERM, "EPERM"), (errno.EACCES, "EACCES")):
         said = why_refused("fentry", OSError(number, ""), root)
-        assert said == f"fentry is refused ({name}; lockdown is confidentiality; this process lacks CAP_BPF)"
+        assert (
+            said
+            == f"fentry is refused ({name}; lockdown is confidentiality; this process lacks CAP_BPF)"
+        )
 
 
 def test_other_errors_are_not_blamed_on_privileges(host):

@@ -1,0 +1,135 @@
+"""`ksmtrace simulate`: run a workload file on the reference engine, or on this kernel."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from ksmtrace.errors import ExitStatus, KsmtraceError
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+
+_COLUMNS = {
+    "full_scans": "scans",
+    "pages_scanned": "scanned",
+    "pages_skipped": "skips",
+    "pages_shared": "shared",
+    "pages_sharing": "sharing",
+    "pages_unshared": "unshared",
+    "pages_volatile": "volatile",
+    "ksm_zero_pages": "zero",
+    "stable_node_chains": "chains",
+}
+"""Columns of the table; those that are 0 or unknown throughout are left out."""
+
+_NAME_WIDTH = 9
+_WIDTH = 80
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "simulate",
+        help="run a workload file on the reference engine, or on this kernel",
+        description=(
+            "Run a workload: processes, what they do to their memory, and when ksmd scans. With "
+            "--on-kernel it runs on this machine's KSM with real processes, which needs root and a "
+            "machine where nothing else uses KSM; everything is put back afterwards."
+        ),
+    )
+    parser.add_argument("workload", metavar="WORKLOAD", help="the workload, a TOML file")
+    parser.add_argument("--variant", metavar="NAME", help="the engine's variant, not the file's")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        type=setting,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TUNABLE=VALUE",
+        help="initial value of a tunable, not the file's",
+    )
+    parser.add_argument("--on-kernel", action="store_true", help="run it on this machine's kernel")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    parser.set_defaults(run=run)
+
+
+def setting(text: str) -> tuple[str, int | str]:
+    """A tunable and its value."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not TUNABLE=VALUE")
+    if value.removeprefix("-").isdecimal() and value.isascii() and len(value) <= 30:
+        return name, int(value)
+    return name, value
+
+
+def run(options: Namespace) -> int:
+    """Run the workload and print its document; returns the exit status."""
+    from ksmtrace.workload.file import check_variant, load_workload
+
+    workload = load_workload(options.workload, dict(options.settings))
+    try:
+        variant = check_variant(options.variant or workload.variant)
+    except ValueError as error:
+        raise KsmtraceError(f"--variant: {error}") from error
+
+    def say(line: str) -> None:
+        print(f"ksmtrace: {line}", file=sys.stderr)
+
+    if options.on_kernel:
+        from ksmtrace.workload.on_kernel import run_on_kernel
+
+        document = run_on_kernel(workload, say)
+    else:
+        from ksmtrace.engine.simulate import simulate
+
+        document = simulate(workload, variant=variant, say=say)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(table(document)))
+    return ExitStatus.DONE
+
+
+def table(document: dict[str, Any]) -> list[str]:
+    """Lines that show a document, of 80 columns at most."""
+    where = document["variant"] or f"kernel {document['kernel']}"
+    snapshots = document["snapshots"]
+    shown = {
+        counter: head
+        for counter, head in _COLUMNS.items()
+        if any(snapshot["counters"][counter] for snapshot in snapshots)
+    }
+    lines = [f"{document['name']} on {where}"[:_WIDTH]]
+    heads = " ".join(f"{head:>{_width(head)}}" for head in shown.values())
+    lines.append(f"{'step':>4} {'snapshot':{_NAME_WIDTH}} {heads}".rstrip())
+    for snapshot in snapshots:
+        values = " ".join(
+            f"{_number(snapshot['counters'][counter]):>{_width(head)}}"
+            for counter, head in shown.items()
+        )
+        name = snapshot["name"][:_NAME_WIDTH]
+        lines.append(f"{snapshot['step']:>4} {name:{_NAME_WIDTH}} {values}".rstrip())
+        lines += [_group(group) for group in snapshot["groups"] or ()]
+    return lines
+
+
+def _width(head: str) -> int:
+    return max(len(head), 5)
+
+
+def _number(value: int | None) -> str:
+    """Five characters at most, as wide as the narrowest column."""
+    if value is None:
+        return "-"
+    return str(value) if value < 100_000 else f"{value / 1e6:.3g}M"
+
+
+def _group(group: list[str]) -> str:
+    line = f"      {len(group)} pages share: {', '.join(group)}"
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."

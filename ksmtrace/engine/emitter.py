@@ -1,0 +1,217 @@
+"""Turns what the engine does into the records that the live tracer's probes make of a kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ksmtrace.engine.counters import read_counters
+from ksmtrace.engine.memory import Frame, Mm
+from ksmtrace.engine.rmap_item import RmapItem, Tree
+from ksmtrace.engine.stable_node import StableNode
+from ksmtrace.engine.state import Ksm
+from ksmtrace.engine.watcher import Watcher
+from ksmtrace.events import RECORD, EventBatch, EventKind, Flag, Gauge
+
+_PAGE_SHIFT = 12
+_NS_PER_RECORD = 1000
+_COMM_SIZE = 16
+_BEFORE = {
+    Tree.NEITHER: 0,
+    Tree.UNSTABLE: int(Flag.UNSTABLE_BEFORE),
+    Tree.STABLE: int(Flag.STABLE_BEFORE),
+}
+_AFTER = {
+    Tree.NEITHER: 0,
+    Tree.UNSTABLE: int(Flag.UNSTABLE_AFTER),
+    Tree.STABLE: int(Flag.STABLE_AFTER),
+}
+
+_Row = tuple[int, ...]
+
+
+class Emitter(Watcher):
+    """Records of everything that happens since the last `take`, in the order of the live stream.
+
+    What each kind holds is said at `EventKind`. Keys stand for kernel addresses and are never given twice. Times begin at
+    `start_ns` and only show the order; `seq` has no gaps.
+
+    Args:
+        start_ns: time of the first record.
+    """
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self._rows: list[_Row] = []
+        self._now = start_ns
+        self._seq = 0
+        self._open: tuple[RmapItem, int, int, int, int] | None = None
+        self._named: Mm | None = None
+        self._found = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self) -> EventBatch:
+        """The records since the last call."""
+        records = np.array(self._rows, dtype=RECORD)
+        self._rows.clear()
+        return EventBatch(records)
+
+    def sample(self, ksm: Ksm) -> None:
+        """Add a reading of the counters, as the live source takes one between two batches."""
+        values = {
+            Gauge[name.upper()]: value
+            for name, value in read_counters(ksm).items()
+            if value is not None
+        }
+        if "cow_ksm" not in ksm.variant.absent_counters:
+            values[Gauge.COW_KSM] = ksm.memory.cow_ksm
+        self._sample(values, 0)
+
+    def scan_start(self, ksm: Ksm) -> None:
+        """SCAN_START."""
+        self._named = None
+        self._add(EventKind.SCAN_START, aux=ksm.scan.seqnr)
+
+    def scan_stop(self, ksm: Ksm) -> None:
+        """SCAN_STOP, and ksmd's own counters as they are then."""
+        counters = ksm.counters
+        self._add(EventKind.SCAN_STOP, aux=ksm.scan.seqnr - 1)
+        values = {
+            Gauge.PAGES_SHARED: counters.pages_shared,
+            Gauge.PAGES_SHARING: counters.pages_sharing,
+            Gauge.PAGES_UNSHARED: counters.pages_unshared,
+            Gauge.CANDIDATES_FOUND: self._found,
+            Gauge.RMAP_ITEMS: counters.rmap_items,
+        }
+        self._sample(values, Flag.AT_SCAN_STOP)
+
+    def candidate(self, item: RmapItem, page: Frame) -> None:
+        """Note the state before; PROCESS when it is the first of a process."""
+        self._found += 1
+        if self._named is not item.mm:
+            self._named = item.mm
+            self._process(item.mm)
+        self._now += _NS_PER_RECORD
+        self._open = (item, page.pfn, item.oldchecksum, _BEFORE[item.tree], self._now)
+
+    def candidate_done(self) -> None:
+        """CMP_AND_MERGE_PAGE, with the time at which the call began."""
+        assert self._open is not None, "a candidate is under examination"
+        item, pfn, oldchecksum, flags, began = self._open
+        self._open = None
+        self._add(
+            EventKind.CMP_AND_MERGE_PAGE,
+            item=item,
+            flags=flags | _AFTER[item.tree],
+            oldchecksum=oldchecksum,
+            checksum=item.oldchecksum,
+            pfn=pfn,
+            aux=_node_key(item),
+            ts=began,
+        )
+
+    def skipped(self, item: RmapItem) -> None:
+        """SKIPPED."""
+        self._found += 1
+        self._add(EventKind.SKIPPED, item=item)
+
+    def rmap_item_removed(self, item: RmapItem, *, freed: bool) -> None:
+        """REMOVE_RMAP_ITEM, unless the item is in no tree and stays."""
+        flags = _BEFORE[item.tree] | (int(Flag.FREED) if freed else 0)
+        if flags:
+            self._add(EventKind.REMOVE_RMAP_ITEM, item=item, flags=flags, aux=_node_key(item))
+
+    def merged_one(self, item: RmapItem, page: Frame, kpage: Frame | None, err: int) -> None:
+        """TRY_TO_MERGE_ONE_PAGE, and REPLACE_PAGE when an entry was replaced."""
+        zero = Flag.ZERO_PAGE if kpage is not None and not kpage.anon else Flag(0)
+        flags = zero | (Flag.HAS_KPAGE if kpage is not None else Flag(0))
+        flags |= Flag.SAME_PAGE if kpage is page else Flag(0)
+        aux = 0 if kpage is None else kpage.pfn
+        self._add(
+            EventKind.TRY_TO_MERGE_ONE_PAGE,
+            item=item,
+            flags=flags,
+            err=err,
+            pfn=page.pfn,
+            aux=aux,
+        )
+        if err == 0 and kpage is not None and kpage is not page:
+            self._add(EventKind.REPLACE_PAGE, item=item, flags=zero, pfn=page.pfn, aux=aux)
+
+    def appended(self, item: RmapItem, node: StableNode) -> None:
+        """STABLE_APPEND."""
+        flags = Flag(0) if node.items else Flag.NEW_NODE
+        self._add(EventKind.STABLE_APPEND, item=item, flags=flags, pfn=_pfn_of(node), aux=node.key)
+
+    def stable_node_removed(self, node: StableNode) -> None:
+        """REMOVE_STABLE_NODE."""
+        self._add(EventKind.REMOVE_STABLE_NODE, pfn=_pfn_of(node), aux=node.key)
+
+    def break_cow(self, item: RmapItem) -> None:
+        """BREAK_COW."""
+        self._add(EventKind.BREAK_COW, item=item)
+
+    def mm_enter(self, mm: Mm) -> None:
+        """MM_ENTER and PROCESS."""
+        self._add(EventKind.MM_ENTER, mm=mm.key)
+        self._process(mm)
+
+    def mm_exit(self, mm: Mm) -> None:
+        """MM_EXIT."""
+        self._add(EventKind.MM_EXIT, mm=mm.key)
+
+    def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
+        """COW_FAULT; the engine takes no time, so `aux` is 0."""
+        self._add(
+            EventKind.COW_FAULT,
+            mm=mm.key,
+            address=vpn << _PAGE_SHIFT,
+            flags=Flag.BY_KERNEL if by_kernel else 0,
+            err=result,
+            pfn=page.pfn,
+        )
+
+    def _process(self, mm: Mm) -> None:
+        comm = mm.comm.encode()[: _COMM_SIZE - 1].ljust(_COMM_SIZE, b"\0")
+        low, high = (int.from_bytes(comm[at : at + 8], "little") for at in (0, 8))
+        self._add(EventKind.PROCESS, mm=mm.key, pfn=low, rmap_item=high, aux=mm.pid)
+
+    def _sample(self, values: dict[Gauge, int], flags: int) -> None:
+        last = len(values) - 1
+        for index, (gauge, value) in enumerate(values.items()):
+            end = Flag.LAST_OF_SAMPLE if index == last else 0
+            self._add(EventKind.SAMPLE, address=gauge, flags=flags | end, aux=value % 2**64)
+
+    def _add(
+        self,
+        kind: EventKind,
+        *,
+        item: RmapItem | None = None,
+        mm: int = 0,
+        address: int = 0,
+        rmap_item: int = 0,
+        flags: int = 0,
+        err: int = 0,
+        oldchecksum: int = 0,
+        checksum: int = 0,
+        pfn: int = 0,
+        aux: int = 0,
+        ts: int = 0,
+    ) -> None:
+        if item is not None:
+            mm, address, rmap_item = item.mm.key, item.vpn << _PAGE_SHIFT, item.key
+        if not ts:
+            self._now += _NS_PER_RECORD
+            ts = self._now
+        head = (ts, self._seq, 0, err, kind, flags, oldchecksum, checksum)
+        self._rows.append((*head, mm, address, pfn, rmap_item, aux))
+        self._seq = self._seq + 1 & 0xFFFF
+
+
+def _node_key(item: RmapItem) -> int:
+    return item.head.key if item.head is not None else 0
+
+
+def _pfn_of(node: StableNode) -> int:
+    assert node.kpage is not None, "only a chain has no page"
+    return node.kpage.pfn

@@ -1,0 +1,289 @@
+"""A machine with processes, their memory and ksmd: what a workload, or any other program, drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ksmtrace.engine.fault import read_page, writable_page
+from ksmtrace.engine.ksmd import KsmScanner
+from ksmtrace.engine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.state import Ksm
+from ksmtrace.engine.tunables import RUN_MERGE, RUN_STOP
+from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.vmas import dup_mmap, exit_mmap, munmap, zap_range
+from ksmtrace.engine.watcher import Watcher
+from ksmtrace.errors import KsmtraceError
+
+_FIRST_VPN = 0x1_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Memory that was mapped in one go: its first page number, and how many pages."""
+
+    first_vpn: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Process:
+    """A process by name; `regions` are those it has mapped, or inherited."""
+
+    mm: Mm
+    regions: dict[str, Region]
+    next_vpn: int = _FIRST_VPN
+
+
+class Engine:
+    """A machine that runs one variant of KSM.
+
+    Pages of a region are numbered from 0. Methods that touch memory raise `KsmtraceError` for a process or region that
+    is not there, and for pages that are not mapped.
+
+    Args:
+        variant: a name of `VARIANTS`, or a variant of one's own.
+        tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
+        nodes: NUMA nodes.
+        watcher: told of everything that ksmd does.
+
+    Attributes:
+        scanner: the algorithm at work.
+        memory: all processes' memory.
+        processes: by name.
+
+    Raises:
+        KsmtraceError: no such variant.
+        OSError: the kernel would refuse a tunable.
+    """
+
+    def __init__(
+        self,
+        variant: str | Variant = "ksm-6.18",
+        tunables: Mapping[str, int | str] | None = None,
+        *,
+        nodes: int = 1,
+        watcher: Watcher | None = None,
+    ) -> None:
+        if isinstance(variant, str):
+            if variant not in VARIANTS:
+                raise KsmtraceError(f"no variant {variant}: there are {', '.join(VARIANTS)}")
+            variant = VARIANTS[variant]
+        self.variant = variant
+        self.scanner = variant.make(variant, nodes, Watcher() if watcher is None else watcher)
+        self.memory = self.scanner.memory
+        self.processes: dict[str, Process] = {}
+        for name, value in (tunables or {}).items():
+            self.write_tunable(name, value)
+
+    @property
+    def ksm(self) -> Ksm:
+        """All of ksmd's state.
+
+        Raises:
+            KsmtraceError: this variant is a relative of KSM, and has no ksmd.
+        """
+        if not isinstance(self.scanner, KsmScanner):
+            raise KsmtraceError(f"{self.variant.name} has no ksmd")
+        return self.scanner.ksm
+
+    def spawn(self, process: str) -> None:
+        """A new process without mergeable memory."""
+        self._check_new(process)
+        self.processes[process] = Process(self.memory.new_mm(process), {})
+
+    def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
+        """Map private anonymous memory above all that the process has; `huge` allows huge pages."""
+        owner = self._process(process)
+        if region in owner.regions:
+            raise KsmtraceError(f"{process} has a region {region} already")
+        first = owner.next_vpn
+        owner.regions[region] = Region(first, pages)
+        owner.next_vpn += pages + -pages % HUGE_PAGES + HUGE_PAGES
+        vma = Vma(first, first + pages, region, huge=huge and self.variant.huge_pages)
+        owner.mm.vmas.append(vma)
+        self.scanner.mapped(owner.mm, vma)
+
+    def fill(
+        self, process: str, region: str, first: int, pages: int, content: Callable[[int], bytes]
+    ) -> None:
+        """Write whole pages; `content` gives the 4096 bytes of a page by its number."""
+        pool = self.memory.pool
+        for index, frame in self._write(process, region, first, pages):
+            frame.data = pool.page(content(index))
+
+    def poke(
+        self, process: str, region: str, first: int, pages: int, offset: int, value: int
+    ) -> None:
+        """Write one byte into each page."""
+        pool = self.memory.pool
+        for _, frame in self._write(process, region, first, pages):
+            frame.data = pool.poke(frame.data, offset, value)
+
+    def read(self, process: str, region: str, first: int, pages: int) -> None:
+        """Touch pages by reading."""
+        mm, start, end = self._range(process, region, first, pages)
+        for vma, vpn in _pages(mm, start, end):
+            read_page(self.memory, mm, vma, vpn)
+
+    def mergeable(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_MERGEABLE."""
+        mm, start, end = self._range(process, region, first, pages)
+        self.scanner.madvise(mm, start, end, mergeable=True)
+
+    def unmergeable(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_UNMERGEABLE."""
+        mm, start, end = self._range(process, region, first, pages)
+        self.scanner.madvise(mm, start, end, mergeable=False)
+
+    def discard(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_DONTNEED."""
+        mm, start, end = self._range(process, region, first, pages)
+        for vma in mm.vmas:
+            low, high = max(start, vma.start), min(end, vma.end)
+            if low < high:
+                zap_range(self.memory, mm, vma, low, high)
+
+    def unmap(self, process: str, region: str, first: int, pages: int) -> None:
+        """Remove pages from the address space (munmap)."""
+        mm, start, end = self._range(process, region, first, pages)
+        munmap(self.memory, mm, start, end)
+
+    def fork(self, process: str, child: str) -> None:
+        """The process forks."""
+        parent = self._process(process)
+        self._check_new(child)
+        mm = self.memory.new_mm(child)
+        dup_mmap(parent.mm, mm)
+        self.scanner.forked(parent.mm, mm)
+        self.processes[child] = Process(mm, dict(parent.regions), parent.next_vpn)
+
+    def exit(self, process: str) -> None:
+        """The process ends."""
+        mm = self._process(process).mm
+        self.scanner.exiting(mm)
+        exit_mmap(self.memory, mm)
+        del self.processes[process]
+
+    def merge_any(self, process: str, *, on: bool) -> None:
+        """prctl(PR_SET_MEMORY_MERGE)."""
+        self.scanner.merge_any(self._process(process).mm, on=on)
+
+    def pin(self, process: str, region: str, page: int, *, by: int = 1) -> None:
+        """Hold a page as O_DIRECT does, for ksmd to find; a negative `by` lets go of it."""
+        mm, vpn, _ = self._range(process, region, page, 1)
+        if vpn not in mm.ptes:
+            raise KsmtraceError(f"page {page} of {process}/{region} is not present")
+        mm.ptes[vpn].references += by
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""
+        self.scanner.write_tunable(name, value)
+
+    def write_run(self, value: int) -> None:
+        """Write `run`: 2 unmerges everything at once. Writing 1 starts no scan: ksmd is driven by `scan_*`."""
+        self.scanner.write_run(value)
+
+    def scan_passes(self, passes: int) -> int:
+        """`scan` until `full_scans` has grown by `passes`.
+
+        Returns:
+            By how many it has grown: fewer when nobody is registered any more.
+        """
+        return max(self.scan(passes=passes), default=0)
+
+    def scan_batches(self, batches: int) -> int:
+        """`scan` for so many batches.
+
+        Returns:
+            How many there were: fewer when nobody is registered any more.
+        """
+        return max(self.scan(batches=batches), default=0)
+
+    def scan(self, *, passes: int = 0, batches: int = 0) -> Iterator[int]:
+        """Run ksmd, batch by batch of pages_to_scan pages, until it has done what is asked or nobody is registered.
+
+        A pass that has begun before counts as the first; a batch that comes to the end of a pass ends there.
+
+        Yields:
+            After each batch: how many passes, or batches, have been done.
+
+        Raises:
+            KsmtraceError: pages_to_scan is 0, so that no pass would ever end.
+        """
+        scanner = self.scanner
+        if passes and not scanner.tunables["pages_to_scan"]:
+            raise KsmtraceError("with pages_to_scan = 0 no pass ever ends")
+        before = scanner.full_scans
+        ran = done = 0
+        scanner.write_run(RUN_MERGE)
+        try:
+            while done < (passes or batches) and scanner.has_work():
+                scanner.scan_batch()
+                ran += 1
+                done = scanner.full_scans - before if passes else ran
+                yield done
+        finally:
+            scanner.write_run(RUN_STOP)
+
+    def counters(self) -> dict[str, int | None]:
+        """What /sys/kernel/mm/ksm shows, by file; None where this version has no such file."""
+        return self.scanner.counters()
+
+    def groups(self) -> list[list[str]]:
+        """Who shares a physical KSM page with whom, as sorted lists of "process/region/page"."""
+        sharers: dict[Frame, list[str]] = {}
+        for name, process in self.processes.items():
+            for region_name, region in process.regions.items():
+                for index in range(region.pages):
+                    frame = process.mm.ptes.get(region.first_vpn + index)
+                    if frame is not None and frame.ksm:
+                        sharers.setdefault(frame, []).append(f"{name}/{region_name}/{index}")
+        return sorted(sorted(group) for group in sharers.values())
+
+    def _check_new(self, process: str) -> None:
+        if process in self.processes:
+            raise KsmtraceError(f"there is a process {process} already")
+
+    def _process(self, name: str) -> Process:
+        if name not in self.processes:
+            raise KsmtraceError(f"no process {name}")
+        return self.processes[name]
+
+    def _range(self, process: str, region: str, first: int, pages: int) -> tuple[Mm, int, int]:
+        owner = self._process(process)
+        known = owner.regions.get(region)
+        if known is None:
+            raise KsmtraceError(f"{process} has no region {region}")
+        start = known.first_vpn + first
+        if (
+            first < 0
+            or pages < 0
+            or first + pages > known.pages
+            or not _covered(owner.mm, start, start + pages)
+        ):
+            raise KsmtraceError(
+                f"pages {first} to {first + pages - 1} of {process}/{region} are not all mapped"
+            )
+        return owner.mm, start, start + pages
+
+    def _write(
+        self, process: str, region: str, first: int, pages: int
+    ) -> Iterator[tuple[int, Frame]]:
+        mm, start, end = self._range(process, region, first, pages)
+        for vma, vpn in _pages(mm, start, end):
+            yield vpn - start + first, writable_page(self.memory, mm, vma, vpn)
+
+
+def _pages(mm: Mm, start: int, end: int) -> Iterator[tuple[Vma, int]]:
+    for vma in mm.vmas:
+        for vpn in range(max(start, vma.start), min(end, vma.end)):
+            yield vma, vpn
+
+
+def _covered(mm: Mm, start: int, end: int) -> bool:
+    for vma in mm.vmas:
+        if vma.start <= start < vma.end:
+            start = vma.end
+    return start >= end

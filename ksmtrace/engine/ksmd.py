@@ -1,0 +1,78 @@
+"""KSM as a `Scanner`: the functions of mm/ksm.c that the rest of the kernel calls."""
+
+from __future__ import annotations
+
+from ksmtrace.engine.counters import read_counters
+from ksmtrace.engine.memory import Mm, Vma
+from ksmtrace.engine.registration import (
+    ksm_add_vma,
+    ksm_disable_merge_any,
+    ksm_enable_merge_any,
+    ksm_exit,
+    ksm_fork,
+    madvise_mergeable,
+    madvise_unmergeable,
+)
+from ksmtrace.engine.scan import ksm_do_scan
+from ksmtrace.engine.state import Ksm
+from ksmtrace.engine.tunables import run_store, store_tunable
+
+
+class KsmScanner:
+    """`ksm`, driven from outside."""
+
+    def __init__(self, ksm: Ksm) -> None:
+        self.ksm = ksm
+        self.name = ksm.variant.name
+        self.memory = ksm.memory
+        self.tunables = ksm.tunables
+
+    @property
+    def full_scans(self) -> int:
+        """Passes completed since the last `run` = 2."""
+        return self.ksm.scan.seqnr
+
+    @property
+    def comparisons(self) -> int:
+        """Calls of memcmp_pages."""
+        return self.ksm.counters.comparisons
+
+    def has_work(self) -> bool:
+        """Whether anybody is registered (ksmd_should_run)."""
+        return self.ksm.mm_head.next is not self.ksm.mm_head
+
+    def scan_batch(self) -> None:
+        """One round of ksm_scan_thread."""
+        ksm_do_scan(self.ksm, self.tunables["pages_to_scan"])
+
+    def mapped(self, mm: Mm, vma: Vma) -> None:
+        """New memory is mergeable when the process wants all to be."""
+        ksm_add_vma(self.ksm, mm, vma)
+
+    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
+        """MADV_MERGEABLE or MADV_UNMERGEABLE."""
+        (madvise_mergeable if mergeable else madvise_unmergeable)(self.ksm, mm, first, end)
+
+    def merge_any(self, mm: Mm, *, on: bool) -> None:
+        """PR_SET_MEMORY_MERGE."""
+        (ksm_enable_merge_any if on else ksm_disable_merge_any)(self.ksm, mm)
+
+    def forked(self, parent: Mm, child: Mm, /) -> None:
+        """Register the child as its parent is."""
+        ksm_fork(self.ksm, parent, child)
+
+    def exiting(self, mm: Mm) -> None:
+        """Let ksmd forget the process."""
+        ksm_exit(self.ksm, mm)
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""
+        store_tunable(self.ksm, name, value)
+
+    def write_run(self, value: int) -> None:
+        """Write `run`; OSError when the kernel would refuse."""
+        run_store(self.ksm, value)
+
+    def counters(self) -> dict[str, int | None]:
+        """The files of /sys/kernel/mm/ksm."""
+        return read_counters(self.ksm)

@@ -1,0 +1,205 @@
+"""Processes and their memory: address spaces, mappings, page table entries, page frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ksmtrace.engine.content import PageData, PagePool
+from ksmtrace.engine.watcher import Watcher
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.mm_slot import MmSlot
+    from ksmtrace.engine.stable_node import StableNode
+    from ksmtrace.engine.variant import Variant
+
+HUGE_PAGES = 512
+"""Pages of 4 KiB in a huge page."""
+
+_FIRST_PFN = 0x10000
+_FIRST_MM = 0xFFFF888000000000
+_MM_SIZE = 0x1000
+_FIRST_PID = 1000
+
+
+class Frame:
+    """A page frame (struct page).
+
+    Attributes:
+        anon: False for the zero page alone.
+        ksm: the page is a KSM page; `stable_node` is None until it is in the stable tree (PageKsm).
+        mapcount: page table entries that map it.
+        references: who else holds it: ksmd while it looks at it, and pins such as O_DIRECT's.
+        exclusive: mapped by one process only, which may write without a fault (PageAnonExclusive).
+        compound: the huge page that it is a part of.
+    """
+
+    __slots__ = (
+        *("anon", "compound", "data", "exclusive", "ksm", "mapcount", "nid", "pfn"),
+        *("references", "stable_node"),
+    )
+
+    def __init__(self, pfn: int, data: PageData, nid: int, *, anon: bool = True) -> None:
+        self.pfn = pfn
+        self.data = data
+        self.nid = nid
+        self.anon = anon
+        self.ksm = False
+        self.stable_node: StableNode | None = None
+        self.mapcount = 0
+        self.references = 0
+        self.exclusive = True
+        self.compound: Compound | None = None
+
+    @property
+    def allocated(self) -> bool:
+        """Whether anything still refers to the page; else it has been freed."""
+        return self.mapcount > 0 or self.references > 0
+
+
+class Compound:
+    """A huge page: 512 frames, all mapped at the same addresses wherever they are mapped."""
+
+    __slots__ = ("frames", "vpn")
+
+    def __init__(self, vpn: int, frames: list[Frame]) -> None:
+        self.vpn = vpn
+        self.frames = frames
+
+
+class Vma:
+    """A private anonymous mapping: the pages `start` to `end` - 1 (struct vm_area_struct)."""
+
+    __slots__ = ("end", "huge", "mergeable", "region", "start")
+
+    def __init__(
+        self, start: int, end: int, region: str, *, mergeable: bool = False, huge: bool = False
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.region = region
+        self.mergeable = mergeable
+        self.huge = huge
+
+    def part(self, start: int, end: int) -> Vma:
+        """A mapping like this one, of other pages."""
+        return Vma(start, end, self.region, mergeable=self.mergeable, huge=self.huge)
+
+
+class Mm:
+    """An address space (struct mm_struct).
+
+    Attributes:
+        key: stands for the address of the struct.
+        vmas: mappings by address.
+        ptes: page number to frame, for present pages only.
+        ksm_zero: page numbers whose entry is a KSM-placed zero page (a dirty bit in the kernel).
+        tables: 2 MiB blocks of huge mappings that are mapped by single entries.
+        huge_zero: 2 MiB blocks that map the huge zero page.
+        slot: its place in ksmd's list, while registered (MMF_VM_MERGEABLE).
+        merge_any: PR_SET_MEMORY_MERGE is on (MMF_VM_MERGE_ANY).
+        exited: mm_users has become 0.
+    """
+
+    __slots__ = (
+        *("comm", "exited", "huge_zero", "key", "ksm_merging_pages", "ksm_rmap_items"),
+        *("ksm_zero", "merge_any", "pid", "ptes", "slot", "tables", "vmas"),
+    )
+
+    def __init__(self, key: int, pid: int, comm: str) -> None:
+        self.key = key
+        self.pid = pid
+        self.comm = comm
+        self.vmas: list[Vma] = []
+        self.ptes: dict[int, Frame] = {}
+        self.ksm_zero: set[int] = set()
+        self.tables: set[int] = set()
+        self.huge_zero: set[int] = set()
+        self.slot: MmSlot | None = None
+        self.merge_any = False
+        self.exited = False
+        self.ksm_merging_pages = 0
+        self.ksm_rmap_items = 0
+
+    def vma_at(self, vpn: int) -> Vma | None:
+        """The mapping that holds page `vpn` (vma_lookup)."""
+        for vma in self.vmas:
+            if vma.start <= vpn < vma.end:
+                return vma
+        return None
+
+
+class PageOwner(Protocol):
+    """Somebody who keeps account of every anonymous page."""
+
+    def page_mapped(self, page: Frame) -> None:
+        """A new entry maps `page`."""
+        ...
+
+    def page_unmapped(self, page: Frame) -> None:
+        """An entry that mapped `page` is gone."""
+        ...
+
+
+class Memory:
+    """All processes, and the page frames that they use.
+
+    Attributes:
+        mms: processes alive, in the order of their making.
+        ksm_zero_pages: zero pages placed by KSM that are still mapped.
+        cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
+        node_of_next_page: NUMA node from which the next frame comes.
+        owner: told of entries that come and go; forks excepted.
+    """
+
+    def __init__(self, variant: Variant, watcher: Watcher) -> None:
+        self.variant = variant
+        self.watcher = watcher
+        self.pool = PagePool(variant.checksum)
+        self.mms: list[Mm] = []
+        self.ksm_zero_pages = 0
+        self.cow_ksm = 0
+        self.node_of_next_page = 0
+        self.owner: PageOwner | None = None
+        self._made_mms = 0
+        self._made_frames = 0
+        self.zero_page = Frame(1, self.pool.zero, 0, anon=False)
+
+    def new_mm(self, comm: str) -> Mm:
+        """A process without memory."""
+        key = _FIRST_MM + self._made_mms * _MM_SIZE
+        mm = Mm(key, _FIRST_PID + self._made_mms, comm)
+        self._made_mms += 1
+        self.mms.append(mm)
+        return mm
+
+    def new_frame(self, data: PageData) -> Frame:
+        """A page frame that nobody maps yet."""
+        self._made_frames += 1
+        return Frame(_FIRST_PFN + self._made_frames, data, self.node_of_next_page)
+
+    def map_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
+        """Make page `vpn` of `mm` an entry for `frame`, in place of what was there."""
+        self.unmap_frame(mm, vpn)
+        mm.ptes[vpn] = frame
+        frame.mapcount += 1
+        if self.owner is not None and frame.anon:
+            self.owner.page_mapped(frame)
+
+    def map_ksm_zero_page(self, mm: Mm, vpn: int) -> None:
+        """Make page `vpn` an entry for the zero page, marked as KSM's own from 6.6 on."""
+        self.map_frame(mm, vpn, self.zero_page)
+        if self.variant.counts_zero_pages:
+            mm.ksm_zero.add(vpn)
+            self.ksm_zero_pages += 1
+
+    def unmap_frame(self, mm: Mm, vpn: int) -> None:
+        """Clear the entry of page `vpn`, if there is one (ksm_might_unmap_zero_page, 6.6)."""
+        frame = mm.ptes.pop(vpn, None)
+        if frame is None:
+            return
+        frame.mapcount -= 1
+        if self.owner is not None and frame.anon:
+            self.owner.page_unmapped(frame)
+        if vpn in mm.ksm_zero:
+            mm.ksm_zero.remove(vpn)
+            self.ksm_zero_pages -= 1

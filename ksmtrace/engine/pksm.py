@@ -1,0 +1,291 @@
+"""PKSM, page-based KSM (mm/pksm.c, out of tree): all anonymous pages of all processes, each examined once while it is new."""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum
+
+from ksmtrace.engine.counters import COUNTERS
+from ksmtrace.engine.memory import Frame, Memory, Mm, Vma
+from ksmtrace.engine.pksm_item import PksmFlag, PksmItem, PksmTree
+from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.watcher import Watcher
+
+_PERIOD_SECONDS = 10
+_EXTRA = 2
+"""A batch counts with a post-increment and a "greater than": it takes two items more than it was told."""
+
+
+class Result(Enum):
+    """What cmp_and_merge_page says about an item."""
+
+    SUCCESS = 0
+    DROP = 1
+    TRY = 2
+
+
+class PksmScanner:
+    """pksmd, and the hooks by which it learns of pages.
+
+    As in the older of the two known copies a batch takes `pages_to_scan` new items at once; as in the later one an
+    unstable item whose page has not changed goes to the end of the list of those to be checked again. PKSM knows no
+    passes: here, one ends when all items that were new at its beginning have been examined.
+
+    An entry that maps a KSM page and goes lowers `pages_sharing`; the copies' own hook for that was not at hand.
+    """
+
+    def __init__(self, variant: Variant, watcher: Watcher) -> None:
+        self.name = variant.name
+        self.memory = Memory(variant, watcher)
+        self.memory.owner = self
+        self.tunables = {"pages_to_scan": 1000, "sleep_millisecs": 20}
+        self.pages_shared = 0
+        self.pages_sharing = 0
+        self.pages_unshared = 0
+        self.stable = PksmTree(self._remove_from_tree)
+        self.unstable = PksmTree(self._remove_from_tree)
+        self._items: dict[Frame, PksmItem] = {}
+        self._new: dict[PksmItem, None] = {}
+        self._deleted: list[PksmItem] = []
+        self._recheck: dict[PksmItem, None] = {}
+        self._passes = 0
+        self._due = 0
+        self._scanned = 0
+        self._content_comparisons = 0
+
+    @property
+    def full_scans(self) -> int:
+        """Passes completed, as this class defines them."""
+        return self._passes
+
+    @property
+    def comparisons(self) -> int:
+        """Hashes and contents compared."""
+        return self.stable.comparisons + self.unstable.comparisons + self._content_comparisons
+
+    @property
+    def rmap_items(self) -> int:
+        """Items alive, those on the delete list included."""
+        return len(self._items) + len(self._deleted)
+
+    def has_work(self) -> bool:
+        """Whether there are processes."""
+        return bool(self.memory.mms)
+
+    def page_mapped(self, page: Frame) -> None:
+        """A new anonymous page is put on the list of new ones (pksm_add_new_anon_page)."""
+        if page.mapcount == 1 and not page.ksm and page not in self._items:
+            item = self._items[page] = PksmItem(page)
+            self._new[item] = None
+
+    def page_unmapped(self, page: Frame) -> None:
+        """An entry is gone; with the last one the page is (pksm_del_anon_page)."""
+        item = self._items.get(page)
+        if item is None:
+            return
+        if item.sharing:
+            item.sharing -= 1
+            self.pages_sharing -= 1
+        if page.mapcount:
+            return
+        self.pages_sharing -= item.sharing
+        item.sharing = 0
+        item.page = None
+        del self._items[page]
+        if PksmFlag.NEWLIST in item.flags:
+            del self._new[item]
+        else:
+            item.flags |= PksmFlag.DELLIST
+            self._deleted.append(item)
+
+    def scan_batch(self) -> None:
+        """Examine new items, free deleted ones, check a part of the unstable tree again (ksm_do_scan)."""
+        if self._due <= 0:
+            self._due = len(self._new)
+        taken = list(self._new)[: self.tunables["pages_to_scan"] + _EXTRA]
+        for item in taken:
+            del self._new[item]
+            item.flags &= ~PksmFlag.NEWLIST
+        for item in taken:
+            self._examine(item)
+        for item in self._deleted:
+            self._remove_from_tree(item)
+        self._deleted.clear()
+        self._update_unstable_checksums()
+        self._due -= len(taken)
+        if self._due <= 0:
+            self._passes += 1
+
+    def mapped(self, mm: Mm, vma: Vma) -> None:
+        """Nothing: pages count, not mappings."""
+
+    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
+        """Ignored (ksm_madvise)."""
+
+    def merge_any(self, mm: Mm, *, on: bool) -> None:
+        """Ignored."""
+
+    def forked(self, _parent: Mm, child: Mm, /) -> None:
+        """Count the child's zero pages; shared pages keep their one item."""
+        self.memory.ksm_zero_pages += len(child.ksm_zero)
+
+    def exiting(self, mm: Mm) -> None:
+        """Nothing: its pages go one by one."""
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
+        if name not in self.tunables:
+            raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
+        self.tunables[name] = int(value)
+
+    def write_run(self, value: int) -> None:
+        """2 unmerges nothing (run_store)."""
+        if value not in (0, 1, 2):
+            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to run")
+
+    def counters(self) -> dict[str, int | None]:
+        """The files of /sys/kernel/mm/pksm; `ksm_zero_pages` is its pages_zero_sharing."""
+        zero = self.memory.ksm_zero_pages
+        return dict.fromkeys(COUNTERS) | {
+            "full_scans": self._passes,
+            "pages_shared": self.pages_shared,
+            "pages_sharing": self.pages_sharing + zero,
+            "pages_unshared": self.pages_unshared,
+            "ksm_zero_pages": zero,
+        }
+
+    def _examine(self, item: PksmItem) -> None:
+        page = item.page
+        if page is None:
+            return
+        if page.references:
+            self._examine_later(item)
+            return
+        self._scanned += 1
+        page.references += 1
+        result = self._cmp_and_merge_page(item, page)
+        page.references -= 1
+        if result is Result.TRY:
+            self._examine_later(item)
+        elif result is Result.DROP:
+            self._remove_from_tree(item)
+            self._items.pop(page, None)
+
+    def _examine_later(self, item: PksmItem) -> None:
+        if item.page is not None:
+            item.flags |= PksmFlag.NEWLIST | PksmFlag.INITCHECKSUM
+            self._new[item] = None
+
+    def _cmp_and_merge_page(self, item: PksmItem, page: Frame) -> Result:
+        # cmp_and_merge_page: zero page, then stable tree, then unstable tree; no wait for a second look.
+        if page.ksm or PksmFlag.STABLE in item.flags:
+            return Result.DROP
+        self._remove_from_tree(item)
+        if PksmFlag.INITCHECKSUM in item.flags:
+            item.flags &= ~PksmFlag.INITCHECKSUM
+            item.checksum = self._hash(page)
+        if item.checksum == self._hash(self.memory.zero_page) and self._merge_zero_page(page):
+            return Result.SUCCESS
+        node = self.stable.search(item.checksum)
+        if node is not None:
+            result = self._try_to_merge(page, node)
+            node.sharers += result is Result.SUCCESS
+            return result
+        tree_item = self.unstable.search(item.checksum)
+        if tree_item is not None:
+            return self._merge_two(item, page, tree_item)
+        self.unstable.insert(item)
+        item.flags |= PksmFlag.UNSTABLE
+        self.pages_unshared += 1
+        self._recheck[item] = None
+        return Result.SUCCESS
+
+    def _merge_two(self, item: PksmItem, page: Frame, tree_item: PksmItem) -> Result:
+        # try_to_merge_two_pages: the page under examination becomes the KSM page. There is no way back: when the
+        # second half fails it stays one, outside the stable tree.
+        tree_page = tree_item.page
+        assert tree_page is not None, "the search passes over items without a page"
+        result = self._upgrade(page)
+        if result is Result.SUCCESS:
+            tree_page.references += 1
+            result = self._try_to_merge(tree_page, item)
+            tree_page.references -= 1
+        if result is not Result.SUCCESS:
+            return result
+        self._remove_from_tree(tree_item)
+        if self.stable.insert(item):
+            item.flags |= PksmFlag.STABLE
+            item.sharers = 2
+            self.pages_shared += 1
+        return Result.SUCCESS
+
+    def _upgrade(self, page: Frame) -> Result:
+        # The walk over the page's mappings marks it at the first, and then finds no address for a KSM page.
+        if page.references != 1:
+            return Result.TRY
+        page.ksm = True
+        page.exclusive = False
+        return Result.SUCCESS if page.mapcount == 1 else Result.DROP
+
+    def _try_to_merge(self, page: Frame, node: PksmItem) -> Result:
+        # Replaces every entry of the page. Equal hashes count as equal pages: when the contents differ nothing is
+        # replaced, and it is a success all the same.
+        kpage = node.page
+        assert kpage is not None, "the search passes over items without a page"
+        if page.references != 1:
+            return Result.TRY
+        page.exclusive = False
+        self._content_comparisons += 1
+        if page.data is kpage.data:
+            for mm, vpn in self._mappings(page):
+                self.memory.map_frame(mm, vpn, kpage)
+                node.sharing += 1
+                self.pages_sharing += 1
+        return Result.SUCCESS
+
+    def _merge_zero_page(self, page: Frame) -> bool:
+        self._content_comparisons += 1
+        if page.data is not self.memory.pool.zero:
+            return False
+        for mm, vpn in self._mappings(page):
+            self.memory.map_ksm_zero_page(mm, vpn)
+        return True
+
+    def _update_unstable_checksums(self) -> None:
+        # pksm_update_unstable_page_checksum: what has changed is new again.
+        pages = self.tunables["pages_to_scan"]
+        need = self.pages_unshared
+        if need >= pages:
+            need = need * self.tunables["sleep_millisecs"] // (_PERIOD_SECONDS * 1000)
+        need = min(need, pages)
+        if need <= 0:
+            return
+        for item in list(self._recheck)[: need + _EXTRA]:
+            if item.page is None or item.page.references:
+                continue
+            checksum = self._hash(item.page)
+            if checksum == item.checksum:
+                del self._recheck[item]
+                self._recheck[item] = None
+                continue
+            item.checksum = checksum
+            self._remove_from_tree(item)
+            item.flags |= PksmFlag.NEWLIST
+            self._new[item] = None
+
+    def _remove_from_tree(self, item: PksmItem) -> None:
+        if PksmFlag.STABLE in item.flags:
+            item.flags &= ~PksmFlag.STABLE
+            self.stable.erase(item)
+            self.pages_shared -= 1
+        elif PksmFlag.UNSTABLE in item.flags:
+            item.flags &= ~PksmFlag.UNSTABLE
+            self.unstable.erase(item)
+            self.pages_unshared -= 1
+            del self._recheck[item]
+
+    def _mappings(self, page: Frame) -> list[tuple[Mm, int]]:
+        return [(mm, vpn) for mm in self.memory.mms for vpn, f in mm.ptes.items() if f is page]
+
+    def _hash(self, page: Frame) -> int:
+        return self.memory.pool.checksum(page.data)

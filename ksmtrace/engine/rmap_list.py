@@ -1,0 +1,84 @@
+"""The list of a process's rmap_items, which the scan follows and renews, and the way out of both trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ksmtrace.engine.mm_slot import MmSlot
+from ksmtrace.engine.rbtree import rb_erase
+from ksmtrace.engine.rmap_item import RmapItem, Tree
+from ksmtrace.engine.stable_node import ksm_get_folio
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.state import Ksm
+
+_SEQNR_MASK = 0xFF
+
+
+def get_next_rmap_item(ksm: Ksm, slot: MmSlot, vpn: int) -> RmapItem:
+    """The rmap_item of page `vpn`, from the cursor on; those before it have lost their page and are freed.
+
+    get_next_rmap_item, all versions. The kernel's own may fail for want of memory; this one never does.
+    """
+    link = ksm.scan.rmap_list
+    while (item := link.rmap_list) is not None:
+        if item.vpn == vpn:
+            return item
+        if item.vpn > vpn:
+            break
+        link.rmap_list = item.rmap_list
+        _free_rmap_item(ksm, item)
+    assert slot.mm is not None, "the head of the list has no pages"
+    item = RmapItem(ksm.new_key(), slot.mm, vpn)
+    item.rmap_list = link.rmap_list
+    link.rmap_list = item
+    ksm.counters.rmap_items += 1
+    slot.mm.ksm_rmap_items += 1
+    return item
+
+
+def remove_trailing_rmap_items(ksm: Ksm, link: MmSlot | RmapItem) -> None:
+    """Free all rmap_items that follow `link` (remove_trailing_rmap_items, all versions)."""
+    while (item := link.rmap_list) is not None:
+        link.rmap_list = item.rmap_list
+        _free_rmap_item(ksm, item)
+
+
+def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False) -> None:
+    """Take `item` out of the tree that it is in (remove_rmap_item_from_tree, all versions).
+
+    A stable node whose last rmap_item leaves stays in its tree until its page is freed. An unstable item of the
+    pass before is in no tree any more: that tree was dropped as a whole when the pass began.
+
+    Args:
+        ksm: all of ksmd's state.
+        item: the rmap_item; in neither tree nothing happens.
+        freed: the caller frees the item next.
+    """
+    ksm.watcher.rmap_item_removed(item, freed=freed)
+    if item.tree is Tree.STABLE:
+        node = item.head
+        assert node is not None, "a stable item has its node"
+        if ksm_get_folio(ksm, node) is None:
+            return
+        del node.items[item]
+        if node.items:
+            ksm.counters.pages_sharing -= 1
+        else:
+            ksm.counters.pages_shared -= 1
+        item.mm.ksm_merging_pages -= 1
+        item.head = None
+        item.tree = Tree.NEITHER
+    elif item.tree is Tree.UNSTABLE:
+        age = ksm.scan.seqnr - item.seqnr & _SEQNR_MASK
+        assert age <= 1, "ksmd meets every item once a pass"
+        if age == 0:
+            rb_erase(ksm.unstable_roots[item.nid], item)
+        ksm.counters.pages_unshared -= 1
+        item.tree = Tree.NEITHER
+
+
+def _free_rmap_item(ksm: Ksm, item: RmapItem) -> None:
+    remove_rmap_item_from_tree(ksm, item, freed=True)
+    item.mm.ksm_rmap_items -= 1
+    ksm.counters.rmap_items -= 1

@@ -1,0 +1,147 @@
+"""Stable nodes: one KSM page each and the rmap_items that share it; chains of them when one page is not enough."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ksmtrace.engine.memory import Frame
+from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_replace_node
+from ksmtrace.engine.rmap_item import RmapItem, Tree
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.state import Ksm
+
+
+class Place(Enum):
+    """Where a stable node stands."""
+
+    TREE = "in the stable tree"
+    CHAIN = "in the stable tree, without a page: the head of a chain of dups"
+    DUP = "on a chain"
+    MIGRATING = "on migrate_nodes: its page has come to another NUMA node"
+
+
+class StableNode(RbNode):
+    """struct stable_node (ksm_stable_node from 6.1).
+
+    Attributes:
+        key: stands for the address of the struct.
+        kpage: its KSM page; None for a chain. The node holds no reference on it.
+        nid: NUMA node of the tree that it stands in; 0 when merging across nodes.
+        items: rmap_items that share the page, oldest first; the kernel counts them in rmap_hlist_len.
+        chain: for a dup, its chain.
+        dups: for a chain, its dups, latest first.
+        chain_prune_time: for a chain, when stale dups were last dropped, in milliseconds.
+    """
+
+    __slots__ = ("chain", "chain_prune_time", "dups", "items", "key", "kpage", "nid", "place")
+
+    def __init__(self, key: int, kpage: Frame | None, nid: int) -> None:
+        super().__init__()
+        self.key = key
+        self.kpage = kpage
+        self.nid = nid
+        self.place = Place.TREE
+        self.items: dict[RmapItem, None] = {}
+        self.chain: StableNode | None = None
+        self.dups: list[StableNode] = []
+        self.chain_prune_time = 0
+
+
+def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
+    """The KSM page of `node`; None when it has been freed, and then `node` is removed as well.
+
+    get_ksm_page up to 6.8, ksm_get_folio since.
+    """
+    kpage = node.kpage
+    if kpage is not None and kpage.allocated and kpage.stable_node is node:
+        return kpage
+    remove_node_from_stable_tree(ksm, node)
+    return None
+
+
+def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
+    """Free `node`; all its rmap_items leave it (remove_node_from_stable_tree, all versions)."""
+    ksm.watcher.stable_node_removed(node)
+    if node.items:
+        ksm.counters.pages_sharing -= len(node.items) - 1
+        ksm.counters.pages_shared -= 1
+    for item in node.items:
+        item.mm.ksm_merging_pages -= 1
+        item.head = None
+        item.tree = Tree.NEITHER
+    node.items.clear()
+    if node.place is Place.MIGRATING:
+        ksm.migrate_nodes.remove(node)
+    else:
+        stable_node_dup_del(ksm, node)
+
+
+def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
+    """`item` now shares the page of `node` (stable_tree_append, all versions).
+
+    The argument max_page_sharing_bypass of 4.13 and later only silences a warning, and is left out.
+    """
+    ksm.watcher.appended(item, node)
+    if node.items:
+        ksm.counters.pages_sharing += 1
+    else:
+        ksm.counters.pages_shared += 1
+    node.items[item] = None
+    item.head = node
+    item.tree = Tree.STABLE
+    item.mm.ksm_merging_pages += 1
+
+
+def is_page_sharing_candidate(ksm: Ksm, node: StableNode, offset: int = 0) -> bool:
+    """Whether `node` has sharers, and room for `offset` more and one (is_page_sharing_candidate, 4.13)."""
+    if not ksm.variant.chains:
+        return True
+    return 0 < len(node.items) < ksm.tunables["max_page_sharing"] - offset
+
+
+def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNode:
+    """A new chain in the place of `dup`, and `dup` on it (alloc_stable_node_chain, 4.13)."""
+    chain = StableNode(ksm.new_key(), None, 0)
+    chain.place = Place.CHAIN
+    chain.chain_prune_time = ksm.now_ms
+    ksm.counters.stable_node_chains += 1
+    rb_replace_node(root, dup, chain)
+    stable_node_chain_add_dup(ksm, dup, chain)
+    return chain
+
+
+def stable_node_chain_add_dup(ksm: Ksm, dup: StableNode, chain: StableNode) -> None:
+    """Put `dup` at the front of `chain` (stable_node_chain_add_dup, 4.13)."""
+    dup.place = Place.DUP
+    dup.chain = chain
+    chain.dups.insert(0, dup)
+    ksm.counters.stable_node_dups += 1
+
+
+def stable_node_dup_del(ksm: Ksm, node: StableNode) -> None:
+    """Take `node` from its chain, or out of its tree (stable_node_dup_del, 4.13)."""
+    if node.place is Place.DUP:
+        assert node.chain is not None, "a dup has a chain"
+        node.chain.dups.remove(node)
+        node.chain = None
+        ksm.counters.stable_node_dups -= 1
+    else:
+        rb_erase(ksm.stable_roots[node.nid], node)
+
+
+def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
+    """The only dup left takes its chain's place in the tree (part of stable_node_dup, 4.13)."""
+    (dup,) = chain.dups
+    rb_replace_node(root, chain, dup)
+    dup.place = Place.TREE
+    dup.chain = None
+    ksm.counters.stable_node_chains -= 1
+    ksm.counters.stable_node_dups -= 1
+
+
+def free_stable_node_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
+    """Free a chain without dups (free_stable_node_chain, 4.13)."""
+    rb_erase(root, chain)
+    ksm.counters.stable_node_chains -= 1

@@ -1,0 +1,112 @@
+"""The variants by name: five kernels, and two relatives of KSM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ksmtrace.engine.bulk_checksum import JHASH2, XXHASH, one_by_one
+from ksmtrace.engine.chains import look_best_dup, look_candidate_or_any, look_plain
+from ksmtrace.engine.ksmd import KsmScanner
+from ksmtrace.engine.pksm import PksmScanner
+from ksmtrace.engine.pksm_item import sampled_hash
+from ksmtrace.engine.state import Ksm
+from ksmtrace.engine.tunables import DEFAULTS
+from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.watcher import Watcher
+from ksmtrace.engine.zero_page import ZeroPageScanner
+
+
+def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
+    return KsmScanner(Ksm(variant, nodes=nodes, watcher=watcher))
+
+
+def _pksm(variant: Variant, nodes: int, watcher: Watcher) -> PksmScanner:  # noqa: ARG001
+    return PksmScanner(variant, watcher)
+
+
+def _zero_page(variant: Variant, nodes: int, watcher: Watcher) -> ZeroPageScanner:  # noqa: ARG001
+    return ZeroPageScanner(variant, watcher)
+
+
+_TUNABLES_AFTER_6_1 = frozenset(
+    {
+        *("smart_scan", "advisor_mode", "advisor_max_cpu", "advisor_min_pages_to_scan"),
+        *("advisor_max_pages_to_scan", "advisor_target_scan_time"),
+    }
+)
+_TUNABLES_AFTER_4_4 = _TUNABLES_AFTER_6_1 | {
+    *("use_zero_pages", "max_page_sharing", "stable_node_chains_prune_millisecs"),
+}
+_COUNTERS_AFTER_6_1 = frozenset(
+    {"pages_scanned", "pages_skipped", "ksm_zero_pages", "general_profit"}
+)
+_COUNTERS_AFTER_5_10 = _COUNTERS_AFTER_6_1 | {"cow_ksm"}
+_COUNTERS_AFTER_4_4 = _COUNTERS_AFTER_5_10 | {"stable_node_chains", "stable_node_dups"}
+
+_KSM_4_4 = Variant(
+    name="ksm-4.4",
+    make=_ksm,
+    checksum=JHASH2,
+    look=look_plain,
+    chains=False,
+    checks_before_stable_tree=False,
+    counts_zero_pages=False,
+    absent_tunables=frozenset(_TUNABLES_AFTER_4_4),
+    absent_counters=frozenset(_COUNTERS_AFTER_4_4),
+    split_needs_sole_reference=False,
+    split_unmaps_zero_pages=False,
+    huge_cow_copies_all=True,
+    huge_zero_write_allocates=True,
+    reuses_huge_parts=False,
+    discard_frees_page_tables=False,
+    huge_pages=True,
+    cow_fault_result=8,
+)
+_KSM_5_10 = replace(
+    _KSM_4_4,
+    name="ksm-5.10",
+    checksum=XXHASH,
+    look=look_candidate_or_any,
+    chains=True,
+    absent_tunables=_TUNABLES_AFTER_6_1,
+    absent_counters=_COUNTERS_AFTER_5_10,
+    split_needs_sole_reference=True,
+    huge_cow_copies_all=False,
+    huge_zero_write_allocates=False,
+)
+_KSM_6_1 = replace(_KSM_5_10, name="ksm-6.1", absent_counters=_COUNTERS_AFTER_6_1)
+_KSM_6_12 = replace(
+    _KSM_6_1,
+    name="ksm-6.12",
+    look=look_best_dup,
+    checks_before_stable_tree=True,
+    counts_zero_pages=True,
+    absent_tunables=frozenset(),
+    absent_counters=frozenset(),
+    split_unmaps_zero_pages=True,
+    cow_fault_result=0,
+)
+_KSM_6_18 = replace(
+    _KSM_6_12,
+    name="ksm-6.18",
+    huge_zero_write_allocates=True,
+    reuses_huge_parts=True,
+    discard_frees_page_tables=True,
+)
+
+_RELATIVE = replace(
+    _KSM_4_4,
+    counts_zero_pages=True,
+    absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
+    huge_pages=False,
+)
+_PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_hash(seed=0)))
+_ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
+
+KERNELS = {
+    variant.name: variant for variant in (_KSM_4_4, _KSM_5_10, _KSM_6_1, _KSM_6_12, _KSM_6_18)
+}
+"""The versions of KSM by name, oldest first."""
+
+VARIANTS = {**KERNELS, _PKSM.name: _PKSM, _ZERO_PAGE.name: _ZERO_PAGE}
+"""Every variant by name."""

@@ -1,0 +1,57 @@
+"""What an observer of the engine can see: the places at which the live tracer has its probes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.memory import Frame, Mm
+    from ksmtrace.engine.rmap_item import RmapItem
+    from ksmtrace.engine.stable_node import StableNode
+    from ksmtrace.engine.state import Ksm
+
+
+class Watcher:
+    """Sees nothing; `ksmtrace.engine.emitter` overrides every method.
+
+    Each is called where the kernel function of that name is entered, and before it changes anything, if not said otherwise.
+    """
+
+    def scan_start(self, ksm: Ksm) -> None:
+        """A pass begins."""
+
+    def scan_stop(self, ksm: Ksm) -> None:
+        """A pass ended; seqnr has grown."""
+
+    def candidate(self, item: RmapItem, page: Frame) -> None:
+        """cmp_and_merge_page is entered."""
+
+    def candidate_done(self) -> None:
+        """cmp_and_merge_page has returned."""
+
+    def skipped(self, item: RmapItem) -> None:
+        """Smart scan passes over a page."""
+
+    def rmap_item_removed(self, item: RmapItem, *, freed: bool) -> None:
+        """remove_rmap_item_from_tree; `freed` says that the item itself goes."""
+
+    def merged_one(self, item: RmapItem, page: Frame, kpage: Frame | None, err: int) -> None:
+        """try_to_merge_one_page has returned `err`; `kpage` is no KSM page but the zero page at times."""
+
+    def appended(self, item: RmapItem, node: StableNode) -> None:
+        """stable_tree_append."""
+
+    def stable_node_removed(self, node: StableNode) -> None:
+        """remove_node_from_stable_tree."""
+
+    def break_cow(self, item: RmapItem) -> None:
+        """break_cow."""
+
+    def mm_enter(self, mm: Mm) -> None:
+        """__ksm_enter."""
+
+    def mm_exit(self, mm: Mm) -> None:
+        """__ksm_exit."""
+
+    def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
+        """do_wp_page on a KSM page is about to return `result`; `by_kernel` when break_ksm is under way."""

@@ -1,0 +1,118 @@
+"""Zero-page merging alone: every empty page of every process becomes the shared zero page, at once and without asking."""
+
+from __future__ import annotations
+
+import errno
+
+from ksmtrace.engine.checksum import PAGE_SIZE
+from ksmtrace.engine.counters import COUNTERS
+from ksmtrace.engine.memory import Memory, Mm, Vma
+from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.watcher import Watcher
+
+
+class ZeroPageScanner:
+    """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
+
+    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned page is left alone.
+    The zero pages that it has placed are counted as KSM's are.
+    """
+
+    def __init__(self, variant: Variant, watcher: Watcher) -> None:
+        self.name = variant.name
+        self.memory = Memory(variant, watcher)
+        self.tunables = {"pages_to_scan": 100, "sleep_millisecs": 20}
+        self._passes = 0
+        self._scanned = 0
+        self._comparisons = 0
+        self._left: list[Mm] = []
+        self._vpn = 0
+
+    @property
+    def full_scans(self) -> int:
+        """Passes completed."""
+        return self._passes
+
+    @property
+    def comparisons(self) -> int:
+        """Pages compared with zeroes."""
+        return self._comparisons
+
+    def has_work(self) -> bool:
+        """Whether there are processes."""
+        return bool(self.memory.mms)
+
+    def scan_batch(self) -> None:
+        """Examine pages_to_scan pages; the end of a pass ends the batch."""
+        if not self._left:
+            self._left = list(self.memory.mms)
+            self._vpn = 0
+        for _ in range(self.tunables["pages_to_scan"]):
+            found = self._next()
+            if found is None:
+                self._passes += 1
+                return
+            self._examine(*found)
+
+    def mapped(self, mm: Mm, vma: Vma) -> None:
+        """Nothing: all memory is scanned."""
+
+    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
+        """Nothing: all memory is scanned."""
+
+    def merge_any(self, mm: Mm, *, on: bool) -> None:
+        """Nothing: all memory is scanned."""
+
+    def forked(self, _parent: Mm, child: Mm, /) -> None:
+        """Count the child's zero pages."""
+        self.memory.ksm_zero_pages += len(child.ksm_zero)
+
+    def exiting(self, mm: Mm) -> None:
+        """Nothing is remembered of a process."""
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
+        if name not in self.tunables:
+            raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
+        self.tunables[name] = int(value)
+
+    def write_run(self, value: int) -> None:
+        """With 2, give every process pages of its own again."""
+        if value not in (0, 1, 2):
+            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to run")
+        if value == 2:
+            for mm in self.memory.mms:
+                for vpn in sorted(mm.ksm_zero):
+                    self.memory.map_frame(mm, vpn, self.memory.new_frame(self.memory.pool.zero))
+            self._passes = 0
+            self._left = []
+
+    def counters(self) -> dict[str, int | None]:
+        """Passes, pages examined, zero pages placed, and the bytes that they save."""
+        zero = self.memory.ksm_zero_pages
+        return dict.fromkeys(COUNTERS) | {
+            "full_scans": self._passes,
+            "pages_scanned": self._scanned,
+            "ksm_zero_pages": zero,
+            "general_profit": zero * PAGE_SIZE,
+        }
+
+    def _next(self) -> tuple[Mm, int] | None:
+        while self._left:
+            mm = self._left[0]
+            for vma in mm.vmas:
+                for vpn in range(max(self._vpn, vma.start), vma.end):
+                    frame = mm.ptes.get(vpn)
+                    if frame is not None and frame.anon:
+                        self._vpn = vpn + 1
+                        return mm, vpn
+            self._left.pop(0)
+            self._vpn = 0
+        return None
+
+    def _examine(self, mm: Mm, vpn: int) -> None:
+        frame = mm.ptes[vpn]
+        self._scanned += 1
+        self._comparisons += 1
+        if frame.data is self.memory.pool.zero and not frame.references:
+            self.memory.map_ksm_zero_page(mm, vpn)

@@ -1,0 +1,127 @@
+"""What workloads may write to /sys/kernel/mm/ksm, the kernel's defaults, and the values that it refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ksmtrace.errors import ExitStatus, KsmtraceError
+
+Tunables = Mapping[str, int | str]
+
+_SHOWN_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Numbers that the kernel takes; others it refuses with `below` or `above`."""
+
+    default: int
+    least: int
+    most: int
+    below: int = errno.EINVAL
+    above: int = errno.EINVAL
+
+
+_UINT, _INT, _ULONG = 2**32 - 1, 2**31 - 1, 2**64 - 1
+
+_NUMBERS = {
+    "pages_to_scan": _Numbers(100, 0, _UINT),
+    "sleep_millisecs": _Numbers(20, 0, _UINT),
+    "merge_across_nodes": _Numbers(1, 0, 1),
+    "use_zero_pages": _Numbers(0, 0, 1),
+    "max_page_sharing": _Numbers(256, 2, _INT, above=errno.ERANGE),
+    "stable_node_chains_prune_millisecs": _Numbers(2000, 0, _UINT),
+    "smart_scan": _Numbers(1, 0, 1),
+    "advisor_max_cpu": _Numbers(70, 0, _ULONG),
+    "advisor_min_pages_to_scan": _Numbers(500, 0, _ULONG),
+    "advisor_max_pages_to_scan": _Numbers(30000, 0, _ULONG),
+    "advisor_target_scan_time": _Numbers(200, 1, _ULONG),
+}
+
+DEFAULTS: Tunables = {
+    "advisor_mode": "none",
+    **{name: numbers.default for name, numbers in _NUMBERS.items()},
+}
+"""The kernel's defaults; `advisor_mode` comes first, because some others cannot be written while it is on."""
+
+_WITHOUT: Tunables = {
+    "advisor_mode": "none",
+    "merge_across_nodes": 1,
+    "use_zero_pages": 0,
+    "smart_scan": 0,
+}
+
+
+class RefusedError(KsmtraceError):
+    """The kernel refuses a tunable while a workload runs; the engine raises it just so.
+
+    Attributes:
+        step: the step's number, or None for the workload's initial tunables.
+        name: the tunable, or "run".
+        number: the errno.
+    """
+
+    def __init__(self, step: int | None, name: str, value: int | str, number: int) -> None:
+        where = "tunables" if step is None else f"step {step}"
+        super().__init__(
+            f"{where}: the kernel refuses {name} = {value}: {errno_text(number)}",
+            ExitStatus.FLAGGED,
+        )
+        self.step = step
+        self.name = name
+        self.number = number
+
+
+def errno_text(number: int) -> str:
+    """An errno as "EBUSY (Device or resource busy)"."""
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+
+
+def check_tunables(tunables: Mapping[str, object]) -> Tunables:
+    """The tunables, all known and all with values that a kernel takes.
+
+    Raises:
+        ValueError: one is not; where the kernel would refuse it, with the errno.
+    """
+    return {name: _checked(name, value) for name, value in tunables.items()}
+
+
+def is_default_without(name: str, value: int | str) -> bool:
+    """Whether a kernel that does not have the tunable behaves as if it had this value."""
+    return _WITHOUT.get(name) == value
+
+
+def _checked(name: str, value: object) -> int | str:
+    if name == "run":
+        raise ValueError("run is no tunable: there is an op of this name")
+    if name == "advisor_mode":
+        if value == "none":
+            return "none"
+        if value == "scan-time":
+            raise ValueError("advisor_mode = 'scan-time': what the advisor does depends on time")
+        raise ValueError(f"advisor_mode = {shown(value)}: refused with {errno_text(errno.EINVAL)}")
+    numbers = _NUMBERS.get(name)
+    if numbers is None:
+        raise ValueError(f"unknown tunable {name[:60]!r} (known: {', '.join(DEFAULTS)})")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} = {shown(value)} is not an integer")
+    if not numbers.least <= value <= numbers.most:
+        number = numbers.below if value < numbers.least else numbers.above
+        raise ValueError(
+            f"{name} = {shown(value)}: refused with {errno_text(number)}, "
+            f"must be {numbers.least} to {numbers.most}"
+        )
+    return value
+
+
+def shown(value: object) -> str:
+    """A value from a file, short and on one line; Python does not write numbers of thousands of digits at all."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number" if isinstance(value, int) else f"a {type(value).__name__}"
+        return f"{text} of thousands of digits"
+    return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 3] + "..."

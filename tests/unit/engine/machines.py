@@ -1,0 +1,49 @@
+"""Engines for tests, and what to look at on them."""
+
+from ksmtrace.engine.engine import Engine
+
+
+def machine(variant="ksm-6.18", *, nodes=1, watcher=None, **tunables):
+    """An engine that scans a pass in one batch, without smart scan if not said otherwise."""
+    settings = {"pages_to_scan": 100000, "smart_scan": 0, **tunables}
+    engine = Engine(variant, nodes=nodes, watcher=watcher)
+    for name, value in settings.items():
+        if name not in engine.ksm.variant.absent_tunables:
+            engine.write_tunable(name, value)
+    return engine
+
+
+def repeated(byte):
+    """Contents of pages that repeat one byte."""
+    return lambda _index: bytes([byte]) * 4096
+
+
+def unique(seed):
+    """Contents of pages of which no two are equal."""
+    return lambda index: (seed << 32 | index).to_bytes(8, "little") * 512
+
+
+def region(engine, process, name, contents, *, mergeable=True):
+    """A region with a page for each of `contents`: a byte, or None for a page left alone."""
+    if process not in engine.processes:
+        engine.spawn(process)
+    engine.map(process, name, len(contents))
+    for index, byte in enumerate(contents):
+        if byte is not None:
+            engine.fill(process, name, index, 1, repeated(byte))
+    if mergeable:
+        engine.mergeable(process, name, 0, len(contents))
+
+
+def gauges(engine):
+    """pages_shared, pages_sharing, pages_unshared, pages_volatile."""
+    counters = engine.counters()
+    return tuple(
+        counters[f"pages_{name}"] for name in ("shared", "sharing", "unshared", "volatile")
+    )
+
+
+def chains(engine):
+    """stable_node_chains, stable_node_dups."""
+    counters = engine.ksm.counters
+    return counters.stable_node_chains, counters.stable_node_dups

@@ -1,0 +1,295 @@
+"""The engine's records: what a reconstruction makes of them is the engine's own state."""
+
+import pytest
+from hypothesis import given, settings
+from unit.engine.machines import machine, region
+from unit.engine.strategies import step, workloads
+
+from ksmtrace.engine.emitter import Emitter
+from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.variants import KERNELS
+from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.pipeline.self_check import SelfCheck
+from ksmtrace.session import Session
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Workload
+from support.runs import plugin, runner
+
+
+def reading(batch):
+    """The last reading of the counters in a batch, by gauge."""
+    values = {}
+    for record in batch.of(EventKind.SAMPLE):
+        if values.get("whole"):
+            values = {}
+        values[Gauge(int(record["address"]))] = int(record["aux"].astype("<i8"))
+        values["whole"] = bool(record["flags"] & Flag.LAST_OF_SAMPLE)
+    assert values.pop("whole")
+    return values
+
+
+@settings(max_examples=200, deadline=None)
+@given(workloads(variants=tuple(KERNELS)))
+def test_reconstruction_equals_the_engine_after_every_batch(workload):
+    source = EngineSource(workload)
+    engine = source._simulation.engine
+    reconstruction = Reconstruction(source.session)
+    for index, batch in enumerate(source.batches()):
+        if index == 0:
+            reconstruction.start(reading(batch))
+        reconstruction.apply(batch)
+        counters = engine.counters()
+        expected = {gauge: counters[gauge.name.lower()] for gauge in PAGE_GAUGES}
+        assert reconstruction.gauges() == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(workloads(variants=("ksm-6.12", "ksm-6.18")))
+def test_counts_of_records_equal_the_counters(workload):
+    source = EngineSource(workload)
+    check = SelfCheck(source.session)
+    for batch in source.batches():
+        samples = batch.of(EventKind.SAMPLE)
+        if not len(samples):
+            check.apply(batch, None, at_scan_stop=False)
+            continue
+        at_stop = bool(samples["flags"][-1] & Flag.AT_SCAN_STOP)
+        check.apply(batch, reading(batch), at_scan_stop=at_stop)
+    rows = check.to_json()
+    assert {"examined", "skipped", "cow_faults", "merged"} <= set(rows)
+    assert all(row["difference"] == 0 for row in rows.values())
+
+
+def recorded(engine, emitter):
+    """The records since the last call, as (kind, flags) and the records themselves."""
+    batch = emitter.take()
+    kinds = [EventKind(kind) for kind in batch.kind.tolist()]
+    return [
+        (kind, int(flags))
+        for kind, flags in zip(kinds, batch.events["flags"].tolist(), strict=True)
+        if kind is not EventKind.SAMPLE
+    ], batch.events
+
+
+def traced(variant="ksm-6.18", **tunables):
+    emitter = Emitter()
+    return machine(variant, watcher=emitter, **tunables), emitter
+
+
+E = EventKind
+
+
+def test_records_of_a_first_merge():
+    engine, emitter = traced()
+    region(engine, "p", "r", [1, 1])
+    engine.scan_passes(1)
+    kinds, _ = recorded(engine, emitter)
+    assert kinds == [
+        (E.MM_ENTER, 0),
+        (E.PROCESS, 0),
+        (E.SCAN_START, 0),
+        (E.PROCESS, 0),
+        (E.CMP_AND_MERGE_PAGE, 0),
+        (E.CMP_AND_MERGE_PAGE, 0),
+        (E.SCAN_STOP, 0),
+    ]
+    engine.scan_passes(1)
+    kinds, events = recorded(engine, emitter)
+    assert kinds == [
+        (E.SCAN_START, 0),
+        (E.PROCESS, 0),
+        (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.REPLACE_PAGE, 0),
+        (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
+        (E.STABLE_APPEND, Flag.NEW_NODE),
+        (E.STABLE_APPEND, 0),
+        (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
+        (E.SCAN_STOP, 0),
+    ]
+    of = {kind: [e for e in events if e["kind"] == kind] for kind in E}
+    first, second = of[E.CMP_AND_MERGE_PAGE]
+    (half, other_half), (replaced,) = of[E.TRY_TO_MERGE_ONE_PAGE], of[E.REPLACE_PAGE]
+    assert (half["rmap_item"], half["pfn"]) == (second["rmap_item"], second["pfn"])
+    assert other_half["rmap_item"] == replaced["rmap_item"] == first["rmap_item"]
+    assert other_half["aux"] == replaced["aux"] == second["pfn"]
+    assert replaced["pfn"] == first["pfn"]
+    # The tree's item is appended first.
+    appended = of[E.STABLE_APPEND]
+    assert [e["rmap_item"] for e in appended] == [first["rmap_item"], second["rmap_item"]]
+    assert {int(e["aux"]) for e in appended} == {int(second["aux"])}
+    assert first["oldchecksum"] == first["checksum"] == second["checksum"] != 0
+    assert second["address"] - first["address"] == 4096
+    assert second["ts"] < half["ts"] < replaced["ts"]
+
+
+def test_records_of_a_write_and_an_unmap():
+    engine, emitter = traced()
+    region(engine, "p", "r", [1, 1])
+    engine.scan_passes(2)
+    emitter.take()
+    engine.poke("p", "r", 0, 1, 0, 2)
+    engine.unmap("p", "r", 1, 1)
+    engine.scan_passes(1)
+    kinds, _ = recorded(engine, emitter)
+    freed = Flag.STABLE_BEFORE | Flag.FREED
+    assert kinds == [
+        (E.COW_FAULT, 0),
+        (E.SCAN_START, 0),
+        (E.PROCESS, 0),
+        # the node's page is gone, which shows when its first rmap_item is to leave it
+        (E.REMOVE_RMAP_ITEM, Flag.STABLE_BEFORE),
+        (E.REMOVE_STABLE_NODE, 0),
+        (E.CMP_AND_MERGE_PAGE, Flag.STABLE_BEFORE),
+        (E.REMOVE_RMAP_ITEM, Flag.FREED),
+        (E.SCAN_STOP, 0),
+    ]
+    assert freed not in [flags for _, flags in kinds]
+
+
+def test_records_of_run_2_and_an_exit():
+    engine, emitter = traced()
+    region(engine, "p", "r", [1, 1])
+    engine.scan_passes(2)
+    emitter.take()
+    engine.write_run(2)
+    engine.exit("p")
+    kinds, _ = recorded(engine, emitter)
+    freed = Flag.STABLE_BEFORE | Flag.FREED
+    assert kinds == [
+        (E.COW_FAULT, Flag.BY_KERNEL),
+        (E.COW_FAULT, Flag.BY_KERNEL),
+        (E.REMOVE_RMAP_ITEM, freed),
+        (E.REMOVE_STABLE_NODE, 0),
+        (E.REMOVE_RMAP_ITEM, Flag.FREED),
+        (E.MM_EXIT, 0),
+    ]
+
+
+def test_records_of_the_zero_page_and_of_a_fork():
+    engine, emitter = traced(use_zero_pages=1)
+    region(engine, "p", "r", [0, 1, 1])
+    engine.scan_passes(2)
+    kinds, _ = recorded(engine, emitter)
+    attempt = Flag.HAS_KPAGE | Flag.ZERO_PAGE
+    at = kinds.index((E.TRY_TO_MERGE_ONE_PAGE, attempt))
+    assert kinds[at + 1 : at + 3] == [(E.REPLACE_PAGE, Flag.ZERO_PAGE), (E.CMP_AND_MERGE_PAGE, 0)]
+    engine.fork("p", "child")
+    engine.scan_passes(1)
+    kinds, _ = recorded(engine, emitter)
+    adopted = (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.SAME_PAGE)
+    assert kinds[kinds.index(adopted) + 1] == (E.STABLE_APPEND, 0)
+    assert E.REPLACE_PAGE not in [kind for kind, _ in kinds]
+
+
+def test_records_of_a_failed_second_half():
+    engine, emitter = traced("ksm-6.1")
+    region(engine, "p", "r", [1, 1])
+    engine.pin("p", "r", 0)
+    engine.scan_passes(1)
+    emitter.take()
+    engine.scan_passes(1)
+    kinds, events = recorded(engine, emitter)
+    at = kinds.index((E.BREAK_COW, 0))
+    assert kinds[at - 2 : at + 3] == [
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.BREAK_COW, 0),
+        (E.COW_FAULT, Flag.BY_KERNEL),
+        (E.CMP_AND_MERGE_PAGE, 0),
+    ]
+    attempts = [int(e["err"]) for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE]
+    assert attempts == [0, -14]
+    assert [int(e["err"]) for e in events if e["kind"] == E.COW_FAULT] == [8]
+
+
+def test_records_of_smart_scan():
+    engine, emitter = traced(smart_scan=1)
+    region(engine, "p", "r", [1])
+    engine.scan_passes(4)
+    emitter.take()
+    engine.scan_passes(1)
+    kinds, _ = recorded(engine, emitter)
+    assert kinds == [
+        (E.SCAN_START, 0),
+        (E.SKIPPED, 0),
+        (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
+        (E.SCAN_STOP, 0),
+    ]
+
+
+def test_the_session_says_what_the_run_is():
+    workload = Workload("w", "ksm-6.1", {"pages_to_scan": 7}, (step("spawn", process="p"),))
+    source = EngineSource(workload)
+    session = source.session
+    assert (session.source, session.kernel.release) == ("engine", "ksm-6.1")
+    assert session.tunables["pages_to_scan"] == "7"
+    assert "smart_scan" not in session.tunables
+    assert not session.sees(EventKind.SKIPPED)
+    assert session.sees(EventKind.BREAK_COW)
+    assert Session.from_json(session.to_json(), "engine") == session
+
+
+def test_stop_ends_the_stream_with_a_reading():
+    steps = (
+        step("spawn", process="p"),
+        step("map", process="p", region="r", pages=4, huge=False),
+        step("fill", process="p", region="r", first=0, pages=4, content=Content("byte", 1)),
+        step("mergeable", process="p", region="r", first=0, pages=4),
+        step("scan", passes=1000),
+    )
+    source = EngineSource(Workload("w", "ksm-6.18", {"pages_to_scan": 1}, steps))
+    batches = []
+    for batch in source.batches():
+        batches.append(batch)
+        if len(batch.of(EventKind.SCAN_STOP)):
+            source.stop()
+    source.close()
+    assert reading(batches[-1])[Gauge.FULL_SCANS] < 10
+    assert batches[-1].kind[-1] == EventKind.SAMPLE
+
+
+def test_seq_has_no_gaps_and_keys_are_addresses():
+    engine, emitter = traced()
+    region(engine, "p", "r", [1] * 200)
+    engine.scan_passes(400)
+    events = emitter.take().events
+    assert len(events) > 65536
+    assert (events["seq"][1:] - events["seq"][:-1] == 1).all()
+    assert events["mm"].max() >= 0xFFFF800000000000
+    assert (events["cpu"] == 0).all()
+
+
+@pytest.mark.parametrize("variant", KERNELS)
+def test_the_pipeline_reconciles_an_engines_run(variant):
+    reach = {"process": "p", "region": "r", "first": 0, "pages": 40}
+    steps = (
+        step("spawn", process="p"),
+        step("map", process="p", region="r", pages=40, huge=False),
+        step("fill", **reach, content=Content("byte", 1)),
+        step("fill", **reach | {"pages": 9}, content=Content("unique", 1)),
+        step("mergeable", **reach),
+        step("scan", passes=3),
+        step("poke", **reach | {"pages": 12}, offset=0, value=9),
+        step("fork", process="p", child="c"),
+        step("scan", batches=9),
+        step("exit", process="c"),
+        step("scan", passes=2),
+    )
+    source = EngineSource(Workload("w", variant, {"pages_to_scan": 7}, steps))
+    names = ("volatile", "stable_tree", "unstable_tree")
+    plugins = {name: plugin(name) for name in names}
+    run = runner(list(source.batches()), plugins, of=source.session, interval=3600)
+    document = run.run().document
+    rows = document["reconciliation"]
+    assert len(rows) == len(PAGE_GAUGES)
+    assert all(row["difference"] == 0 for row in rows.values())
+    assert run.self_check.rows
+    assert all(row.events == row.other for row in run.self_check.rows)
+    assert document["source"] == "engine"
+    assert document["events"]["by_kind"]["COW_FAULT"] > 0
+    last = source.document()["snapshots"][-1]["counters"]
+    shown = {name: value for name, value in last.items() if value is not None}
+    assert shown.items() <= document["counters"].items()
