@@ -93,7 +93,7 @@ def _agreement(document: Document) -> tuple[str, str]:
 
 def probe_table(document: Document, *, wide: bool, all_kinds: bool) -> RenderableType:
     """How each kind of event is seen; unless `all_kinds`, the mission's four and a line on the others."""
-    probes, by_kind = document["probes"], document["events"]["by_kind"]
+    probes = document["probes"]
     shown = [name for name in probes if all_kinds or name in MISSION_NAMES]
     table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("event", no_wrap=True)
@@ -106,7 +106,7 @@ def probe_table(document: Document, *, wide: bool, all_kinds: bool) -> Renderabl
         probe = probes[name]
         style = _EXACTNESS_STYLES[probe["exactness"]]
         absent = probe["exactness"] == "absent"
-        number = count(None if absent else by_kind.get(name.upper(), 0))
+        number = count(seen_count(document, name))
         note, via = printable(probe["note"]), printable(probe["via"])
         row = [
             name,
@@ -120,6 +120,18 @@ def probe_table(document: Document, *, wide: bool, all_kinds: bool) -> Renderabl
         tally = ", ".join(f"{number} {word}" for word, number in Counter(others).items())
         table.add_row(Text(f"{len(others)} other kinds", "dim"), "", "", Text(tally, "dim"))
     return table
+
+
+def seen_count(document: Document, name: str) -> int | None:
+    """How often an event happened in this run: events, or where only a total is sampled, what the kernel counted."""
+    probe = document["probes"][name]
+    if probe["exactness"] == "absent":
+        return None
+    total = probe["via"].rpartition(" ")[2]
+    if probe["exactness"] == "sampled" and total in document["counters"]:
+        now, first = document["counters"][total], document["counters_at_start"].get(total)
+        return None if first is None else int(now - first)
+    return int(document["events"]["by_kind"].get(name.upper(), 0))
 
 
 def gauge_table(document: Document) -> RenderableType:

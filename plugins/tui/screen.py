@@ -21,6 +21,7 @@ from ksmtrace.plugins.tui.panels import (
     header,
     printable,
     probe_table,
+    seen_count,
     side_by_side,
     size,
 )
@@ -244,7 +245,7 @@ def _probes(document: Document) -> Iterator[str]:
         probe = probes.get(name)
         if probe is None or probe["exactness"] == "absent":
             continue
-        line = f"  {name:<22}{probe['exactness']:<8}{events['by_kind'][name.upper()]:>12,}  "
+        line = f"  {name:<22}{probe['exactness']:<8}{count(seen_count(document, name)):>12}  "
         yield _cut(line + printable(probe["via"]))
 
 

@@ -61,6 +61,35 @@ def test_a_tier_that_this_kernel_lacks():
     assert_one_line(ksmtrace("live", "--once", "--probes", "kprobe"), 3, "CONFIG_KPROBES", "doctor")
 
 
+def test_bpf_is_refused():
+    """A root without the capabilities: one line with the reason, once, and what is left."""
+    without = "-bpf,-perfmon,-sys_admin"
+    ran = subprocess.run(
+        ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}",
+         KSMTRACE, "live", "--once", "--duration", "1"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert_one_line(ran, 3, "BPF is refused (EPERM", "CAP_BPF", "--probes sysfs")
+    assert ran.stderr.count("EPERM") == 1
+
+
+def test_counters_alone_need_no_probes(ksm):
+    """--probes sysfs: without BPF, the kernel's own totals, marked as such."""
+    ksm.write("run", 1)
+    ran = subprocess.run(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all",
+         KSMTRACE, "live", "--once", "--json", "--duration", "1", "--probes", "sysfs"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    document = json.loads(ran.stdout)
+    assert document["tier"] == "sysfs"
+    assert set(document["counters"]) >= {"pages_shared", "pages_scanned", "cow_ksm"}
+    assert document["probes"]["cmp_and_merge_page"]["exactness"] == "sampled"
+    assert document["events"]["by_kind"]["CMP_AND_MERGE_PAGE"] == 0
+    assert all(row["reconstructed"] is None for row in document["reconciliation"].values())
+
+
 def test_ways_to_probe_that_do_not_exist():
     assert_one_line(ksmtrace("live", "--once", "--probes", "nonsense"), 2, "nonsense", "auto")
 

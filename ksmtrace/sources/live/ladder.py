@@ -60,7 +60,7 @@ class Plan:
     @property
     def probes(self) -> dict[EventKind, Probe]:
         """How each kind is seen, as a session has it."""
-        return {kind: chosen.probe for kind, chosen in self.chosen.items()}
+        return {kind: chosen.probe for kind, chosen in sorted(self.chosen.items())}
 
     @property
     def tier(self) -> str:
@@ -215,10 +215,10 @@ def _refuse_if_empty(plan: Plan, offer: Offer, choice: str) -> None:
     by_function = any(p.mechanism in FUNCTION_MECHANISMS for p in plan.placements.values())
     if by_function or (plan.placements and choice in ("auto", "tracepoint")):
         return
-    out = [f"{name}: {reason}" for name, reason in offer.mechanisms.items() if reason]
-    if choice != "auto":
-        out = [reason for reason in out if reason.startswith(choice)] or out
-    why = "; ".join(out) or "this kernel lacks the functions and tracepoints"
+    asked = [offer.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]
+    out = asked or list(offer.mechanisms.values())
+    why = "; ".join(filter(None, dict.fromkeys(out)))
+    why = why or "this kernel lacks the functions and tracepoints"
     raise HostError(
         f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`; "
         "--probes sysfs shows the kernel's counters alone"

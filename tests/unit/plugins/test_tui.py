@@ -266,3 +266,17 @@ def test_nothing_is_drawn_unless_wanted():
     console = _terminal()
     runner([events(*story())], {"tui": Plugin(console)}).run()
     assert console.file.getvalue() == ""
+
+
+def test_a_total_is_the_kernels_own():
+    """Where pages are not seen one by one, the count shown is what the kernel counted during the run."""
+    total = Probe("/sys/kernel/mm/ksm pages_scanned", Exactness.SAMPLED)
+    seen = {**session().probes, EventKind.CMP_AND_MERGE_PAGE: total}
+    facts = Session("live", session().kernel, "tracepoint", seen)
+    rows = [
+        *sample(pages_scanned=1000, pages_shared=0),
+        *sample(pages_scanned=8654, pages_shared=0),
+    ]
+    snapshot = analyse(rows, of=facts)
+    assert "7,654" in _draw(snapshot, 80, 24)
+    assert "7,654" in plain_text(snapshot)
