@@ -32,8 +32,9 @@ fix: .venv/ready-test ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/ready-test ## print the table of ways in docs/PROBES.md anew
+docs: .venv/ready-test ## print the tables of docs anew
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.probes_table
+	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.variants_table
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)
@@ -45,6 +46,7 @@ vm-all: .venv/ready-test ## run tests/live in a guest of every kernel in tests/v
 
 bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
 	$(BIN)/python tests/vm/guest.py 6.1 -- $(CURDIR)/$(BIN)/pytest tests/live/test_full_tier.py -k every_number --in-guest -q -s \

@@ -52,7 +52,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--probes",
         default="auto",
         metavar="WAY",
-        help="auto (default: the best this kernel offers), kprobe or tracepoint",
+        help="auto (default: the best this kernel offers), fentry, kprobe, tracepoint or sysfs",
     )
     parser.add_argument(
         "--probe-map",
