@@ -10,7 +10,7 @@ from importlib import import_module
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
-VERBS = ("live", "record", "replay", "simulate", "doctor", "probemap", "plugins", "demo")
+VERBS = ("live", "record", "replay", "simulate", "whatif", "doctor", "probemap", "plugins", "demo")
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
 _EPILOG = """\
@@ -20,6 +20,7 @@ examples:
   sudo ksmtrace record -o host.ksmtrace --duration 60
   ksmtrace replay host.ksmtrace               the same answers, offline
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
+  ksmtrace whatif host.ksmtrace --sweep smart_scan=0,1
   sudo ksmtrace demo                          try it on a workload that is brought along
 
 exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or bad input,

@@ -12,6 +12,7 @@ from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
+    from ksmtrace.sources import Source
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -28,6 +29,11 @@ def add_parser(verbs: Verbs) -> None:
         default=None,
         metavar="SPEED",
         help="max (default), real, or a factor: 2 is twice as fast as it happened",
+    )
+    parser.add_argument(
+        "--engine",
+        action="store_true",
+        help="follow every decision of ksmd with the reference engine; exit status 1 where they part",
     )
     add_output_options(parser)
     add_plugin_options(parser)
@@ -55,8 +61,15 @@ def run(options: Namespace) -> int:
 
     manager = build_manager(options.plugins)
     with interruptible() as interruption:
-        source = CaptureSource(options.capture, speed=options.speed)
-        status = run_pipeline(source, manager, options, interruption, fail_fast=True)
-    for warning in source.warnings:
+        capture = CaptureSource(options.capture, speed=options.speed)
+        source: Source = capture
+        engine = None
+        if options.engine:
+            from ksmtrace.engine_replay.replay import EngineReplay, FollowedSource
+
+            engine = EngineReplay(capture.session)
+            source = FollowedSource(capture, engine)
+        status = run_pipeline(source, manager, options, interruption, fail_fast=True, engine=engine)
+    for warning in capture.warnings:
         print(f"ksmtrace: {warning}", file=sys.stderr)
     return ExitStatus(status)

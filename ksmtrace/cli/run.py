@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -17,6 +18,9 @@ from ksmtrace.errors import ExitStatus
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.sources import Source
+
+if TYPE_CHECKING:
+    from ksmtrace.engine_replay.replay import EngineReplay
 
 
 class Interruption:
@@ -59,10 +63,11 @@ def run_pipeline(
     interruption: Interruption,
     *,
     fail_fast: bool,
+    engine: EngineReplay | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
-    A replay that serves metrics goes on serving its last state until it is interrupted.
+    `engine` follows the source, and has a part in the outcome. A replay that serves metrics goes on serving its last state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
@@ -78,7 +83,9 @@ def run_pipeline(
 
     def at_end(snapshot: Snapshot) -> None:
         nonlocal status
-        _print_outcome(snapshot, options)
+        _print_outcome(snapshot, options, engine)
+        if engine is not None and engine.account.parted:
+            status = ExitStatus.FLAGGED
         if runner.calls.failures:
             status = ExitStatus.BAD_INPUT
         if interruption.came:
@@ -91,13 +98,18 @@ def run_pipeline(
     return status
 
 
-def _print_outcome(snapshot: Snapshot, options: Namespace) -> None:
+def _print_outcome(snapshot: Snapshot, options: Namespace, engine: EngineReplay | None) -> None:
     if options.json_stream:
         return
     if options.json:
-        print(json.dumps(snapshot.document, indent=2))
+        followed = {} if engine is None else {"engine": engine.to_json()}
+        print(json.dumps(snapshot.document | followed, indent=2))
     else:
         from ksmtrace.plugins.tui import plain_text
 
         print(plain_text(snapshot).rstrip())
+        if engine is not None:
+            from ksmtrace.engine_replay.text import engine_text
+
+            print(f"\n{engine_text(engine)}")
     sys.stdout.flush()

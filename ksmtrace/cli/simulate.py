@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ksmtrace.cli.options import Verbs
+    from ksmtrace.workload.file import Workload
 
 _COLUMNS = {
     "full_scans": "scans",
@@ -54,6 +57,12 @@ def add_parser(verbs: Verbs) -> None:
         help="initial value of a tunable, not the file's",
     )
     parser.add_argument("--on-kernel", action="store_true", help="run it on this machine's kernel")
+    parser.add_argument(
+        "-o",
+        dest="record",
+        metavar="FILE",
+        help="also write what the engine's ksmd did to a capture, for replay and whatif",
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.set_defaults(run=run)
 
@@ -81,6 +90,10 @@ def run(options: Namespace) -> int:
     def say(line: str) -> None:
         print(f"ksmtrace: {line}", file=sys.stderr)
 
+    if options.on_kernel and options.record is not None:
+        raise KsmtraceError("-o records the engine: on a kernel use `ksmtrace record` beside it")
+    if options.record is not None:
+        return _record(workload, variant, options, say)
     if options.on_kernel:
         from ksmtrace.workload.on_kernel import run_on_kernel
 
@@ -89,11 +102,35 @@ def run(options: Namespace) -> int:
         from ksmtrace.engine.simulate import simulate
 
         document = simulate(workload, variant=variant, say=say)
-    if options.json:
-        print(json.dumps(document, indent=2))
-    else:
-        print("\n".join(table(document)))
+    _print(document, as_json=options.json)
     return ExitStatus.DONE
+
+
+def _record(
+    workload: Workload, variant: str, options: Namespace, say: Callable[[str], None]
+) -> int:
+    from ksmtrace.cli.run import interruptible
+    from ksmtrace.engine.source import EngineSource
+    from ksmtrace.engine.variants import KERNELS
+    from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.pipeline.runner import Runner
+
+    if variant not in KERNELS:
+        known = ", ".join(KERNELS)
+        raise KsmtraceError(f"-o: {variant} has no ksmd to be recorded (variants that do: {known})")
+    with interruptible() as interruption:
+        source = EngineSource(workload, variant=variant, say=say)
+        interruption.source = source
+        if interruption.came:
+            source.stop()
+        sinks = Namespace(record=options.record)
+        Runner(source, build_manager(), sinks, fail_fast=True).run()
+        _print(source.document(), as_json=options.json)
+    return ExitStatus.INTERRUPTED if interruption.came else ExitStatus.DONE
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    print(json.dumps(document, indent=2) if as_json else "\n".join(table(document)))
 
 
 def table(document: dict[str, Any]) -> list[str]:

@@ -8,23 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.engine.checksum import (
-    JHASH_INITVAL,
-    JHASH_SEED,
-    PAGE_SIZE,
-    PRIME_1,
-    PRIME_2,
-    PRIME_3,
-    PRIME_4,
-    jhash2,
-    xxhash,
-)
+from ksmtrace.engine.checksum import JHASH_INITVAL, JHASH_SEED, PAGE_SIZE, jhash2, xxhash
 
 Words = npt.NDArray[np.uint64]
 Checksums = npt.NDArray[np.uint32]
-
-_P1, _P2, _P3, _P4 = (np.uint64(prime) for prime in (PRIME_1, PRIME_2, PRIME_3, PRIME_4))
-_LANE_STARTS = [(PRIME_1 + PRIME_2) % 2**64, PRIME_2, 0, -PRIME_1 % 2**64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +25,6 @@ class Checksum:
 
     of_page: Callable[[bytes], int]
     of_words: Callable[[Words], Checksums]
-
-
-def xxhash_of_words(words: Words) -> Checksums:
-    """`checksum.xxhash` of the pages that repeat these words; arithmetic wraps at 64 bits."""
-    step = words * _P2
-    lanes = []
-    for start in _LANE_STARTS:
-        lane = np.full(len(words), start, dtype=np.uint64)
-        for _ in range(PAGE_SIZE // 32):
-            lane += step
-            lane = _rotate(lane, 31) * _P1
-        lanes.append(lane)
-    digest: Words = np.zeros(len(words), dtype=np.uint64)
-    for lane, by in zip(lanes, (1, 7, 12, 18), strict=True):
-        digest += _rotate(lane, by)
-    for lane in lanes:
-        digest = (digest ^ _rotate(lane * _P2, 31) * _P1) * _P1 + _P4
-    digest = digest + np.uint64(PAGE_SIZE)
-    digest = (digest ^ digest >> np.uint64(33)) * _P2
-    digest = (digest ^ digest >> np.uint64(29)) * _P3
-    checksums: Checksums = (digest ^ digest >> np.uint64(32)).astype(np.uint32)
-    return checksums
 
 
 def jhash2_of_words(words: Words) -> Checksums:
@@ -80,26 +45,26 @@ def jhash2_of_words(words: Words) -> Checksums:
     return b
 
 
-def _rotate(values: Words, by: int) -> Words:
-    return values << np.uint64(by) | values >> np.uint64(64 - by)
-
-
 def _rotate32(values: Checksums, by: int) -> Checksums:
     return values << np.uint32(by) | values >> np.uint32(32 - by)
-
-
-XXHASH = Checksum(xxhash, xxhash_of_words)
-"""calc_checksum of 5.0 and later."""
-
-JHASH2 = Checksum(jhash2, jhash2_of_words)
-"""calc_checksum before 5.0."""
 
 
 def one_by_one(of_page: Callable[[bytes], int]) -> Checksum:
     """A checksum that has no way for many pages."""
 
     def of_words(words: Words) -> Checksums:
-        repeat = PAGE_SIZE // words.itemsize
-        return np.array([of_page(word.tobytes() * repeat) for word in words], dtype=np.uint32)
+        content, size = words.tobytes(), words.itemsize
+        repeat = PAGE_SIZE // size
+        return np.array(
+            [of_page(content[at : at + size] * repeat) for at in range(0, len(content), size)],
+            dtype=np.uint32,
+        )
 
     return Checksum(of_page, of_words)
+
+
+XXHASH = one_by_one(xxhash)
+"""calc_checksum of 5.0 and later."""
+
+JHASH2 = Checksum(jhash2, jhash2_of_words)
+"""calc_checksum before 5.0."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from weakref import WeakValueDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ksmtrace.engine.checksum import PAGE_SIZE
 
 _WORD = 8
 _WORDS = PAGE_SIZE // _WORD
+_LEAST_SWEEP = 1024
+
 _LEAST_AT_ONCE, _MOST_AT_ONCE = 128, 8192
 """Fewer pages are hashed faster one by one; more do not fit the cache."""
 
@@ -42,12 +44,17 @@ class PagePool:
 
     Args:
         checksum: how the kernel computes it.
+
+    Attributes:
+        only_words: every page so far has repeated a word.
     """
 
     def __init__(self, checksum: Checksum) -> None:
         self._hash = checksum
         self._unhashed: deque[PageData] = deque()
-        self._known: WeakValueDictionary[bytes, PageData] = WeakValueDictionary()
+        self._known: dict[bytes, PageData] = {}
+        self._sweep_at = _LEAST_SWEEP
+        self.only_words = True
         self.zero = self.page(bytes(PAGE_SIZE))
 
     def page(self, content: bytes) -> PageData:
@@ -63,9 +70,13 @@ class PagePool:
             unit = content
         data = self._known.get(unit)
         if data is None:
+            if len(self._known) >= self._sweep_at:
+                self._sweep()
             data = self._known[unit] = PageData(unit)
             if len(unit) == _WORD:
                 self._unhashed.append(data)
+            else:
+                self.only_words = False
         return data
 
     def poke(self, data: PageData, offset: int, value: int) -> PageData:
@@ -83,6 +94,16 @@ class PagePool:
         if known is None:
             known = data.checksum_memo = self._hash.of_page(bytes(data))
         return known
+
+    def _sweep(self) -> None:
+        # Forget what no page contains any more. A weak dictionary would do so at once, at 150 bytes a page.
+        known = [(unit, ref(data)) for unit, data in self._known.items()]
+        self._known.clear()
+        for unit, held in known:
+            data = held()
+            if data is not None:
+                self._known[unit] = data
+        self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
     def _hash_many(self) -> None:
         count = min(len(self._unhashed), _MOST_AT_ONCE)

@@ -16,6 +16,9 @@ from ksmtrace.engine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.watcher import Watcher
 from ksmtrace.errors import KsmtraceError
 
+MODES = ("exact", "fast")
+"""How the engine can work."""
+
 _FIRST_VPN = 0x1_0000_0000
 
 
@@ -47,14 +50,16 @@ class Engine:
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
         watcher: told of everything that ksmd does.
+        mode: "exact" or "fast", as `ksmtrace.engine` says; counters and events are the same.
 
     Attributes:
         scanner: the algorithm at work.
+        mode: as above; the relatives of KSM have the exact mode only.
         memory: all processes' memory.
         processes: by name.
 
     Raises:
-        KsmtraceError: no such variant.
+        KsmtraceError: no such variant or mode, or a relative of KSM in the fast mode.
         OSError: the kernel would refuse a tunable.
     """
 
@@ -65,13 +70,19 @@ class Engine:
         *,
         nodes: int = 1,
         watcher: Watcher | None = None,
+        mode: str = "exact",
     ) -> None:
+        if mode not in MODES:
+            raise KsmtraceError(f"no mode {mode}: there are {', '.join(MODES)}")
         if isinstance(variant, str):
             if variant not in VARIANTS:
                 raise KsmtraceError(f"no variant {variant}: there are {', '.join(VARIANTS)}")
             variant = VARIANTS[variant]
         self.variant = variant
         self.scanner = variant.make(variant, nodes, Watcher() if watcher is None else watcher)
+        self.mode = mode
+        if mode == "fast":
+            self.ksm.be_fast()
         self.memory = self.scanner.memory
         self.processes: dict[str, Process] = {}
         for name, value in (tunables or {}).items():

@@ -16,6 +16,7 @@ from ksmtrace.engine.registration import (
 from ksmtrace.engine.scan import ksm_do_scan
 from ksmtrace.engine.state import Ksm
 from ksmtrace.engine.tunables import run_store, store_tunable
+from ksmtrace.errors import KsmtraceError
 
 
 class KsmScanner:
@@ -34,7 +35,13 @@ class KsmScanner:
 
     @property
     def comparisons(self) -> int:
-        """Calls of memcmp_pages."""
+        """Calls of memcmp_pages.
+
+        Raises:
+            KsmtraceError: the fast mode does not make them.
+        """
+        if self.ksm.fast:
+            raise KsmtraceError("the fast mode makes no comparisons: count them in the exact mode")
         return self.ksm.counters.comparisons
 
     def has_work(self) -> bool:

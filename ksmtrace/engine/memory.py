@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ksmtrace.engine.content import PageData, PagePool
+from ksmtrace.engine.page_table import BLOCK_SHIFT, PageTable
 from ksmtrace.engine.watcher import Watcher
 
 if TYPE_CHECKING:
     from ksmtrace.engine.mm_slot import MmSlot
     from ksmtrace.engine.stable_node import StableNode
+    from ksmtrace.engine.stretch import Stretch
     from ksmtrace.engine.variant import Variant
 
 HUGE_PAGES = 512
@@ -26,6 +28,7 @@ class Frame:
 
     Attributes:
         anon: False for the zero page alone.
+        data: what it contains; to be changed only right after `fault.writable_page` has given the frame.
         ksm: the page is a KSM page; `stable_node` is None until it is in the stable tree (PageKsm).
         mapcount: page table entries that map it.
         references: who else holds it: ksmd while it looks at it, and pins such as O_DIRECT's.
@@ -34,15 +37,16 @@ class Frame:
     """
 
     __slots__ = (
-        *("anon", "compound", "data", "exclusive", "ksm", "mapcount", "nid", "pfn"),
+        *("compound", "data", "exclusive", "ksm", "mapcount", "nid", "pfn"),
         *("references", "stable_node"),
     )
 
-    def __init__(self, pfn: int, data: PageData, nid: int, *, anon: bool = True) -> None:
+    anon: ClassVar[bool] = True
+
+    def __init__(self, pfn: int, data: PageData, nid: int) -> None:
         self.pfn = pfn
         self.data = data
         self.nid = nid
-        self.anon = anon
         self.ksm = False
         self.stable_node: StableNode | None = None
         self.mapcount = 0
@@ -54,6 +58,14 @@ class Frame:
     def allocated(self) -> bool:
         """Whether anything still refers to the page; else it has been freed."""
         return self.mapcount > 0 or self.references > 0
+
+
+class ZeroPage(Frame):
+    """The shared zero page."""
+
+    __slots__ = ()
+
+    anon = False
 
 
 class Compound:
@@ -95,6 +107,7 @@ class Mm:
         ksm_zero: page numbers whose entry is a KSM-placed zero page (a dirty bit in the kernel).
         tables: 2 MiB blocks of huge mappings that are mapped by single entries.
         huge_zero: 2 MiB blocks that map the huge zero page.
+        stretches: by block of the page table, pages that the fast mode takes together.
         slot: its place in ksmd's list, while registered (MMF_VM_MERGEABLE).
         merge_any: PR_SET_MEMORY_MERGE is on (MMF_VM_MERGE_ANY).
         exited: mm_users has become 0.
@@ -102,7 +115,7 @@ class Mm:
 
     __slots__ = (
         *("comm", "exited", "huge_zero", "key", "ksm_merging_pages", "ksm_rmap_items"),
-        *("ksm_zero", "merge_any", "pid", "ptes", "slot", "tables", "vmas"),
+        *("ksm_zero", "merge_any", "pid", "ptes", "slot", "stretches", "tables", "vmas"),
     )
 
     def __init__(self, key: int, pid: int, comm: str) -> None:
@@ -110,11 +123,12 @@ class Mm:
         self.pid = pid
         self.comm = comm
         self.vmas: list[Vma] = []
-        self.ptes: dict[int, Frame] = {}
+        self.ptes = PageTable()
         self.ksm_zero: set[int] = set()
         self.tables: set[int] = set()
         self.huge_zero: set[int] = set()
         self.slot: MmSlot | None = None
+        self.stretches: dict[int, Stretch] = {}
         self.merge_any = False
         self.exited = False
         self.ksm_merging_pages = 0
@@ -149,6 +163,9 @@ class Memory:
         cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
         node_of_next_page: NUMA node from which the next frame comes.
         owner: told of entries that come and go; forks excepted.
+        changed: a page that was present has been written to, unmapped or put out of ksmd's reach since this was last
+            set to False. Unless that happened, the unstable tree is in order.
+        freed_ksm_pages: KSM pages that nobody maps any more, and whose stable nodes ksmd has not removed yet.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
@@ -160,9 +177,11 @@ class Memory:
         self.cow_ksm = 0
         self.node_of_next_page = 0
         self.owner: PageOwner | None = None
+        self.changed = False
+        self.freed_ksm_pages: set[Frame] = set()
         self._made_mms = 0
         self._made_frames = 0
-        self.zero_page = Frame(1, self.pool.zero, 0, anon=False)
+        self.zero_page = ZeroPage(1, self.pool.zero, 0)
 
     def new_mm(self, comm: str) -> Mm:
         """A process without memory."""
@@ -194,10 +213,14 @@ class Memory:
 
     def unmap_frame(self, mm: Mm, vpn: int) -> None:
         """Clear the entry of page `vpn`, if there is one (ksm_might_unmap_zero_page, 6.6)."""
-        frame = mm.ptes.pop(vpn, None)
+        mm.stretches.pop(vpn >> BLOCK_SHIFT, None)
+        frame = mm.ptes.pop(vpn)
         if frame is None:
             return
+        self.changed = True
         frame.mapcount -= 1
+        if not frame.mapcount and frame.stable_node is not None:
+            self.freed_ksm_pages.add(frame)
         if self.owner is not None and frame.anon:
             self.owner.page_unmapped(frame)
         if vpn in mm.ksm_zero:

@@ -32,13 +32,17 @@ def write_protect_page(item: RmapItem, page: Frame) -> int:
 def replace_page(ksm: Ksm, item: RmapItem, kpage: Frame) -> int:
     """Map `kpage`, a KSM page or the zero page, in place of the page there (replace_page, all versions).
 
+    The unstable tree stays in order: `item` is in no tree, or leaves it right after.
+
     Returns:
         0. The kernel's own fails when the entry has changed meanwhile.
     """
+    changed = ksm.memory.changed
     if kpage.anon:
         ksm.memory.map_frame(item.mm, item.vpn, kpage)
     else:
         ksm.memory.map_ksm_zero_page(item.mm, item.vpn)
+    ksm.memory.changed = changed
     return 0
 
 
@@ -103,8 +107,9 @@ def try_to_merge_with_zero_page(ksm: Ksm, item: RmapItem, page: Frame) -> bool:
     Returns:
         Whether ksmd is done with the page: it was merged, or its mapping is gone.
     """
-    empty = ksm.memory.pool.checksum(ksm.memory.pool.zero)
-    if not ksm.tunables["use_zero_pages"] or item.oldchecksum != empty:
+    if not ksm.tunables["use_zero_pages"]:
+        return False
+    if item.oldchecksum != ksm.memory.pool.checksum(ksm.memory.pool.zero):
         return False
     if find_mergeable_vma(item.mm, item.vpn) is None:
         return True

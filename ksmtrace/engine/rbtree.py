@@ -4,16 +4,22 @@ from __future__ import annotations
 
 
 class RbNode:
-    """A node that others extend; a new node is red, and linked by `rb_link_node`."""
+    """A node that others extend; a new node is red, and linked by `rb_link_node`.
 
-    __slots__ = ("rb_left", "rb_parent", "rb_red", "rb_right")
+    Attributes:
+        rb_key: `PageData.unit` of the content by which the node found its place.
+    """
+
+    __slots__ = ("rb_key", "rb_left", "rb_parent", "rb_red", "rb_right")
 
     rb_left: RbNode | None
     rb_right: RbNode | None
     rb_parent: RbNode | None
     rb_red: bool
+    rb_key: bytes
 
     def __init__(self) -> None:
+        self.rb_key = b""
         self.rb_left = None
         self.rb_right = None
         self.rb_parent = None

@@ -63,6 +63,7 @@ def madvise_unmergeable(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
         if vma.mergeable:
             unmerge_ksm_pages(ksm, mm, vma)
             vma.mergeable = False
+            ksm.memory.changed = True
     join_vmas(mm)
 
 
@@ -85,6 +86,7 @@ def ksm_disable_merge_any(ksm: Ksm, mm: Mm) -> None:
         if vma.mergeable:
             unmerge_ksm_pages(ksm, mm, vma)
             vma.mergeable = False
+            ksm.memory.changed = True
     mm.merge_any = False
 
 

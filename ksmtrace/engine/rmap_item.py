@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from ksmtrace.engine.memory import Mm
 from ksmtrace.engine.rbtree import RbNode
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.memory import Mm
     from ksmtrace.engine.stable_node import StableNode
 
 
-class Tree(Enum):
+class Tree(IntEnum):
     """Where an rmap_item is: the flags in the low bits of its address."""
 
     NEITHER = 0

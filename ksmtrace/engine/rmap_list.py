@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ksmtrace.engine.mm_slot import MmSlot
-from ksmtrace.engine.rbtree import rb_erase
 from ksmtrace.engine.rmap_item import RmapItem, Tree
 from ksmtrace.engine.stable_node import ksm_get_folio
+from ksmtrace.engine.stretch import leaves_tree
+from ksmtrace.engine.unstable_tree import unstable_tree_erase
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
@@ -56,6 +57,7 @@ def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False)
         freed: the caller frees the item next.
     """
     ksm.watcher.rmap_item_removed(item, freed=freed)
+    leaves_tree(item)
     if item.tree is Tree.STABLE:
         node = item.head
         assert node is not None, "a stable item has its node"
@@ -73,7 +75,7 @@ def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False)
         age = ksm.scan.seqnr - item.seqnr & _SEQNR_MASK
         assert age <= 1, "ksmd meets every item once a pass"
         if age == 0:
-            rb_erase(ksm.unstable_roots[item.nid], item)
+            unstable_tree_erase(ksm, item)
         ksm.counters.pages_unshared -= 1
         item.tree = Tree.NEITHER
 

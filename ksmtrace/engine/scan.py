@@ -12,7 +12,7 @@ from ksmtrace.engine.merge import (
     try_to_merge_with_zero_page,
 )
 from ksmtrace.engine.mm_slot import MmSlot
-from ksmtrace.engine.rbtree import RbRoot
+from ksmtrace.engine.page_table import BLOCK_MASK, BLOCK_SHIFT
 from ksmtrace.engine.rmap_item import RmapItem
 from ksmtrace.engine.rmap_list import (
     get_next_rmap_item,
@@ -22,7 +22,8 @@ from ksmtrace.engine.rmap_list import (
 from ksmtrace.engine.smart_scan import should_skip_rmap_item
 from ksmtrace.engine.stable_node import Place, StableNode, ksm_get_folio, stable_tree_append
 from ksmtrace.engine.stable_tree import migrate_node, stable_tree_insert, stable_tree_search
-from ksmtrace.engine.unstable_tree import unstable_tree_search_insert
+from ksmtrace.engine.stretch import pass_over
+from ksmtrace.engine.unstable_tree import unstable_tree_drop, unstable_tree_search_insert
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
@@ -36,20 +37,27 @@ class Cursor:
         vpn: the next page of it; 0 before the first.
         rmap_list: whose `rmap_list` is the next rmap_item.
         seqnr: passes completed (`full_scans`).
+        unsettled: a block of the page table in which there is no stretch ahead; -1 if there may be one.
     """
 
-    __slots__ = ("rmap_list", "seqnr", "slot", "vpn")
+    __slots__ = ("rmap_list", "seqnr", "slot", "unsettled", "vpn")
 
     def __init__(self, head: MmSlot) -> None:
         self.slot = head
         self.vpn = 0
         self.rmap_list: MmSlot | RmapItem = head
         self.seqnr = 0
+        self.unsettled = -1
 
 
 def ksm_do_scan(ksm: Ksm, npages: int) -> None:
     """One batch: examine up to `npages` pages; the end of a pass ends it early (ksm_do_scan, all versions)."""
-    for _ in range(npages):
+    while npages > 0:
+        passed = pass_over(ksm, npages)
+        if passed:
+            npages -= passed
+            continue
+        npages -= 1
         found = scan_get_next_rmap_item(ksm)
         if found is None:
             return
@@ -149,14 +157,14 @@ def _begin_pass(ksm: Ksm) -> None:
     if not ksm.tunables["merge_across_nodes"]:
         for node in tuple(ksm.migrate_nodes):
             ksm_get_folio(ksm, node)  # frees it when stale
-    # The trees are dropped whole; their rmap_items find out by seqnr.
-    ksm.unstable_roots = [RbRoot() for _ in ksm.unstable_roots]
+    unstable_tree_drop(ksm)
     _enter_mm(ksm, ksm.mm_head.next)
 
 
 def _enter_mm(ksm: Ksm, slot: MmSlot) -> None:
     ksm.scan.slot = slot
     ksm.scan.vpn = 0
+    ksm.scan.unsettled = -1
     ksm.scan.rmap_list = slot
 
 
@@ -166,17 +174,23 @@ def _next_candidate(ksm: Ksm, slot: MmSlot) -> tuple[RmapItem, Frame] | None:
     assert mm is not None, "the cursor is not at the head"
     if mm.exited:
         return None
-    page_at = mm.ptes.get
+    blocks = mm.ptes.blocks
     for vma in mm.vmas:
         if not vma.mergeable or vma.end <= scan.vpn:
             continue
-        for vpn in range(max(scan.vpn, vma.start), vma.end):
-            page = page_at(vpn)
+        vpn, end = max(scan.vpn, vma.start), vma.end
+        while vpn < end:
+            block = blocks.get(vpn >> BLOCK_SHIFT)
+            if block is None:
+                vpn = (vpn | BLOCK_MASK) + 1
+                continue
+            page = block[vpn & BLOCK_MASK]
+            vpn += 1
             if page is None or not page.anon:
                 continue
-            item = get_next_rmap_item(ksm, slot, vpn)
+            item = get_next_rmap_item(ksm, slot, vpn - 1)
             scan.rmap_list = item
-            scan.vpn = vpn + 1
+            scan.vpn = vpn
             if not should_skip_rmap_item(ksm, page, item):
                 return item, page
         scan.vpn = vma.end

@@ -23,6 +23,7 @@ def simulate(
     nodes: int = 1,
     watcher: Watcher | None = None,
     say: Say = lambda _: None,
+    mode: str = "exact",
 ) -> dict[str, Any]:
     """The document of a run: its snapshots, as `ksmtrace simulate --json` prints it.
 
@@ -32,12 +33,15 @@ def simulate(
         nodes: NUMA nodes of the machine.
         watcher: told of everything that ksmd does.
         say: told what the user should know besides.
+        mode: of the engine, "exact" or "fast".
 
     Raises:
         RefusedError: the kernel would refuse a tunable.
         KsmtraceError: a step cannot be carried out.
     """
-    simulation = Simulation(workload, variant=variant, nodes=nodes, watcher=watcher, say=say)
+    simulation = Simulation(
+        workload, variant=variant, nodes=nodes, watcher=watcher, say=say, mode=mode
+    )
     for _ in simulation.run():
         pass
     return simulation.document()
@@ -58,8 +62,9 @@ class Simulation:
         nodes: int = 1,
         watcher: Watcher | None = None,
         say: Say = lambda _: None,
+        mode: str = "exact",
     ) -> None:
-        self.engine = Engine(variant or workload.variant, nodes=nodes, watcher=watcher)
+        self.engine = Engine(variant or workload.variant, nodes=nodes, watcher=watcher, mode=mode)
         self._workload = workload
         self._say = say
         self._snapshots: list[dict[str, Any]] = []
@@ -91,6 +96,7 @@ class Simulation:
             "name": self._workload.name,
             "on": "engine",
             "variant": self.engine.variant.name,
+            "mode": self.engine.mode,
             "kernel": None,
             "snapshots": self._snapshots,
         }

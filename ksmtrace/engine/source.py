@@ -51,10 +51,11 @@ class EngineSource:
         variant: str | Variant | None = None,
         nodes: int = 1,
         say: Say = lambda _: None,
+        mode: str = "exact",
     ) -> None:
         self._emitter = Emitter()
         self._simulation = Simulation(
-            workload, variant=variant, nodes=nodes, watcher=self._emitter, say=say
+            workload, variant=variant, nodes=nodes, watcher=self._emitter, say=say, mode=mode
         )
         self._stopping = False
         self.session = engine_session(self._simulation.engine.ksm)

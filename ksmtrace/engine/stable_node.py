@@ -41,6 +41,8 @@ class StableNode(RbNode):
         super().__init__()
         self.key = key
         self.kpage = kpage
+        if kpage is not None:
+            self.rb_key = kpage.data.unit
         self.nid = nid
         self.place = Place.TREE
         self.items: dict[RmapItem, None] = {}
@@ -64,6 +66,8 @@ def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
 def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
     """Free `node`; all its rmap_items leave it (remove_node_from_stable_tree, all versions)."""
     ksm.watcher.stable_node_removed(node)
+    if node.kpage is not None:
+        ksm.memory.freed_ksm_pages.discard(node.kpage)
     if node.items:
         ksm.counters.pages_sharing -= len(node.items) - 1
         ksm.counters.pages_shared -= 1
@@ -105,9 +109,11 @@ def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNo
     """A new chain in the place of `dup`, and `dup` on it (alloc_stable_node_chain, 4.13)."""
     chain = StableNode(ksm.new_key(), None, 0)
     chain.place = Place.CHAIN
+    chain.rb_key = dup.rb_key
     chain.chain_prune_time = ksm.now_ms
     ksm.counters.stable_node_chains += 1
     rb_replace_node(root, dup, chain)
+    ksm.stable_index.pop(dup.rb_key, None)
     stable_node_chain_add_dup(ksm, dup, chain)
     return chain
 
@@ -129,12 +135,14 @@ def stable_node_dup_del(ksm: Ksm, node: StableNode) -> None:
         ksm.counters.stable_node_dups -= 1
     else:
         rb_erase(ksm.stable_roots[node.nid], node)
+        ksm.stable_index.pop(node.rb_key, None)
 
 
 def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
     """The only dup left takes its chain's place in the tree (part of stable_node_dup, 4.13)."""
     (dup,) = chain.dups
     rb_replace_node(root, chain, dup)
+    ksm.stable_index[dup.rb_key] = dup
     dup.place = Place.TREE
     dup.chain = None
     ksm.counters.stable_node_chains -= 1

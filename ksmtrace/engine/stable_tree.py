@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.engine.chains import Found
 from ksmtrace.engine.memory import Frame
+from ksmtrace.engine.ordered import find_in_order
 from ksmtrace.engine.rbtree import (
     RbNode,
     RbRoot,
@@ -51,13 +52,20 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
         return page
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, page, root, prune=True)
+    found: Found | _Leaf | None
+    if ksm.unstable_index is not None and page_node is None and index_holds(ksm):
+        found = _look_up(ksm, page)
+        if found is None:
+            return None
+    else:
+        found = _walk(ksm, page, root, prune=True)
     if isinstance(found, _Leaf):
         if page_node is None:
             return None
         _leave_migrate_nodes(ksm, page_node, nid)
         rb_link_node(root, page_node, found.parent, left=found.left)
         rb_insert_color(root, page_node)
+        ksm.stable_index[page_node.rb_key] = page_node
         return _if_candidate(ksm, page_node)
     if page_node is not None and ksm.variant.chains and page.mapcount > 1:
         chain = found.node
@@ -85,6 +93,7 @@ def stable_tree_insert(ksm: Ksm, kpage: Frame) -> StableNode:
     if isinstance(found, _Leaf):
         rb_link_node(root, node, found.parent, left=found.left)
         rb_insert_color(root, node)
+        ksm.stable_index[node.rb_key] = node
     else:
         chain = found.node
         if chain.place is not Place.CHAIN:
@@ -120,7 +129,37 @@ def migrate_node(ksm: Ksm, node: StableNode) -> None:
     _join_migrate_nodes(ksm, node)
 
 
+def _look_up(ksm: Ksm, page: Frame) -> Found | None:
+    node = ksm.stable_index.get(page.data.unit)
+    if node is None:
+        return None
+    assert node.kpage is not None, "there are no chains"
+    return Found(node.kpage, node, node)
+
+
+def index_holds(ksm: Ksm) -> bool:
+    """Whether `stable_index` answers for the tree; else a search may meet a node that is gone, or a chain, and change it."""
+    return (
+        ksm.tunables["merge_across_nodes"] == 1
+        and not ksm.memory.freed_ksm_pages
+        and not ksm.counters.stable_node_chains
+    )
+
+
 def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
+    if ksm.memory.freed_ksm_pages or ksm.counters.stable_node_chains:
+        return _walk_looking(ksm, page, root, prune=prune)
+    spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
+    ksm.counters.comparisons += spot.steps
+    node = spot.node
+    if node is None:
+        return _Leaf(spot.parent, left=spot.left)
+    assert isinstance(node, StableNode), "the stable tree holds stable nodes"
+    assert node.kpage is not None, "there are no chains"
+    return Found(node.kpage, node, node)
+
+
+def _walk_looking(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
     while True:
         parent: RbNode | None = None
         left = False

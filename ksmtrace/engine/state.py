@@ -6,10 +6,12 @@ from ksmtrace.engine.advisor import Advisor
 from ksmtrace.engine.counters import Counters
 from ksmtrace.engine.memory import Frame, Memory
 from ksmtrace.engine.mm_slot import MmSlot
+from ksmtrace.engine.ordered import compare_units
 from ksmtrace.engine.rbtree import RbRoot
 from ksmtrace.engine.scan import Cursor
 from ksmtrace.engine.stable_node import StableNode
 from ksmtrace.engine.tunables import DEFAULTS, RUN_STOP
+from ksmtrace.engine.unstable_index import UnstableIndex
 from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.watcher import Watcher
 
@@ -32,6 +34,8 @@ class Ksm:
         scan: the cursor.
         stable_roots: the stable trees, by NUMA node; all pages are in the first when merging across nodes.
         unstable_roots: likewise the unstable trees.
+        stable_index: the nodes of the stable tree that are no chains, by `PageData.unit`; valid with one tree only.
+        unstable_index: in the fast mode, what stands for the unstable tree.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
         now_ms: the time; nothing but its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
@@ -40,7 +44,7 @@ class Ksm:
     __slots__ = (
         *("_made", "advisor", "counters", "ksmd_ns", "memory", "migrate_nodes", "mm_head"),
         *("now_ms", "run", "scan", "stable_roots", "tunables", "unstable_roots", "variant"),
-        "watcher",
+        *("stable_index", "unstable_index", "watcher"),
     )
 
     def __init__(self, variant: Variant, *, nodes: int = 1, watcher: Watcher | None = None) -> None:
@@ -57,10 +61,21 @@ class Ksm:
         self.scan = Cursor(self.mm_head)
         self.stable_roots = [RbRoot() for _ in range(nodes)]
         self.unstable_roots = [RbRoot() for _ in range(nodes)]
+        self.stable_index: dict[bytes, StableNode] = {}
+        self.unstable_index: UnstableIndex | None = None
         self.migrate_nodes: list[StableNode] = []
         self.now_ms = 0
         self.ksmd_ns = 0
         self._made = 0
+
+    @property
+    def fast(self) -> bool:
+        """Whether pages are looked up by content; else the trees are walked."""
+        return self.unstable_index is not None
+
+    def be_fast(self) -> None:
+        """Look pages up by content from now on, the beginning."""
+        self.unstable_index = UnstableIndex()
 
     def new_key(self) -> int:
         """A number that stands for the address of a new struct, never given twice."""
@@ -74,10 +89,4 @@ class Ksm:
     def memcmp_pages(self, page: Frame, other: Frame) -> int:
         """-1, 0 or 1, as the bytes of `page` are less than, equal to or greater than those of `other`."""
         self.counters.comparisons += 1
-        mine, its = page.data, other.data
-        if mine is its:
-            return 0
-        a, b = mine.unit, its.unit
-        if len(a) != len(b):
-            a, b = bytes(mine), bytes(its)
-        return -1 if a < b else 1
+        return compare_units(page.data.unit, other.data.unit)

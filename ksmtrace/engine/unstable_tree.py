@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ksmtrace.engine.memory import Frame, Mm, Vma
-from ksmtrace.engine.rbtree import RbNode, rb_insert_color, rb_link_node
+from ksmtrace.engine.ordered import find_in_order
+from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
 from ksmtrace.engine.rmap_item import RmapItem, Tree
+from ksmtrace.engine.unstable_index import UnstableIndex
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
@@ -45,7 +47,56 @@ def unstable_tree_search_insert(
         itself (shared by a fork), or is equal and on another NUMA node while merge_across_nodes is 0.
     """
     nid = ksm.nid_of(page)
+    in_order = not ksm.memory.changed and ksm.tunables["merge_across_nodes"] == 1
+    if ksm.unstable_index is not None:
+        if in_order:
+            partner = ksm.unstable_index.find(page.data.unit)
+            if partner is not None:
+                return _unless_same(partner, page)
+            _join(ksm, item, page, nid)
+            ksm.unstable_index.insert(item)
+            return None
+        ksm.unstable_index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
     root = ksm.unstable_roots[nid]
+    found = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
+    if not isinstance(found, _Leaf):
+        return found
+    _join(ksm, item, page, nid)
+    rb_link_node(root, item, found.parent, left=found.left)
+    rb_insert_color(root, item)
+    return None
+
+
+def unstable_tree_erase(ksm: Ksm, item: RmapItem) -> None:
+    """Take out an item that joined the tree in this pass (part of remove_rmap_item_from_tree)."""
+    if ksm.unstable_index is None or not ksm.unstable_index.erase(item):
+        rb_erase(ksm.unstable_roots[item.nid], item)
+
+
+def unstable_tree_drop(ksm: Ksm) -> None:
+    """Begin with empty trees; rmap_items that were in the old ones find out by seqnr (part of scan_get_next_rmap_item)."""
+    ksm.unstable_roots = [RbRoot() for _ in ksm.unstable_roots]
+    if ksm.unstable_index is not None:
+        ksm.unstable_index = UnstableIndex()
+    ksm.memory.changed = False
+
+
+class _Leaf(NamedTuple):
+    """Where a walk fell off the tree: below `parent`."""
+
+    parent: RbNode | None
+    left: bool
+
+
+def _join(ksm: Ksm, item: RmapItem, page: Frame, nid: int) -> None:
+    item.tree = Tree.UNSTABLE
+    item.seqnr = ksm.scan.seqnr & 0xFF
+    item.nid = nid
+    item.rb_key = page.data.unit
+    ksm.counters.pages_unshared += 1
+
+
+def _walk(ksm: Ksm, page: Frame, root: RbRoot, nid: int) -> tuple[RmapItem, Frame] | _Leaf | None:
     parent: RbNode | None = None
     left = False
     current = root.rb_node
@@ -61,10 +112,26 @@ def unstable_tree_search_insert(
         parent = current
         left = order < 0
         current = parent.rb_left if left else parent.rb_right
-    item.tree = Tree.UNSTABLE
-    item.seqnr = ksm.scan.seqnr & 0xFF
-    item.nid = nid
-    rb_link_node(root, item, parent, left=left)
-    rb_insert_color(root, item)
-    ksm.counters.pages_unshared += 1
-    return None
+    return _Leaf(parent, left)
+
+
+def _walk_in_order(
+    ksm: Ksm,
+    page: Frame,
+    root: RbRoot,
+    nid: int,  # noqa: ARG001
+) -> tuple[RmapItem, Frame] | _Leaf | None:
+    # As _walk: all pages in the tree are there, and contain what they did when they joined.
+    spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
+    ksm.counters.comparisons += spot.steps
+    if spot.node is None:
+        return _Leaf(spot.parent, spot.left)
+    assert isinstance(spot.node, RmapItem), "the unstable tree holds rmap_items"
+    found = _unless_same(spot.node, page)
+    ksm.counters.comparisons -= found is None
+    return found
+
+
+def _unless_same(partner: RmapItem, page: Frame) -> tuple[RmapItem, Frame] | None:
+    tree_page = partner.mm.ptes[partner.vpn]
+    return None if tree_page is page else (partner, tree_page)

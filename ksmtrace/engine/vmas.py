@@ -77,8 +77,9 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
     child.vmas = [vma.part(vma.start, vma.end) for vma in parent.vmas]
     child.tables = set(parent.tables)
     child.huge_zero = set(parent.huge_zero)
-    for vpn, frame in parent.ptes.items():
-        child.ptes[vpn] = frame
+    parent.stretches.clear()
+    child.ptes = parent.ptes.copy()
+    for frame in parent.ptes.values():
         frame.mapcount += 1
         frame.exclusive = False
     child.ksm_zero = set(parent.ksm_zero)
@@ -87,6 +88,7 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
 def exit_mmap(memory: Memory, mm: Mm) -> None:
     """Release all memory of `mm` (mm/mmap.c: exit_mmap)."""
     mm.exited = True
+    memory.changed = True
     for vpn in list(mm.ptes):
         memory.unmap_frame(mm, vpn)
     memory.mms.remove(mm)

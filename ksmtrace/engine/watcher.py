@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ksmtrace.engine.rmap_item import RmapItem, Tree
+
 if TYPE_CHECKING:
     from ksmtrace.engine.memory import Frame, Mm
-    from ksmtrace.engine.rmap_item import RmapItem
     from ksmtrace.engine.stable_node import StableNode
     from ksmtrace.engine.state import Ksm
+    from ksmtrace.engine.stretch import Stretch
 
 
 class Watcher:
@@ -28,6 +30,20 @@ class Watcher:
 
     def candidate_done(self) -> None:
         """cmp_and_merge_page has returned."""
+
+    def settled(self, stretch: Stretch, begin: int, stop: int) -> None:
+        """In the fast mode: pages `begin` to `stop` - 1 of a stretch are examined, and nothing comes of it.
+
+        This makes of it the calls that the exact mode would make, but for those of `rmap_item_removed` that find an item
+        in no tree.
+        """
+        if type(self) is Watcher:
+            return
+        for item in stretch.items[begin:stop]:
+            self.candidate(item, item.mm.ptes[item.vpn])
+            if item.tree is Tree.UNSTABLE:
+                self.rmap_item_removed(item, freed=False)
+            self.candidate_done()
 
     def skipped(self, item: RmapItem) -> None:
         """Smart scan passes over a page."""

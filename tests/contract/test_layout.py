@@ -29,6 +29,11 @@ ALLOWED = {
     },
     "workload": {"events", "kernel", "errors", "workload"},
     "engine": {"events", "session", "errors", "workload", "engine"},
+    "whatif": {
+        *("events", "session", "errors", "capture"),
+        *("workload", "engine", "whatif", ""),
+    },
+    "engine_replay": {"events", "session", "errors", "sources", "engine", "engine_replay"},
     "plugins": {
         "events",
         "model",

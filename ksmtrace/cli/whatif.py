@@ -1,0 +1,97 @@
+"""`ksmtrace whatif`: what other tunables and other variants would have saved."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ksmtrace.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ksmtrace.cli.options import Verbs
+    from ksmtrace.whatif.scenario import Outcome, Scenario, Story
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser: ArgumentParser = verbs.add_parser(
+        "whatif",
+        help="what other tunables and variants would have saved, and at what cost",
+        description=(
+            "Run a capture or a workload on the reference engine under other tunables and other variants of KSM: "
+            "the file's own first, then each variant with each combination of values. Without any option: every "
+            "variant. What a capture does not tell is assumed, and said. Needs no root."
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="a capture, or a workload (WORKLOADS.md)")
+    _add_list(parser, "--variant", "NAME", "variants to run; else the file's own")
+    _add_list(parser, "--set", "T=V", "a tunable's initial value in every scenario but the first")
+    _add_list(
+        parser, "--sweep", "T=V1,V2,...", "a scenario for each value, and for each combination"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    parser.set_defaults(run=run)
+
+
+def _add_list(parser: ArgumentParser, option: str, metavar: str, text: str) -> None:
+    parser.add_argument(option, nargs="+", action="extend", default=[], metavar=metavar, help=text)
+
+
+def run(options: Namespace) -> int:
+    """Run all scenarios and print what came of them; returns the exit status."""
+    from ksmtrace.whatif.grid import build_grid
+    from ksmtrace.whatif.load import load_story
+    from ksmtrace.whatif.result import document
+    from ksmtrace.whatif.text import table
+
+    with _terminable():
+        story, warnings = load_story(options.file)
+        scenarios = build_grid(story.workload, options.variant, options.set, options.sweep)
+        for warning in warnings:
+            print(f"ksmtrace: {warning}", file=sys.stderr)
+        answers = document(story, scenarios, _outcomes(story, scenarios))
+    print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
+    return ExitStatus.DONE
+
+
+def _outcomes(story: Story, scenarios: list[Scenario]) -> list[Outcome]:
+    from ksmtrace.whatif.parallel import local_executor, run_scenarios
+
+    with local_executor(len(scenarios)) as executor, _progress(len(scenarios)) as done:
+        return run_scenarios(story, scenarios, executor, done)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Draws a bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = ("scenarios", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scenarios", total=total)
+        yield lambda count: bar.update(task, completed=count)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM end a run as Ctrl-C does: with its workers."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

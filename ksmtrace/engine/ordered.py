@@ -1,0 +1,56 @@
+"""Walks through a tree whose order is known to be right: the steps are the kernel's, the checks at each are left out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ksmtrace.engine.checksum import PAGE_SIZE
+from ksmtrace.engine.rbtree import RbNode, RbRoot
+
+
+class Spot(NamedTuple):
+    """Where a walk has ended.
+
+    Attributes:
+        node: the node with the key that was looked for.
+        parent: without one, the node below which it belongs.
+        left: on which side.
+        steps: nodes whose content was compared.
+    """
+
+    node: RbNode | None
+    parent: RbNode | None
+    left: bool
+    steps: int
+
+
+def compare_units(a: bytes, b: bytes) -> int:
+    """-1, 0 or 1, as the page of `PageData.unit` `a` is less than, equal to or greater than that of `b`."""
+    if a == b:
+        return 0
+    if len(a) != len(b):
+        a, b = a * (PAGE_SIZE // len(a)), b * (PAGE_SIZE // len(b))
+    return -1 if a < b else 1
+
+
+def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
+    """Walk down to `key`, or to where it belongs.
+
+    Args:
+        root: the tree.
+        key: what to find.
+        words: this key and all in the tree are words, whose own order is that of the pages.
+    """
+    parent: RbNode | None = None
+    left = False
+    steps = 0
+    node = root.rb_node
+    while node is not None:
+        steps += 1
+        its = node.rb_key
+        left = key < its if words else compare_units(key, its) < 0
+        if not left and key == its:
+            return Spot(node, parent, left, steps)
+        parent = node
+        node = node.rb_left if left else node.rb_right
+    return Spot(None, parent, left, steps)

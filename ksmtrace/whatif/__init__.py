@@ -1,0 +1,1 @@
+"""What other tunables and other variants would have saved, when, and at what cost of scanning."""

@@ -1,0 +1,86 @@
+"""Runs a story under one scenario: the function that workers are given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ksmtrace.engine.simulate import Simulation
+from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.whatif.meter import Meter, since
+from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario, Story
+from ksmtrace.workload.file import Step, Workload
+
+
+def run_scenario(story: Story, scenario: Scenario) -> Outcome:
+    """What comes of `story` under `scenario`.
+
+    A run that cannot be carried on, because the kernel would refuse a tunable in the middle, ends there and says so.
+    """
+    try:
+        return _Run(story, scenario).outcome()
+    except KsmtraceError as error:
+        nothing = Point(*(0,) * len(Point.__slots__))
+        return Outcome(Points(), nothing, str(error))
+
+
+class _Run:
+    """One run, and the account of it."""
+
+    def __init__(self, story: Story, scenario: Scenario) -> None:
+        self._notes: list[str] = []
+        self._meter = Meter()
+        self._warm_up_steps = story.warm_up_steps
+        self._steps = _steps_for(story.workload, scenario.variant)
+        workload = replace(story.workload, tunables=dict(scenario.tunables), steps=self._steps)
+        self._simulation = Simulation(
+            workload, variant=scenario.variant, watcher=self._meter, say=self._notes.append
+        )
+        self._passes = self._full_scans = self._batches = self._snapshots = 0
+        self._start = self._read()
+        self._points = Points()
+
+    def outcome(self) -> Outcome:
+        """Run to the end, or to the step that cannot be carried out."""
+        ended_early = ""
+        try:
+            self._follow()
+        except KsmtraceError as error:
+            ended_early = str(error)
+        at_end = since(self._read(), self._start)
+        return Outcome(self._points, at_end, ended_early, tuple(self._notes))
+
+    def _follow(self) -> None:
+        scanner = self._simulation.engine.scanner
+        for number in self._simulation.run():
+            self._batches += self._is_after_batch(number)
+            if scanner.full_scans == self._full_scans + 1:
+                self._passes += 1
+                if number >= self._warm_up_steps:
+                    self._points.append(since(self._read(), self._start))
+            self._full_scans = scanner.full_scans
+            if number < self._warm_up_steps:
+                self._start = self._read()
+
+    def _is_after_batch(self, number: int) -> bool:
+        # a scan yields after each batch, and once more when its snapshot has been taken
+        before, self._snapshots = self._snapshots, len(self._simulation.document()["snapshots"])
+        return self._steps[number].op == "scan" and self._snapshots == before
+
+    def _read(self) -> Point:
+        return self._meter.read(self._simulation.engine, self._passes, self._batches)
+
+
+def _steps_for(workload: Workload, variant: str) -> tuple[Step, ...]:
+    """The steps, without tunables that the variant does not have."""
+    absent = VARIANTS[variant].absent_tunables
+    return tuple(
+        Step("set", {"tunables": _without(step.arguments["tunables"], absent)})
+        if step.op == "set"
+        else step
+        for step in workload.steps
+    )
+
+
+def _without(tunables: dict[str, int | str], absent: frozenset[str]) -> dict[str, int | str]:
+    return {name: value for name, value in tunables.items() if name not in absent}

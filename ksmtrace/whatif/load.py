@@ -1,0 +1,42 @@
+"""Makes a story of a file, whichever of the two kinds it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ksmtrace.capture.reader import is_capture
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.whatif.capture_story import capture_story
+from ksmtrace.whatif.scenario import Story
+from ksmtrace.workload.file import load_workload
+
+_CAPTURE, _WORKLOAD = ".ksmtrace", ".toml"
+
+_OF_SET = "what the steps `set` write holds in every scenario from there on"
+
+
+def load_story(path: str) -> tuple[Story, list[str]]:
+    """The story of a capture or a workload, and warnings about what is missing from a capture.
+
+    Raises:
+        KsmtraceError: there is no such file, it is neither, or it cannot be used.
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            raise KsmtraceError(f"{path}: is a directory: name a capture or a workload in it")
+        capture = file.suffix != _WORKLOAD and (file.suffix == _CAPTURE or is_capture(path))
+    except OSError as error:
+        raise KsmtraceError(f"{path}: {error.strerror or error}") from error
+    return capture_story(file) if capture else (_workload_story(file), [])
+
+
+def _workload_story(file: Path) -> Story:
+    try:
+        workload = load_workload(file)
+    except KsmtraceError as error:
+        if file.suffix == _WORKLOAD:
+            raise
+        raise KsmtraceError(f"neither a capture nor a workload: {error}") from error
+    has_set = any(step.op == "set" for step in workload.steps)
+    return Story("workload", workload.name, workload, assumptions=(_OF_SET,) if has_set else ())

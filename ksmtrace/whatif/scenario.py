@@ -1,0 +1,143 @@
+"""Scenarios and what came of them: plain data that can go to another process or machine."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+from ksmtrace.workload.file import Workload
+
+PAGE_BYTES = 4096
+RMAP_ITEM_BYTES = 64
+STABLE_NODE_BYTES = 64
+"""Sizes of a struct rmap_item and a struct stable_node on 64-bit kernels."""
+
+Settings = tuple[tuple[str, int | str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way to run a story.
+
+    Attributes:
+        variant: a name of `ksmtrace.engine.variants.VARIANTS`.
+        tunables: initial values, sorted by name; only what the variant has.
+        left_out: tunables that were asked for, or are the file's own, and that the variant does not have.
+    """
+
+    variant: str
+    tunables: Settings
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """How a run stands at one moment; costs are counted from the end of the warm-up.
+
+    Attributes:
+        passes: full passes so far.
+        batches: how often ksmd has woken up and scanned pages_to_scan pages.
+        saved_bytes: page table entries that need no page of their own, times 4096.
+        pages_shared: as in sysfs, and so the three that follow; None where the variant has no such gauge.
+        zero_pages: entries that map the zero page instead of an empty page; part of `saved_bytes`.
+        pages_scanned: pages examined.
+        comparisons: contents, or hashes, compared in trees and before a merge.
+        cow_breaks: writes of processes to merged pages, each of which copied one.
+        metadata_bytes: rmap_items and stable nodes.
+    """
+
+    passes: int
+    batches: int
+    saved_bytes: int
+    pages_shared: int | None
+    pages_sharing: int | None
+    pages_unshared: int | None
+    pages_volatile: int | None
+    zero_pages: int
+    pages_scanned: int
+    comparisons: int
+    cow_breaks: int
+    metadata_bytes: int
+
+
+POINT_FIELDS = tuple(each.name for each in fields(Point))
+_UNKNOWN = -1
+
+
+class Points:
+    """Many `Point`s in little memory."""
+
+    def __init__(self) -> None:
+        self._values = array("q")
+
+    def __len__(self) -> int:
+        return len(self._values) // len(POINT_FIELDS)
+
+    def __getitem__(self, index: int) -> Point:
+        index += len(self) if index < 0 else 0
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        width = len(POINT_FIELDS)
+        values = self._values[index * width : (index + 1) * width]
+        return Point(*(None if value == _UNKNOWN else value for value in values))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self[index] for index in range(len(self)))
+
+    def append(self, point: Point) -> None:
+        """Add a point at the end."""
+        values = (getattr(point, name) for name in POINT_FIELDS)
+        self._values.extend(_UNKNOWN if value is None else value for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a scenario.
+
+    Attributes:
+        points: one for the end of each pass.
+        at_end: after the last step.
+        ended_early: why the run did not come to its last step; "" when it did.
+        notes: what the engine had to say.
+    """
+
+    points: Points
+    at_end: Point
+    ended_early: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPoint:
+    """The kernel's own gauges at the end of a pass."""
+
+    pages_shared: int
+    pages_sharing: int
+    pages_unshared: int
+    pages_volatile: int
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happens to memory, to be run under scenarios.
+
+    Attributes:
+        source: "capture" or "workload".
+        name: the file's name, or the workload's.
+        workload: the steps, with the variant and tunables of the baseline.
+        warm_up_steps: how many steps only bring about what the capture found, and do not count.
+        passes: full passes that the capture saw; None for a workload.
+        kernel_points: the kernel's gauges by pass, counted from 0, where the capture has them.
+        totals: the kernel's own (pages_scanned, cow_breaks); None for a workload.
+        assumptions: what is not known, and is assumed; one line each.
+    """
+
+    source: str
+    name: str
+    workload: Workload
+    warm_up_steps: int = 0
+    passes: int | None = None
+    kernel_points: dict[int, KernelPoint] = field(default_factory=dict)
+    totals: tuple[int, int] | None = None
+    assumptions: tuple[str, ...] = ()

@@ -1,0 +1,98 @@
+"""Measures the engine: pages per second of CPU time and bytes per page, in both modes. Part of `make bench`.
+
+The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the others unlike
+any other, all shuffled; ksm-6.18 without smart scan, each pass one batch. Every run is a process of its own.
+"""
+
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+from ksmtrace.engine.emitter import Emitter
+from ksmtrace.engine.engine import Engine
+
+PAGES = 1_000_000
+DUPLICATES = 0.4
+CLASSES = 20_000
+PROCESSES = 4
+PASSES = 5
+RUNS = 3
+LEAST_RATE = {"exact": 0.2, "fast": 2.0}
+MOST_BYTES = 400
+
+
+def words(pages: int) -> list[int]:
+    """The word that each page repeats."""
+    equal = int(pages * DUPLICATES)
+    classes = max(1, CLASSES * pages // PAGES)
+    made = [1 << 40 | index % classes for index in range(equal)]
+    chance = random.Random(1)
+    made += [chance.getrandbits(64) for _ in range(pages - equal)]
+    chance.shuffle(made)
+    return [int.from_bytes(word.to_bytes(8, "little"), "big") for word in made]
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
+    """Million pages per second of each pass, and bytes per page at the end."""
+    contents = [word.to_bytes(8, "little") for word in words(pages)]
+    each = pages // PROCESSES
+    before = resident()
+    emitter = Emitter() if events else None
+    engine = Engine(
+        "ksm-6.18", {"pages_to_scan": pages + 1, "smart_scan": 0}, watcher=emitter, mode=mode
+    )
+    for number in range(PROCESSES):
+        name = f"p{number}"
+        engine.spawn(name)
+        engine.map(name, "r", each)
+        engine.fill(name, "r", 0, each, lambda i, at=number * each: contents[at + i] * 512)
+        engine.mergeable(name, "r", 0, each)
+    rates = []
+    for _ in range(PASSES):
+        began = time.process_time()
+        for _ in engine.scan(passes=1):
+            if emitter is not None:
+                emitter.take()
+        rates.append(each * PROCESSES / (time.process_time() - began) / 1e6)
+    return {
+        "rates": rates,
+        "bytes": (resident() - before) / pages,
+        "counters": engine.counters(),
+    }
+
+
+def main(pages: int = PAGES, runs: int = RUNS) -> None:
+    """Print a line per mode."""
+    for mode, least in LEAST_RATE.items():
+        for events in (False, True):
+            options = [mode, str(pages), str(int(events))]
+            found = [
+                json.loads(subprocess.check_output([sys.executable, __file__, *options]))
+                for _ in range(runs)
+            ]
+            rates = [
+                statistics.median(run["rates"][index] for run in found) for index in range(PASSES)
+            ]
+            size = statistics.median(run["bytes"] for run in found)
+            print(
+                f"engine, {mode}, {'with' if events else 'no'} events: M pages/s by pass "
+                f"{' '.join(f'{rate:.2f}' for rate in rates)} (median of {runs}; limit {least}), "
+                f"{size:.0f} bytes a page (limit {MOST_BYTES})"
+            )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), events=sys.argv[3] == "1")))
+    else:
+        main()

@@ -1,0 +1,55 @@
+"""Many workloads as one, for places where a process takes seconds to start: all processes are forked from one that has no memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ksmtrace.workload.file import Step, Workload
+from ksmtrace.workload.outline import Outline
+
+_MOTHER = "mother"
+_LIMITS = (2, 3, 5, 256)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The one workload, and at which of its steps each of the others begins."""
+
+    workload: Workload
+    begins: tuple[int, ...]
+
+    def number(self, step: int) -> int:
+        """Which of the workloads a step belongs to."""
+        return sum(begin <= step for begin in self.begins) - 1
+
+
+def join(workloads: Sequence[Workload]) -> Joined:
+    """Run them one after the other, KSM emptied in between.
+
+    A fork of a process without memory is as good as a new one. Tunables are set, not initial: none may be refused, so
+    the workloads must be made without max_page_sharing, which each gets from here.
+    """
+    first = workloads[0]
+    steps = [Step("spawn", {"process": _MOTHER})]
+    begins = []
+    for number, one in enumerate(workloads):
+        begins.append(len(steps))
+        limit = {"max_page_sharing": _LIMITS[number % len(_LIMITS)]}
+        reset = {"pages_to_scan": 100} | ({"smart_scan": 0} if "smart_scan" in one.tunables else {})
+        steps.append(Step("set", {"tunables": {**reset, **one.tunables, **limit}}))
+        outline = Outline()
+        for step in one.steps:
+            outline.apply(step.op, dict(step.arguments))
+            steps.append(_renamed(step, f"w{number}"))
+        steps += [Step("exit", {"process": f"w{number}{name}"}) for name in outline.processes]
+        steps += [Step("run", {"value": 2}), Step("run", {"value": 0})]
+    steps.append(Step("exit", {"process": _MOTHER}))
+    return Joined(Workload("joined", first.variant, {}, tuple(steps)), tuple(begins))
+
+
+def _renamed(step: Step, prefix: str) -> Step:
+    if step.op == "spawn":
+        return Step("fork", {"process": _MOTHER, "child": prefix + step.arguments["process"]})
+    names = {
+        key: prefix + step.arguments[key] for key in ("process", "child") if key in step.arguments
+    }
+    return Step(step.op, {**step.arguments, **names})

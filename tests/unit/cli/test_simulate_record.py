@@ -1,0 +1,95 @@
+"""`ksmtrace simulate -o`: the engine's run as a capture, through the pipeline that live uses."""
+
+import json
+from argparse import Namespace
+from dataclasses import replace
+
+import pytest
+
+from ksmtrace.capture.reader import open_capture
+from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.variants import KERNELS
+from ksmtrace.pipeline.manager import build_manager
+from ksmtrace.pipeline.runner import Runner
+from ksmtrace.sources.capture import CaptureSource
+from support.command import assert_one_line, ksmtrace
+from support.random_workloads import sample_workloads
+from support.workload_steps import workload_toml
+
+STEPS = (
+    "spawn a", "map a r 12", "fill a r pages=10 content=byte:97", "mergeable a r", "scan 3",
+    "poke a r first=0 pages=2 offset=0 value=1", "fork a child=b", "scan 2",
+)  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text(workload_toml(*STEPS))
+    return path
+
+
+def test_replay_shows_the_run(tmp_path, file):
+    plain = ksmtrace("simulate", file, "--json")
+    ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout) == json.loads(plain.stdout)
+    replayed = json.loads(ksmtrace("replay", tmp_path / "c", "--json").stdout)
+    assert replayed["source"] == "capture"
+    assert replayed["kernel"]["release"] == "ksm-6.18"
+    assert replayed["passes"] == 5
+    assert replayed["events"]["by_kind"]["COW_FAULT"] == 2
+    last = json.loads(ran.stdout)["snapshots"][-1]["counters"]
+    assert last.items() <= replayed["counters"].items()
+    assert {row["difference"] for row in replayed["reconciliation"].values()} == {0}
+    assert all(
+        probe["via"].startswith("engine:") or not probe["via"]
+        for probe in replayed["probes"].values()
+    )
+
+
+def run(source, **options):
+    return Runner(source, build_manager(), Namespace(**options), fail_fast=True).run().document
+
+
+@pytest.mark.parametrize("variant", KERNELS)
+def test_the_analyzers_say_the_same_of_both(tmp_path, variant):
+    absent = KERNELS[variant].absent_tunables
+    for drawn in sample_workloads(3, number=7, without=absent):
+        tunables = {name: value for name, value in drawn.tunables.items() if name not in absent}
+        source = EngineSource(replace(drawn, tunables=tunables), variant=variant)
+        ran = run(source, record=str(tmp_path / "c"))
+        replayed = run(CaptureSource(tmp_path / "c", speed=None))
+        assert (ran.pop("source"), replayed.pop("source")) == ("engine", "capture")
+        assert replayed == ran
+        with open_capture(tmp_path / "c") as capture:
+            facts = capture.session
+        assert (facts.kernel, facts.probes) == (source.session.kernel, source.session.probes)
+
+
+def test_a_refused_tunable_leaves_what_was_recorded_readable(tmp_path):
+    text = workload_toml(*STEPS) + '[[step]]\nop = "set"\ntunables = { max_page_sharing = 3 }\n'
+    (tmp_path / "w.toml").write_text(text)
+    ran = ksmtrace("simulate", tmp_path / "w.toml", "-o", tmp_path / "c")
+    assert_one_line(ran, 1, "EBUSY")
+    replayed = ksmtrace("replay", tmp_path / "c", "--json")
+    assert (replayed.returncode, replayed.stderr) == (0, "")
+    assert json.loads(replayed.stdout)["passes"] == 5
+
+
+@pytest.mark.parametrize("variant", ["pksm", "zero-page"])
+def test_relatives_of_ksm_have_nothing_to_record(tmp_path, file, variant):
+    ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--variant", variant)
+    assert_one_line(ran, 2, variant, "ksmd")
+    assert not (tmp_path / "c").exists()
+
+
+def test_not_on_a_kernel(tmp_path, file):
+    ran = ksmtrace("simulate", file, "--on-kernel", "-o", tmp_path / "c")
+    assert_one_line(ran, 2, "-o", "record")
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_capture_cannot_be_written(tmp_path, file):
+    assert_one_line(ksmtrace("simulate", file, "-o", tmp_path / "none" / "c"), 2, "none")
+    assert_one_line(ksmtrace("simulate", file, "-o", file), 2, "not a ksmtrace capture")

@@ -1,0 +1,169 @@
+"""`ksmtrace whatif`: the command, its bad input, and how it ends."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from ksmtrace.engine.source import EngineSource
+from ksmtrace.events import EventKind
+from ksmtrace.session import Exactness, Probe
+from support.command import KSMTRACE, assert_one_line, ksmtrace
+from support.recordings import write
+from support.streams import ListSource
+from support.workload_steps import workload, workload_toml
+
+STEPS = ("spawn a", "map a r 12", "fill a r pages=10 content=byte:97", "mergeable a r", "scan 3")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "w.toml"
+    path.write_text(workload_toml(*STEPS))
+    return path
+
+
+def test_a_workload(file):
+    ran = ksmtrace(
+        "whatif", file, "--variant", "ksm-6.1", "zero-page", "--set", "pages_to_scan=5", "--json"
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = json.loads(ran.stdout)
+    assert [one["variant"] for one in found["scenarios"]] == ["ksm-6.18", "ksm-6.1", "zero-page"]
+    assert [one["saved_bytes"] for one in found["scenarios"]] == [9 * 4096, 9 * 4096, 0]
+    assert found["scenarios"][1]["batches"] == 9
+
+
+def test_a_capture(tmp_path, file):
+    ksmtrace("simulate", file, "-o", tmp_path / "c")
+    ran = ksmtrace("whatif", tmp_path / "c", "--sweep", "max_page_sharing=2,256")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "equal at the ends of 3 of 3 passes" in ran.stdout
+    assert "max_page_sharing=2\n" in ran.stdout
+    assert "\x1b" not in ran.stdout
+
+
+def test_a_cut_capture_is_warned_of(tmp_path, bundled_capture):
+    cut = tmp_path / "cut.ksmtrace"
+    cut.write_bytes(bundled_capture.read_bytes()[:400_000])
+    ran = ksmtrace("whatif", cut, "--variant", "ksm-6.1", "--json")
+    assert ran.returncode == 0
+    assert len(ran.stderr.splitlines()) == 1
+    assert "left out" in ran.stderr
+    assert json.loads(ran.stdout)["passes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none",), ["none", "No such file"]),
+        (("none.toml",), ["none.toml", "No such file"]),
+        (("none.ksmtrace",), ["none.ksmtrace", "no such file"]),
+        ((".",), ["directory"]),
+        (("text",), ["neither a capture nor a workload"]),
+        (("bytes",), ["neither a capture nor a workload"]),
+        (("bad.toml",), ["step 0", "unknown op"]),
+        (("bytes.ksmtrace",), ["not a ksmtrace capture"]),
+        (("w.toml", "--variant", "ksm-9"), ["ksm-9", "ksm-6.18"]),
+        (("w.toml", "--set", "nonsense=1"), ["nonsense", "known"]),
+        (("w.toml", "--set", "max_page_sharing=1"), ["EINVAL"]),
+        (("w.toml", "--sweep", "max_page_sharing=2,1"), ["EINVAL"]),
+        (("w.toml", "--sweep", "smart_scan="), ["no value"]),
+        (("w.toml", "--variant", "ksm-6.1", "--set", "smart_scan=1"), ["ENOENT"]),
+        (("w.toml", "--sweep", "pages_to_scan=" + ",".join(map(str, range(1, 1200)))), ["1000"]),
+    ],
+)
+def test_bad_input(tmp_path, file, arguments, words):
+    (tmp_path / "text").write_text("neither\n" * 9)
+    for name in ("bytes", "bytes.ksmtrace"):
+        (tmp_path / name).write_bytes(bytes(range(256)))
+    (tmp_path / "bad.toml").write_text('name = "x"\n[[step]]\nop = "dance"\n')
+    assert_one_line(ksmtrace("whatif", *arguments, cwd=tmp_path), 2, *words)
+
+
+def test_a_capture_without_candidates(tmp_path):
+    session = EngineSource(workload(*STEPS)).session
+    session.probes[EventKind.CMP_AND_MERGE_PAGE] = Probe("", Exactness.ABSENT, "test")
+    write(tmp_path / "c", ListSource(session, []), [])
+    assert_one_line(ksmtrace("whatif", tmp_path / "c"), 2, "candidates", "doctor")
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A workload that runs for hours."""
+    path = tmp_path / "long.toml"
+    path.write_text(workload_toml(*STEPS[:-1], "scan 1000000"))
+    return path
+
+
+def processes_of(session):
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(path.name))
+    return found
+
+
+def ended(session, seconds=20):
+    deadline = time.monotonic() + seconds
+    while processes_of(session) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not processes_of(session)
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group", "delay"),
+    [
+        (signal.SIGINT, True, 0),
+        (signal.SIGINT, True, 1),
+        (signal.SIGINT, False, 0.5),
+        (signal.SIGTERM, False, 0.5),
+        (signal.SIGKILL, False, 0.5),
+    ],
+)
+def test_an_interruption_ends_all_workers(endless, number, whole_group, delay):
+    run = subprocess.Popen(
+        [KSMTRACE, "whatif", str(endless), "--sweep", "smart_scan=0,1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while len(processes_of(run.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(delay)  # at first the workers are about to start, later at work
+    (os.killpg if whole_group else os.kill)(run.pid, number)
+    out, errors = run.communicate(timeout=30)
+    assert run.returncode == (-number if number == signal.SIGKILL else 130)
+    assert out == ""
+    assert "Traceback" not in errors
+    assert ended(run.pid)
+
+
+def test_a_terminal_gets_a_bar_on_stderr(file):
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(
+        [KSMTRACE, "whatif", str(file), "--json"], stdout=subprocess.PIPE, stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:
+        pass  # the other end is closed
+    finally:
+        os.close(ours)
+    assert json.loads(run.stdout.read())["scenarios"]
+    run.stdout.close()
+    assert run.wait() == 0
+    assert b"scenarios" in shown
+    assert b"/7" in shown

@@ -1,0 +1,202 @@
+"""Both modes take the same decisions: equal counters after every batch, equal events one by one."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from unit.engine.machines import unique
+from unit.engine.strategies import workloads
+from unit.engine.test_random_workloads import check_state
+
+from ksmtrace.engine import stretch
+from ksmtrace.engine.emitter import Emitter
+from ksmtrace.engine.engine import Engine
+from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.simulate import Simulation, simulate
+from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.watcher import Watcher
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.workload.file import Workload
+from ksmtrace.workload.tunables import RefusedError
+from support.random_workloads import random_workloads
+
+SETTINGS = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture],
+}
+
+
+@pytest.fixture(autouse=True)
+def short_stretches(monkeypatch):
+    """Stretches of one page on, so that small workloads have some."""
+    monkeypatch.setattr(stretch, "_LEAST", 1)
+
+
+def run(workload, mode, nodes=1):
+    """After every batch and step: the counters, and the bytes of the records."""
+    emitter = Emitter()
+    simulation = Simulation(workload, watcher=emitter, mode=mode, nodes=nodes)
+    try:
+        for _ in simulation.run():
+            yield simulation.engine.counters(), emitter.take().events.tobytes()
+    except RefusedError as error:
+        yield str(error), b""
+
+
+def check_equal(workload):
+    exact, fast = run(workload, "exact"), run(workload, "fast")
+    for number, (expected, found) in enumerate(zip(exact, fast, strict=True)):
+        assert found == expected, number
+
+
+@settings(max_examples=300, **SETTINGS)
+@given(workloads(variants=tuple(KERNELS)))
+def test_both_modes_agree(workload):
+    check_equal(workload)
+
+
+@settings(max_examples=300, **SETTINGS)
+@given(random_workloads())
+def test_both_modes_agree_on_what_kernels_are_asked(workload):
+    check_equal(workload)
+
+
+@settings(max_examples=20, **SETTINGS)
+@given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
+def test_both_modes_agree_on_huge_pages(workload):
+    check_equal(workload)
+
+
+@settings(max_examples=50, **SETTINGS)
+@given(random_workloads())
+def test_groups_are_the_same(workload):
+    try:
+        expected = simulate(workload)["snapshots"]
+    except RefusedError:
+        return
+    assert simulate(workload, mode="fast")["snapshots"] == expected
+
+
+def settled(mode="fast", pages=100):
+    """An engine with `pages` pages unlike each other, in their fourth pass, and what it has emitted since."""
+    emitter = Emitter()
+    engine = Engine(
+        "ksm-6.18", {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, mode=mode
+    )
+    engine.spawn("p")
+    engine.map("p", "r", pages)
+    engine.fill("p", "r", 0, pages, unique(1))
+    engine.mergeable("p", "r", 0, pages)
+    engine.scan_passes(3)
+    emitter.take()
+    return engine, emitter
+
+
+def test_settled_pages_are_passed_over_together():
+    engine, _ = settled()
+    (stretch_,) = engine.processes["p"].mm.stretches.values()
+    assert len(stretch_.items) == 99  # the first page begins the pass
+    assert not engine.ksm.unstable_roots[0].rb_node
+
+
+CHANGES = {
+    "write": lambda engine: engine.fill("p", "r", 50, 1, unique(2)),
+    "discard": lambda engine: engine.discard("p", "r", 50, 3),
+    "unmap": lambda engine: engine.unmap("p", "r", 50, 3),
+    "unmergeable": lambda engine: engine.unmergeable("p", "r", 50, 3),
+    "fork": lambda engine: engine.fork("p", "c"),
+    "fork and write": lambda engine: (
+        engine.fork("p", "c"),
+        engine.fill("c", "r", 9, 9, unique(1)),
+    ),
+    "unmerge": lambda engine: engine.write_run(2),
+    "zero pages": lambda engine: engine.write_tunable("use_zero_pages", 1),
+    "smart scan": lambda engine: engine.write_tunable("smart_scan", 1),
+    "exit": lambda engine: engine.exit("p"),
+    "small batches": lambda engine: engine.write_tunable("pages_to_scan", 7),
+}
+
+
+def again(engine):
+    """Mergeable once more, after pages were left out of a pass."""
+    if "p" in engine.processes:
+        engine.scan_passes(1)
+        engine.mergeable("p", "r", 0, 50)
+        engine.mergeable("p", "r", 53, 40)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("batches", [0, 3])
+def test_a_change_to_settled_pages_is_seen(change, batches):
+    seen = []
+    for mode in ("exact", "fast"):
+        engine, emitter = settled(mode)
+        if batches:  # the change comes in the middle of a pass
+            engine.write_tunable("pages_to_scan", 20)
+            engine.scan_batches(batches)
+        change(engine)
+        again(engine)
+        engine.scan_passes(4)
+        seen.append((engine.counters(), emitter.take().events.tobytes()))
+    assert seen[0] == seen[1]
+
+
+def test_a_change_in_mid_pass_makes_the_tree():
+    engine, _ = settled()
+    engine.write_tunable("pages_to_scan", 50)
+    engine.scan_batches(1)
+    engine.fill("p", "r", 10, 1, unique(2))
+    engine.scan_batches(1)
+    assert engine.ksm.unstable_index.built
+    assert engine.ksm.unstable_roots[0].rb_node is not None
+    check_state(engine)
+
+
+class Noting(Watcher):
+    """Notes calls, and knows nothing of stretches."""
+
+    def __init__(self):
+        self.calls = []
+
+    def candidate(self, item, page):
+        self.calls.append(("candidate", item.key, page.pfn))
+
+    def rmap_item_removed(self, item, *, freed):
+        if item.tree is not Tree.NEITHER:
+            self.calls.append(("removed", item.key))
+
+    def candidate_done(self):
+        self.calls.append("done")
+
+
+def test_a_watcher_that_knows_no_stretches_is_told_of_every_page():
+    calls = []
+    for mode in ("exact", "fast"):
+        engine, _ = settled(mode)
+        watcher = engine.ksm.watcher = Noting()
+        engine.scan_passes(1)
+        calls.append(watcher.calls)
+    assert calls[0] == calls[1]
+    assert len(calls[0]) == 300
+
+
+def test_the_fast_mode_does_not_count_comparisons():
+    with pytest.raises(KsmtraceError, match="exact"):
+        _ = Engine(mode="fast").scanner.comparisons
+
+
+@pytest.mark.parametrize(
+    ("variant", "mode", "message"), [("ksm-6.18", "quick", "no mode"), ("pksm", "fast", "no ksmd")]
+)
+def test_a_mode_that_there_is_not(variant, mode, message):
+    with pytest.raises(KsmtraceError, match=message):
+        Engine(variant, mode=mode)
+
+
+def test_the_document_names_the_mode():
+    engine_document = simulate(workload_of_nothing(), mode="fast")
+    assert engine_document["mode"] == "fast"
+    assert EngineSource(workload_of_nothing(), mode="fast").document()["mode"] == "fast"
+
+
+def workload_of_nothing():
+    return Workload("nothing", "ksm-6.18", {}, ())

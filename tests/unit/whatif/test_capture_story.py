@@ -1,0 +1,178 @@
+"""What a capture tells: the run that is made of it against the run that it is of."""
+
+import numpy as np
+import pytest
+
+from ksmtrace.engine.source import EngineSource
+from ksmtrace.errors import KsmtraceError
+from ksmtrace.events import EventKind
+from ksmtrace.session import Exactness, Probe
+from ksmtrace.whatif.capture_story import capture_story
+from ksmtrace.whatif.experiment import run_scenario
+from ksmtrace.whatif.grid import baseline_of, build_grid
+from ksmtrace.whatif.result import baseline_difference
+from ksmtrace.whatif.scenario import Story
+from support.recordings import record, recorded_story, told_workloads, write
+from support.streams import ListSource
+from support.workload_steps import workload
+
+SWEEPS = ["max_page_sharing=2,256", "use_zero_pages=0,1", "smart_scan=0,1"]
+
+
+def saved(story, scenario):
+    return [point.saved_bytes for point in run_scenario(story, scenario).points]
+
+
+def difference(story):
+    return baseline_difference(story, run_scenario(story, baseline_of(story.workload)))
+
+
+@pytest.mark.parametrize("index", range(25))
+def test_without_changes_the_capture_answers_as_the_workload_does(tmp_path, index):
+    truth = told_workloads(25, writes=False)[index]
+    story = recorded_story(truth, tmp_path / "c")
+    variants = ["ksm-6.18", "ksm-6.1", "ksm-4.4", "pksm", "zero-page"]
+    for scenario in build_grid(story.workload, variants, [], SWEEPS):
+        assert saved(story, scenario) == saved(Story("workload", "w", truth), scenario), scenario
+    found = difference(story)
+    assert found["passes_equal"] == found["passes"] == story.passes
+    assert found["pages_scanned"]["difference"] == 0
+
+
+@pytest.mark.parametrize("index", range(25))
+def test_with_writes_between_passes_too(tmp_path, index):
+    """Every page is examined in every pass, so that the capture has seen each change that ksmd could have seen."""
+    truth = told_workloads(25, writes=True)[index]
+    story = recorded_story(truth, tmp_path / "c")
+    for scenario in build_grid(story.workload, ["ksm-6.18", "ksm-6.1", "ksm-4.4"], [], SWEEPS[:2]):
+        ours, theirs = saved(story, scenario), saved(Story("workload", "w", truth), scenario)
+        assert ours == theirs[: len(ours)], scenario
+    found = difference(story)
+    assert found["passes_equal"] == found["passes_compared"]
+
+
+def test_with_forks_most_passes_are_equal(tmp_path):
+    equal = compared = 0
+    for truth in told_workloads(40, writes=True, forks=True):
+        try:
+            found = difference(recorded_story(truth, tmp_path / "c"))
+        except KsmtraceError:
+            continue  # no whole pass
+        equal += found["passes_equal"]
+        compared += found["passes_compared"]
+    assert compared > 500
+    assert equal / compared > 0.9
+
+
+def test_the_bundled_capture_is_followed_to_the_page(bundled_capture):
+    """Until its workload wrote to use_zero_pages and max_page_sharing, of which a capture knows nothing."""
+    story, warnings = capture_story(bundled_capture)
+    assert warnings == []
+    assert (story.workload.variant, story.passes) == ("ksm-6.1", 40)
+    found = difference(story)
+    assert found["passes_compared"] == 40
+    assert found["passes_equal"] == 30
+    assert abs(found["gauges"]["pages_sharing"]["largest"]) < 100
+    assert abs(found["pages_scanned"]["difference"]) < 400
+    said = "\n".join(story.assumptions)
+    for words in ("checksum", "two scans", "never examined", "of time", "use_zero_pages was"):
+        assert words in said
+
+
+def test_a_trace_that_joined_late_begins_with_what_was_merged(tmp_path):
+    steps = workload(
+        "spawn p", "map p r 30", "fill p r pages=20 content=byte:7",
+        "fill p r first=20 content=unique:3", "mergeable p r", "scan 5",
+        "poke p r first=0 pages=3 offset=0 value=1", "scan 3", smart_scan=0,
+    )  # fmt: skip
+    batches = len(list(EngineSource(steps).batches()))
+    story = recorded_story(steps, tmp_path / "c", skip=batches - 8)
+    assert story.passes < 8
+    assert story.warm_up_steps > 0
+    found = difference(story)
+    assert found["passes_equal"] == found["passes_compared"] == story.passes
+    assert any("before the trace" in line for line in story.assumptions)
+
+
+def test_pages_that_could_not_be_merged_are_held(bundled_capture):
+    story, _ = capture_story(bundled_capture)
+    pins = [step.arguments for step in story.workload.steps if step.op == "pin"]
+    assert len(pins) == 2 * 344
+    assert sum(arguments["by"] for arguments in pins) == 0
+
+
+def test_run_2_is_found(tmp_path):
+    steps = workload(
+        "spawn p", "map p r 8", "fill p r content=byte:7", "mergeable p r", "scan 3",
+        "run 2", "unmap p r first=6 pages=2", "scan 3",
+    )  # fmt: skip
+    story = recorded_story(steps, tmp_path / "c")
+    assert [step.op for step in story.workload.steps].count("run") == 1
+    found = difference(story)
+    assert found["passes_equal"] == found["passes"] == 6
+    assert found["gauges"]["pages_sharing"]["kernel_at_end"] == 5
+
+
+def test_a_write_that_no_pass_saw_still_breaks_a_merge(tmp_path):
+    steps = workload(
+        "spawn p", "map p r 8", "fill p r content=byte:7", "mergeable p r", "scan 3",
+        "poke p r first=0 pages=2 offset=0 value=1",
+    )  # fmt: skip
+    story = recorded_story(steps, tmp_path / "c")
+    assert story.totals == (24, 2)
+    assert difference(story)["cow_breaks"] == {"baseline": 2, "capture": 2, "difference": 0}
+
+
+def test_lost_events_are_said(tmp_path):
+    source = EngineSource(simple())
+    batches = list(source.batches())
+    lost = batches[-1].events[:1].copy()
+    lost["kind"], lost["aux"] = EventKind.LOST, 7
+    batches[-1] = type(batches[-1])(np.concatenate([batches[-1].events, lost]))
+    story, _ = capture_story(write(tmp_path / "c", source, batches))
+    assert any("7 events were lost" in line for line in story.assumptions)
+
+
+def simple():
+    return workload("spawn p", "map p r 4", "fill p r content=byte:7", "mergeable p r", "scan 2")
+
+
+def session_without(kind):
+    session = EngineSource(simple()).session
+    session.probes[kind] = Probe("", Exactness.ABSENT, "test")
+    return session
+
+
+def test_a_capture_without_candidates_is_refused(tmp_path):
+    source = ListSource(session_without(EventKind.CMP_AND_MERGE_PAGE), [])
+    path = write(tmp_path / "c", source, [])
+    with pytest.raises(KsmtraceError, match="holds no candidates"):
+        capture_story(path)
+
+
+def test_a_capture_without_a_whole_pass_is_refused(tmp_path):
+    steps = workload("spawn p", "map p r 4", "fill p r content=byte:7", "mergeable p r",
+                     "scan batches=1", pages_to_scan=2)  # fmt: skip
+    with pytest.raises(KsmtraceError, match="no pass"):
+        capture_story(record(steps, tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    ("release", "variant"),
+    [
+        ("4.9.0", "ksm-4.4"),
+        ("4.19.0-27-amd64", "ksm-5.10"),
+        ("5.10.0-46-amd64", "ksm-5.10"),
+        ("6.1.0-56-amd64", "ksm-6.1"),
+        ("6.10.3", "ksm-6.1"),
+        ("6.11.0", "ksm-6.12"),
+        ("6.12.107+deb13-amd64", "ksm-6.12"),
+        ("6.18.44", "ksm-6.18"),
+        ("7.2.0", "ksm-6.18"),
+        ("pksm", "pksm"),
+    ],
+)
+def test_the_variant_of_a_kernel(release, variant):
+    from ksmtrace.whatif.capture_story import _variant_of
+
+    assert _variant_of(release)[0] == variant

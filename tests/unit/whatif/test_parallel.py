@@ -1,0 +1,68 @@
+"""Executors: ours, and anybody else's."""
+
+import multiprocessing
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from ksmtrace.errors import ExitStatus, HostError
+from ksmtrace.whatif.grid import build_grid
+from ksmtrace.whatif.parallel import local_executor, run_scenarios
+from ksmtrace.whatif.scenario import Story
+from support.workload_steps import workload
+
+STEPS = workload("spawn p", "map p r 6", "fill p r content=byte:1", "mergeable p r", "scan 3")
+STORY = Story("workload", "w", STEPS)
+SCENARIOS = build_grid(STEPS, [], [], ["pages_to_scan=1,2,3"])
+
+
+class Inline(Executor):
+    """Runs each call at once, as a stand-in for a cluster's executor."""
+
+    def submit(self, function, /, *arguments, **keywords):
+        future = Future()
+        future.set_result(function(*arguments, **keywords))
+        return future
+
+
+class Dying(Executor):
+    def submit(self, function, /, *arguments, **keywords):
+        future = Future()
+        future.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+        return future
+
+
+def batches(outcomes):
+    return [outcome.at_end.batches for outcome in outcomes]
+
+
+def test_any_executor_will_do():
+    told = []
+    inline = run_scenarios(STORY, SCENARIOS, Inline(), told.append)
+    assert told == [1, 2, 3, 4]
+    with ThreadPoolExecutor(2) as threads:
+        assert batches(run_scenarios(STORY, SCENARIOS, threads)) == batches(inline)
+    # scenarios in their order: 100, 1, 2 and 3 pages a batch, 6 pages and the end of the pass
+    assert batches(inline) == [3, 21, 12, 9]
+
+
+def test_processes_of_this_machine_are_gone_afterwards():
+    with local_executor(2) as executor:
+        found = run_scenarios(STORY, SCENARIOS[:2], executor)
+        assert multiprocessing.active_children()
+    assert batches(found) == [3, 21]
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interruption_ends_them():
+    with pytest.raises(KeyboardInterrupt), local_executor(2) as executor:  # noqa: PT012
+        executor.submit(print)
+        raise KeyboardInterrupt
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_dies_is_one_line():
+    with pytest.raises(HostError, match="a worker died") as e:
+        run_scenarios(STORY, SCENARIOS, Dying())
+    assert e.value.status is ExitStatus.HOST_CANNOT

@@ -1,0 +1,118 @@
+"""The document: its keys are those of README, its differences those of the gauges."""
+
+import re
+
+import pytest
+
+from ksmtrace.whatif.experiment import run_scenario
+from ksmtrace.whatif.grid import build_grid
+from ksmtrace.whatif.result import MOST_POINTS, baseline_difference, document
+from ksmtrace.whatif.scenario import POINT_FIELDS, KernelPoint, Outcome, Point, Points, Story
+from ksmtrace.whatif.text import table
+from support.recordings import recorded_story
+from support.workload_steps import workload
+
+STEPS = workload(
+    "spawn p", "map p r 12", "fill p r pages=10 content=byte:97", "mergeable p r", "scan 4"
+)
+
+
+def answers(story, variants=("ksm-6.1", "pksm")):
+    scenarios = build_grid(story.workload, variants, [], ["pages_to_scan=5,100"])
+    return document(story, scenarios, [run_scenario(story, one) for one in scenarios])
+
+
+@pytest.fixture
+def story(tmp_path):
+    return recorded_story(STEPS, tmp_path / "c.ksmtrace")
+
+
+def described(repository):
+    text = (repository / "README.md").read_text()
+    section = text.partition("## whatif --json")[2].partition("\n## ")[0]
+    prefix, keys = "", set()
+    for cell in re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE):
+        for key in re.findall(r"`([^`]+)`", cell):
+            if key.startswith("."):
+                key = prefix + key
+            prefix = key.rpartition(".")[0] if "." in key else ""
+            keys.add(key.replace(".<gauge>", ""))
+    return keys, section
+
+
+def test_readme_names_every_key(repository, story):
+    found = answers(story)
+    keys = {key for key in found if key not in ("scenarios", "baseline_difference")}
+    keys |= {f"scenarios[].{key}" for key in found["scenarios"][0]} - {"scenarios[].over_time"}
+    keys |= {f"baseline_difference.{key}" for key in found["baseline_difference"]}
+    names, section = described(repository)
+    assert names == keys | {"scenarios[].over_time[]", "baseline_difference"}
+    for name in (*POINT_FIELDS, "largest", "mean", "at_end", "kernel_at_end", "capture"):
+        assert f"`{name}`" in section, name
+    assert list(found["scenarios"][0]["over_time"][0]) == list(POINT_FIELDS)
+
+
+def test_a_workload_is_the_truth_itself():
+    found = answers(Story("workload", "w", STEPS))
+    assert (found["passes"], found["baseline_difference"], found["assumptions"]) == (None, None, [])
+    baseline = found["scenarios"][0]
+    assert baseline["baseline"]
+    assert baseline["saved_bytes"] == 9 * 4096
+    assert baseline["net_saved_bytes"] == 9 * 4096 - baseline["metadata_bytes"]
+    # two passes of one batch and 20 ms of sleep each
+    assert baseline["settled_after_passes"] == baseline["settled_after_batches"] == 2
+    assert baseline["settled_after_sleep_seconds"] == 0.04
+    assert not any(scenario["baseline"] for scenario in found["scenarios"][1:])
+
+
+def test_the_difference_is_measured():
+    points = Points()
+    for number, sharing in enumerate((0, 5, 9), start=1):
+        points.append(Point(number, number, 0, 1, sharing, 0, 0, 0, 30, 0, 4, 0))
+    story = Story(
+        "capture", "c", STEPS, passes=4, totals=(31, 4),
+        kernel_points={0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0)},
+    )  # fmt: skip
+    found = baseline_difference(story, Outcome(points, points[-1]))
+    assert (found["passes"], found["passes_compared"], found["passes_equal"]) == (4, 3, 1)
+    assert found["gauges"]["pages_sharing"] == {
+        "largest": -3, "mean": 1.667, "at_end": 2, "kernel_at_end": 7,
+    }  # fmt: skip
+    assert found["pages_scanned"] == {"baseline": 30, "capture": 31, "difference": -1}
+
+
+def test_without_gauges_nothing_is_compared():
+    story = Story("capture", "c", STEPS, passes=4, totals=(31, 4))
+    nothing = Point(*(0,) * len(POINT_FIELDS))
+    found = baseline_difference(story, Outcome(Points(), nothing))
+    assert found["passes_compared"] == 0
+    assert set(found["gauges"]["pages_shared"].values()) == {None}
+
+
+def test_of_many_passes_some_are_printed():
+    steps = workload(
+        "spawn p", "map p r 2", "fill p r content=byte:9", "mergeable p r", "scan 2500"
+    )
+    found = answers(Story("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
+    assert len(found["over_time"]) == MOST_POINTS
+    assert found["over_time"][-1]["passes"] == found["passes"] == 2500
+
+
+def test_eighty_columns_are_enough(story):
+    long = answers(story) | {"name": "long name " * 20}
+    long["scenarios"][1] |= {"ended_early": "a reason " * 30, "notes": ["a note " * 30]}
+    long["scenarios"][2] |= dict.fromkeys(("saved_bytes", "pages_scanned"), 4 << 40)
+    shown = table(long)
+    assert max(map(len, shown)) <= 80
+    text = "\n".join(shown)
+    for words in (
+        "baseline: ksm-6.18",
+        "ksm-6.1",
+        "pages_to_scan=5",
+        "36.0 KiB",
+        "4.0 TiB",
+        "4.4T",
+    ):
+        assert words in text, words
+    assert "The baseline against the capture: equal at the ends of 4 of 4 passes" in text
+    assert "Assumed, because the file does not tell:" in text
