@@ -56,7 +56,7 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, str]:
     """Why each mechanism is out here, "" where it works: fentry, kprobe, raw_tracepoint, perf.
 
-    An empty program is loaded for each, and for a moment attached to `function`'s entry. With a libbpf that is too old
+    An empty program is loaded for each, for fentry one that would go to `function`; nothing is attached. With a libbpf that is too old
     to load them, only what the kernel tells is known.
     """
     library = load_libbpf()
@@ -77,11 +77,9 @@ def _why_no_fentry(btf: Btf, function: str, root: Path) -> str:
     if found is None:
         return f"BTF has no function {function}"
     try:
-        descriptors = attach_tracing(_RETURN_0, found[0], at_return=False)
+        os.close(_load(_TRACING, _RETURN_0, _TRACE_FENTRY, found[0]))
     except OSError as error:
         return why_refused("fentry", error, root)
-    for descriptor in reversed(descriptors):
-        os.close(descriptor)
     return ""
 
 

@@ -24,7 +24,7 @@ def resident_mib(pid: int) -> float:
     return 0.0
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, probes: str) -> None:
     """Print events, losses, differences and memory over time."""
     with KsmGuard(clean=True) as ksm, Processes() as processes:
         for name, content in (
@@ -39,6 +39,8 @@ def main(seconds: float) -> None:
         ksm.write("sleep_millisecs", 0)
         ksm.write("pages_to_scan", 1000)
         command = [KSMTRACE, "live", "--once", "--json", "--duration", str(seconds)]
+        command += ["--probes", probes]
+        started = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
             time.sleep(40)  # bcc compiles slowly under emulation
             ksm.write("run", 1)
@@ -54,6 +56,7 @@ def main(seconds: float) -> None:
                     sizes.append(round(resident_mib(run.pid), 1))
                 time.sleep(0.5)
             reader.join()
+        ended = time.monotonic() - started
     document = json.loads(answer[0])
     for key in (
         "events",
@@ -64,8 +67,9 @@ def main(seconds: float) -> None:
         "reconstruction",
     ):
         print(key, json.dumps(document[key]))
+    print(f"from start to end {ended:.0f} s")
     print("resident MiB every 10 s:", sizes)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), *sys.argv[2:3] or ["auto"])

@@ -40,12 +40,12 @@ def run(ksm, processes, *hidden, probes="auto"):
     return document, found
 
 
-def test_kprobes(ksm, processes):
-    """Where fentry is out: kprobes and kretprobes, the same figures."""
-    document, found = run(ksm, processes, probes="kprobe")
+def test_fentry(ksm, processes):
+    """Where kprobes are out: fentry and fexit, the same figures."""
+    document, found = run(ksm, processes, probes="fentry")
     assert differences(found) == {}
     assert document["tier"] == "full"
-    assert "fe" not in "".join(probe["via"] for probe in document["probes"].values())
+    assert "kprobe" not in "".join(probe["via"] for probe in document["probes"].values())
     assert {"found", "attempts", "appends", *GAUGES} <= found.keys()
 
 

@@ -128,9 +128,9 @@ def assert_text_is_whole(plan):
 def test_a_stock_kernel(tmp_path):
     plan = make_plan(kernel(tmp_path))
     assert plan.tier == "full"
-    assert plan.probes[EventKind.BREAK_COW].via == "fentry break_cow"
+    assert plan.probes[EventKind.BREAK_COW].via == "kprobe break_cow"
     assert plan.probes[EventKind.TRY_TO_MERGE_ONE_PAGE].via.startswith(
-        "fentry and fexit try_to_merge_one_page"
+        "kprobe and kretprobe try_to_merge_one_page"
     )
     assert plan.probes[EventKind.CMP_AND_MERGE_PAGE].exactness is Exactness.DERIVED
 
@@ -139,7 +139,7 @@ def test_a_kernel_that_does_not_inline(tmp_path):
     plan = make_plan(kernel(tmp_path, FakeBtf(FUNCTIONS), (*FUNCTIONS, *DATA)))
     for kind in (EventKind.CMP_AND_MERGE_PAGE, EventKind.REPLACE_PAGE):
         assert plan.probes[kind].exactness is Exactness.EXACT
-        assert plan.probes[kind].via == f"fentry {kind.name.lower()}"
+        assert plan.probes[kind].via == f"kprobe {kind.name.lower()}"
     assert "candidate_walk.c" in plan.sources
 
 
@@ -159,6 +159,14 @@ def test_clones_of_a_function(tmp_path):
     assert "other parameters" in probe.note
     assert plan.probes[EventKind.COW_FAULT].exactness is Exactness.ABSENT
     assert plan.tier == "partial"
+
+
+def test_no_kprobes_but_fentry(tmp_path):
+    plan = make_plan(kernel(tmp_path, mechanisms={**WORKING, "kprobe": "no kprobes"}))
+    assert plan.tier == "full"
+    assert plan.probes[EventKind.TRY_TO_MERGE_ONE_PAGE].via.startswith(
+        "fentry and fexit try_to_merge_one_page"
+    )
 
 
 def test_fentry_is_refused(tmp_path):
