@@ -57,7 +57,7 @@ def end_by(number: int, probes: str) -> None:
             if probes == "fentry":
                 assert until(lambda: len(links() - links_before) >= 10, SECONDS_TO_ATTACH)
             run.send_signal(number)
-            run.wait(timeout=60)
+            run.wait(timeout=400)  # the kernel takes its time to let go of fentry
         finally:
             run.kill()  # a run that does not end would be waited for
     # the kernel frees a killed process's programs in its own time
