@@ -34,6 +34,11 @@ class KsmScanner:
         return self.ksm.scan.seqnr
 
     @property
+    def pages_scanned(self) -> int:
+        """Candidates of cmp_and_merge_page; kernels before 6.6 do not show the count."""
+        return self.ksm.counters.pages_scanned
+
+    @property
     def comparisons(self) -> int:
         """Calls of memcmp_pages.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from enum import Enum
 
 from ksmtrace.engine.counters import COUNTERS
-from ksmtrace.engine.memory import Frame, Memory, Mm, Vma
+from ksmtrace.engine.memory import Frame, Mm
 from ksmtrace.engine.pksm_item import PksmFlag, PksmItem, PksmTree
+from ksmtrace.engine.relative import Relative
 from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.watcher import Watcher
 
@@ -24,21 +24,21 @@ class Result(Enum):
     TRY = 2
 
 
-class PksmScanner:
+class PksmScanner(Relative):
     """pksmd, and the hooks by which it learns of pages.
 
     As in the older of the two known copies a batch takes `pages_to_scan` new items at once; as in the later one an
     unstable item whose page has not changed goes to the end of the list of those to be checked again. PKSM knows no
     passes: here, one ends when all items that were new at its beginning have been examined.
 
+    Writing 2 to `run` unmerges nothing (run_store).
+
     An entry that maps a KSM page and goes lowers `pages_sharing`; the copies' own hook for that was not at hand.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
-        self.name = variant.name
-        self.memory = Memory(variant, watcher)
+        super().__init__(variant, watcher, {"pages_to_scan": 1000, "sleep_millisecs": 20})
         self.memory.owner = self
-        self.tunables = {"pages_to_scan": 1000, "sleep_millisecs": 20}
         self.pages_shared = 0
         self.pages_sharing = 0
         self.pages_unshared = 0
@@ -48,15 +48,8 @@ class PksmScanner:
         self._new: dict[PksmItem, None] = {}
         self._deleted: list[PksmItem] = []
         self._recheck: dict[PksmItem, None] = {}
-        self._passes = 0
         self._due = 0
-        self._scanned = 0
         self._content_comparisons = 0
-
-    @property
-    def full_scans(self) -> int:
-        """Passes completed, as this class defines them."""
-        return self._passes
 
     @property
     def comparisons(self) -> int:
@@ -67,10 +60,6 @@ class PksmScanner:
     def rmap_items(self) -> int:
         """Items alive, those on the delete list included."""
         return len(self._items) + len(self._deleted)
-
-    def has_work(self) -> bool:
-        """Whether there are processes."""
-        return bool(self.memory.mms)
 
     def page_mapped(self, page: Frame) -> None:
         """A new anonymous page is put on the list of new ones (pksm_add_new_anon_page)."""
@@ -115,33 +104,6 @@ class PksmScanner:
         self._due -= len(taken)
         if self._due <= 0:
             self._passes += 1
-
-    def mapped(self, mm: Mm, vma: Vma) -> None:
-        """Nothing: pages count, not mappings."""
-
-    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
-        """Ignored (ksm_madvise)."""
-
-    def merge_any(self, mm: Mm, *, on: bool) -> None:
-        """Ignored."""
-
-    def forked(self, _parent: Mm, child: Mm, /) -> None:
-        """Count the child's zero pages; shared pages keep their one item."""
-        self.memory.ksm_zero_pages += len(child.ksm_zero)
-
-    def exiting(self, mm: Mm) -> None:
-        """Nothing: its pages go one by one."""
-
-    def write_tunable(self, name: str, value: int | str) -> None:
-        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
-        if name not in self.tunables:
-            raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
-        self.tunables[name] = int(value)
-
-    def write_run(self, value: int) -> None:
-        """2 unmerges nothing (run_store)."""
-        if value not in (0, 1, 2):
-            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to run")
 
     def counters(self) -> dict[str, int | None]:
         """The files of /sys/kernel/mm/pksm; `ksm_zero_pages` is its pages_zero_sharing."""

@@ -25,6 +25,11 @@ class Scanner(Protocol):
         ...
 
     @property
+    def pages_scanned(self) -> int:
+        """Pages examined, also where no counter of the variant tells."""
+        ...
+
+    @property
     def comparisons(self) -> int:
         """How often the contents, or the keys, of two pages were compared."""
         ...

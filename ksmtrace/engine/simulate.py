@@ -11,6 +11,7 @@ from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.watcher import Watcher
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.file import Step, Workload
+from ksmtrace.workload.steps import ended_early
 from ksmtrace.workload.tunables import RefusedError, Tunables, is_default_without
 
 Say = Callable[[str], None]
@@ -122,10 +123,7 @@ class Simulation:
         for done in self.engine.scan(passes=passes, batches=batches):
             yield done
         if done < wanted:
-            self._say(
-                f"step {number} (scan): ended after {done} of {wanted} {unit}: "
-                "no process is registered any more"
-            )
+            self._say(ended_early(number, done, wanted, unit))
         self._snapshot(number, "scan", groups=False)
 
     def _snapshot(self, number: int, name: str, *, groups: bool) -> None:

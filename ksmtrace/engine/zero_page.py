@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-
 from ksmtrace.engine.checksum import PAGE_SIZE
 from ksmtrace.engine.counters import COUNTERS
-from ksmtrace.engine.memory import Memory, Mm, Vma
+from ksmtrace.engine.memory import Mm
+from ksmtrace.engine.relative import Relative
 from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.watcher import Watcher
 
 
-class ZeroPageScanner:
+class ZeroPageScanner(Relative):
     """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
 
     A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned page is left alone.
@@ -19,28 +18,15 @@ class ZeroPageScanner:
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
-        self.name = variant.name
-        self.memory = Memory(variant, watcher)
-        self.tunables = {"pages_to_scan": 100, "sleep_millisecs": 20}
-        self._passes = 0
-        self._scanned = 0
+        super().__init__(variant, watcher, {"pages_to_scan": 100, "sleep_millisecs": 20})
         self._comparisons = 0
         self._left: list[Mm] = []
         self._vpn = 0
 
     @property
-    def full_scans(self) -> int:
-        """Passes completed."""
-        return self._passes
-
-    @property
     def comparisons(self) -> int:
         """Pages compared with zeroes."""
         return self._comparisons
-
-    def has_work(self) -> bool:
-        """Whether there are processes."""
-        return bool(self.memory.mms)
 
     def scan_batch(self) -> None:
         """Examine pages_to_scan pages; the end of a pass ends the batch."""
@@ -54,32 +40,9 @@ class ZeroPageScanner:
                 return
             self._examine(*found)
 
-    def mapped(self, mm: Mm, vma: Vma) -> None:
-        """Nothing: all memory is scanned."""
-
-    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
-        """Nothing: all memory is scanned."""
-
-    def merge_any(self, mm: Mm, *, on: bool) -> None:
-        """Nothing: all memory is scanned."""
-
-    def forked(self, _parent: Mm, child: Mm, /) -> None:
-        """Count the child's zero pages."""
-        self.memory.ksm_zero_pages += len(child.ksm_zero)
-
-    def exiting(self, mm: Mm) -> None:
-        """Nothing is remembered of a process."""
-
-    def write_tunable(self, name: str, value: int | str) -> None:
-        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
-        if name not in self.tunables:
-            raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
-        self.tunables[name] = int(value)
-
     def write_run(self, value: int) -> None:
         """With 2, give every process pages of its own again."""
-        if value not in (0, 1, 2):
-            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to run")
+        super().write_run(value)
         if value == 2:
             for mm in self.memory.mms:
                 for vpn in sorted(mm.ksm_zero):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine_replay.account import Account
-from ksmtrace.engine_replay.beliefs import SharingLimit, SmartScan
+from ksmtrace.engine_replay.beliefs import SmartScan
 from ksmtrace.engine_replay.body import Body, Parted
 from ksmtrace.engine_replay.event import Event
 from ksmtrace.engine_replay.merges import Call, Merges
@@ -27,9 +27,8 @@ class Candidates:
         mirror: ksmd's state, which follows the kernel where it parts from the engine.
         account: takes the verdicts.
         removals: rmap_items and nodes that leave.
-        limit: max_page_sharing.
         smart: smart scan.
-        sees_replacing: REPLACE_PAGE stands in the capture.
+        merges: attempts to merge.
     """
 
     def __init__(
@@ -37,18 +36,14 @@ class Candidates:
         mirror: Mirror,
         account: Account,
         removals: Removals,
-        limit: SharingLimit,
         smart: SmartScan,
-        *,
-        sees_replacing: bool,
+        merges: Merges,
     ) -> None:
         self._mirror = mirror
         self._account = account
         self._removals = removals
         self._smart = smart
-        self._merges = Merges(
-            mirror, account, removals, limit, smart, sees_replacing=sees_replacing
-        )
+        self._merges = merges
 
     def examined(self, event: Event, records: list[Event]) -> None:
         """CMP_AND_MERGE_PAGE, and the records of what the call did."""

@@ -11,6 +11,7 @@ from ksmtrace.engine_replay.account import Account, Difference, sentence
 from ksmtrace.engine_replay.beliefs import SharingLimit, SmartScan, take_tunables, tunables_now
 from ksmtrace.engine_replay.candidate import Candidates
 from ksmtrace.engine_replay.event import Event, events_of
+from ksmtrace.engine_replay.merges import Merges
 from ksmtrace.engine_replay.mirror import Mirror
 from ksmtrace.engine_replay.removals import Removals
 from ksmtrace.engine_replay.requirements import check_session, variant_of
@@ -104,7 +105,7 @@ class EngineReplay:
         self._order = ScanOrder(self._mirror, account)
         self._limit = SharingLimit(self._mirror, account)
         self._smart = SmartScan(self._mirror, account)
-        self._candidates = Candidates(
+        merges = Merges(
             self._mirror,
             account,
             self._removals,
@@ -112,6 +113,7 @@ class EngineReplay:
             self._smart,
             sees_replacing=self.session.sees(EventKind.REPLACE_PAGE),
         )
+        self._candidates = Candidates(self._mirror, account, self._removals, self._smart, merges)
         self._amid_call = not in_view
         self._records: list[Event] = []
         self._skipped: Event | None = None

@@ -73,7 +73,7 @@ class Meter(Watcher):
             pages_unshared=counters["pages_unshared"],
             pages_volatile=counters["pages_volatile"],
             zero_pages=zero,
-            pages_scanned=_scanned(engine),
+            pages_scanned=scanner.pages_scanned,
             comparisons=scanner.comparisons,
             cow_breaks=self.cow_breaks,
             metadata_bytes=self._metadata_bytes(engine),
@@ -116,12 +116,3 @@ def _sharing(engine: Engine) -> int:
     if isinstance(scanner, KsmScanner):
         return scanner.ksm.counters.pages_sharing
     return scanner.pages_sharing if isinstance(scanner, PksmScanner) else 0
-
-
-def _scanned(engine: Engine) -> int:
-    scanner = engine.scanner
-    if isinstance(scanner, KsmScanner):
-        return scanner.ksm.counters.pages_scanned
-    if isinstance(scanner, PksmScanner):
-        return scanner._scanned
-    return engine.counters()["pages_scanned"] or 0

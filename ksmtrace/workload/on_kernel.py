@@ -16,6 +16,7 @@ from ksmtrace.workload.khugepaged import KhugepagedAsleep
 from ksmtrace.workload.on_kernel_snapshot import Counters, Layout, check_clean, read_groups
 from ksmtrace.workload.outline import Outline
 from ksmtrace.workload.processes import Processes
+from ksmtrace.workload.steps import ended_early
 from ksmtrace.workload.tunables import DEFAULTS, RefusedError, Tunables, is_default_without
 
 Say = Callable[[str], None]
@@ -128,10 +129,7 @@ class _Run:
             while done < wanted and ksmd.batch():
                 done += 1
         if done < wanted:
-            self._say(
-                f"step {number} (scan): ended after {done} of {wanted} {unit}: "
-                "no process is registered any more"
-            )
+            self._say(ended_early(number, done, wanted, unit))
         self._snapshot(number, "scan", groups=False)
 
     def _snapshot(self, number: int, name: str, *, groups: bool) -> None:

@@ -162,7 +162,7 @@ def _consider(
     for hook in way.hooks:
         placed = offer.place(hook, allowed)
         if isinstance(placed, str):
-            reasons.append(placed or "not asked for")
+            reasons.append(placed)
         else:
             placements[hook] = placed
     numbers, missing = offer.numbers(way) if way.sources else ({}, [])

@@ -25,6 +25,7 @@ sleep_millisecs 0.
 """
 
 _TRIED_ON = "break_cow"
+_NOT_ASKED_FOR = "not asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,12 @@ class Offer:
             return f"{hook.target} is not in /proc/kallsyms (inlined, or named otherwise)"
         reasons = []
         for mechanism in FUNCTION_MECHANISMS:
-            placed = self._by(mechanism, symbols, allowed)
-            if not isinstance(placed, str):
-                return placed
-            reasons.append(placed)
-        return "; ".join(filter(None, dict.fromkeys(reasons))) or "not asked for"
+            if mechanism in allowed:
+                placed = self._by(mechanism, symbols, allowed)
+                if not isinstance(placed, str):
+                    return placed
+                reasons.append(placed)
+        return "; ".join(dict.fromkeys(reasons)) or _NOT_ASKED_FOR
 
     def numbers(self, way: Way) -> tuple[dict[str, int | str], list[str]]:
         """-D numbers for the way's text, and what is missing for it."""
@@ -140,7 +142,7 @@ class Offer:
         self, mechanism: str, symbols: tuple[str, ...], allowed: Collection[str]
     ) -> Placement | str:
         if mechanism not in allowed:
-            return ""
+            return _NOT_ASKED_FOR
         if self.mechanisms[mechanism]:
             return self.mechanisms[mechanism]
         if mechanism != "fentry":

@@ -133,31 +133,31 @@ def check_frames(engine):
     assert all(frame.references == 0 for frame in mapped)
 
 
-@settings(max_examples=200, deadline=None)
-@given(workloads(variants=tuple(KERNELS)))
-def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload):
+def after_every_batch(workload):
+    """The engine and what memory must contain, after each step and each batch of ksmd within one."""
     simulation = Simulation(workload)
     shadow, done = Shadow(), -1
     for number in simulation.run():
         while done < number:
             done += 1
             shadow.apply(workload.steps[done])
-        check_state(simulation.engine)
-        check_order(simulation.engine.ksm)
-        check_frames(simulation.engine)
-        shadow.check(simulation.engine)
+        yield simulation.engine, shadow
+
+
+@settings(max_examples=200, deadline=None)
+@given(workloads(variants=tuple(KERNELS)))
+def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload):
+    for engine, shadow in after_every_batch(workload):
+        check_state(engine)
+        check_order(engine.ksm)
+        check_frames(engine)
+        shadow.check(engine)
 
 
 @settings(max_examples=25, deadline=None)
 @given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
 def test_the_same_with_huge_pages(workload):
-    simulation = Simulation(workload)
-    shadow, done = Shadow(), -1
-    for number in simulation.run():
-        while done < number:
-            done += 1
-            shadow.apply(workload.steps[done])
-        engine = simulation.engine
+    for engine, shadow in after_every_batch(workload):
         check_state(engine)
         check_frames(engine)
         shadow.check_mapped(engine)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from unit.engine.machines import region
 from unit.engine.strategies import step, workloads
-from unit.engine.test_random_workloads import Shadow, check_frames
+from unit.engine.test_random_workloads import after_every_batch, check_frames
 
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.simulate import Simulation
@@ -71,14 +71,9 @@ def test_pinned_pages_are_left_alone_and_run_2_takes_all_back():
 @settings(max_examples=100, deadline=None)
 @given(workloads(variants=("zero-page",)))
 def test_memory_is_untouched_after_every_batch(workload):
-    simulation = Simulation(workload)
-    shadow, done = Shadow(), -1
-    for number in simulation.run():
-        while done < number:
-            done += 1
-            shadow.apply(workload.steps[done])
-        shadow.check(simulation.engine)
-        check_frames(simulation.engine)
+    for engine, shadow in after_every_batch(workload):
+        shadow.check(engine)
+        check_frames(engine)
 
 
 def everything():
