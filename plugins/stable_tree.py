@@ -168,7 +168,7 @@ class Plugin:
             return None
         gauges = self._reconstruction.gauges()
         shared, sharing = gauges[Gauge.PAGES_SHARED], gauges[Gauge.PAGES_SHARING]
-        members = np.fromiter(self._reconstruction.sharers(), dtype=np.int64)
+        members = self._reconstruction.sharers()
         if shared is None or sharing is None:
             return None
         if (len(members), int(members.sum())) != (shared, shared + sharing):

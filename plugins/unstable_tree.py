@@ -10,10 +10,12 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
-from ksmtrace.events.record import Records
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.panel import figures_panel
 from ksmtrace.session import Session
+
+_BEFORE, _AFTER, _FREED = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
+_STABLE_AFTER = int(Flag.STABLE_AFTER)
 
 _GAUGES = (
     (
@@ -80,29 +82,34 @@ class Plugin:
         kind, start = batch.kind, 0
         marks = np.flatnonzero((kind == EventKind.SCAN_START) | (kind == EventKind.LOST))
         for mark in marks.tolist():
-            self._count(batch.events[start:mark])
+            self._count(batch, slice(start, mark))
             self._pass_whole = bool(kind[mark] == EventKind.SCAN_START)
             self._pass_inserted = 0
             if not self._pass_whole:
                 self._open.clear()
             start = mark + 1
-        self._count(batch.events[start:])
+        self._count(batch, slice(start, len(batch)))
 
-    def _count(self, events: Records) -> None:
-        kind, flags = events["kind"], events["flags"]
+    def _count(self, batch: EventBatch, part: slice) -> None:
+        kind, flags, items = batch.kind[part], batch.flags[part], batch.rmap_item[part]
         examined = kind == EventKind.CMP_AND_MERGE_PAGE
-        inserted = examined & (flags & (Flag.UNSTABLE_AFTER | Flag.FREED) == Flag.UNSTABLE_AFTER)
+        inserted = examined & (flags & (_AFTER | _FREED) == _AFTER)
         removed = kind == EventKind.REMOVE_RMAP_ITEM
-        freed = removed & (flags & Flag.FREED != 0)
-        left = removed & ~freed & (flags & Flag.UNSTABLE_BEFORE != 0)
-        joined = kind == EventKind.STABLE_APPEND
+        freed = removed & (flags & _FREED != 0)
+        left = removed & ~freed & (flags & _BEFORE != 0)
         count = int(np.count_nonzero(inserted))
         self._inserted += count
         self._pass_inserted += count
         self._removed += int(np.count_nonzero(left))
-        self._gone += int(np.count_nonzero(freed & (flags & Flag.UNSTABLE_BEFORE != 0)))
-        telling = examined | freed | left | joined
-        self._match(events["rmap_item"][telling], left[telling], joined[telling])
+        self._gone += int(np.count_nonzero(freed & (flags & _BEFORE != 0)))
+        joined = kind == EventKind.STABLE_APPEND
+        # Most are taken out only to be put back by the very next event; what is in no tree was not taken out.
+        put_back = left[:-1] & inserted[1:] & (items[1:] == items[:-1])
+        left[:-1] &= ~put_back
+        telling = examined & (flags & _STABLE_AFTER == 0)
+        telling[1:] &= ~put_back
+        telling |= freed | left | joined
+        self._match(items[telling], left[telling], joined[telling])
 
     def _match(
         self,

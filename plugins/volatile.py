@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
-from ksmtrace.events.record import Records
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.panel import figures_panel
 from ksmtrace.session import Session
@@ -65,32 +65,37 @@ class Plugin:
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Class the examinations and put the changed ones down to their processes."""
         self._reconstruction = reconstruction
-        events, start = batch.events, 0
-        for mark in np.flatnonzero(_MARKS[batch.kind]).tolist():
-            self._count(events[start:mark])
-            if events["kind"][mark] == EventKind.MM_EXIT:
-                mm = int(events["mm"][mark])
+        kind, start = batch.kind, 0
+        for mark in np.flatnonzero(_MARKS[kind]).tolist():
+            self._count(batch, start, mark)
+            if kind[mark] == EventKind.MM_EXIT:
+                mm = int(batch.events["mm"][mark])
                 self._exited += self._changed_by_mm.pop(mm, 0)
                 self._names.pop(mm, None)
             else:
-                self._pass_whole = bool(events["kind"][mark] == EventKind.SCAN_START)
+                self._pass_whole = bool(kind[mark] == EventKind.SCAN_START)
                 self._pass_outcomes[:] = 0
             start = mark + 1
-        self._count(events[start:])
+        self._count(batch, start, len(batch))
 
-    def _count(self, events: Records) -> None:
-        for event in events[events["kind"] == EventKind.PROCESS]:
+    def _count(self, batch: EventBatch, start: int, end: int) -> None:
+        events, kind = batch.events[start:end], batch.kind[start:end]
+        for event in events[kind == EventKind.PROCESS]:
             comm = struct.pack("<QQ", event["pfn"], event["rmap_item"])
             self._names[int(event["mm"])] = (int(event["aux"]), _printable(comm))
-        examined = events[events["kind"] == EventKind.CMP_AND_MERGE_PAGE]
-        if not len(examined):
+        examined = kind == EventKind.CMP_AND_MERGE_PAGE
+        if not examined.any():
             return
-        outcome = _outcomes(examined)
+        outcome = _outcomes(
+            batch.flags[start:end][examined],
+            events["oldchecksum"][examined],
+            events["checksum"][examined],
+        )
         counts = np.bincount(outcome, minlength=len(_OUTCOMES))
         self._outcomes += counts
         self._pass_outcomes += counts
         mms, changed = np.unique(
-            examined["mm"][outcome == _OUTCOMES.index("changed")], return_counts=True
+            events["mm"][examined][outcome == _OUTCOMES.index("changed")], return_counts=True
         )
         self._changed_by_mm.update(dict(zip(mms.tolist(), changed.tolist(), strict=True)))
 
@@ -204,21 +209,21 @@ class Plugin:
         yield figures_panel("volatile", rows, "magenta")
 
 
-def _outcomes(examined: Records) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Index into `_OUTCOMES` of each CMP_AND_MERGE_PAGE."""
-    flags = examined["flags"]
-    before, after = examined["oldchecksum"], examined["checksum"]
-    return np.select(
-        [
-            flags & Flag.FREED != 0,
-            flags & Flag.STABLE_AFTER != 0,
-            flags & Flag.UNSTABLE_AFTER != 0,
-            before == after,
-            before == 0,
-        ],
-        [_OUTCOMES.index(o) for o in ("freed", "stable", "unstable", "unplaced", "first_look")],
-        _OUTCOMES.index("changed"),
+def _outcomes(
+    flags: npt.NDArray[np.uint8], before: npt.NDArray[np.uint32], after: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.intp]:
+    """Index into `_OUTCOMES` of each CMP_AND_MERGE_PAGE, by its flags and its checksums before and after."""
+    unplaced, first_look, changed = (
+        _OUTCOMES.index(name) for name in ("unplaced", "first_look", "changed")
     )
+    outcome = np.where(before == after, unplaced, np.where(before == 0, first_look, changed))
+    for bit, name in (
+        (Flag.UNSTABLE_AFTER, "unstable"),
+        (Flag.STABLE_AFTER, "stable"),
+        (Flag.FREED, "freed"),
+    ):
+        outcome[flags & int(bit) != 0] = _OUTCOMES.index(name)
+    return outcome
 
 
 def _printable(comm: bytes) -> str:

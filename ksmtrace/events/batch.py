@@ -31,6 +31,16 @@ class EventBatch:
         return np.ascontiguousarray(self.events["kind"])
 
     @cached_property
+    def flags(self) -> npt.NDArray[np.uint8]:
+        """The flags as a contiguous array of uint8, shape (n,)."""
+        return np.ascontiguousarray(self.events["flags"])
+
+    @cached_property
+    def rmap_item(self) -> npt.NDArray[np.uint64]:
+        """The rmap_items as a contiguous array of uint64, shape (n,)."""
+        return np.ascontiguousarray(self.events["rmap_item"])
+
+    @cached_property
     def lost(self) -> int:
         """Events that were dropped within this batch: the sum over its LOST records."""
         return int(self.of(EventKind.LOST)["aux"].sum())

@@ -14,27 +14,33 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
-from ksmtrace.events.record import Records
+from ksmtrace.model.items import Ids, ItemTable, grown
+from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.session import Session
 
-_NEITHER = 0
-_UNSTABLE = 1
-_FIRST_NODE = 2
+NEITHER = 0
+UNSTABLE = 1
 
-_RELEVANT = np.zeros(256, dtype=bool)
-_RELEVANT[
+_MOVES = np.zeros(256, dtype=bool)
+_MOVES[
     [
         EventKind.CMP_AND_MERGE_PAGE,
         EventKind.STABLE_APPEND,
         EventKind.REMOVE_RMAP_ITEM,
         EventKind.REMOVE_STABLE_NODE,
         EventKind.SKIPPED,
-        EventKind.SCAN_START,
-        EventKind.SCAN_STOP,
-        EventKind.MM_EXIT,
-        EventKind.LOST,
     ]
 ] = True
+
+_MARKS = np.zeros(256, dtype=bool)
+_MARKS[[EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST]] = True
+
+_EXAMINED = int(EventKind.CMP_AND_MERGE_PAGE)
+_REMOVED = int(EventKind.REMOVE_RMAP_ITEM)
+_STABLE_BEFORE, _STABLE_AFTER = int(Flag.STABLE_BEFORE), int(Flag.STABLE_AFTER)
+_UNSTABLE_BEFORE, _UNSTABLE_AFTER = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER)
+_TREES = _STABLE_BEFORE | _STABLE_AFTER | _UNSTABLE_BEFORE | _UNSTABLE_AFTER
+_FREED = int(Flag.FREED)
 
 PAGE_GAUGES = (
     Gauge.PAGES_SHARED,
@@ -58,7 +64,17 @@ class Reconstruction:
 
     `complete` says whether the gauges can be trusted: from the start on when KSM was empty, else from the
     end of the first pass that was seen whole, and again so after a loss. While it is False, `reason` says why.
+
+    Attributes:
+        items: the rmap_items, by number.
+        nodes: the stable nodes, by number.
+        state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
+        ids: for each event of the last batch, the number of its rmap_item, or -1; shape (n,).
     """
+
+    items: ItemTable
+    nodes: NodeTable
+    state: Ids
 
     def __init__(self, session: Session) -> None:
         self._sees_candidates = session.sees(EventKind.CMP_AND_MERGE_PAGE)
@@ -69,19 +85,15 @@ class Reconstruction:
         self._started = False
         self._pass_whole = False
         self.reason = "no reading of the kernel's counters yet"
+        self.ids: Ids = np.zeros(0, dtype=np.int64)
         self._forget()
 
     def _forget(self) -> None:
-        self._state: dict[
-            int, int
-        ] = {}  # rmap_item -> _NEITHER, _UNSTABLE or the id of its stable node
-        self._mm: dict[int, int] = {}  # rmap_item -> mm, kept only where removals are not seen
-        self._node_id: dict[int, int] = {}  # stable_node (or kpfn) -> id; ids are never used again
-        self._members: dict[int, int] = {}  # id -> number of rmap_items, at least 1
-        self._next_id = _FIRST_NODE
+        self.items = ItemTable()
+        self.nodes = NodeTable(reused=not self._sees_removals)
+        self.state = np.zeros(self.items.capacity, dtype=np.int64)
         self._stable = 0
         self._unshared = 0
-        self._older: set[int] = set()  # ids of nodes that were there before the first event
         self._baseline = Baseline()
 
     @property
@@ -92,13 +104,16 @@ class Reconstruction:
     @property
     def rmap_items(self) -> int:
         """rmap_items known to be alive."""
-        return len(self._state)
+        return len(self.items)
 
     @property
     def pages_shared(self) -> int:
         """Stable nodes with at least one rmap_item, as sysfs `pages_shared`."""
-        known = sum(1 for node in self._older if node in self._members)
-        return self._baseline.pages_shared + len(self._members) - known
+        base, nodes = self._baseline.pages_shared, self.nodes
+        if not base:
+            return nodes.shared
+        known = sum(1 for number in nodes.adopted if nodes.members[number])
+        return base + nodes.shared - known
 
     @property
     def pages_sharing(self) -> int:
@@ -114,7 +129,7 @@ class Reconstruction:
     @property
     def pages_volatile(self) -> int:
         """rmap_items in neither tree, as sysfs `pages_volatile`."""
-        return len(self._state) - self._stable - self._unshared
+        return len(self.items) - self._stable - self._unshared
 
     def gauges(self) -> dict[Gauge, int | None]:
         """The four page gauges; None where this run cannot reconstruct one (now, or ever)."""
@@ -127,9 +142,9 @@ class Reconstruction:
             Gauge.PAGES_VOLATILE: self.pages_volatile if items else None,
         }
 
-    def sharers(self) -> Iterator[int]:
-        """Number of rmap_items of each stable node known."""
-        return iter(self._members.values())
+    def sharers(self) -> npt.NDArray[np.int64]:
+        """Number of rmap_items of each stable node known that has any."""
+        return self.nodes.members[self.nodes.alive()]
 
     def start(self, sample: dict[Gauge, int]) -> None:
         """Take the first reading of the kernel's counters, before any event counts."""
@@ -152,81 +167,77 @@ class Reconstruction:
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
-        chosen = batch.events[_RELEVANT[batch.kind]]
-        if self.complete and not batch.lost:
-            chosen = chosen[_tells(chosen)]
-        for kind, flags, item, mm, pfn, aux in zip(
-            chosen["kind"].tolist(),
-            chosen["flags"].tolist(),
-            chosen["rmap_item"].tolist(),
-            chosen["mm"].tolist(),
-            chosen["pfn"].tolist(),
-            chosen["aux"].tolist(),
-            strict=True,
-        ):
-            if kind == EventKind.CMP_AND_MERGE_PAGE:
-                self._examined(item, flags, aux)
-            elif kind == EventKind.STABLE_APPEND:
-                self._appended(item, mm, aux or pfn, flags)
-            elif kind == EventKind.REMOVE_RMAP_ITEM:
-                self._removed(item, flags)
-            elif kind == EventKind.REMOVE_STABLE_NODE:
-                self._node_removed(aux or pfn)
-            elif kind == EventKind.SKIPPED:
-                self._move(item, _NEITHER)
-            elif kind == EventKind.MM_EXIT:
-                self._mm_exited(mm)
-            else:
-                self._progress(kind)
+        whole = self.complete and not batch.lost
+        ids, born = [], []
+        for part, forgets in self._parts(batch):
+            ids.append(self.items.resolve(part))
+            born.append(self.items.born)
+            self._follow(part, ids[-1], whole=whole)
+            if forgets:
+                self._forget()
+                ids = [np.full(sum(map(len, ids)), -1, dtype=np.int64)]
+                born = []
+        self.ids = ids[0] if len(ids) == 1 else np.concatenate(ids)
+        if len(born) != 1:
+            self.items.born = np.concatenate([*born, np.zeros(0, dtype=np.int64)])
+        for mark in batch.kind[_MARKS[batch.kind]].tolist():
+            self._progress(mark)
 
-    def _examined(self, item: int, flags: int, node: int) -> None:
-        if flags & Flag.FREED:
-            return
-        if flags & Flag.STABLE_AFTER:
-            self._move(item, self._id_of(node))
-        elif flags & Flag.UNSTABLE_AFTER:
-            self._move(item, _UNSTABLE)
+    def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
+        """The batch, cut after each event upon which more than its own rmap_item is gone; whether all is."""
+        if self._sees_removals:
+            ends = batch.kind == EventKind.LOST
         else:
-            self._move(item, _NEITHER)
-
-    def _appended(self, item: int, mm: int, node: int, flags: int) -> None:
-        if flags & Flag.NEW_NODE and not self._sees_removals:
-            self._node_id.pop(node, None)
-        known = node in self._node_id
-        identity = self._id_of(node)
-        if not known and not flags & Flag.NEW_NODE and self._baseline.pages_shared:
-            self._older.add(identity)
-        self._move(item, identity)
-        if not self._sees_removals:
-            self._mm[item] = mm
-
-    def _removed(self, item: int, flags: int) -> None:
-        if item not in self._state:
+            ends = batch.kind == EventKind.MM_EXIT
+        rows = [] if self._limited else (np.flatnonzero(ends) + 1).tolist()
+        if not rows:
+            yield batch, False
             return
-        self._move(item, _NEITHER)
-        if flags & Flag.FREED:
-            del self._state[item]
+        for start, end in zip([0, *rows], [*rows, len(batch)], strict=True):
+            yield EventBatch(batch.events[start:end]), self._sees_removals and end in rows
 
-    def _node_removed(self, node: int) -> None:
-        identity = self._node_id.pop(node, None)
-        if identity is not None:
-            self._stable -= self._members.pop(identity, 0)
+    def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
+        self.state = grown(self.state, self.items.capacity)
+        self.state[self.items.born] = NEITHER
+        rows = np.flatnonzero(_MOVES[batch.kind])
+        if whole:
+            rows = rows[_tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
+        kind, flags, moved = batch.kind[rows], batch.flags[rows], ids[rows]
+        examined = kind == _EXAMINED
+        new = (examined & (flags & _UNSTABLE_AFTER != 0)).astype(np.int64)
+        names_node = examined & (flags & (_STABLE_AFTER | _FREED) == _STABLE_AFTER)
+        names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
+        new[names_node], removed = self.nodes.resolve(batch.events[rows[names_node]])
+        counts = (moved >= 0) & ~(examined & (flags & _FREED != 0))
+        self._move(moved[counts], new[counts])
+        if len(removed):
+            self.state[np.isin(self.state, removed)] = NEITHER
+            self._stable -= self.nodes.bury(removed)
+        if not self._sees_removals and (batch.kind[-1:] == EventKind.MM_EXIT).any():
+            self._mm_exited(int(batch.events["mm"][-1]))
+
+    def _move(self, items: Ids, new: Ids) -> None:
+        """Each of `items` goes to the state beside it; where one stands more than once the last counts."""
+        distinct = np.unique(items)
+        before = self.state[distinct]
+        self.state[items] = new
+        after = self.state[distinct]
+        self.nodes.move(before, after)
+        self._stable += int((after >= FIRST_NODE).sum()) - int((before >= FIRST_NODE).sum())
+        self._unshared += int((after == UNSTABLE).sum()) - int((before == UNSTABLE).sum())
 
     def _mm_exited(self, mm: int) -> None:
         # ksmd frees the rmap_items of an exited mm at its next visit. Where those removals are seen they
         # speak for themselves; where they are not, the exit is all there is to know.
-        if self._sees_removals:
-            return
-        for item in [item for item, owner in self._mm.items() if owner == mm]:
-            self._move(item, _NEITHER)
-            del self._state[item], self._mm[item]
+        alive = self.items.numbers()
+        gone = alive[self.items.mm[alive] == mm]
+        self._move(gone, np.full(len(gone), NEITHER, dtype=np.int64))
+        self.items.drop(gone)
 
     def _progress(self, kind: int) -> None:
         if self._limited:
             return
         if kind == EventKind.LOST:
-            if self._sees_removals:
-                self._forget()
             self._pass_whole = False
             self.reason = "events were lost"
             if self._sees_removals:
@@ -236,50 +247,23 @@ class Reconstruction:
         elif self._pass_whole and self._started and self._sees_removals:
             self.reason = ""
 
-    def _id_of(self, node: int) -> int:
-        identity = self._node_id.get(node)
-        if identity is None:
-            identity = self._node_id[node] = self._next_id
-            self._next_id += 1
-        return identity
 
-    def _move(self, item: int, new: int) -> None:
-        old = self._state.get(item, _NEITHER)
-        self._state[item] = new
-        if old == new:
-            return
-        if old == _UNSTABLE:
-            self._unshared -= 1
-        elif old in self._members:
-            self._stable -= 1
-            left = self._members[old] - 1
-            if left:
-                self._members[old] = left
-            else:
-                del self._members[old]
-        if new == _UNSTABLE:
-            self._unshared += 1
-        elif new != _NEITHER:
-            self._stable += 1
-            self._members[new] = self._members.get(new, 0) + 1
+def _tells(
+    kind: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint8], item: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
+    """Which events can change a state that is known whole; most of a settled scan cannot.
 
-
-def _tells(events: Records) -> npt.NDArray[np.bool_]:
-    """Which events can change a state that is known whole; most of a settled scan cannot, and a loop over them is slow.
-
-    An examination that leaves the rmap_item in its tree changes nothing; nor does the removal just before it, by which
-    ksmd takes a candidate out of the unstable tree only to put it back.
+    An examination that leaves the rmap_item in its tree, or in neither, changes nothing; nor does the removal just before
+    it, by which ksmd takes a candidate out of the unstable tree only to put it back.
     """
-    kind, flags, item = events["kind"], events["flags"], events["rmap_item"]
-    examined = kind == EventKind.CMP_AND_MERGE_PAGE
-    both = flags & (Flag.UNSTABLE_BEFORE | Flag.UNSTABLE_AFTER | Flag.FREED)
-    waits_on = examined & (both == Flag.UNSTABLE_BEFORE | Flag.UNSTABLE_AFTER)
-    both = flags & (Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
-    settled = examined & (both == Flag.STABLE_BEFORE | Flag.STABLE_AFTER)
-    taken = (kind == EventKind.REMOVE_RMAP_ITEM) & (flags == Flag.UNSTABLE_BEFORE)
-    put_back = np.zeros(len(events), dtype=bool)
+    trees = flags & (_TREES | _FREED)
+    examined = kind == _EXAMINED
+    waits_on = examined & (trees == _UNSTABLE_BEFORE | _UNSTABLE_AFTER)
+    silent = examined & ((trees == 0) | (trees == _STABLE_BEFORE | _STABLE_AFTER))
+    taken = (kind == _REMOVED) & (flags == _UNSTABLE_BEFORE)
+    put_back = np.zeros(len(kind), dtype=bool)
     put_back[1:] = waits_on[1:] & taken[:-1] & (item[1:] == item[:-1])
-    silent = settled | put_back
+    silent |= put_back
     silent[:-1] |= put_back[1:]
     telling: npt.NDArray[np.bool_] = ~silent
     return telling

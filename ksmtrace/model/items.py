@@ -1,0 +1,158 @@
+"""The rmap_items that events speak of, each under a small number by which arrays can be indexed."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.model.addresses import AddressMap
+
+Ids = npt.NDArray[np.int64]
+"""Numbers of rmap_items, or of stable nodes."""
+
+_Column = TypeVar("_Column", bound=np.generic)
+
+_LEAST = 1024
+
+_ABOUT = np.zeros(256, dtype=bool)
+_ABOUT[
+    [
+        EventKind.CMP_AND_MERGE_PAGE,
+        EventKind.TRY_TO_MERGE_ONE_PAGE,
+        EventKind.REPLACE_PAGE,
+        EventKind.BREAK_COW,
+        EventKind.STABLE_APPEND,
+        EventKind.REMOVE_RMAP_ITEM,
+        EventKind.SKIPPED,
+    ]
+] = True
+
+_SHOWS = np.zeros(256, dtype=bool)
+_SHOWS[[EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND, EventKind.SKIPPED]] = True
+
+_FREED = int(Flag.FREED)
+
+
+class ItemTable:
+    """rmap_items alive, by number.
+
+    A number belongs to one rmap_item from its first event to the end of the batch in which it was freed; then another may
+    get it. So what is kept in arrays by number needs room for the pages alive, however long the run.
+
+    Attributes:
+        mm: by number, the mm; dtype uint64.
+        address: by number, the page's virtual address; dtype uint64.
+        alive: by number, whether it is somebody's; dtype bool.
+        born: numbers given in the last batch, in that order.
+        freed: numbers whose rmap_items were freed in the last batch.
+    """
+
+    def __init__(self) -> None:
+        self.mm = np.zeros(_LEAST, dtype=np.uint64)
+        self.address = np.zeros(_LEAST, dtype=np.uint64)
+        self.alive = np.zeros(_LEAST, dtype=bool)
+        self.born: Ids = np.zeros(0, dtype=np.int64)
+        self.freed: Ids = np.zeros(0, dtype=np.int64)
+        self._pointer = np.zeros(_LEAST, dtype=np.uint64)
+        self._number = AddressMap()
+        self._free: list[int] = []
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self._number)
+
+    @property
+    def capacity(self) -> int:
+        """Every number is below this; arrays indexed by number need this length."""
+        return len(self.mm)
+
+    def numbers(self) -> Ids:
+        """The numbers of all rmap_items alive, ascending."""
+        return np.flatnonzero(self.alive)
+
+    def resolve(self, batch: EventBatch) -> Ids:
+        """The number of each event's rmap_item, -1 where there is none or it was never shown; shape (n,).
+
+        An examination, an append or a skip shows an rmap_item; a removal that frees it is the last event with its number.
+        """
+        self._free.extend(self.freed.tolist())
+        rows = np.flatnonzero(_ABOUT[batch.kind])
+        kinds, pointers = batch.kind[rows], batch.rmap_item[rows]
+        gone = batch.flags[rows] & _FREED != 0
+        frees = gone & (kinds == EventKind.REMOVE_RMAP_ITEM)
+        found = self._number.look_up(pointers)
+        one_by_one = found < 0
+        if frees.any():
+            one_by_one |= np.isin(pointers, pointers[frees])
+        chosen = np.flatnonzero(one_by_one)
+        kinds, gone = kinds[chosen], gone[chosen]
+        shows = _SHOWS[kinds] & (pointers[chosen] != 0)
+        shows &= ~(gone & (kinds == EventKind.CMP_AND_MERGE_PAGE))
+        found[chosen] = self._in_order(
+            pointers[chosen].tolist(), shows.tolist(), frees[chosen].tolist()
+        )
+        ids = np.full(len(batch), -1, dtype=np.int64)
+        ids[rows] = found
+        if len(self.born):
+            self._note(batch, ids)
+        return ids
+
+    def drop(self, numbers: Ids) -> None:
+        """These rmap_items are gone, without an event that says so."""
+        for pointer in self._pointer[numbers].tolist():
+            self._number.remove(pointer)
+        self.alive[numbers] = False
+        self._free.extend(numbers.tolist())
+
+    def _in_order(self, pointers: list[int], shows: list[bool], frees: list[bool]) -> list[int]:
+        numbers, free = self._number, self._free
+        out, born, freed = [], [], []
+        for pointer, shown, gone in zip(pointers, shows, frees, strict=True):
+            number = numbers.get(pointer)
+            if number < 0 and shown:
+                if free:
+                    number = free.pop()
+                else:
+                    number = self._used
+                    self._used += 1
+                numbers.add(pointer, number)
+                born.append((number, pointer))
+            elif gone and number >= 0:
+                numbers.remove(pointer)
+                freed.append(number)
+            out.append(number)
+        self._grow()
+        self.born = np.array([number for number, _ in born], dtype=np.int64)
+        self._pointer[self.born] = np.array([pointer for _, pointer in born], dtype=np.uint64)
+        self.freed = np.array(freed, dtype=np.int64)
+        self.alive[self.born] = True
+        self.alive[self.freed] = False
+        return out
+
+    def _note(self, batch: EventBatch, ids: Ids) -> None:
+        new = np.zeros(self.capacity, dtype=bool)
+        new[self.born] = True
+        rows = np.flatnonzero(ids >= 0)
+        rows = rows[new[ids[rows]]]
+        self.mm[ids[rows]] = batch.events["mm"][rows]
+        self.address[ids[rows]] = batch.events["address"][rows]
+
+    def _grow(self) -> None:
+        if self._used > self.capacity:
+            size = max(self._used, 2 * self.capacity)
+            self.mm, self.address = grown(self.mm, size), grown(self.address, size)
+            self.alive = grown(self.alive, size)
+            self._pointer = grown(self._pointer, size)
+
+
+def grown(column: npt.NDArray[_Column], size: int) -> npt.NDArray[_Column]:
+    """A copy of `column` with at least `size` rows, the new ones zero; `column` itself if it is that long."""
+    if len(column) >= size:
+        return column
+    longer = np.zeros(size, dtype=column.dtype)
+    longer[: len(column)] = column
+    return longer
