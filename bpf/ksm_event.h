@@ -35,6 +35,8 @@ enum ksm_event_kind {
     SKIPPED = 15,
     COW_FAULT = 16,
     SNAPSHOT = 17,
+    PROCESS_TEXT = 19,
+    PROCESS_SAMPLE = 20,
 };
 
 enum ksm_event_flag {

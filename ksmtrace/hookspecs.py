@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ksmtrace.model.reconstruction import Reconstruction
     from ksmtrace.model.scan import Scan
     from ksmtrace.pipeline.snapshot import Snapshot
+    from ksmtrace.section import Section
     from ksmtrace.session import Session
 
 
@@ -58,6 +59,12 @@ def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
 @hookspec
 def ksmtrace_panels(session: Session) -> Iterable[RenderableType]:
     """What the plugin shows on the screen: rich renderables, usable at 80 columns."""
+    return ()
+
+
+@hookspec
+def ksmtrace_sections(session: Session) -> Iterable[Section]:
+    """What the plugin has to tell at length: for a key of the screen, the text report and the page."""
     return ()
 
 

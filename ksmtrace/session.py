@@ -49,7 +49,12 @@ class Kernel:
     rmap_item_size_bytes: int = 64
 
 
-_READINGS = (EventKind.SAMPLE, EventKind.SNAPSHOT)
+_READINGS = (
+    EventKind.SAMPLE,
+    EventKind.SNAPSHOT,
+    EventKind.PROCESS_TEXT,
+    EventKind.PROCESS_SAMPLE,
+)
 """Kinds whose events are themselves readings."""
 
 

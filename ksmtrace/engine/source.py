@@ -92,6 +92,8 @@ def engine_session(ksm: Ksm) -> Session:
     }
     if "smart_scan" in absent:
         probes[EventKind.SKIPPED] = Probe("", Exactness.ABSENT, "this version has no smart scan")
+    for kind in (EventKind.PROCESS_TEXT, EventKind.PROCESS_SAMPLE):
+        probes[kind] = Probe("", Exactness.ABSENT, "the engine has no /proc")
     probes[EventKind.SNAPSHOT] = Probe(
         "", Exactness.ABSENT, "the engine starts with nothing merged"
     )

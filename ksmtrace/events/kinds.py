@@ -60,6 +60,33 @@ class EventKind(IntEnum):
     SNAPSHOT = 17
     """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid (tgid). Read from pagemap
     when a tracer joins late, not seen by a probe."""
+    PROCESS_TEXT = 19
+    """What a process is: its cgroup, or the guest that it runs, read from /proc/<pid> when ksmd first comes to it. mm,
+    address = `ProcessText` << 32 | offset of this piece, the 24 bytes of pfn, rmap_item and aux are the piece; the last one
+    ends with a NUL byte."""
+    PROCESS_SAMPLE = 20
+    """One line of /proc/<pid>/ksm_stat. mm, address = `ProcessGauge` number, aux = value as 64-bit two's complement,
+    pfn = pid."""
+
+
+class ProcessText(IntEnum):
+    """What a PROCESS_TEXT says.
+
+    CGROUP is the path of the process's cgroup (the unified one, else that of the memory controller). VM is the guest's name, from
+    the command line of QEMU, Firecracker or cloud-hypervisor.
+    """
+
+    CGROUP = 1
+    VM = 2
+
+
+class ProcessGauge(IntEnum):
+    """Lines of /proc/<pid>/ksm_stat, by the kernel's names; ksm_merging_pages has a file of its own before 6.4."""
+
+    KSM_RMAP_ITEMS = 1
+    KSM_ZERO_PAGES = 2
+    KSM_MERGING_PAGES = 3
+    KSM_PROCESS_PROFIT = 4
 
 
 class Flag(IntFlag):

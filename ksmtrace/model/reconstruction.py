@@ -16,6 +16,7 @@ from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
+from ksmtrace.model.processes import ProcessTable
 from ksmtrace.session import Session
 
 NEITHER = 0
@@ -68,6 +69,8 @@ class Reconstruction:
     Attributes:
         items: the rmap_items, by number.
         nodes: the stable nodes, by number.
+        processes: whose memory it is.
+        owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype int64.
         state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
         ids: for each event of the last batch, the number of its rmap_item, or -1; shape (n,).
     """
@@ -75,6 +78,7 @@ class Reconstruction:
     items: ItemTable
     nodes: NodeTable
     state: Ids
+    owner: Ids
 
     def __init__(self, session: Session) -> None:
         self._sees_candidates = session.sees(EventKind.CMP_AND_MERGE_PAGE)
@@ -86,12 +90,14 @@ class Reconstruction:
         self._pass_whole = False
         self.reason = "no reading of the kernel's counters yet"
         self.ids: Ids = np.zeros(0, dtype=np.int64)
+        self.processes = ProcessTable()
         self._forget()
 
     def _forget(self) -> None:
         self.items = ItemTable()
         self.nodes = NodeTable(reused=not self._sees_removals)
         self.state = np.zeros(self.items.capacity, dtype=np.int64)
+        self.owner = np.zeros(self.items.capacity, dtype=np.int64)
         self._stable = 0
         self._unshared = 0
         self._baseline = Baseline()
@@ -168,6 +174,7 @@ class Reconstruction:
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
         whole = self.complete and not batch.lost
+        self.processes.apply(batch)
         ids, born = [], []
         for part, forgets in self._parts(batch):
             ids.append(self.items.resolve(part))
@@ -197,8 +204,7 @@ class Reconstruction:
             yield EventBatch(batch.events[start:end]), self._sees_removals and end in rows
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
-        self.state = grown(self.state, self.items.capacity)
-        self.state[self.items.born] = NEITHER
+        self._welcome(self.items.born)
         rows = np.flatnonzero(_MOVES[batch.kind])
         if whole:
             rows = rows[_tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
@@ -215,6 +221,14 @@ class Reconstruction:
             self._stable -= self.nodes.bury(removed)
         if not self._sees_removals and (batch.kind[-1:] == EventKind.MM_EXIT).any():
             self._mm_exited(int(batch.events["mm"][-1]))
+
+    def _welcome(self, born: Ids) -> None:
+        self.state = grown(self.state, self.items.capacity)
+        self.owner = grown(self.owner, self.items.capacity)
+        self.state[born] = NEITHER
+        mms, which = np.unique(self.items.mm[born], return_inverse=True)
+        numbers = [self.processes.of(mm).number for mm in mms.tolist()]
+        self.owner[born] = np.array(numbers, dtype=np.int64)[which]
 
     def _move(self, items: Ids, new: Ids) -> None:
         """Each of `items` goes to the state beside it; where one stands more than once the last counts."""

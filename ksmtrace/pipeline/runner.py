@@ -59,7 +59,8 @@ class Runner:
             due = time.monotonic() + interval
             for batch in self.source.batches():
                 for part in _parts(batch):
-                    self._apply(part)
+                    for one in self.reconstruction.processes.parts(part):
+                        self._apply(one)
                 if time.monotonic() >= due:
                     self._publish(final=False)
                     due = time.monotonic() + interval

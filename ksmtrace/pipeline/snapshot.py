@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ksmtrace.pipeline.runner import Runner
+    from ksmtrace.section import Section
 
 MISSION = (
     EventKind.CMP_AND_MERGE_PAGE,
@@ -87,6 +88,14 @@ class Snapshot:
         for _, some in runner.calls.each("ksmtrace_metrics", session=self.session):
             families.extend(some)
         return (*families, *run_metrics(runner))
+
+    @cached_property
+    def sections(self) -> tuple[tuple[str, Section], ...]:
+        """(plugin name, section) of everything that plugins tell at length."""
+        told: list[tuple[str, Section]] = []
+        for name, some in self._runner.calls.each("ksmtrace_sections", session=self.session):
+            told.extend((name, section) for section in some)
+        return tuple(told)
 
     @cached_property
     def panels(self) -> tuple[tuple[str, RenderableType], ...]:

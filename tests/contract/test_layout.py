@@ -13,7 +13,7 @@ ALLOWED = {
     "kernel": {"events", "kernel", "session", "errors"},
     "probemap": {"probemap", "errors"},
     "sources": {
-        *("events", "capture", "kernel", "probemap"),
+        *("events", "model", "capture", "kernel", "probemap"),
         *("session", "errors", "resources", "sources"),
     },
     "pipeline": {
@@ -25,6 +25,7 @@ ALLOWED = {
         "hookspecs",
         "pipeline",
         "plugins",
+        "section",
         "",
     },
     "workload": {"events", "kernel", "errors", "workload"},
@@ -43,6 +44,7 @@ ALLOWED = {
         "pipeline",
         "plugins",
         "panel",
+        "section",
         "",
     },
 }

@@ -20,6 +20,7 @@ from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Probe, Session
+from ksmtrace.sources.live.identities import Identities
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.ladder import Plan, Ways, check_choice, counters_only, make_plan
 from ksmtrace.sources.live.losses import LossTracker
@@ -68,6 +69,7 @@ class LiveSource:
         self._stopping = False
         self._closed = False
         self._losses = LossTracker()
+        self._identities = Identities()
         check_choice(options.probes)
         check_host(with_probes=options.probes != "sysfs")
         self._ksmd = find_ksmd()
@@ -84,7 +86,11 @@ class LiveSource:
             source="live",
             kernel=kernel,
             tier=plan.tier,
-            probes={**plan.probes, EventKind.SNAPSHOT: _snapshot_probe()},
+            probes={
+                **plan.probes,
+                EventKind.SNAPSHOT: _snapshot_probe(),
+                **_identity_probes(plan.probes[EventKind.PROCESS]),
+            },
             tunables=read_tunables(),
             monotonic_ns=time.monotonic_ns(),
             realtime_ns=time.time_ns(),
@@ -109,7 +115,7 @@ class LiveSource:
             elif self._ring is None or len(events) < self._ring.capacity // 4:
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
-        yield EventBatch(self._reading(_READINGS_AT_THE_ENDS))
+        yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
 
     def stop(self) -> None:
         """End after the batch under way."""
@@ -125,9 +131,13 @@ class LiveSource:
                 self._program.close()
 
     def _drain(self) -> Records:
-        return empty_records() if self._ring is None else self._losses.mark(self._ring.drain())
+        if self._ring is None:
+            return empty_records()
+        events = self._losses.mark(self._ring.drain())
+        texts = self._identities.follow(events)
+        return np.concatenate([events, texts]) if len(texts) else events
 
-    def _reading(self, tries: int, *, drop: bool = False) -> Records:
+    def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
 
         Counters read while ksmd works belong to no point of the stream. So the reading is repeated until no event
@@ -147,7 +157,8 @@ class LiveSource:
                 break
         missed = self._losses.settle(self._program.lost() if self._program is not None else 0)
         events = empty_records() if drop else np.concatenate([*pieces, missed])
-        return np.concatenate([events, _samples(counters)])
+        shares = self._identities.sample(at_end=at_end)
+        return np.concatenate([events, shares, _samples(counters)])
 
 
 def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:
@@ -183,6 +194,22 @@ def _snapshot_probe() -> Probe:
         Exactness.SAMPLED,
         "KPF_KSM lies on this kernel: frames mapped more than once are taken for KSM pages",
     )
+
+
+def _identity_probes(named: Probe) -> dict[EventKind, Probe]:
+    if named.exactness is Exactness.ABSENT:
+        gone = Probe("", Exactness.ABSENT, "processes are not named here")
+        return {EventKind.PROCESS_TEXT: gone, EventKind.PROCESS_SAMPLE: gone}
+    return {
+        EventKind.PROCESS_TEXT: Probe(
+            "/proc/<pid>/cgroup, cmdline",
+            Exactness.SAMPLED,
+            "not known of a process that is gone when its name arrives",
+        ),
+        EventKind.PROCESS_SAMPLE: Probe(
+            "/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"
+        ),
+    }
 
 
 def _snapshot() -> Iterator[EventBatch]:

@@ -1,0 +1,91 @@
+"""What /proc says of one process: its cgroup, the guest that it runs, its share of KSM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from ksmtrace.events.kinds import ProcessGauge
+from ksmtrace.kernel.sysfs import ROOT
+
+
+def read_cgroup(pid: int, root: Path = ROOT) -> str:
+    """Path of the process's cgroup below the mount: of the unified hierarchy, else of the memory controller.
+
+    "" when there is no such process, or no cgroup; as the reader's own cgroup namespace shows it.
+    """
+    found = ""
+    for line in _read(root / f"proc/{pid}/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if (number == "0" and not controllers) or (
+            not found and "memory" in controllers.split(",")
+        ):
+            found = path
+    return found
+
+
+def read_vm(pid: int, root: Path = ROOT) -> str:
+    """Name of the guest that the process runs, "" when it runs none that its command line names."""
+    try:
+        line = (root / f"proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return parse_vm([word.decode("utf-8", "replace") for word in line.rstrip(b"\0").split(b"\0")])
+
+
+def parse_vm(words: Sequence[str]) -> str:
+    """The guest's name in a command line of QEMU, Firecracker or cloud-hypervisor; "" for any other command.
+
+    QEMU has `-name guest=NAME,…` or `-name NAME`; Firecracker `--id NAME`; cloud-hypervisor no name, but an API socket
+    that whoever starts it names after the guest. Guests without a name are called after the program.
+    """
+    if not words:
+        return ""
+    program = PurePath(words[0]).name
+    if program.startswith("qemu-system-") or program in ("qemu-kvm", "kvm"):
+        options = _value(words, "-name", "--name").split(",")
+        named = [o.removeprefix("guest=") for o in options if o.startswith("guest=")]
+        first = options[0] if "=" not in options[0] else ""
+        return (named or [first])[0] or "qemu"
+    if program == "firecracker":
+        return _value(words, "--id") or "firecracker"
+    if program == "cloud-hypervisor":
+        socket = _value(words, "--api-socket").removeprefix("path=").split(",")[0]
+        return PurePath(socket).stem or "cloud-hypervisor"
+    return ""
+
+
+def read_ksm_stat(pid: int, root: Path = ROOT) -> dict[ProcessGauge, int]:
+    """What the kernel counts for the process; a kernel has those lines that it knows (none before 5.19).
+
+    Pages, but for ksm_process_profit: bytes. Empty when the process is gone or may not be read.
+    """
+    found = {}
+    for line in _read(root / f"proc/{pid}/ksm_stat").splitlines():
+        name, _, value = line.partition(" ")
+        member = ProcessGauge.__members__.get(name.upper())
+        if member is not None and value.lstrip("-").isdecimal():
+            found[member] = int(value)
+    if ProcessGauge.KSM_MERGING_PAGES not in found:
+        value = _read(root / f"proc/{pid}/ksm_merging_pages").strip()
+        if value.isdecimal():
+            found[ProcessGauge.KSM_MERGING_PAGES] = int(value)
+    return found
+
+
+def _value(words: Sequence[str], *options: str) -> str:
+    for index, word in enumerate(words):
+        for option in options:
+            if word == option and index + 1 < len(words):
+                return words[index + 1]
+            if word.startswith(f"{option}="):
+                return word.removeprefix(f"{option}=")
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
