@@ -47,6 +47,7 @@ vm-all: .venv/ready-test ## run tests/live in a guest of every kernel in tests/v
 bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/engine.py
+	$(BIN)/python tests/bench/replay.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer

@@ -6,6 +6,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
 
+TEXTFILE = "ksmtrace.prom"
 KSMTRACE = str(Path(sys.executable).parent / "ksmtrace")
 
 
@@ -26,7 +28,11 @@ def resident_mib(pid: int) -> float:
 
 def main(seconds: float, probes: str) -> None:
     """Print events, losses, differences and memory over time."""
-    with KsmGuard(clean=True) as ksm, Processes() as processes:
+    with (
+        KsmGuard(clean=True) as ksm,
+        Processes() as processes,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         for name, content in (
             ("twins", "twin:1"),
             ("unique", "unique:1"),
@@ -39,10 +45,12 @@ def main(seconds: float, probes: str) -> None:
         ksm.write("sleep_millisecs", 0)
         ksm.write("pages_to_scan", 1000)
         command = [KSMTRACE, "live", "--once", "--json", "--duration", str(seconds)]
-        command += ["--probes", probes]
+        command += ["--probes", probes, "--textfile", scratch]
         started = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
-            time.sleep(40)  # bcc compiles slowly under emulation
+            while not (Path(scratch) / TEXTFILE).exists():  # written once the probes are attached
+                time.sleep(0.5)
+            attached = time.monotonic() - started
             ksm.write("run", 1)
             sizes = []
             answer: list[str] = []
@@ -52,6 +60,10 @@ def main(seconds: float, probes: str) -> None:
             while reader.is_alive():
                 beat += 1
                 processes.do("volatile", "poke", region="r", offset=0, value=beat % 251)
+                # Merged pages are written to and made equal again: copies and merges, as long as it lasts.
+                first = 100 * (beat % 40)
+                processes.do("twins", "poke", region="r", first=first, pages=100, value=1, offset=0)
+                processes.do("twins", "fill", region="r", first=first, pages=100, content="twin:1")
                 if beat % 20 == 0:
                     sizes.append(round(resident_mib(run.pid), 1))
                 time.sleep(0.5)
@@ -67,7 +79,7 @@ def main(seconds: float, probes: str) -> None:
         "reconstruction",
     ):
         print(key, json.dumps(document[key]))
-    print(f"from start to end {ended:.0f} s")
+    print(f"attached after {attached:.0f} s, from start to end {ended:.0f} s")
     print("resident MiB every 10 s:", sizes)
 
 

@@ -8,6 +8,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -116,12 +117,10 @@ def replay(path: Path) -> dict[str, object]:
 
 def main(events: int = EVENTS) -> None:
     """Print the figures."""
-    path = Path("/dev/shm/bench-replay.ksmtrace")
-    record(path, events)
-    try:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as scratch:
+        path = Path(scratch) / "bench.ksmtrace"
+        record(path, events)
         answer = subprocess.check_output([sys.executable, __file__, "replay", str(path)])
-    finally:
-        path.unlink()
     found = json.loads(answer)
     print(
         f"replay, all analyzers: {found['rate']:.2f} M events/s of CPU time (limit {LEAST_RATE}), "
