@@ -32,6 +32,11 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         help="serve Prometheus metrics; without ADDR on 127.0.0.1 only",
     )
     parser.add_argument(
+        "--web-config",
+        metavar="FILE",
+        help="with --listen: TLS and basic authentication, as exporters of the Prometheus project have them",
+    )
+    parser.add_argument(
         "--textfile", metavar="DIR", help="write ksmtrace.prom for node_exporter to DIR"
     )
 

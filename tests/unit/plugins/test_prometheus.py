@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.plugins.prometheus import parse_listen
+from ksmtrace.plugins.prometheus.endpoint import parse_listen
 from support.runs import plugin, runner
 from support.story import story
 from support.streams import events
@@ -138,7 +138,7 @@ def test_everything_is_closed_at_the_end():
 
 def test_only_the_loopback_is_served_unless_asked():
     def look(sink):
-        assert sink._server.server_address[0] == "127.0.0.1"
+        assert sink._endpoint.address[0] == "127.0.0.1"
 
     for listen in (":0", "0"):
         _run(look, listen=listen)

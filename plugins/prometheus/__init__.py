@@ -1,0 +1,94 @@
+"""Sink: serves metrics to Prometheus over HTTP, and writes them for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, make_asgi_app, write_to_textfile
+from prometheus_client.core import Metric
+
+from ksmtrace import hookimpl
+from ksmtrace.errors import KsmtraceError
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.snapshot import Snapshot
+    from ksmtrace.plugins.prometheus.endpoint import Endpoint
+
+TEXTFILE = "ksmtrace.prom"
+
+
+class Plugin:
+    """Publishes the metrics of all plugins: `--listen ADDR:PORT`, `--web-config FILE`, `--textfile DIR`.
+
+    The server's thread sees only a finished tuple of metrics; hooks are called by the run's thread alone.
+
+    Attributes:
+        port: the TCP port listened on, None when not listening.
+    """
+
+    def __init__(self) -> None:
+        self.port: int | None = None
+        self._published: tuple[Metric, ...] = ()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._textfile: Path | None = None
+        self._endpoint: Endpoint | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics published last, for prometheus_client."""
+        return self._published
+
+    @hookimpl
+    def ksmtrace_session_start(self, options: Namespace) -> None:
+        """Start serving, and prove that the text file can be written.
+
+        Raises:
+            KsmtraceError: the address or the directory cannot be used.
+        """
+        directory = getattr(options, "textfile", None)
+        if directory is not None:
+            self._textfile = Path(directory) / TEXTFILE
+            self._write_textfile()
+        listen = getattr(options, "listen", None)
+        web_config = getattr(options, "web_config", None)
+        if listen is not None:
+            from ksmtrace.plugins.prometheus.endpoint import Endpoint
+
+            path = None if web_config is None else Path(web_config)
+            self._endpoint = Endpoint(listen, path, make_asgi_app(self._registry))
+            self.port = self._endpoint.address[1]
+        elif web_config is not None:
+            raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
+
+    @hookimpl
+    def ksmtrace_publish(self, snapshot: Snapshot) -> None:
+        """Hand over the metrics as they stand.
+
+        Raises:
+            KsmtraceError: the text file cannot be written any more.
+        """
+        if self._endpoint is None and self._textfile is None:
+            return
+        self._published = snapshot.metrics
+        self._write_textfile()
+
+    @hookimpl
+    def ksmtrace_session_finish(self) -> None:
+        """Close the port; the text file stays, its age tells that the run is over."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._endpoint = self.port = None
+
+    def _write_textfile(self) -> None:
+        if self._textfile is None:
+            return
+        try:
+            write_to_textfile(str(self._textfile), self._registry)
+        except OSError as error:
+            raise KsmtraceError(
+                f"cannot write {self._textfile}: {error.strerror or error}; "
+                "give a directory that exists and can be written with --textfile DIR"
+            ) from error
