@@ -60,7 +60,7 @@ def trace(
 
     manager = build_manager(options.plugins)
     with interruptible() as interruption:
-        source: Source = LiveSource(
+        traced = LiveSource(
             LiveOptions(
                 duration=options.duration,
                 interval=options.interval,
@@ -68,8 +68,10 @@ def trace(
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
             )
         )
-        if options.pid:
-            source = PidFilter(source, options.pid)
+        if options.drop_capabilities:
+            writes = options.record or options.textfile
+            traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
+        source: Source = PidFilter(traced, options.pid) if options.pid else traced
         if when_ready is None:
             _say_if_stopped(source.session.tunables.get("run"))
         else:

@@ -65,6 +65,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="where inlined functions are in this very kernel (made by probemap)",
     )
     parser.add_argument(
+        "--drop-capabilities",
+        action="store_true",
+        help="once the probes are attached, give up the privileges that are not needed any more",
+    )
+    parser.add_argument(
         "--pid",
         type=int,
         nargs="+",

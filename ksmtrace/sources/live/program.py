@@ -12,6 +12,7 @@ from typing import Any
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.bpf import attach_tracing
+from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import import_bcc
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.ladder import Plan
@@ -61,6 +62,19 @@ class Program:
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
+
+    def needs_bpf_to_read(self) -> bool:
+        """Whether this kernel lets nobody without CAP_BPF read a map, its own descriptor or not (before 5.19).
+
+        Raises:
+            OSError: capabilities cannot be set.
+        """
+        with without("CAP_BPF"):
+            try:
+                self.lost()
+            except KeyError:  # bcc's word for a look-up that failed
+                return True
+        return False
 
     def close(self) -> None:
         """Detach everything and unload it."""

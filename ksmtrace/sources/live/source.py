@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
 from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
@@ -78,6 +79,7 @@ class LiveSource:
         kernel = read_kernel()
         plan = _plan(options, kernel.build_id)
         self._program: Program | None = None
+        self._snapshot: list[EventBatch] = []
         self._ring: RingReader | None = None
         if plan.placements:
             self._program = Program(plan, self._ksmd, options.ring_bytes)
@@ -97,10 +99,29 @@ class LiveSource:
             capture_id=os.urandom(8).hex(),
         )
 
+        if self.session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED):
+            self._snapshot = list(_snapshot())
+
+    def drop_capabilities(self, also_keep: Collection[str] = ()) -> None:
+        """Give up all capabilities but what reading goes on to need, and `also_keep`; for good.
+
+        Call it before another thread is started: threads have capabilities of their own.
+
+        Raises:
+            HostError: the kernel refuses.
+        """
+        kept = {"CAP_DAC_READ_SEARCH", *also_keep}
+        try:
+            if self._program is not None and self._program.needs_bpf_to_read():
+                kept.add("CAP_BPF")
+            keep_only(kept)
+        except OSError as error:
+            raise HostError(f"capabilities cannot be dropped: {error}") from error
+
     def batches(self) -> Iterator[EventBatch]:
         """What was merged before, a reading of the kernel's counters, events as they come, a last reading."""
-        if self.session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED):
-            yield from _snapshot()
+        while self._snapshot:
+            yield self._snapshot.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
