@@ -89,7 +89,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
         or (":" in plain) != bracketed
     ):
         raise KsmtraceError(
-            f"--listen {listen!r} is no address: give ADDR:PORT, [V6]:PORT or PORT, for example {LOOPBACK}:9477"
+            f"--listen {listen!r} is no address: give ADDR:PORT, [V6]:PORT or PORT, for example {LOOPBACK}:9917"
         )
     return plain or LOOPBACK, int(port)
 
