@@ -35,6 +35,7 @@ fix: .venv/ready-test ## mend what ruff can mend
 docs: .venv/ready-test ## print the tables of docs anew
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.probes_table
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.variants_table
+	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.metrics_table
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)

@@ -1,6 +1,6 @@
 """Documents that repeat what the code says are checked against it."""
 
-from support import variants_table
+from support import metrics_table, variants_table
 from support.probes_table import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -18,3 +18,22 @@ def test_the_table_of_variants_is_current():
     """`make docs` mends it; what its rows differ in is explained below it."""
     text = variants_table.DOCUMENT.read_text()
     assert text == variants_table.with_table(text)
+
+
+def test_the_table_of_metrics_is_current():
+    """`make docs` mends it."""
+    assert metrics_table.DOCUMENT.read_text() == metrics_table.document()
+
+
+def test_metrics_follow_the_conventions():
+    """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that could grow without bound."""
+    for _, family in metrics_table.families():
+        assert family.name.startswith("ksmtrace_")
+        assert family.name.islower()
+        assert not family.name.endswith(("_total", "_millisecs", "_ns", "_kb", "_mib", "_percent"))
+        assert family.documentation.endswith(".")
+        labels = {label for sample in family.samples for label in sample.labels}
+        assert labels.isdisjoint({"pid", "mm", "address", "pfn", "comm"})
+        for sample in family.samples:
+            if family.name.endswith("_ratio"):
+                assert 0 <= sample.value <= 1

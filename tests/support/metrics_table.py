@@ -1,0 +1,64 @@
+"""docs/METRICS.md, made from what the plugins say of their metrics: `make docs`."""
+
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from ksmtrace.plugins import BUILTINS, Role
+from support.runs import plugin, runner
+from support.story import story
+from support.streams import events, sample
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs/METRICS.md"
+
+HEAD = """# Metrics
+
+Made by `make docs` from the plugins' own help texts. Names, units and types follow Prometheus's conventions; `_total` counts from the
+start of the trace. A run has those that its probes can see (`ksmtrace_probe_info`). No series is labelled with a pid, an address or a page frame.
+"""
+
+_EVERY_GAUGE = {
+    **{"pages_shared": 40, "pages_sharing": 80, "pages_unshared": 60, "pages_volatile": 80},
+    **{"full_scans": 3, "stable_node_chains": 2, "stable_node_dups": 5, "pages_scanned": 785},
+    **{"pages_skipped": 12, "ksm_zero_pages": 3, "general_profit": 311_296, "rmap_items": 260},
+    **{"cow_ksm": 4, "ksmd_cpu_ns": 4_000_000},
+}
+
+
+def families() -> list[tuple[str, Metric]]:
+    """(plugin or "run", family) of a run that sees everything, by name."""
+    names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
+    rows = [
+        *sample(**dict.fromkeys(_EVERY_GAUGE, 0)),
+        *story(),
+        *sample(ts=20 * 10**9, **_EVERY_GAUGE),
+    ]
+    run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
+    shown = run.run().metrics
+    owner = {
+        family.name: name
+        for name, some in run.calls.each("ksmtrace_metrics", session=run.session)
+        for family in some
+    }
+    found = {family.name: (owner.get(family.name, "run"), family) for family in shown}
+    return [found[name] for name in sorted(found)]
+
+
+def document() -> str:
+    """The whole page."""
+    lines = [
+        HEAD,
+        "| metric | type | labels | from | what it is, and what to do with it |",
+        "|---|---|---|---|---|",
+    ]
+    for origin, family in families():
+        labels = sorted({label for s in family.samples for label in s.labels} - {"le"})
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        lines.append(
+            f"| `{family.name}{suffix}` | {family.type} | {', '.join(labels)} | {origin} | {family.documentation} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())
