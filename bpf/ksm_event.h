@@ -35,6 +35,7 @@ enum ksm_event_kind {
     SKIPPED = 15,
     COW_FAULT = 16,
     SNAPSHOT = 17,
+    TUNABLE = 18,
 };
 
 enum ksm_event_flag {
@@ -50,6 +51,7 @@ enum ksm_event_flag {
     LAST_OF_SAMPLE = 0x01,
     AT_SCAN_STOP = 0x02,
     BY_KERNEL = 0x01,
+    CUT = 0x01,
 };
 
 enum ksm_gauge {

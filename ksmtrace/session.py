@@ -49,8 +49,8 @@ class Kernel:
     rmap_item_size_bytes: int = 64
 
 
-_READINGS = (EventKind.SAMPLE, EventKind.SNAPSHOT)
-"""Kinds whose events are themselves readings."""
+_READINGS = (EventKind.SAMPLE, EventKind.SNAPSHOT, EventKind.TUNABLE)
+"""Kinds whose events are, or can be, readings."""
 
 
 @dataclass(frozen=True, slots=True)

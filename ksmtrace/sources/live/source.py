@@ -25,6 +25,7 @@ from ksmtrace.sources.live.ladder import Plan, Ways, check_choice, counters_only
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.offer import Offer
 from ksmtrace.sources.live.program import RING_BYTES, Program
+from ksmtrace.sources.live.reread import TunablesReader
 from ksmtrace.sources.live.ring import RingReader, open_ring
 from ksmtrace.sources.live.ways import WAYS
 
@@ -90,6 +91,9 @@ class LiveSource:
             realtime_ns=time.time_ns(),
             capture_id=os.urandom(8).hex(),
         )
+        self._tunables: TunablesReader | None = None
+        if self.session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
+            self._tunables = TunablesReader(self.session.tunables)
 
     def batches(self) -> Iterator[EventBatch]:
         """What was merged before, a reading of the kernel's counters, events as they come, a last reading."""
@@ -130,6 +134,8 @@ class LiveSource:
     def _reading(self, tries: int, *, drop: bool = False) -> Records:
         """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
 
+        Writes to tunables are never left out: since the session's were read, they are the only ones who know.
+
         Counters read while ksmd works belong to no point of the stream. So the reading is repeated until no event
         arrives during it, which it soon does: ksmd sleeps between batches of pages. A ksmd that never sleeps
         (sleep_millisecs 0) is read as it is.
@@ -146,8 +152,12 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._program.lost() if self._program is not None else 0)
-        events = empty_records() if drop else np.concatenate([*pieces, missed])
-        return np.concatenate([events, _samples(counters)])
+        if self._tunables is not None:
+            pieces.append(self._tunables.changed())
+        events = np.concatenate(pieces)
+        if drop:
+            return np.concatenate([_samples(counters), events[events["kind"] == EventKind.TUNABLE]])
+        return np.concatenate([events, missed, _samples(counters)])
 
 
 def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:

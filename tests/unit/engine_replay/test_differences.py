@@ -222,6 +222,7 @@ def test_a_failed_second_half_without_break_cow_is_explained():
     emitter = Emitter()
     engine = machine("ksm-6.1", watcher=emitter)
     session = engine_session(engine.ksm)
+    emitter.take()
     emitter.sample(engine.ksm)
     region(engine, "p", "r", [1, 1])
     engine.pin("p", "r", 0)
