@@ -35,6 +35,7 @@ enum ksm_event_kind {
     SKIPPED = 15,
     COW_FAULT = 16,
     SNAPSHOT = 17,
+    TUNABLE = 18,
     PROCESS_TEXT = 19,
     PROCESS_SAMPLE = 20,
 };
@@ -52,6 +53,7 @@ enum ksm_event_flag {
     LAST_OF_SAMPLE = 0x01,
     AT_SCAN_STOP = 0x02,
     BY_KERNEL = 0x01,
+    CUT = 0x01,
 };
 
 enum ksm_gauge {

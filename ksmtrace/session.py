@@ -52,10 +52,11 @@ class Kernel:
 _READINGS = (
     EventKind.SAMPLE,
     EventKind.SNAPSHOT,
+    EventKind.TUNABLE,
     EventKind.PROCESS_TEXT,
     EventKind.PROCESS_SAMPLE,
 )
-"""Kinds whose events are themselves readings."""
+"""Kinds whose events are, or can be, readings."""
 
 
 @dataclass(frozen=True, slots=True)

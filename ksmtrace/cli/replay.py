@@ -65,7 +65,8 @@ def run(options: Namespace) -> int:
         source: Source = capture
         engine = None
         if options.engine:
-            from ksmtrace.engine_replay.replay import EngineReplay, FollowedSource
+            from ksmtrace.engine_replay.followed import FollowedSource
+            from ksmtrace.engine_replay.replay import EngineReplay
 
             engine = EngineReplay(capture.session)
             source = FollowedSource(capture, engine)

@@ -32,7 +32,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="a capture, or a workload (WORKLOADS.md)")
     _add_list(parser, "--variant", "NAME", "variants to run; else the file's own")
-    _add_list(parser, "--set", "T=V", "a tunable's initial value in every scenario but the first")
+    _add_list(parser, "--set", "T=V", "a tunable's value in every scenario but the first")
     _add_list(
         parser, "--sweep", "T=V1,V2,...", "a scenario for each value, and for each combination"
     )

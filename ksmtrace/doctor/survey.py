@@ -65,7 +65,7 @@ def survey_kernel(btf: Btf | None, root: Path, hidden: Collection[str] = ()) -> 
     offer = Offer(btf, ways, root, hidden)
     plan = survey_ways(offer)
     events = (_event(kind, plan.chosen[kind]) for kind in sorted(plan.chosen))
-    tier = plan.tier if plan.placements else None
+    tier = plan.tier if plan.mechanisms else None
     return Survey(tier, tuple(events), offer.mechanisms)
 
 

@@ -15,6 +15,7 @@ from ksmtrace.engine.state import Ksm
 from ksmtrace.engine.stretch import Stretch
 from ksmtrace.engine.watcher import Watcher
 from ksmtrace.events import RECORD, EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events.tunable import TunableWrite, tunable_records
 
 _PAGE_SHIFT = 12
 _REMOVE_RMAP_ITEM = int(EventKind.REMOVE_RMAP_ITEM)
@@ -193,6 +194,14 @@ class Emitter(Watcher):
             err=result,
             pfn=page.pfn,
         )
+
+    def tunable_written(self, name: str, text: str, err: int) -> None:
+        """TUNABLE."""
+        now = self._now = self._now + NS_PER_RECORD
+        record = tunable_records(TunableWrite(name, text, err, now))
+        record["seq"] = self._seq
+        self._records += record.tobytes()
+        self._seq = self._seq + 1 & 0xFFFF
 
     def _process(self, mm: Mm) -> None:
         comm = mm.comm.encode()[: _COMM_SIZE - 1].ljust(_COMM_SIZE, b"\0")

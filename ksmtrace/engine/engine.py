@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ksmtrace.engine.fault import read_page, writable_page
@@ -79,7 +81,8 @@ class Engine:
                 raise KsmtraceError(f"no variant {variant}: there are {', '.join(VARIANTS)}")
             variant = VARIANTS[variant]
         self.variant = variant
-        self.scanner = variant.make(variant, nodes, Watcher() if watcher is None else watcher)
+        self._watcher = Watcher() if watcher is None else watcher
+        self.scanner = variant.make(variant, nodes, self._watcher)
         self.mode = mode
         if mode == "fast":
             self.ksm.be_fast()
@@ -190,11 +193,13 @@ class Engine:
 
     def write_tunable(self, name: str, value: int | str) -> None:
         """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""
-        self.scanner.write_tunable(name, value)
+        with self._told(name, value):
+            self.scanner.write_tunable(name, value)
 
     def write_run(self, value: int) -> None:
         """Write `run`: 2 unmerges everything at once. Writing 1 starts no scan: ksmd is driven by `scan_*`."""
-        self.scanner.write_run(value)
+        with self._told("run", value):
+            self.scanner.write_run(value)
 
     def scan_passes(self, passes: int) -> int:
         """`scan` until `full_scans` has grown by `passes`.
@@ -252,6 +257,17 @@ class Engine:
                     if frame is not None and frame.ksm:
                         sharers.setdefault(frame, []).append(f"{name}/{region_name}/{index}")
         return sorted(sorted(group) for group in sharers.values())
+
+    @contextmanager
+    def _told(self, name: str, value: int | str) -> Iterator[None]:
+        """Tells the watcher what comes of a write; a file that is not there cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                self._watcher.tunable_written(name, str(value), -(error.errno or errno.EINVAL))
+            raise
+        self._watcher.tunable_written(name, str(value), 0)
 
     def _check_new(self, process: str) -> None:
         if process in self.processes:

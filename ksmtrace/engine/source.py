@@ -31,6 +31,7 @@ _SEEN_AT = {
     EventKind.SAMPLE: "read_counters",
     EventKind.SKIPPED: "should_skip_rmap_item",
     EventKind.COW_FAULT: "do_wp_page",
+    EventKind.TUNABLE: "write_tunable, write_run",
 }
 
 
@@ -57,6 +58,7 @@ class EngineSource:
         self._simulation = Simulation(
             workload, variant=variant, nodes=nodes, watcher=self._emitter, say=say, mode=mode
         )
+        self._emitter.take()  # writes of the workload's own tunables: those of the session
         self._stopping = False
         self.session = engine_session(self._simulation.engine.ksm)
 

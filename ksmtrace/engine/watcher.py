@@ -71,3 +71,6 @@ class Watcher:
 
     def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
         """do_wp_page on a KSM page is about to return `result`; `by_kernel` when break_ksm is under way."""
+
+    def tunable_written(self, name: str, text: str, err: int) -> None:
+        """A file of /sys/kernel/mm/ksm was written by the engine's owner, and the write has returned `err`."""

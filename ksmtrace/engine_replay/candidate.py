@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine_replay.account import Account
-from ksmtrace.engine_replay.beliefs import SmartScan
 from ksmtrace.engine_replay.body import Body, Parted
 from ksmtrace.engine_replay.event import Event
 from ksmtrace.engine_replay.merges import Call, Merges
 from ksmtrace.engine_replay.mirror import TREES, Mirror, SeenItem
 from ksmtrace.engine_replay.removals import Removals
 from ksmtrace.engine_replay.rules import Rule
+from ksmtrace.engine_replay.told import SmartScan
 from ksmtrace.events import EventKind, Flag
 
 _NAMES = {

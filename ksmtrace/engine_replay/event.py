@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ksmtrace.events import EventBatch, EventKind, Flag
 
 _COLUMNS = (
-    *("kind", "flags", "err", "oldchecksum", "checksum"),
+    *("ts", "kind", "flags", "err", "oldchecksum", "checksum"),
     *("mm", "address", "pfn", "rmap_item", "aux"),
 )
 
@@ -17,6 +17,7 @@ class Event(NamedTuple):
     """A record; the fields are those of `RECORD`, and `number` is its place in the stream, from 0."""
 
     number: int
+    ts: int
     kind: int
     flags: int
     err: int

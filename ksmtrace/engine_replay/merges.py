@@ -7,12 +7,12 @@ from typing import NamedTuple
 from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine.stable_node import StableNode
 from ksmtrace.engine_replay.account import Account
-from ksmtrace.engine_replay.beliefs import SharingLimit, SmartScan, Verdict
 from ksmtrace.engine_replay.body import Body, Parted
 from ksmtrace.engine_replay.event import Event
 from ksmtrace.engine_replay.mirror import Mirror, SeenItem, SeenNode
 from ksmtrace.engine_replay.removals import Removals
 from ksmtrace.engine_replay.rules import Rule
+from ksmtrace.engine_replay.told import SharingLimit, SmartScan, Verdict, ZeroPages
 from ksmtrace.events import EventKind, Flag
 
 _TRY = EventKind.TRY_TO_MERGE_ONE_PAGE
@@ -44,6 +44,7 @@ class Merges:
         removals: Removals,
         limit: SharingLimit,
         smart: SmartScan,
+        zero_pages: ZeroPages,
         *,
         sees_replacing: bool,
     ) -> None:
@@ -52,6 +53,7 @@ class Merges:
         self._removals = removals
         self._limit = limit
         self._smart = smart
+        self._zero_pages = zero_pages
         self._sees_replacing = sees_replacing
         pool = mirror.ksm.memory.pool
         self._empty = pool.checksum(pool.zero)
@@ -70,7 +72,7 @@ class Merges:
                 return
             attempt = body.take(_TRY, item.key)
         elif event.checksum == self._empty and (attempt is None or not attempt.aux):
-            self._no_zero_page()
+            self._zero_pages.not_tried(event)
         if attempt is None:
             self._no_merge(call)
         elif attempt.flags & Flag.HAS_KPAGE:
@@ -79,27 +81,17 @@ class Merges:
             self._pair(call, attempt)
 
     def _zero_page(self, event: Event, attempt: Event, body: Body) -> None:
-        self._account.judge(
-            Rule.ZERO_PAGE,
-            attempt,
-            f"tried the zero page for a page with checksum {event.checksum:#x}",
-            f"that for {self._empty:#x} alone, where use_zero_pages exists",
-            agreed=event.checksum == self._empty
-            and "use_zero_pages" not in self._mirror.ksm.variant.absent_tunables,
-        )
-        self._mirror.ksm.tunables["use_zero_pages"] = 1
+        kernel = f"tried the zero page for a page with checksum {event.checksum:#x}"
+        engine = f"that for {self._empty:#x} alone, while use_zero_pages is on"
+        absent = self._mirror.ksm.variant.absent_tunables
+        if event.checksum == self._empty and "use_zero_pages" not in absent:
+            self._zero_pages.tried(event, kernel, engine)
+        else:
+            self._account.part(Rule.ZERO_PAGE, attempt, kernel, engine)
         if not attempt.err:
             self._account.agree(Rule.CHECKSUM)
             if self._sees_replacing:
                 body.expect(EventKind.REPLACE_PAGE, attempt.rmap_item, Rule.ZERO_PAGE)
-
-    def _no_zero_page(self) -> None:
-        # The file may have been written: then this is how it shows.
-        if self._mirror.ksm.tunables["use_zero_pages"]:
-            self._mirror.ksm.tunables["use_zero_pages"] = 0
-            self._account.unknown(Rule.ZERO_PAGE)
-        else:
-            self._account.agree(Rule.ZERO_PAGE)
 
     def _no_merge(self, call: Call) -> None:
         event = call.event

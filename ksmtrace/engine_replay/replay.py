@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.written import WrittenTunables
+from ksmtrace.engine_replay import beliefs, told
 from ksmtrace.engine_replay.account import Account, Difference, sentence
-from ksmtrace.engine_replay.beliefs import SharingLimit, SmartScan, take_tunables, tunables_now
 from ksmtrace.engine_replay.candidate import Candidates
 from ksmtrace.engine_replay.event import Event, events_of
 from ksmtrace.engine_replay.merges import Merges
@@ -17,9 +17,10 @@ from ksmtrace.engine_replay.removals import Removals
 from ksmtrace.engine_replay.requirements import check_session, variant_of
 from ksmtrace.engine_replay.rules import Rule
 from ksmtrace.engine_replay.scan_order import ScanOrder
+from ksmtrace.engine_replay.told import Tunables
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
-from ksmtrace.session import Session
-from ksmtrace.sources import Source
+from ksmtrace.events.tunable import TunableWrite, tunable_writes
+from ksmtrace.session import Exactness, Session
 
 _GAUGES = {
     Gauge.PAGES_SHARED: "pages_shared",
@@ -28,6 +29,7 @@ _GAUGES = {
     Gauge.RMAP_ITEMS: "rmap_items",
 }
 _HELD = (*_GAUGES, Gauge.PAGES_VOLATILE)
+_FOLLOWED = ("max_page_sharing", "merge_across_nodes", "smart_scan", "use_zero_pages")
 _OF_A_CALL = frozenset(
     {
         EventKind.TRY_TO_MERGE_ONE_PAGE,
@@ -70,18 +72,26 @@ class EngineReplay:
         self.variant = variant_of(session) if variant is None else variant
         self.account = Account()
         self._next = 0
+        self._written = WrittenTunables(self.variant, session.tunables)
+        probe = session.probes.get(EventKind.TUNABLE)
+        self._told = probe is not None and probe.exactness is Exactness.EXACT
         self._forget(in_view=False)
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`."""
+        writes = iter(tunable_writes(batch.events))
         for event in events_of(batch, self._next):
-            self._follow(event)
+            if event.kind == EventKind.TUNABLE:
+                self._wrote(next(writes))
+            else:
+                self._follow(event)
         self._next += len(batch)
 
     def end(self) -> None:
         """The stream is over."""
         self._smart.end()
         self._limit.emptied()
+        self._tunables.end()
 
     @property
     def first_difference(self) -> str | None:
@@ -94,23 +104,28 @@ class EngineReplay:
         return {
             "variant": self.variant.name,
             **self.account.to_json(),
-            "tunables": tunables_now(self._mirror),
+            "tunables": self._values_now(),
         }
 
     def _forget(self, *, in_view: bool) -> None:
         account = self.account
         self._mirror = Mirror(self.variant, in_view=in_view)
-        take_tunables(self._mirror, self.session.tunables)
+        self._mirror.ksm.tunables.update(self._written.values)
+        self._tunables = Tunables(self._mirror, account)
         self._removals = Removals(self._mirror, account)
         self._order = ScanOrder(self._mirror, account)
-        self._limit = SharingLimit(self._mirror, account)
-        self._smart = SmartScan(self._mirror, account)
+        by = told if self._told else beliefs
+        self._limit = (
+            told.SharingLimit() if self._told else beliefs.SharingLimit(self._mirror, account)
+        )
+        self._smart = by.SmartScan(self._mirror, account, self._tunables)
         merges = Merges(
             self._mirror,
             account,
             self._removals,
             self._limit,
             self._smart,
+            by.ZeroPages(self._mirror, account, self._tunables),
             sees_replacing=self.session.sees(EventKind.REPLACE_PAGE),
         )
         self._candidates = Candidates(self._mirror, account, self._removals, self._smart, merges)
@@ -136,6 +151,7 @@ class EngineReplay:
         elif kind in (EventKind.SCAN_START, EventKind.SCAN_STOP):
             self._flush()
             self._amid_call = False
+            self._tunables.settle_before(self.account.scan)
             (self._order.began if kind == EventKind.SCAN_START else self._order.ended)(event)
         elif kind == EventKind.SAMPLE:
             self._sampled(event)
@@ -144,12 +160,39 @@ class EngineReplay:
         if not self._mirror.ksm.counters.pages_shared:
             self._limit.emptied()
 
+    def _wrote(self, write: TunableWrite) -> None:
+        if write.err:
+            return
+        if self._written.take(write) is None:
+            self._lost()
+        elif write.name in _FOLLOWED:
+            value = self._written.values[write.name]
+            if write.name == "smart_scan" and value != self._mirror.ksm.tunables["smart_scan"]:
+                self._smart.switched(write.ts)
+            self._tunables.wrote(write.name, value, write.ts)
+
+    def _lost(self) -> None:
+        """Something happened that is not known: begin anew. It may have been a write, so values are guessed from here on."""
+        self._smart.end()
+        self._limit.emptied()
+        self._tunables.forget()
+        self._told = False
+        self._forget(in_view=False)
+        self.account.scan = None
+
+    def _values_now(self) -> dict[str, int]:
+        """The tunables that are known or believed in, those that this kernel has."""
+        absent = self.variant.absent_tunables
+        values = self._mirror.ksm.tunables
+        return {name: values[name] for name in _FOLLOWED if name not in absent}
+
     def _examined(self, event: Event) -> None:
         records, self._records = self._records, []
         if event.freed:
             self._removals.apply(records)
             self.account.unknown(Rule.OUTCOME)
             return
+        self._tunables.came_to(event)
         self._order.met(event)
         if self._amid_call:
             self._candidates.joined(event, records)
@@ -161,6 +204,7 @@ class EngineReplay:
         known = event.rmap_item in self._mirror.items
         item = self._mirror.item(event.rmap_item, event.mm, event.address)
         item.age_known = item.age_known and known
+        self._tunables.came_to(event)
         self._order.met(event)
         self._smart.decide(item, event, skipped=True, ksm_page=False)
         self._skipped = event
@@ -205,9 +249,7 @@ class EngineReplay:
         elif event.kind == EventKind.MM_EXIT:
             self._mirror.entered.discard(event.mm)
         elif event.kind == EventKind.LOST:
-            self.end()
-            self._forget(in_view=False)
-            self.account.scan = None
+            self._lost()
 
     def _sampled(self, event: Event) -> None:
         self._reading[event.address] = event.aux
@@ -237,34 +279,6 @@ class EngineReplay:
                 f"{ours}",
                 agreed=ours == reading[gauge],
             )
-
-
-class FollowedSource:
-    """A source whose batches a comparison sees as well.
-
-    Attributes:
-        session: the source's own.
-    """
-
-    def __init__(self, source: Source, replay: EngineReplay) -> None:
-        self.session = source.session
-        self._source = source
-        self._replay = replay
-
-    def batches(self) -> Iterator[EventBatch]:
-        """The source's batches, each followed first."""
-        for batch in self._source.batches():
-            self._replay.apply(batch)
-            yield batch
-        self._replay.end()
-
-    def stop(self) -> None:
-        """Ask the source to end."""
-        self._source.stop()
-
-    def close(self) -> None:
-        """Close the source."""
-        self._source.close()
 
 
 def _position(difference: Difference) -> int:

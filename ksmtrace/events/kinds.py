@@ -60,6 +60,11 @@ class EventKind(IntEnum):
     SNAPSHOT = 17
     """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid (tgid). Read from pagemap
     when a tracer joins late, not seen by a probe."""
+    TUNABLE = 18
+    """A file of /sys/kernel/mm/ksm was written (sysfs_kf_write). err = what the write returned, ts = when it began; it stands
+    where the write returned, so what run=2 did comes before it. The 24 bytes of address, pfn and rmap_item are the file's name,
+    the 8 of oldchecksum and checksum and then the 8 of aux the text, flag CUT when that was longer. `ksmtrace.events.tunable` reads
+    them."""
     PROCESS_TEXT = 19
     """What a process is: its cgroup, or the guest that it runs, read from /proc/<pid> when ksmd first comes to it. mm,
     address = `ProcessText` << 32 | offset of this piece, the 24 bytes of pfn, rmap_item and aux are the piece; the last one
@@ -104,6 +109,7 @@ class Flag(IntFlag):
     LAST_OF_SAMPLE = 0x01
     AT_SCAN_STOP = 0x02
     BY_KERNEL = 0x01
+    CUT = 0x01
 
 
 class Gauge(IntEnum):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.written import WrittenTunables
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
-from ksmtrace.session import Session
+from ksmtrace.session import Exactness, Session
 from ksmtrace.whatif.observer import Observer
 from ksmtrace.whatif.scenario import KernelPoint, Story
 from ksmtrace.whatif.script import WARM_UP_PASSES, build_script
+from ksmtrace.whatif.writes import StoryTunables
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import Tunables, check_tunables
 
@@ -33,7 +35,6 @@ _ALWAYS = (
     "pages that ksmd never examined are not there: not mergeable, never present while it came by, or swapped out",
     "a pass sees what the pass of the same number saw, however long it would have taken: nothing is known of time",
     "pages are small ones on one NUMA node, and their order in the trees is not that of the real contents: comparisons are typical",
-    "tunables are those of the beginning of the trace: later changes are not recorded, except run = 2",
 )
 
 
@@ -55,7 +56,9 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
         session = capture.session
         _check(session, path)
         variant, guess = _variant_of(session.kernel.release)
-        observer = Observer(checks_first=VARIANTS[variant].checks_before_stable_tree)
+        writes = StoryTunables(WrittenTunables(VARIANTS[variant], session.tunables))
+        checks_first = VARIANTS[variant].checks_before_stable_tree
+        observer = Observer(checks_first=checks_first, tunables=writes)
         points: dict[int, KernelPoint] = {}
         for batch in capture.batches():
             for part in _parts(batch):
@@ -76,7 +79,10 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
         passes=observer.passes,
         kernel_points=points,
         totals=(observer.examined, observer.cow_breaks),
-        assumptions=(*guess, *ignored, *_of_this_run(session, observer, tunables), *_ALWAYS),
+        assumptions=(
+            *(*guess, *ignored, *_of_tunables(session, observer, tunables), *_of_writes(writes)),
+            *(*_of_this_run(session, observer), *_ALWAYS),
+        ),
     )
     return story, warnings
 
@@ -142,12 +148,35 @@ def _tunables(session: Session, variant: str) -> tuple[Tunables, list[str]]:
     return kept, ignored
 
 
-def _of_this_run(session: Session, observer: Observer, tunables: Tunables) -> list[str]:
+def _of_tunables(session: Session, observer: Observer, tunables: Tunables) -> list[str]:
     lines = []
-    if observer.zero_merges and not tunables.get("use_zero_pages", 0):
+    if not session.sees(EventKind.TUNABLE):
         lines.append(
-            "use_zero_pages was switched on during the trace: the baseline does without it"
+            "tunables are those of the beginning of the trace: later changes are not recorded, except run = 2"
         )
+        if observer.zero_merges and not tunables.get("use_zero_pages", 0):
+            lines.append(
+                "use_zero_pages was switched on during the trace: the baseline does without it"
+            )
+    elif session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
+        lines.append("tunables were read now and then: a change may count some passes too late")
+    return lines
+
+
+def _of_writes(writes: StoryTunables) -> list[str]:
+    lines = [
+        f"{name} was written during the trace, to what cannot be told"
+        for name in sorted(writes.untold)
+    ]
+    if writes.amid:
+        lines.append(
+            f"{writes.amid} writes to tunables came during a pass: they count from the next one on"
+        )
+    return lines
+
+
+def _of_this_run(session: Session, observer: Observer) -> list[str]:
+    lines = []
     if observer.before:
         lines.append(
             f"{len(observer.before)} pages were known to ksmd before the trace: "

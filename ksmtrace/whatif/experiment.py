@@ -10,6 +10,7 @@ from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.meter import Meter, since
 from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario, Story
 from ksmtrace.workload.file import Step, Workload
+from ksmtrace.workload.tunables import RefusedError, Tunables
 
 
 def run_scenario(story: Story, scenario: Scenario) -> Outcome:
@@ -31,9 +32,10 @@ class _Run:
         self._notes: list[str] = []
         self._meter = Meter()
         self._warm_up_steps = story.warm_up_steps
-        self._steps = _steps_for(story.workload, scenario.variant)
+        self._steps = _steps_for(story.workload, scenario)
         workload = replace(story.workload, tunables=dict(scenario.tunables), steps=self._steps)
-        self._simulation = Simulation(
+        kind = Simulation if story.source == "workload" else _Retold
+        self._simulation = kind(
             workload, variant=scenario.variant, watcher=self._meter, say=self._notes.append
         )
         self._passes = self._full_scans = self._batches = self._snapshots = 0
@@ -71,11 +73,24 @@ class _Run:
         return self._meter.read(self._simulation.engine, self._passes, self._batches)
 
 
-def _steps_for(workload: Workload, variant: str) -> tuple[Step, ...]:
-    """The steps, without tunables that the variant does not have."""
-    absent = VARIANTS[variant].absent_tunables
+class _Retold(Simulation):
+    """A run of what a kernel did: a tunable that it took may be refused here, where more pages are merged, and stays."""
+
+    def _write(self, number: int | None, tunables: Tunables) -> None:
+        for name, value in tunables.items():
+            try:
+                super()._write(number, {name: value})
+            except RefusedError as error:
+                if number is None:
+                    raise
+                self._say(f"{error}, though not by the traced one: it stays as it is")
+
+
+def _steps_for(workload: Workload, scenario: Scenario) -> tuple[Step, ...]:
+    """The steps, without writes to tunables that the variant does not have or that the scenario holds."""
+    without = VARIANTS[scenario.variant].absent_tunables | {*scenario.held}
     return tuple(
-        Step("set", {"tunables": _without(step.arguments["tunables"], absent)})
+        Step("set", {"tunables": _without(step.arguments["tunables"], without)})
         if step.op == "set"
         else step
         for step in workload.steps

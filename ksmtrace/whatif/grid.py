@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import product
 
 from ksmtrace.engine.variants import VARIANTS
@@ -46,9 +46,12 @@ def build_grid(
     names = _variants(variants, workload.variant, everything=not choices)
     _check_present(choices, names)
     _check_count(choices, names)
+    written = {
+        name for step in workload.steps if step.op == "set" for name in step.arguments["tunables"]
+    }
     found: dict[object, Scenario] = {}
     for scenario in (baseline_of(workload), *_combinations(workload, names, choices)):
-        found.setdefault(_effect(scenario), scenario)
+        found.setdefault(_effect(scenario, written), scenario)
     return list(found.values())
 
 
@@ -72,12 +75,13 @@ def _scenario(variant: str, own: Tunables, asked: Tunables) -> Scenario:
         and (name in asked or value != DEFAULTS[name])
     )
     kept = tuple((name, value) for name, value in sorted(wanted.items()) if name not in absent)
-    return Scenario(variant, kept, left_out)
+    return Scenario(variant, kept, left_out, tuple(sorted(asked.keys() - absent)))
 
 
-def _effect(scenario: Scenario) -> tuple[object, ...]:
-    # a default that is written down changes nothing
-    return scenario.variant, *sorted({**DEFAULTS, **dict(scenario.tunables)}.items())
+def _effect(scenario: Scenario, written: Set[str]) -> tuple[object, ...]:
+    # a default that is written down changes nothing, nor does holding what nobody writes
+    held = tuple(name for name in scenario.held if name in written)
+    return scenario.variant, held, *sorted({**DEFAULTS, **dict(scenario.tunables)}.items())
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

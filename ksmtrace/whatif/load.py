@@ -12,7 +12,7 @@ from ksmtrace.workload.file import load_workload
 
 _CAPTURE, _WORKLOAD = ".ksmtrace", ".toml"
 
-_OF_SET = "what the steps `set` write holds in every scenario from there on"
+_OF_SET = "what the steps `set` write holds from there on in every scenario that was not asked for another value"
 
 
 def load_story(path: str) -> tuple[Story, list[str]]:

@@ -85,6 +85,7 @@ class Interval:
     Attributes:
         appeared: processes that ksmd came to for the first time, in its order.
         unmerged: `run` was set to 2.
+        tunables: those that were written, with the values that they had afterwards.
         cleared: pages that lost their frame before they were written again.
         vanished: pages that were gone.
         exited: processes.
@@ -93,6 +94,7 @@ class Interval:
 
     appeared: list[Process] = field(default_factory=list)
     unmerged: bool = False
+    tunables: dict[str, int] = field(default_factory=dict)
     cleared: set[Place] = field(default_factory=set)
     written: dict[Place, Write] = field(default_factory=dict)
     vanished: set[Place] = field(default_factory=set)

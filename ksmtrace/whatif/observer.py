@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events.tunable import TunableWrite, tunable_writes
 from ksmtrace.whatif.forks import note_fork
 from ksmtrace.whatif.observation import Content, Event, Interval, Page, Place, Process
+from ksmtrace.whatif.writes import StoryTunables
 
 
 class Observer:
@@ -14,6 +16,7 @@ class Observer:
 
     Args:
         checks_first: this kernel computes the checksum before it searches the stable tree (6.11).
+        tunables: follows the writes.
 
     Attributes:
         intervals: one before each pass, and one after the last.
@@ -26,12 +29,13 @@ class Observer:
         zero_merges: pages that gave way to the zero page.
     """
 
-    def __init__(self, *, checks_first: bool) -> None:
+    def __init__(self, *, checks_first: bool, tunables: StoryTunables) -> None:
         self.intervals = [Interval()]
         self.processes: list[Process] = []
         self.before: dict[Place, Content] = {}
         self.passes = self.examined = self.cow_breaks = self.lost = self.zero_merges = 0
         self._checks_first = checks_first
+        self._tunables = tunables
         self._begun = self._in_pass = self._after_unmerging = False
         self._examined_now = 0
         self._by_mm: dict[int, Process] = {}
@@ -58,9 +62,11 @@ class Observer:
         """Follow the events of `batch`, in order."""
         self.lost += batch.lost
         columns = (batch.events[name].tolist() for name in Event._fields)
+        writes = iter(tunable_writes(batch.events))
         for event in map(Event._make, zip(*columns, strict=True)):
-            handler = self._handlers.get(event.kind)
-            if handler is not None:
+            if event.kind == EventKind.TUNABLE:
+                self._on_written(next(writes))
+            elif (handler := self._handlers.get(event.kind)) is not None:
                 handler(event)
 
     def pages(self) -> Iterator[Page]:
@@ -71,6 +77,12 @@ class Observer:
     @property
     def _interval(self) -> Interval:
         return self.intervals[self.passes]
+
+    def _interval_after(self, *, seen: bool) -> Interval:
+        """The interval before the pass under way, or, for what that pass has `seen` as it was before, after it."""
+        if seen and len(self.intervals) == self.passes + 1:
+            self.intervals.append(Interval())
+        return self.intervals[self.passes + seen]
 
     def _forget_call(self) -> None:
         self._appended: list[tuple[Place, int]] = []
@@ -162,9 +174,8 @@ class Observer:
         elif page.content.checksum != content.checksum:
             self._interval.write(place, content)
         elif page.pfn not in (0, event.pfn) and self.processes[place[0]].related:
-            self._interval.write(
-                place, content, certain=True
-            )  # no longer the frame that a fork shares
+            # no longer the frame that a fork shares
+            self._interval.write(place, content, certain=True)
         page.content, page.node = content, 0
         page.zero = self._zeroed == place
 
@@ -238,11 +249,13 @@ class Observer:
             return
         place, page = known
         seen = self._in_pass and page.pass_number == self.passes
-        if seen and len(self.intervals) == self.passes + 1:
-            self.intervals.append(Interval())
         page.content = page.unread = Content()
         page.node = page.examined_pfn = page.pfn = 0
-        self.intervals[self.passes + seen].write(place, page.content, certain=True)
+        self._interval_after(seen=seen).write(place, page.content, certain=True)
+
+    def _on_written(self, write: TunableWrite) -> None:
+        amid = self._in_pass and self._examined_now > 0
+        self._interval_after(seen=amid).tunables.update(self._tunables.take(write, amid=amid))
 
     def _on_named(self, event: Event) -> None:
         self._exited_mms.discard(event.mm)

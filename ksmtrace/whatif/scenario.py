@@ -23,12 +23,14 @@ class Scenario:
     Attributes:
         variant: a name of `ksmtrace.engine.variants.VARIANTS`.
         tunables: initial values, sorted by name; only what the variant has.
+        held: tunables that were asked for: what the story writes to them is left out.
         left_out: tunables that were asked for, or are the file's own, and that the variant does not have.
     """
 
     variant: str
     tunables: Settings
     left_out: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

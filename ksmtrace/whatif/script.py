@@ -98,6 +98,8 @@ class _Builder:
     def _change(self, interval: Interval) -> None:
         if interval.unmerged:
             self._add("run", value=2)
+        if interval.tunables:
+            self._add("set", tunables=interval.tunables)
         new = [one for one in interval.appeared if one.number not in self._warm]
         forked = [one for one in new if one.parent is not None]
         for process in new:

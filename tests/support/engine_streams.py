@@ -1,13 +1,14 @@
 """Runs of the engine as one array of records, and comparisons of them."""
 
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine_replay.replay import EngineReplay
-from ksmtrace.events import EventBatch
+from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.workload.tunables import RefusedError
 
 
@@ -18,6 +19,12 @@ def recorded(workload, variant=None):
     with suppress(RefusedError):
         batches.extend(batch.events for batch in source.batches())
     return source.session, np.concatenate(batches)
+
+
+def untold(session, records):
+    """The same as an older capture has them: without the writes of tunables."""
+    probes = {kind: probe for kind, probe in session.probes.items() if kind != EventKind.TUNABLE}
+    return replace(session, probes=probes), records[records["kind"] != EventKind.TUNABLE]
 
 
 def followed(session, records, *, cuts=(), variant=None):

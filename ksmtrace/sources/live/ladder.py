@@ -63,11 +63,19 @@ class Plan:
         return {kind: chosen.probe for kind, chosen in sorted(self.chosen.items())}
 
     @property
+    def mechanisms(self) -> frozenset[str]:
+        """What is at work to see ksmd; the function by which files are written is everybody's, and does not count."""
+        ways = {kind: chosen.way for kind, chosen in self.chosen.items() if chosen.way is not None}
+        hooks = [hook for kind in ways.keys() - {EventKind.TUNABLE} for hook in ways[kind].hooks]
+        return frozenset(self.placements[hook].mechanism for hook in hooks)
+
+    @property
     def tier(self) -> str:
         """The plan in a word: "full", "partial", "tracepoint" or "sysfs"."""
-        if not self.placements:
+        mechanisms = self.mechanisms
+        if not mechanisms:
             return "sysfs"
-        if not any(p.mechanism in FUNCTION_MECHANISMS for p in self.placements.values()):
+        if mechanisms.isdisjoint(FUNCTION_MECHANISMS):
             return "tracepoint"
         streamed = (Exactness.EXACT, Exactness.DERIVED)
         needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
@@ -105,8 +113,8 @@ def counters_only(root: Path = ROOT) -> Plan:
     """The plan of `--probes sysfs`: nothing attached, the kernel's totals alone; needs neither root nor BTF."""
     plan = Plan()
     for kind, candidates in WAYS.items():
-        totals = [w for w in candidates if w.file and has_counter(w.file, root)]
-        totals += [w for w in candidates if kind is EventKind.SAMPLE]
+        read = [w for w in candidates if w.exactness is Exactness.SAMPLED]
+        totals = [w for w in read if not w.file or has_counter(w.file, root)]
         probe = Probe("", Exactness.ABSENT, "no probes were asked for")
         if totals:
             probe = _probe(totals[0], {})
@@ -212,8 +220,9 @@ _VERBS = {
 
 
 def _refuse_if_empty(plan: Plan, offer: Offer, choice: str) -> None:
-    by_function = any(p.mechanism in FUNCTION_MECHANISMS for p in plan.placements.values())
-    if by_function or (plan.placements and choice in ("auto", "tracepoint")):
+    mechanisms = plan.mechanisms
+    by_function = not mechanisms.isdisjoint(FUNCTION_MECHANISMS)
+    if by_function or (mechanisms and choice in ("auto", "tracepoint")):
         return
     asked = [offer.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]
     out = asked or list(offer.mechanisms.values())

@@ -33,6 +33,9 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "VMF_VMA": ("vm_fault.vma",),
     "VMF_ADDRESS": ("vm_fault.address",),
     "VMF_ORIG_PTE": ("vm_fault.orig_pte",),
+    "KERNFS_OPEN_FILE_KN": ("kernfs_open_file.kn",),
+    "KERNFS_NODE_PRIV": ("kernfs_node.priv",),
+    "ATTRIBUTE_NAME": ("attribute.name",),
     "PAGE_MAPPING": ("page.mapping", "folio.mapping"),
 }
 """Macro to "struct.member"s, of which the first that the kernel has counts: names differ between kernels."""

@@ -27,6 +27,7 @@ from ksmtrace.sources.live.ladder import Plan, Ways, check_choice, counters_only
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.offer import Offer
 from ksmtrace.sources.live.program import RING_BYTES, Program
+from ksmtrace.sources.live.reread import TunablesReader
 from ksmtrace.sources.live.ring import RingReader, open_ring
 from ksmtrace.sources.live.ways import WAYS
 
@@ -34,6 +35,10 @@ _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
 _READINGS_AT_THE_ENDS = 50
 _SNAPSHOT_BATCH = 65536
+
+_KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
+_KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
+"""What would not be said a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,9 @@ class LiveSource:
             realtime_ns=time.time_ns(),
             capture_id=os.urandom(8).hex(),
         )
+        self._tunables: TunablesReader | None = None
+        if self.session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
+            self._tunables = TunablesReader(self.session.tunables)
 
         if self.session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED):
             self._snapshot = list(_snapshot())
@@ -161,6 +169,8 @@ class LiveSource:
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
 
+        Writes to tunables and names are never left out: nobody would say them again.
+
         Counters read while ksmd works belong to no point of the stream. So the reading is repeated until no event
         arrives during it, which it soon does: ksmd sleeps between batches of pages. A ksmd that never sleeps
         (sleep_millisecs 0) is read as it is.
@@ -177,9 +187,14 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._program.lost() if self._program is not None else 0)
-        events = empty_records() if drop else np.concatenate([*pieces, missed])
+        if self._tunables is not None:
+            pieces.append(self._tunables.changed())
+        events = np.concatenate(pieces)
+        if drop:
+            known = events[_KNOWN_FOR_GOOD[events["kind"]]]
+            return np.concatenate([_samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, shares, _samples(counters)])
+        return np.concatenate([events, missed, shares, _samples(counters)])
 
 
 def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:

@@ -239,5 +239,21 @@ WAYS: Mapping[EventKind, tuple[Way, ...]] = {
             beside={EventKind.MM_ENTER: ("function", "tracepoint")},
         ),
     ),
+    EventKind.TUNABLE: (
+        Way(
+            "store",
+            _EXACT,
+            both("sysfs_kf_write", "on_sysfs_kf_write"),
+            ("tunable.c",),
+            reads="ksm_attrs",
+            note="stands where the write returned",
+        ),
+        Way(
+            "reread",
+            _SAMPLED,
+            reads="/sys/kernel/mm/ksm",
+            note="read with the counters: a write is seen late; one that was refused, or undone meanwhile, never",
+        ),
+    ),
     EventKind.SAMPLE: (_total("", "read now and then, and by the probe itself as a pass ends"),),
 }

@@ -90,7 +90,7 @@ def test_the_text_fits_and_is_plain(poor):
 
 
 def test_the_answer_comes_first(host, monkeypatch):
-    assert to_text(host.examine()).startswith("ready to trace, tier full: of 14 kinds of events, ")
+    assert to_text(host.examine()).startswith("ready to trace, tier full: of 15 kinds of events, ")
     monkeypatch.setattr(checks.os, "geteuid", lambda: 65534)
     first, second, *_ = to_text(host.examine()).splitlines()
     assert first == "cannot trace here: not root"

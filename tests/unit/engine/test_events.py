@@ -1,5 +1,8 @@
 """The engine's records: what a reconstruction makes of them is the engine's own state."""
 
+import errno
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from unit.engine.machines import machine, region
@@ -9,12 +12,15 @@ from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Workload
+from support import engine_streams
 from support.runs import plugin, runner
+from support.workload_steps import workload
 
 
 def reading(batch):
@@ -74,7 +80,9 @@ def recorded(engine, emitter):
 
 def traced(variant="ksm-6.18", **tunables):
     emitter = Emitter()
-    return machine(variant, watcher=emitter, **tunables), emitter
+    engine = machine(variant, watcher=emitter, **tunables)
+    emitter.take()
+    return engine, emitter
 
 
 E = EventKind
@@ -164,6 +172,7 @@ def test_records_of_run_2_and_an_exit():
         (E.REMOVE_RMAP_ITEM, freed),
         (E.REMOVE_STABLE_NODE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.FREED),
+        (E.TUNABLE, 0),
         (E.MM_EXIT, 0),
     ]
 
@@ -218,6 +227,51 @@ def test_records_of_smart_scan():
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.SCAN_STOP, 0),
     ]
+
+
+def test_writes_of_tunables_stand_where_they_took_effect():
+    rows = (
+        *("spawn p", "map p r 2", "fill p r content=byte:1", "mergeable p r", "scan 2"),
+        *(
+            "set tunables={use_zero_pages=1}",
+            "run 2",
+            "set tunables={max_page_sharing=3}",
+            "scan 1",
+        ),
+    )
+    session, records = engine_streams.recorded(workload(*rows, smart_scan=0))
+    assert session.tunables["use_zero_pages"] == "0"
+    kinds = records["kind"]
+    writes = tunable_writes(records)
+    assert [(one.name, one.text, one.err) for one in writes] == [
+        ("use_zero_pages", "1", 0),
+        ("run", "2", 0),
+        ("max_page_sharing", "3", 0),
+    ]
+    on, unmerge, limit = np.flatnonzero(kinds == E.TUNABLE).tolist()
+    done = {E.COW_FAULT, E.REMOVE_RMAP_ITEM, E.REMOVE_STABLE_NODE}
+    assert set(kinds[on + 1 : unmerge].tolist()) == done
+    assert limit == unmerge + 1
+    assert kinds[on - 1] == E.SAMPLE
+    assert kinds[limit + 1] == E.SCAN_START
+
+
+def test_a_refused_write_says_why():
+    engine, emitter = traced()
+    region(engine, "p", "r", [1, 1])
+    engine.scan_passes(2)
+    emitter.take()
+    with pytest.raises(OSError, match="EBUSY"):
+        engine.write_tunable("max_page_sharing", 3)
+    (found,) = tunable_writes(emitter.take().events)
+    assert (found.name, found.text, found.err) == ("max_page_sharing", "3", -errno.EBUSY)
+
+
+def test_a_file_that_is_not_there_is_not_written():
+    engine, emitter = traced("ksm-6.1")
+    with pytest.raises(OSError, match="ENOENT"):
+        engine.write_tunable("smart_scan", 1)
+    assert len(emitter) == 0
 
 
 def test_the_session_says_what_the_run_is():

@@ -10,7 +10,8 @@ from unit.engine.strategies import workloads
 
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Gauge, empty_records
-from support.engine_streams import followed, recorded
+from ksmtrace.events.tunable import tunable_writes
+from support.engine_streams import followed, recorded, untold
 from support.random_workloads import random_workloads, sample_workloads
 
 streams = workloads(variants=tuple(KERNELS))
@@ -26,15 +27,39 @@ def test_all_variants_agree_with_themselves(workload):
     assert found["agreed"] > 2 * found["unknown"]
 
 
-@pytest.mark.parametrize("variant", KERNELS)
-def test_tunables_that_are_written_meanwhile_make_no_difference(variant):
-    """A capture does not tell of a write: what it explains is unknown."""
+def with_writes(variant):
+    """Runs whose steps write tunables."""
     absent = KERNELS[variant].absent_tunables
-    agreed = unknown = 0
     for one in sample_workloads(12, number=5, without=absent):
         tunables = {name: value for name, value in one.tunables.items() if name not in absent}
-        workload = replace(one, variant=variant, tunables=tunables)
-        found = followed(*recorded(workload)).to_json()
+        yield recorded(replace(one, variant=variant, tunables=tunables))
+
+
+OF_TUNABLES = ("sharing_limit", "smart_scan", "zero_page")
+
+
+@pytest.mark.parametrize("variant", KERNELS)
+def test_writes_of_tunables_are_followed(variant):
+    """Nothing that they explain is unknown, and at the end the tunables are the engine's own."""
+    written = 0
+    for session, records in with_writes(variant):
+        writes = tunable_writes(records)
+        written += len(writes)
+        replay = followed(session, records)
+        found = replay.to_json()
+        assert found["differences"] == []
+        assert [found["by_rule"][name]["unknown"] for name in OF_TUNABLES] == [0, 0, 0]
+        for name, value in found["tunables"].items():
+            last = [one.text for one in writes if one.name == name and not one.err]
+            assert str(value) == [session.tunables[name], *last][-1]
+    assert written > 10
+
+
+@pytest.mark.parametrize("variant", KERNELS)
+def test_without_the_records_what_a_write_explains_is_unknown(variant):
+    agreed = unknown = 0
+    for session, records in with_writes(variant):
+        found = followed(*untold(session, records)).to_json()
         assert found["differences"] == []
         agreed += found["agreed"]
         unknown += found["unknown"]
@@ -90,18 +115,19 @@ def test_every_rule_is_at_work():
     assert all(judged.values()), judged
 
 
-def test_the_believed_max_page_sharing_is_that_of_the_end():
+def test_max_page_sharing_is_told_or_found_out():
     from support.workload_steps import workload
 
     rows = (
         *("spawn a", "map a r 9", "fill a r content=byte:97", "mergeable a r"),
         *("set tunables={max_page_sharing=3}", "scan 4"),
     )
-    session, records = recorded(workload(*rows, smart_scan=0))
-    assert session.tunables["max_page_sharing"] == "256"
-    found = followed(session, records).to_json()
-    assert found["differences"] == []
-    assert found["tunables"]["max_page_sharing"] == 3
-    assert found["by_rule"]["sharing_limit"]["unknown"] == 1
-    assert records["kind"][0] == EventKind.SAMPLE
-    assert records["address"][0] == Gauge.FULL_SCANS
+    run = recorded(workload(*rows, smart_scan=0))
+    assert run[0].tunables["max_page_sharing"] == "256"
+    for (session, records), unknown in ((run, 0), (untold(*run), 1)):
+        found = followed(session, records).to_json()
+        assert found["differences"] == []
+        assert found["tunables"]["max_page_sharing"] == 3
+        assert found["by_rule"]["sharing_limit"]["unknown"] == unknown
+        assert records["kind"][0] == EventKind.SAMPLE
+        assert records["address"][0] == Gauge.FULL_SCANS

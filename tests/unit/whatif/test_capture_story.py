@@ -1,17 +1,22 @@
 """What a capture tells: the run that is made of it against the run that it is of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ksmtrace.engine.source import EngineSource
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.events import EventKind
+from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.tunable import TunableWrite, tunable_records
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.whatif.capture_story import capture_story
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import baseline_difference
 from ksmtrace.whatif.scenario import Story
+from ksmtrace.workload.file import Step
+from support.engine_streams import recorded, untold
 from support.recordings import record, recorded_story, told_workloads, write
 from support.streams import ListSource
 from support.workload_steps import workload
@@ -49,6 +54,61 @@ def test_with_writes_between_passes_too(tmp_path, index):
         assert ours == theirs[: len(ours)], scenario
     found = difference(story)
     assert found["passes_equal"] == found["passes_compared"]
+
+
+TUNED = (
+    ("set", {"tunables": {"use_zero_pages": 1}}), ("scan", {"passes": 4}),
+    ("set", {"tunables": {"use_zero_pages": 0, "smart_scan": 1}}), ("scan", {"passes": 6}),
+    ("run", {"value": 2}),
+    ("set", {"tunables": {"max_page_sharing": 2, "smart_scan": 0}}), ("scan", {"passes": 4}),
+    ("set", {"tunables": {"stable_node_chains_prune_millisecs": 10**9}}), ("scan", {"passes": 2}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("index", range(15))
+def test_writes_to_tunables_are_followed(tmp_path, index):
+    told = told_workloads(15, writes=False)[index]
+    truth = replace(told, steps=(*told.steps, *(Step(op, rest) for op, rest in TUNED)))
+    story = recorded_story(truth, tmp_path / "c")
+    found = difference(story)
+    assert found["passes_equal"] == found["passes"] == story.passes > 15
+    assert found["pages_scanned"]["difference"] == 0
+    for scenario in build_grid(story.workload, ["ksm-6.18", "ksm-6.1"], [], SWEEPS):
+        assert saved(story, scenario) == saved(Story("workload", "w", truth), scenario), scenario
+    assert not any("tunables" in line for line in story.assumptions)
+
+
+def test_a_write_during_a_pass_counts_from_the_next(tmp_path):
+    steps = workload(
+        "spawn p", "map p r 9", "fill p r content=zero", "mergeable p r", "scan batches=5",
+        "set tunables={use_zero_pages=1}", "scan 4", pages_to_scan=4, smart_scan=0,
+    )  # fmt: skip
+    story = recorded_story(steps, tmp_path / "c")
+    assert any("1 writes to tunables came during a pass" in line for line in story.assumptions)
+    written = [step.op for step in story.workload.steps if step.op in ("set", "scan")]
+    assert written[:3] == ["scan", "scan", "set"]
+
+
+def test_a_capture_without_the_writes_says_so(tmp_path):
+    steps = workload(
+        "spawn p", "map p r 9", "fill p r content=zero", "mergeable p r",
+        "set tunables={use_zero_pages=1}", "scan 4", smart_scan=0,
+    )  # fmt: skip
+    session, records = untold(*recorded(steps))
+    path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records)])
+    story, _ = capture_story(path)
+    said = "\n".join(story.assumptions)
+    assert "later changes are not recorded" in said
+    assert "use_zero_pages was switched on" in said
+    assert not any(step.op == "set" for step in story.workload.steps)
+
+
+def test_a_value_that_cannot_be_told_is_said(tmp_path):
+    session, records = recorded(simple())
+    odd = tunable_records(TunableWrite("pages_to_scan", "00000000000000000000000000100"))
+    path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records), EventBatch(odd)])
+    story, _ = capture_story(path)
+    assert any("pages_to_scan was written" in line for line in story.assumptions)
 
 
 def test_with_forks_most_passes_are_equal(tmp_path):

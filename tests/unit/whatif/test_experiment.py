@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.engine.simulate import simulate
 from ksmtrace.engine.variants import KERNELS, VARIANTS
 from ksmtrace.whatif.experiment import run_scenario
-from ksmtrace.whatif.grid import baseline_of
+from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import Settled, settled
 from ksmtrace.whatif.scenario import Point, Points, Scenario, Story
 from ksmtrace.workload.file import Step
@@ -93,6 +93,28 @@ def test_a_refused_tunable_ends_the_scenario_and_not_the_rest():
     assert outcome.at_end.saved_bytes == 9 * PAGE
     # a kernel without the tunable passes over the step
     assert run(busy, "ksm-4.4").ended_early == ""
+
+
+def test_what_a_traced_kernel_took_and_this_one_refuses_stays_as_it_is():
+    """More pages are merged here: the run goes on, and says so."""
+    busy = (Step("set", {"tunables": {"max_page_sharing": 3, "use_zero_pages": 1}}),)
+    steps = replace(EQUAL, steps=(*EQUAL.steps, *busy, Step("scan", {"passes": 2})))
+    outcome = run_scenario(Story("capture", "c", steps), Scenario("ksm-6.18", (("smart_scan", 0),)))
+    assert outcome.ended_early == ""
+    assert outcome.at_end.passes == 6
+    (note,) = outcome.notes
+    assert "max_page_sharing = 3: EBUSY" in note
+    assert "stays as it is" in note
+
+
+def test_what_a_scenario_asks_for_holds_against_the_files_own_writes():
+    steps = replace(EQUAL, steps=(Step("set", {"tunables": {"max_page_sharing": 2}}), *EQUAL.steps))
+    base, held = build_grid(steps, [], ["max_page_sharing=256"], [])
+    assert dict(base.tunables).get("max_page_sharing", 256) == 256
+    assert held.held == ("max_page_sharing",)
+    story = Story("workload", "w", steps)
+    shared = [run_scenario(story, one).at_end.pages_shared for one in (base, held)]
+    assert shared == [5, 1]
 
 
 def test_story_scenario_and_outcome_are_plain_data():

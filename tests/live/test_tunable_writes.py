@@ -1,0 +1,138 @@
+"""Writes to KSM's files on a real kernel: each is a record, with what the kernel made of it, where it took effect."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ksmtrace.capture.reader import open_capture
+from ksmtrace.events import EventKind, Flag
+from ksmtrace.events.tunable import tunable_writes
+from ksmtrace.kernel.sysfs import ksm_directory, read_tunables
+from support.tracing import trace
+
+pytestmark = pytest.mark.guest
+
+KHUGEPAGED = Path("/sys/kernel/mm/transparent_hugepage/khugepaged/pages_to_scan")
+REFUSED = (
+    ("run", "7", errno.EINVAL),
+    ("pages_to_scan", "banana", errno.EINVAL),
+    ("max_page_sharing", "1", errno.EINVAL),
+    ("max_page_sharing", "99", errno.EBUSY),
+    ("merge_across_nodes", "0", errno.EBUSY),
+    ("use_zero_pages", "maybe so, or maybe not", errno.EINVAL),
+)
+
+
+def write(log, name, text):
+    """Write with one system call, a Python file would try again, and note what it returned."""
+    file = os.open(ksm_directory() / name, os.O_WRONLY)
+    try:
+        os.write(file, text.encode())
+        log.append((name, text, 0))
+    except OSError as error:
+        log.append((name, text, -error.errno))
+    finally:
+        os.close(file)
+
+
+def recorded(workload, tmp_path, **live):
+    """The document of a traced run, its tunables at first, and all its records."""
+    path = str(tmp_path / "writes.ksmtrace")
+    document = trace(workload, record=path, **live)
+    assert document["events"]["lost"] == 0
+    with open_capture(path) as capture:
+        records = np.concatenate([batch.events for batch in capture.batches()])
+        return document, capture.session, records
+
+
+def merged(ksm, processes):
+    ksm.start_stepping()
+    processes.spawn("p")
+    processes.do("p", "map", region="r", pages=50)
+    processes.do("p", "fill", region="r", content="twin:3")
+    processes.do("p", "mergeable", region="r")
+    ksm.scan(3)
+    assert ksm.counter("pages_shared") == 1
+
+
+@pytest.mark.parametrize("probes", ["kprobe", "fentry"])
+def test_every_write_is_there_in_order_with_its_result(ksm, processes, tmp_path, probes):
+    merged(ksm, processes)
+    log, before = [], read_tunables()
+
+    def workload():
+        for name, text in before.items():
+            if name not in ("run", "advisor_mode"):
+                write(log, name, text)
+        for name, text, _ in REFUSED:
+            write(log, name, text)
+        if KHUGEPAGED.exists():  # its function has the name of one of ours
+            KHUGEPAGED.write_text(KHUGEPAGED.read_text())
+        if "advisor_mode" in before:
+            for name, text in (
+                ("advisor_mode", "scan-time"), ("pages_to_scan", "7"),
+                ("advisor_max_cpu", "18446744073709551615"), ("advisor_max_cpu", "70"),
+                ("advisor_mode", "none"),
+            ):  # fmt: skip
+                write(log, name, text)
+        for value in ("5", "6"):
+            write(log, "pages_to_scan", value)
+        for name, text in (("run", "2"), ("max_page_sharing", "9"), ("run", "0")):
+            write(log, name, text)
+
+    document, session, records = recorded(workload, tmp_path, probes=probes)
+    found = tunable_writes(records)
+    assert [one.name for one in found] == [name for name, _, _ in log]
+    assert [one.err for one in found] == [err for _, _, err in log]
+    assert [one.text for one in found] == [text[:16].strip() for _, text, _ in log]
+    assert [one.whole for one in found] == [len(text) <= 16 for _, text, _ in log]
+    refused = {(name, -err) for name, _, err in log if err}
+    assert {(name, number) for name, _, number in REFUSED} <= refused
+    assert [one.ts for one in found] == sorted(one.ts for one in found)
+    assert session.tunables == before
+    assert document["probes"]["tunable"]["exactness"] == "exact"
+    assert document["events"]["by_kind"]["TUNABLE"] == len(log)
+
+
+def test_a_write_stands_where_it_took_effect(ksm, processes, tmp_path):
+    """After the pass before it and before the pass after it; after what run=2 did inside the call."""
+    merged(ksm, processes)
+
+    def workload():
+        ksm.scan()
+        ksm.write("use_zero_pages", 1)
+        ksm.scan()
+        ksm.write("run", 2)
+        ksm.write("max_page_sharing", 9)
+        ksm.scan()
+
+    _, _, records = recorded(workload, tmp_path)
+    stops = np.flatnonzero(records["kind"] == EventKind.SCAN_STOP)
+    starts = np.flatnonzero(records["kind"] == EventKind.SCAN_START)
+    freed = (records["kind"] == EventKind.REMOVE_RMAP_ITEM) & (records["flags"] & Flag.FREED != 0)
+    places = {
+        (one.name, one.text): int(at)
+        for at in np.flatnonzero(records["kind"] == EventKind.TUNABLE)
+        for one in tunable_writes(records[at : at + 1])
+    }
+    assert stops[0] < places["use_zero_pages", "1"] < starts[1]
+    assert stops[1] < np.flatnonzero(freed)[0]
+    assert np.count_nonzero(freed) == 50
+    assert np.flatnonzero(freed)[-1] < places["run", "2"] < places["max_page_sharing", "9"]
+    assert places["max_page_sharing", "9"] < starts[2]
+
+
+def test_where_it_cannot_be_probed_what_has_changed_is_read(ksm, processes, tmp_path):
+    merged(ksm, processes)
+
+    def workload():
+        ksm.write("pages_to_scan", 4321)
+        write([], "max_page_sharing", "99")  # refused: nothing changes
+
+    document, _, records = recorded(workload, tmp_path, hidden=frozenset({"sysfs_kf_write"}))
+    assert document["probes"]["tunable"]["exactness"] == "sampled"
+    found = tunable_writes(records)
+    assert [(one.name, one.text, one.err) for one in found] == [("pages_to_scan", "4321", 0)]
