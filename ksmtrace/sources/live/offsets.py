@@ -34,6 +34,10 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "VMF_ADDRESS": ("vm_fault.address",),
     "VMF_ORIG_PTE": ("vm_fault.orig_pte",),
     "PAGE_MAPPING": ("page.mapping", "folio.mapping"),
+    "PAGE_FLAGS": ("page.flags",),
+    "PAGE_COMPOUND_HEAD": ("page.compound_head", "page.compound_info"),
+    "PAGE_REFCOUNT": ("page._refcount",),
+    "PAGE_MAPCOUNT": ("page._mapcount",),
 }
 """Macro to "struct.member"s, of which the first that the kernel has counts: names differ between kernels."""
 
