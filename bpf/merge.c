@@ -16,6 +16,34 @@ static __always_inline int on_try_to_merge_with_ksm_page_return(u64 result)
     return 0;
 }
 
+/* What a page is: 0 where this kernel's struct page is not known. A tail has bit 0 of its word set; the rest of the word is
+ * the head's address, or a mask that makes the head's of the tail's. A head is known by the tail that follows it. */
+static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
+{
+#ifdef PAGE_FLAGS
+#ifdef PAGE_COMPOUND_HEAD
+#ifdef PAGE_REFCOUNT
+#ifdef PAGE_MAPCOUNT
+    if (!page)
+        return 0;
+    u8 state = PAGE_STATE;
+    u64 head = page, word = read64(page + PAGE_COMPOUND_HEAD);
+    if (word & 1)
+        head = word - 1 <= page ? word - 1 : page & word;
+    if ((word & 1) || (read64(page + STRUCT_PAGE_SIZE + PAGE_COMPOUND_HEAD) & 1))
+        state |= COMPOUND;
+    if (read64(head + PAGE_FLAGS) & 1) /* PG_locked */
+        state |= LOCKED;
+    *references = read32(head + PAGE_REFCOUNT);
+    *mappings = read32(head + PAGE_MAPCOUNT) + 1;
+    return state;
+#endif
+#endif
+#endif
+#endif
+    return 0;
+}
+
 static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage)
 {
     struct scan_state *state = scan_state();
@@ -25,6 +53,8 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
     state->page = page;
     state->kpage = kpage;
     state->replacing = 0;
+    u32 references, mappings;
+    state->was_compound = page_state(page, &references, &mappings) & COMPOUND;
     return 0;
 }
 
@@ -47,6 +77,7 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
     event.aux = page_to_pfn(state->kpage);
     u8 zero_page = state->merging ? 0 : ZERO_PAGE;
     event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0) | zero_page;
+    event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum) | (state->was_compound ? WAS_COMPOUND : 0);
     submit(&event);
 #ifdef WITH_REPLACE_PAGE
     int replaced = !event.err && state->replacing;
@@ -57,6 +88,8 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
         return 0;
     event.kind = REPLACE_PAGE;
     event.flags = zero_page;
+    event.oldchecksum = 0;
+    event.checksum = 0;
     submit(&event);
     return 0;
 }

@@ -28,6 +28,7 @@ struct scan_state {
     u64 vma;
     u64 page;
     u64 kpage;
+    u64 was_compound;
     u64 replacing; /* replace_page was entered, where a probe map lets us see it */
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);

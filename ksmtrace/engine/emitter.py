@@ -27,6 +27,9 @@ _AFTER = (0, int(Flag.UNSTABLE_AFTER), int(Flag.STABLE_AFTER))
 _ZERO_PAGE, _HAS_KPAGE, _SAME_PAGE, _NEW_NODE = (
     int(flag) for flag in (Flag.ZERO_PAGE, Flag.HAS_KPAGE, Flag.SAME_PAGE, Flag.NEW_NODE)
 )
+_PAGE_STATE, _COMPOUND, _WAS_COMPOUND = (
+    int(flag) for flag in (Flag.PAGE_STATE, Flag.COMPOUND, Flag.WAS_COMPOUND)
+)
 
 _pack = struct.Struct("<QHHhBB2I5Q").pack
 """A record, field by field as `RECORD` has them: faster by far than an array made of tuples."""
@@ -145,19 +148,26 @@ class Emitter(Watcher):
             self._records += _pack(now, self._seq, 0, *what, *place)
             self._seq = self._seq + 1 & 0xFFFF
 
-    def merged_one(self, item: RmapItem, page: Frame, kpage: Frame | None, err: int) -> None:
-        """TRY_TO_MERGE_ONE_PAGE, and REPLACE_PAGE when an entry was replaced."""
+    def merged_one(
+        self, item: RmapItem, page: Frame, kpage: Frame | None, err: int, *, was_compound: bool
+    ) -> None:
+        """TRY_TO_MERGE_ONE_PAGE, and REPLACE_PAGE when an entry was replaced; no page is ever locked."""
         zero = _ZERO_PAGE if kpage is not None and not kpage.anon else 0
         flags = zero | (_HAS_KPAGE if kpage is not None else 0)
         flags |= _SAME_PAGE if kpage is page else 0
+        state = _PAGE_STATE | (_WAS_COMPOUND if was_compound else 0)
+        parts = (page,) if page.compound is None else page.compound.frames
+        state |= 0 if page.compound is None else _COMPOUND
         aux = 0 if kpage is None else kpage.pfn
         self._add(
             EventKind.TRY_TO_MERGE_ONE_PAGE,
             item=item,
-            flags=flags,
+            flags=flags | state,
             err=err,
             pfn=page.pfn,
             aux=aux,
+            oldchecksum=page.mapcount + sum(part.references for part in parts),
+            checksum=page.mapcount,
         )
         if err == 0 and kpage is not None and kpage is not page:
             self._add(EventKind.REPLACE_PAGE, item=item, flags=zero, pfn=page.pfn, aux=aux)
@@ -226,12 +236,14 @@ class Emitter(Watcher):
         err: int = 0,
         pfn: int = 0,
         aux: int = 0,
+        oldchecksum: int = 0,
+        checksum: int = 0,
     ) -> None:
         if item is not None:
             mm, address, rmap_item = item.mm.key, item.vpn << _PAGE_SHIFT, item.key
         ts = self._now = self._now + NS_PER_RECORD
-        what = (err, kind, flags)
-        self._records += _pack(ts, self._seq, 0, *what, 0, 0, mm, address, pfn, rmap_item, aux)
+        what = (err, kind, flags, oldchecksum, checksum)
+        self._records += _pack(ts, self._seq, 0, *what, mm, address, pfn, rmap_item, aux)
         self._seq = self._seq + 1 & 0xFFFF
 
 

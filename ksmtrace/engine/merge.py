@@ -54,7 +54,7 @@ def try_to_merge_one_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Frame | 
     Returns:
         0, also when `page` is `kpage` (a fork's copy of the entry); else -EFAULT.
     """
-    err = -EFAULT
+    err, was_compound = -EFAULT, page.compound is not None
     if page is kpage:
         err = 0
     elif page.compound is None or split_huge_page(ksm.memory, page):
@@ -65,7 +65,7 @@ def try_to_merge_one_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Frame | 
         elif err == 0 and kpage is not None:
             same = ksm.memcmp_pages(page, kpage) == 0
             err = replace_page(ksm, item, kpage) if same else -EFAULT
-    ksm.watcher.merged_one(item, page, kpage, err)
+    ksm.watcher.merged_one(item, page, kpage, err, was_compound=was_compound)
     return err
 
 

@@ -51,8 +51,13 @@ class Watcher:
     def rmap_item_removed(self, item: RmapItem, *, freed: bool) -> None:
         """remove_rmap_item_from_tree; `freed` says that the item itself goes."""
 
-    def merged_one(self, item: RmapItem, page: Frame, kpage: Frame | None, err: int) -> None:
-        """try_to_merge_one_page has returned `err`; `kpage` is no KSM page but the zero page at times."""
+    def merged_one(
+        self, item: RmapItem, page: Frame, kpage: Frame | None, err: int, *, was_compound: bool
+    ) -> None:
+        """try_to_merge_one_page has returned `err`; `kpage` is no KSM page but the zero page at times.
+
+        `was_compound` says that `page` was part of a huge page when it was entered.
+        """
 
     def appended(self, item: RmapItem, node: StableNode) -> None:
         """stable_tree_append."""

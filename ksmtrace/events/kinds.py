@@ -19,7 +19,10 @@ class EventKind(IntEnum):
     so it follows the records of what the call did; ts is the time at which the call began."""
     TRY_TO_MERGE_ONE_PAGE = 2
     """One attempt. mm, address, rmap_item, pfn = the page, err = return value (0 or -errno),
-    aux = pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE."""
+    aux = pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE. With flag PAGE_STATE, what the page was as the attempt ended:
+    oldchecksum = its reference count, ksmd's own included, checksum = page table entries that map it, flags LOCKED (by
+    somebody else: ksmd has let go of it) and COMPOUND (still part of a huge page), for which the counts are of the whole
+    huge page and not to be relied on; WAS_COMPOUND says that it was part of one as the attempt began."""
     REPLACE_PAGE = 3
     """A page table entry now maps kpage. mm, address, rmap_item, pfn = old page, aux = pfn of kpage,
     flag ZERO_PAGE."""
@@ -105,6 +108,10 @@ class Flag(IntFlag):
     HAS_KPAGE = 0x01
     SAME_PAGE = 0x02
     ZERO_PAGE = 0x04
+    LOCKED = 0x08
+    COMPOUND = 0x10
+    WAS_COMPOUND = 0x20
+    PAGE_STATE = 0x40
     NEW_NODE = 0x01
     LAST_OF_SAMPLE = 0x01
     AT_SCAN_STOP = 0x02

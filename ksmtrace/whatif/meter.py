@@ -54,6 +54,8 @@ class Meter(Watcher):
         page: Frame,  # noqa: ARG002
         kpage: Frame | None,
         err: int,
+        *,
+        was_compound: bool,  # noqa: ARG002
     ) -> None:
         """Note entries that now map the zero page."""
         if err == 0 and kpage is not None and not kpage.anon:

@@ -107,7 +107,8 @@ class Offer:
             try:
                 found[macro] = resolve_offset(macro, self._btf)
             except HostError as error:
-                missing.append(str(error))
+                if macro not in wanted.optional:
+                    missing.append(str(error))
         absent = []
         for macro, symbol in sorted(wanted.symbols.items()):
             if self._symbols.get(symbol):
@@ -159,7 +160,7 @@ class Needs:
 
     Attributes:
         symbols: SYM_ macro to the kernel's symbol.
-        optional: SYM_ macros that the text can do without.
+        optional: macros that the text can do without.
     """
 
     offsets: frozenset[str]
@@ -173,7 +174,7 @@ def _needs_of(sources: tuple[str, ...]) -> Needs:
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     words = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", text))
     symbols = {w: w.removeprefix("SYM_").lower() for w in words if w.startswith("SYM_")}
-    optional = frozenset(re.findall(r"^#ifdef (SYM_\w+)$", text, re.MULTILINE))
+    optional = frozenset(re.findall(r"^#ifdef (\w+)$", text, re.MULTILINE))
     return Needs(frozenset(words & OFFSETS.keys()), symbols, optional)
 
 

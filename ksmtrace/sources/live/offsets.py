@@ -37,6 +37,10 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "KERNFS_NODE_PRIV": ("kernfs_node.priv",),
     "ATTRIBUTE_NAME": ("attribute.name",),
     "PAGE_MAPPING": ("page.mapping", "folio.mapping"),
+    "PAGE_FLAGS": ("page.flags",),
+    "PAGE_COMPOUND_HEAD": ("page.compound_head", "page.compound_info"),
+    "PAGE_REFCOUNT": ("page._refcount",),
+    "PAGE_MAPCOUNT": ("page._mapcount",),
 }
 """Macro to "struct.member"s, of which the first that the kernel has counts: names differ between kernels."""
 

@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.engine.machines import machine, region
+from unit.engine.machines import machine, region, unique
 from unit.engine.strategies import step, workloads
 
 from ksmtrace.engine.emitter import Emitter
@@ -108,8 +108,8 @@ def test_records_of_a_first_merge():
         (E.SCAN_START, 0),
         (E.PROCESS, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, 0),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
@@ -182,13 +182,13 @@ def test_records_of_the_zero_page_and_of_a_fork():
     region(engine, "p", "r", [0, 1, 1])
     engine.scan_passes(2)
     kinds, _ = recorded(engine, emitter)
-    attempt = Flag.HAS_KPAGE | Flag.ZERO_PAGE
+    attempt = Flag.HAS_KPAGE | Flag.ZERO_PAGE | Flag.PAGE_STATE
     at = kinds.index((E.TRY_TO_MERGE_ONE_PAGE, attempt))
     assert kinds[at + 1 : at + 3] == [(E.REPLACE_PAGE, Flag.ZERO_PAGE), (E.CMP_AND_MERGE_PAGE, 0)]
     engine.fork("p", "child")
     engine.scan_passes(1)
     kinds, _ = recorded(engine, emitter)
-    adopted = (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.SAME_PAGE)
+    adopted = (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.SAME_PAGE | Flag.PAGE_STATE)
     assert kinds[kinds.index(adopted) + 1] == (E.STABLE_APPEND, 0)
     assert E.REPLACE_PAGE not in [kind for kind, _ in kinds]
 
@@ -203,15 +203,39 @@ def test_records_of_a_failed_second_half():
     kinds, events = recorded(engine, emitter)
     at = kinds.index((E.BREAK_COW, 0))
     assert kinds[at - 2 : at + 3] == [
-        (E.TRY_TO_MERGE_ONE_PAGE, 0),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
         (E.BREAK_COW, 0),
         (E.COW_FAULT, Flag.BY_KERNEL),
         (E.CMP_AND_MERGE_PAGE, 0),
     ]
-    attempts = [int(e["err"]) for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE]
-    assert attempts == [0, -14]
+    attempts = [e for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE]
+    assert [int(e["err"]) for e in attempts] == [0, -14]
+    # references and mappings: ksmd's reference and the entry's, and on the pinned page one more
+    assert [(e["oldchecksum"], e["checksum"]) for e in attempts] == [(2, 1), (3, 1)]
     assert [int(e["err"]) for e in events if e["kind"] == E.COW_FAULT] == [8]
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_records_of_a_huge_page(pinned):
+    engine, emitter = traced()
+    engine.spawn("p")
+    engine.map("p", "huge", 512, huge=True)
+    engine.fill("p", "huge", 0, 512, unique(1))
+    engine.mergeable("p", "huge", 0, 512)
+    engine.spawn("q")
+    engine.map("q", "r", 1)
+    engine.fill("q", "r", 0, 1, lambda _index: unique(1)(9))
+    engine.mergeable("q", "r", 0, 1)
+    if pinned:
+        engine.pin("p", "huge", 3)
+    engine.scan_passes(2)
+    _, events = recorded(engine, emitter)
+    own, partners = (e for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE)
+    assert own["flags"] == Flag.PAGE_STATE
+    split = Flag.HAS_KPAGE | Flag.PAGE_STATE | Flag.WAS_COMPOUND
+    assert partners["flags"] == (split | Flag.COMPOUND if pinned else split)
+    assert (partners["err"] != 0) == pinned
 
 
 def test_records_of_smart_scan():
