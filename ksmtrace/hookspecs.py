@@ -40,7 +40,8 @@ def ksmtrace_lost(count: int, session: Session) -> None:
 def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: Session) -> None:
     """Events in stream order; `reconstruction` is ksmd's state after the last of them.
 
-    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it.
+    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it; a LOST record is a
+    batch of its own.
     What a plugin derives must not depend on how the stream is cut into batches: replay cuts it otherwise.
     """
 
@@ -58,7 +59,10 @@ def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
 
 @hookspec
 def ksmtrace_panels(session: Session) -> Iterable[RenderableType]:
-    """What the plugin shows on the screen: rich renderables, usable at 80 columns."""
+    """What the plugin shows on the screen: rich renderables, usable at 80 columns.
+
+    They are drawn later and by another thread: they must hold what they show, not read it from the plugin.
+    """
     return ()
 
 

@@ -24,6 +24,7 @@ class Builtin:
 
 BUILTINS = (
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
+    Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
     Builtin("volatile", Role.ANALYZER, "pages that change too fast to be placed in a tree"),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),

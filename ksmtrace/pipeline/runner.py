@@ -100,12 +100,13 @@ class Runner:
 
 
 def _parts(batch: EventBatch) -> Iterator[EventBatch]:
-    """Cut a batch after each SCAN_STOP and after each whole reading of the kernel's counters."""
+    """Cut a batch after each SCAN_STOP, after each whole reading of the kernel's counters, and on both sides of a LOST."""
     if not len(batch):
         return
-    ends = (batch.kind == EventKind.SCAN_STOP) | (
-        (batch.kind == EventKind.SAMPLE) & ((batch.events["flags"] & Flag.LAST_OF_SAMPLE) != 0)
-    )
+    lost = batch.kind == EventKind.LOST
+    ends = lost | (batch.kind == EventKind.SCAN_STOP)
+    ends |= (batch.kind == EventKind.SAMPLE) & (batch.flags & Flag.LAST_OF_SAMPLE != 0)
+    ends[:-1] |= lost[1:]
     start = 0
     for end in (*(np.flatnonzero(ends) + 1).tolist(), len(batch)):
         if end > start:

@@ -45,8 +45,12 @@ ALLOWED = {
         "plugins",
         "panel",
         "section",
+        "units",
+        "drawing",
         "",
     },
+    "drawing": {"section", "units", "drawing"},
+    "report": {"pipeline", "section", "units", "drawing", "errors", "report", ""},
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself."""
 

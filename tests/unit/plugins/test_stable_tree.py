@@ -1,5 +1,6 @@
 """The stable_tree analyzer: counts, gauges it must not invent, and how batches are cut."""
 
+import pytest
 from hypothesis import given
 
 from ksmtrace.events import EventKind, Flag
@@ -13,6 +14,7 @@ from support.runs import (
     attempt,
     cut_streams,
     lost,
+    process,
     removed,
     series,
     start,
@@ -29,6 +31,8 @@ def _analysis(rows, **how):
 def test_the_story_is_counted():
     figures = _analysis(story())
     histogram = figures.pop("node_sharers_pages")
+    top = figures.pop("most_shared")
+    assert [(node["sharer_pages"], node["processes"][0]["pages"]) for node in top] == [(3, 3)] * 10
     assert figures == {
         "shared_pages": 40,
         "sharing_pages": 80,
@@ -45,6 +49,12 @@ def test_the_story_is_counted():
         "removed_node_pages": 0,
         "cow_fault_pages": 3,
         "kernel_break_pages": 1,
+        "stable_node_chains": None,
+        "stable_node_dups": None,
+        "node_age_p50_seconds": pytest.approx(10, rel=1e-3),
+        "node_age_oldest_seconds": pytest.approx(10, rel=1e-3),
+        "older_node_pages": 40,
+        "most_shared_at_least": False,
     }
     assert histogram["4"] == sum(histogram.values()) == 40
 
@@ -95,6 +105,79 @@ def test_a_node_falls_into_the_bucket_of_its_sharers():
         1, 2, 3, 3, 4, 5,
     ]  # fmt: skip
     assert found["ksmtrace_stable_node_sharers_gsum", ()] == item
+
+
+SECOND = 1_000_000_000
+
+
+def _joins(at, item, node, mm, *, new=False):
+    return {**appended(item, node, new=new, mm=mm), "ts": at * SECOND, "pfn": node * 16}
+
+
+def _shared_pages():
+    """Node 7 has two sharers since 10 s, node 8 five of three processes since 20 s; node 9 was there before."""
+    return [
+        process(1, 4711, b"qemu"),
+        process(2, 815, b"\x1b[2Jevil [red]"),
+        _joins(10, 1, 7, 1, new=True),
+        _joins(11, 2, 7, 1),
+        _joins(20, 3, 8, 2, new=True),
+        *(_joins(21, item, 8, 2) for item in (4, 5)),
+        _joins(22, 6, 8, 1),
+        _joins(23, 7, 8, 3),
+        _joins(30, 8, 9, 3),
+        *sample(40 * SECOND, stable_node_chains=3, stable_node_dups=11, pages_shared=3),
+    ]
+
+
+def test_the_most_shared_pages_with_their_processes_and_ages():
+    figures = _analysis([*EMPTY, *_shared_pages()])
+    first, second, third = figures["most_shared"]
+    assert first == {
+        "kpfn": 128,
+        "sharer_pages": 5,
+        "age_seconds": 20,
+        "older": False,
+        "processes": [
+            {"process": "?[2Jevil [red] 815", "pid": 815, "mm": "0x2", "pages": 3},
+            {"process": "qemu 4711", "pid": 4711, "mm": "0x1", "pages": 1},
+            {"process": "mm 0x3", "pid": None, "mm": "0x3", "pages": 1},
+        ],
+        "other_processes": 0,
+    }
+    assert (second["kpfn"], second["sharer_pages"], second["age_seconds"]) == (112, 2, 30)
+    assert (third["older"], second["older"]) == (True, False)
+    assert figures["node_age_p50_seconds"] == 20
+    assert (figures["node_age_oldest_seconds"], figures["older_node_pages"]) == (30, 1)
+    assert (figures["stable_node_chains"], figures["stable_node_dups"]) == (3, 11)
+
+
+def test_the_most_shared_are_lower_bounds_where_not_all_is_known():
+    held = sample(pages_shared=5, pages_sharing=5)
+    assert _analysis([*held, *_shared_pages()])["most_shared_at_least"] is True
+    assert _analysis([*EMPTY, *_shared_pages()])["most_shared_at_least"] is False
+
+
+def test_only_ten_pages_and_three_processes_are_named():
+    rows = [appended(100 * node + mm, node, mm=mm) for node in range(1, 13) for mm in range(1, 6)]
+    figures = _analysis([*EMPTY, *rows])
+    assert len(figures["most_shared"]) == 10
+    for node in figures["most_shared"]:
+        assert (len(node["processes"]), node["other_processes"]) == (3, 2)
+
+
+def test_the_section_tells_the_answer_with_charts_over_time():
+    first = sample(SECOND, pages_shared=0, pages_sharing=0)
+    snapshot = analyse([*first, *_shared_pages()], "stable_tree")
+    (section,) = (section for _, section in snapshot.sections)
+    assert section.lead == (
+        "3 KSM pages stand for 8: 5 pages saved; the most shared has 5 sharers."
+    )
+    over_time, by_sharers = section.charts
+    assert list(over_time.x) == [1.0, 40.0]
+    assert list(over_time.series["shared"]) == [0, 3]
+    assert sum(by_sharers.series["KSM pages"]) == 3
+    assert "evil [red] 815 (3)" in section.tables[0].rows[0][0]
 
 
 def test_gauges_are_unknown_before_ksm_is_known_whole():
@@ -154,11 +237,19 @@ def test_a_pass_that_was_cut_off_by_the_next_does_not_count_into_it():
 @given(cut_streams())
 def test_the_way_batches_are_cut_changes_nothing(stream):
     rows, cuts = stream
+    rows = [_of_one_process(row) for row in rows]
     whole = analyse(rows, "stable_tree")
     cut = analyse(rows, "stable_tree", cuts=cuts)
     key = "stable_tree"
     assert cut.document["analyzers"][key] == whole.document["analyzers"][key]
     assert _own(cut) == _own(whole)
+
+
+def _of_one_process(row):
+    """All events of an rmap_item name the same mm, as a kernel's do."""
+    if row["kind"] == EventKind.PROCESS or not row.get("rmap_item"):
+        return row
+    return {**row, "mm": 1 + row["rmap_item"] % 3}
 
 
 def _own(snapshot):

@@ -7,12 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeHistogramMetricFamily,
-    GaugeMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
@@ -20,56 +15,12 @@ from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.stable_tree.metrics import families
+from ksmtrace.plugins.stable_tree.nodes import NODE_AGES, ages, most_shared, sharers
+from ksmtrace.plugins.stable_tree.readings import Readings
+from ksmtrace.plugins.stable_tree.section import section
+from ksmtrace.section import Section
 from ksmtrace.session import Session
-
-_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
-_GAUGES = (
-    (
-        "shared_pages",
-        "KSM pages: stable nodes with an rmap_item. The cost side of sharing: compare with ksmtrace_sharing_pages.",
-    ),
-    (
-        "sharing_pages",
-        "Pages saved: rmap_items beyond the first of each stable node. Falling while ksmd runs: pages are written to.",
-    ),
-    (
-        "saved_bytes",
-        "Memory that sharing saves now: sharing pages times the page size. Weigh it against the CPU time of ksmd.",
-    ),
-    (
-        "last_pass_merged_pages",
-        "Pages that joined a stable node in the last whole pass. Near 0 pass after pass: KSM has settled, scan slower.",
-    ),
-)
-_COUNTERS = (
-    (
-        "merged_pages",
-        "merged_pages",
-        "Pages that joined a stable node, copies found shared after a fork included. "
-        "High while ksmtrace_sharing_pages stands still: pages are merged, written to and merged again.",
-    ),
-    (
-        "new_node_pages",
-        "stable_nodes_made",
-        "Stable nodes that got their first rmap_item. Near the rate of merged pages: pages have few twins.",
-    ),
-    (
-        "break_cow_pages",
-        "break_cow_pages",
-        "Half-done merges that ksmd undid. Should stay rare: each is a copy made for nothing.",
-    ),
-    (
-        "left_pages",
-        "stable_left_pages",
-        "rmap_items that left the stable tree one by one: written to, unmapped or exited. Compare with merged pages.",
-    ),
-    (
-        "removed_node_pages",
-        "stable_nodes_removed",
-        "Stable nodes whose page was gone and was cleared away, with all that shared it.",
-    ),
-)
 
 
 class Plugin:
@@ -92,6 +43,13 @@ class Plugin:
         cow_fault_pages: KSM pages copied because the process wrote to them.
         kernel_break_pages: KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl).
         node_sharers_pages: KSM pages by number of sharers, now; key "4" is 3 to 4, "more" above 256.
+        stable_node_chains, stable_node_dups: as sysfs has them, read last.
+        node_age_p50_seconds, node_age_oldest_seconds: ages of the stable nodes that there are now.
+        older_node_pages: nodes among them that were there when first seen: their ages are lower bounds.
+        most_shared: the ten KSM pages with most sharers, each with kpfn (page frame, None where not seen), sharer_pages,
+            age_seconds and older (then the age is a lower bound), processes: the three that share it most, each with
+            process (guest, or comm and pid), pid, mm and pages, and other_processes: how many more.
+        most_shared_at_least: not all of ksmd's state is known: there may be others, and more sharers.
     """
 
     def __init__(self) -> None:
@@ -103,11 +61,17 @@ class Plugin:
         self._left = 0
         self._kernel_breaks = 0
         self._last_pass_merged: int | None = None
+        self._readings = Readings()
+        self._now_ns = 0
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(
+        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
+    ) -> None:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
+        self._now_ns = max(self._now_ns, int(batch.events["ts"].max()))
+        self._readings.apply(batch, session.monotonic_ns)
         self._by_kind += np.bincount(batch.kind, minlength=256)
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)
@@ -131,6 +95,19 @@ class Plugin:
             **self._figures(session),
             "failed_pages": failed if session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE) else None,
             "node_sharers_pages": self._sharers(),
+            "stable_node_chains": self._readings.last.get(Gauge.STABLE_NODE_CHAINS),
+            "stable_node_dups": self._readings.last.get(Gauge.STABLE_NODE_DUPS),
+            **self._nodes(session),
+        }
+
+    def _nodes(self, session: Session) -> dict[str, object]:
+        known = self._reconstruction
+        if known is None or not session.sees(EventKind.STABLE_APPEND):
+            return dict.fromkeys((*NODE_AGES, "most_shared", "most_shared_at_least"))
+        return {
+            **ages(known, self._now_ns),
+            "most_shared": most_shared(known, self._now_ns),
+            "most_shared_at_least": not known.complete,
         }
 
     def _figures(self, session: Session) -> dict[str, int | None]:
@@ -163,53 +140,13 @@ class Plugin:
         }
 
     def _sharers(self) -> dict[str, int] | None:
-        """KSM pages by number of sharers; None unless the nodes known make up the whole tree."""
-        if self._reconstruction is None:
-            return None
-        gauges = self._reconstruction.gauges()
-        shared, sharing = gauges[Gauge.PAGES_SHARED], gauges[Gauge.PAGES_SHARING]
-        members = self._reconstruction.sharers()
-        if shared is None or sharing is None:
-            return None
-        if (len(members), int(members.sum())) != (shared, shared + sharing):
-            return None
-        buckets = np.bincount(np.searchsorted(_BUCKETS, members), minlength=len(_BUCKETS) + 1)
-        names = (*map(str, _BUCKETS), "more")
-        return dict(zip(names, buckets.tolist(), strict=True))
+        return sharers(self._reconstruction) if self._reconstruction else None
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = self._figures(session)
-        for key, help_text in _GAUGES:
-            value = figures[key]
-            if value is not None:
-                yield GaugeMetricFamily(f"ksmtrace_{key}", help_text, value)
-        for key, name, help_text in _COUNTERS:
-            value = figures[key]
-            if value is not None:
-                yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
-        if figures["attempted_pages"] is not None:
-            yield self._attempts(figures["attempted_pages"])
-        yield from _replaced(figures["replaced_pages"], figures["zero_page_pages"])
-        yield from _copied(figures["cow_fault_pages"], figures["kernel_break_pages"])
-        sharers = self._sharers()
-        if sharers is not None:
-            yield _histogram(
-                sharers, (figures["shared_pages"] or 0) + (figures["sharing_pages"] or 0)
-            )
-
-    def _attempts(self, attempted: int) -> Metric:
-        family = CounterMetricFamily(
-            "ksmtrace_merge_attempts_total",
-            "Calls of try_to_merge_one_page by result, done or the errno. "
-            "Many EFAULT: pages are pinned (DMA, io_uring, passthrough) or written to while being merged.",
-            labels=["result"],
-        )
-        family.add_metric(["done"], attempted - self._failed.total())
-        for name, count in sorted(self._failed.items()):
-            family.add_metric([name], count)
-        return family
+        failed = self._failed if session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE) else None
+        yield from families(self._figures(session), failed, self._sharers())
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
@@ -233,49 +170,11 @@ class Plugin:
             "green",
         )
 
+    @hookimpl
+    def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
+        """What is shared, by whom, and since when."""
+        yield section(self.ksmtrace_analysis(session), self._readings)
+
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:
     return int(np.count_nonzero((batch.kind == kind) & (batch.events["flags"] & flag != 0)))
-
-
-def _replaced(by_ksm_page: int | None, by_zero_page: int | None) -> Iterable[Metric]:
-    return _split(
-        "ksmtrace_replaced_pages_total",
-        "Page table entries that ksmd pointed to a KSM page (ksm) or to the zero page (zero). "
-        "zero far ahead of ksm: the gain is unused memory, a smaller guest or heap saves more.",
-        "kpage",
-        {"ksm": by_ksm_page, "zero": by_zero_page},
-    )
-
-
-def _copied(by_user: int | None, by_kernel: int | None) -> Iterable[Metric]:
-    return _split(
-        "ksmtrace_cow_faults_total",
-        "KSM pages copied: by a process that wrote (user), or because the kernel broke the sharing (kernel). "
-        "user near the rate of merged pages: KSM merges what is about to be written, advise less memory.",
-        "by",
-        {"user": by_user, "kernel": by_kernel},
-    )
-
-
-def _split(
-    name: str, help_text: str, label: str, values: dict[str, int | None]
-) -> Iterable[Metric]:
-    """One counter with a series for each value of `label`; nothing unless all are known."""
-    known = {key: value for key, value in values.items() if value is not None}
-    if len(known) == len(values):
-        family = CounterMetricFamily(name, help_text, labels=[label])
-        for key, value in known.items():
-            family.add_metric([key], value)
-        yield family
-
-
-def _histogram(sharers: dict[str, int], rmap_items: int) -> Metric:
-    counts = np.cumsum(list(sharers.values())).tolist()
-    bounds = [*map(str, map(float, _BUCKETS)), "+Inf"]
-    return GaugeHistogramMetricFamily(
-        "ksmtrace_stable_node_sharers",
-        "KSM pages by number of pages that share each. Most at 256: raise max_page_sharing; most at 1: little gain.",
-        buckets=list(zip(bounds, counts, strict=True)),
-        gsum_value=rmap_items,
-    )

@@ -1,0 +1,162 @@
+"""How long rmap_items stay in the stable tree."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.model.durations import Durations
+from ksmtrace.model.items import Ids, grown
+
+_APPEND, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
+_FREED = int(Flag.FREED)
+_LEAVES = int(Flag.STABLE_BEFORE) | _FREED
+_NEVER = np.iinfo(np.int64).max
+_NONE: Ids = np.zeros(0, dtype=np.int64)
+
+
+class MergeSpans:
+    """A span lasts from an rmap_item's STABLE_APPEND to its removal, or to the removal of its stable node.
+
+    Spans that had begun before the first event, or during a loss, are not among them.
+
+    Attributes:
+        ended: spans whose end was seen.
+        cut: spans that a loss cut off: they lasted at least so long.
+    """
+
+    def __init__(self) -> None:
+        self.ended = Durations()
+        self.cut = Durations()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._since = np.zeros(0, dtype=np.int64)  # by rmap_item; 0: not in the stable tree
+        self._node = np.zeros(0, dtype=np.int64)  # by rmap_item
+        self._number: dict[int, int] = {}  # of nodes, by address or page frame
+        self._free: list[int] = []
+        self._used = 0
+
+    def apply(self, batch: EventBatch, ids: Ids, capacity: int) -> Ids:
+        """Follow a batch; returns the rmap_items (some perhaps twice) that left the stable tree and were not freed by that.
+
+        Args:
+            batch: without a LOST record.
+            ids: the number of each event's rmap_item, or -1.
+            capacity: every number is below this.
+        """
+        self._since, self._node = grown(self._since, capacity), grown(self._node, capacity)
+        kind = batch.kind
+        joins = kind == _APPEND
+        leaves = (kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _LEAVES != 0)
+        named = np.flatnonzero(joins | (kind == _REMOVED_NODE))
+        rows = np.flatnonzero((joins | leaves) & (ids >= 0))
+        if not len(named) and not len(rows):
+            return _NONE
+        ts = batch.events["ts"].astype(np.int64)
+        nodes, died = self._follow_nodes(batch, named)
+        broken = [self._follow_items(ids[rows], rows, batch, ts, nodes, died)]
+        dead = np.flatnonzero(died != _NEVER)
+        if len(dead):
+            broken.append(self._bury(dead, died, ts))
+        return np.concatenate(broken)
+
+    def lose(self, now_ns: int) -> None:
+        """Events were lost: what is open lasted at least until now."""
+        self.cut.add(self._open(now_ns))
+        self._forget()
+
+    def unended(self, now_ns: int) -> Durations:
+        """Spans that last still, by how long they have, and those cut off."""
+        both = Durations()
+        both.add(self._open(now_ns))
+        both.counts += self.cut.counts
+        both.sum_ns += self.cut.sum_ns
+        return both
+
+    def _open(self, now_ns: int) -> Ids:
+        spans: Ids = now_ns - self._since[self._since > 0]
+        return spans
+
+    def _follow_nodes(self, batch: EventBatch, rows: Ids) -> tuple[Ids, Ids]:
+        """The node's number by row, and by number the row at which the node was removed, or `_NEVER`."""
+        events, numbers, removed = batch.events[rows], self._number, []
+        found = np.zeros(len(batch), dtype=np.int64)
+        for row, kind, address, pfn in zip(
+            rows.tolist(),
+            events["kind"].tolist(),
+            events["aux"].tolist(),
+            events["pfn"].tolist(),
+            strict=True,
+        ):
+            node = address or pfn
+            if kind == _REMOVED_NODE:
+                number = numbers.pop(node, -1)
+                if number >= 0:
+                    removed.append((number, row))
+                continue
+            number = numbers.get(node, -1)
+            if number < 0:
+                number = numbers[node] = self._new_number()
+            found[row] = number
+        died = np.full(self._used, _NEVER, dtype=np.int64)
+        if removed:
+            gone, at = np.array(removed, dtype=np.int64).T
+            died[gone] = at
+        return found, died
+
+    def _new_number(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._used += 1
+        return self._used - 1
+
+    def _follow_items(
+        self, items: Ids, rows: Ids, batch: EventBatch, ts: Ids, nodes: Ids, died: Ids
+    ) -> Ids:
+        """Begin and end the spans of rmap_items that joined or left; returns those that left and live on.
+
+        A span ends with the next event of its rmap_item, or with its node if that comes first.
+        """
+        touched = np.unique(items)
+        before = touched[self._since[touched] > 0]
+        item = np.concatenate([before, items])
+        row = np.concatenate([np.full(len(before), -1, dtype=np.int64), rows])
+        since = np.concatenate([self._since[before], ts[rows]])
+        node = np.concatenate([self._node[before], nodes[rows]])
+        begins = np.concatenate([np.ones(len(before), dtype=bool), batch.kind[rows] == _APPEND])
+        order = np.lexsort((row, item))
+        item, row, since, node, begins = (
+            column[order] for column in (item, row, since, node, begins)
+        )
+        following = np.full(len(item), _NEVER, dtype=np.int64)
+        same = item[1:] == item[:-1]
+        following[:-1][same] = row[1:][same]
+        item, since, node, following = (column[begins] for column in (item, since, node, following))
+        end = np.minimum(following, died[node])
+        lasts = end == _NEVER
+        self._since[touched] = 0
+        self._since[item[lasts]], self._node[item[lasts]] = since[lasts], node[lasts]
+        item, since, end, following = (column[~lasts] for column in (item, since, end, following))
+        self.ended.add(ts[end] - since)
+        freed = (end == following) & _frees(batch, end)
+        left: Ids = item[~freed]
+        return left
+
+    def _bury(self, dead: Ids, died: Ids, ts: Ids) -> Ids:
+        """End the spans of rmap_items that no event of the batch named, with their nodes; returns those."""
+        items: Ids = np.flatnonzero(self._since)
+        items = items[died[self._node[items]] != _NEVER]
+        self.ended.add(ts[died[self._node[items]]] - self._since[items])
+        self._since[items] = 0
+        self._free.extend(dead.tolist())
+        return items
+
+
+def _frees(batch: EventBatch, rows: Ids) -> npt.NDArray[np.bool_]:
+    """Which of these events free an rmap_item."""
+    frees: npt.NDArray[np.bool_] = batch.flags[rows] & _FREED != 0
+    frees &= batch.kind[rows] == EventKind.REMOVE_RMAP_ITEM
+    return frees

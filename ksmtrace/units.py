@@ -1,0 +1,62 @@
+"""How values are written for people: on the screen, in text and on the page."""
+
+from __future__ import annotations
+
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+_MOST_WHOLE = 1000
+
+
+def written(value: float | str | None, unit: str) -> str:
+    """A value with its unit, where the name does not say it: "17.8 MiB", "2.5 ms", "12.0%"; "-" for None.
+
+    Args:
+        value: a number, or a text, which is returned as it is.
+        unit: as in `ksmtrace.section.Figure`, or "text".
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    match unit:
+        case "bytes":
+            return size(value)
+        case "seconds":
+            return seconds(value)
+        case "ratio":
+            return f"{value:.1%}"
+        case _:
+            return number(value)
+
+
+def number(value: float) -> str:
+    """A number with thousands apart; three digits of one that is not whole."""
+    if value == int(value) or abs(value) >= _MOST_WHOLE:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def size(value_bytes: float) -> str:
+    """Bytes in the largest binary unit that leaves a number of at least 1, as "17.8 MiB"."""
+    unit = 0
+    while abs(value_bytes) >= 1024 and unit < len(_BYTES) - 1:
+        value_bytes /= 1024
+        unit += 1
+    return f"{value_bytes:,.{min(unit, 1)}f} {_BYTES[unit]}"
+
+
+def seconds(value: float) -> str:
+    """A time in us, ms or s with up to three digits, from two minutes on as "1:02:03"."""
+    if abs(value) >= 120:
+        return duration(value)
+    for least, unit, factor in ((1, "s", 1), (1e-3, "ms", 1e3), (1e-6, "us", 1e6)):
+        if abs(value) >= least:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e9:.0f} ns" if value else "0 s"
+
+
+def duration(value: float) -> str:
+    """Seconds as "12.3 s", from two minutes on as "1:02:03"."""
+    if value < 120:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(int(value), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

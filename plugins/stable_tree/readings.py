@@ -1,0 +1,36 @@
+"""What the kernel itself says of the stable tree, over time."""
+
+from __future__ import annotations
+
+from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.model.timeline import Timeline
+
+
+class Readings:
+    """The last value of each counter, and shared and sharing pages at each reading.
+
+    Attributes:
+        last: by `Gauge`, what was read last; counters that this kernel has not are missing.
+        over_time: pages_shared and pages_sharing, seconds since the run began.
+    """
+
+    def __init__(self) -> None:
+        self.last: dict[int, int] = {}
+        self.over_time = Timeline("shared", "sharing")
+
+    def apply(self, batch: EventBatch, began_ns: int) -> None:
+        """Take in the SAMPLE records of a batch."""
+        samples = batch.of(EventKind.SAMPLE)
+        for gauge, value, flags, ts in zip(
+            samples["address"].tolist(),
+            samples["aux"].astype("<i8").tolist(),
+            samples["flags"].tolist(),
+            samples["ts"].tolist(),
+            strict=True,
+        ):
+            self.last[gauge] = value
+            if flags & Flag.LAST_OF_SAMPLE and Gauge.PAGES_SHARED in self.last:
+                shared, sharing = (
+                    self.last.get(g, 0) for g in (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING)
+                )
+                self.over_time.add(max(0, ts - began_ns) / 1e9, shared, sharing)
