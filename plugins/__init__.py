@@ -26,6 +26,9 @@ BUILTINS = (
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
     Builtin("volatile", Role.ANALYZER, "pages that change too fast to be placed in a tree"),
+    Builtin(
+        "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
+    ),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
