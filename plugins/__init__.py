@@ -29,6 +29,9 @@ BUILTINS = (
     Builtin(
         "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
     ),
+    Builtin(
+        "scan_cost", Role.ANALYZER, "duration, cost and coverage of passes; whether KSM has settled"
+    ),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),

@@ -81,17 +81,12 @@ class Plugin:
         self._accounts = Accounts()
         self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
-        self._settling: Settling | None = None
+        self._settling = Settling()
         self._first: dict[Gauge, int] = {}
         self._counters: dict[Gauge, int] = {}
         self._over_time = Timeline("saved", "net")
         self._passes = 0
         self._balance: Balance | None = None
-
-    @hookimpl
-    def ksmtrace_session_start(self, session: Session) -> None:
-        """Get ready."""
-        self._settling = Settling(session)
 
     @hookimpl
     def ksmtrace_batch(
@@ -104,12 +99,13 @@ class Plugin:
             self._take(reading, session)
 
     @hookimpl
-    def ksmtrace_scan_end(self, scan: Scan, reconstruction: Reconstruction) -> None:
+    def ksmtrace_scan_end(
+        self, scan: Scan, reconstruction: Reconstruction, session: Session
+    ) -> None:
         """See whether KSM settles."""
         self._passes += 1
         self._balance = None
-        if self._settling is not None:
-            self._settling.scan_ended(reconstruction, scan.ended_ns)
+        self._settling.scan_ended(scan, reconstruction, session)
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
@@ -151,8 +147,7 @@ class Plugin:
 
     def _take(self, reading: Reading, session: Session) -> None:
         self._accounts.read(reading)
-        if self._settling is not None:
-            self._settling.read(reading)
+        self._settling.read(reading, session)
         self._first = self._first or dict(reading.values)
         self._counters.update(reading.values)
         items = rmap_items_read(reading.values)
@@ -171,7 +166,7 @@ class Plugin:
                 session,
                 self._reconstruction or Reconstruction(session),
                 self._accounts,
-                self._settling or Settling(session),
+                self._settling,
                 self._counters,
                 active=self._active(),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.model.readings import Reading
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.scan import Scan
 from ksmtrace.session import Session
 
 MOST_CHANGE_RATIO = 0.01
@@ -25,10 +26,7 @@ class Settling:
             pass ends in a row are known.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._start_ns = session.monotonic_ns
-        self._sees_stops = session.sees(EventKind.SCAN_STOP)
-        self._sees_removals = session.sees(EventKind.REMOVE_RMAP_ITEM)
+    def __init__(self) -> None:
         self._full_scans: int | None = None
         self._read: int | None = None
         self._last: int | None = None
@@ -49,27 +47,28 @@ class Settling:
         """Passes from the start of the run to the end of the last one that was not quiet; None unless settled."""
         return self._since[0] if self.settled and self._since is not None else None
 
-    @property
-    def after_seconds(self) -> float | None:
+    def after_seconds(self, session: Session) -> float | None:
         """The same as time."""
         if not self.settled or self._since is None:
             return None
-        return max(0, self._since[1] - self._start_ns) / 1e9
+        return max(0, self._since[1] - session.monotonic_ns) / 1e9
 
-    def read(self, reading: Reading) -> None:
+    def read(self, reading: Reading, session: Session) -> None:
         """Take in a reading of the kernel's counters."""
         self._read = reading.values.get(Gauge.PAGES_SHARING, self._read)
         scans = reading.values.get(Gauge.FULL_SCANS)
-        if self._sees_stops or scans is None:
+        if session.sees(EventKind.SCAN_STOP) or scans is None:
             return
         before, self._full_scans = self._full_scans, scans
         if before is not None and scans > before:
             self._pass_ended(self._read, reading.ns)
 
-    def scan_ended(self, reconstruction: Reconstruction, ns: int) -> None:
-        """A pass ended, seen as an event at `ns`."""
-        known = reconstruction.gauges()[Gauge.PAGES_SHARING] if self._sees_removals else self._read
-        self._pass_ended(known, ns)
+    def scan_ended(self, scan: Scan, reconstruction: Reconstruction, session: Session) -> None:
+        """A pass ended, seen as an event."""
+        known = self._read
+        if session.sees(EventKind.REMOVE_RMAP_ITEM):
+            known = reconstruction.gauges()[Gauge.PAGES_SHARING]
+        self._pass_ended(known, scan.ended_ns)
 
     def _pass_ended(self, sharing: int | None, ns: int) -> None:
         self._ends += 1
