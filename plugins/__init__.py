@@ -27,6 +27,12 @@ BUILTINS = (
     Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
     Builtin("volatile", Role.ANALYZER, "pages that change too fast to be placed in a tree"),
+    Builtin(
+        "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
+    ),
+    Builtin(
+        "scan_cost", Role.ANALYZER, "duration, cost and coverage of passes; whether KSM has settled"
+    ),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),

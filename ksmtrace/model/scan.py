@@ -18,12 +18,14 @@ class Scan:
     Attributes:
         seqnr: `ksm_scan.seqnr` during the pass.
         whole: the trace saw the pass from its start on, and lost nothing in it.
-        duration_ns: from SCAN_START to SCAN_STOP, sleeps included; 0 unless whole.
+        ended_ns: CLOCK_MONOTONIC of the SCAN_STOP.
+        duration_ns: from SCAN_START to SCAN_STOP, sleeps included; 0 unless whole, or where the clock was set back.
         by_kind: number of events of each kind in the pass, shape (256,), dtype int64.
     """
 
     seqnr: int
     whole: bool
+    ended_ns: int
     duration_ns: int
     by_kind: npt.NDArray[np.int64]
 
@@ -52,13 +54,12 @@ class ScanTracker:
         self._by_kind += np.bincount(since, minlength=256)
         if not len(events) or batch.kind[-1] != EventKind.SCAN_STOP:
             return None
-        whole = self._started_ns is not None
+        ended_ns, started_ns = int(events["ts"][-1]), self._started_ns
         scan = Scan(
             seqnr=int(events["aux"][-1]),
-            whole=whole,
-            duration_ns=int(events["ts"][-1]) - self._started_ns
-            if self._started_ns is not None
-            else 0,
+            whole=started_ns is not None,
+            ended_ns=ended_ns,
+            duration_ns=max(0, ended_ns - started_ns) if started_ns is not None else 0,
             by_kind=self._by_kind.copy(),
         )
         self._by_kind[:] = 0

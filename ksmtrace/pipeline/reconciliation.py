@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import Gauge
+from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 
 
@@ -22,7 +23,7 @@ class Reconciliation:
         self.differences: dict[Gauge, tuple[int | None, int | None]] = {}
         self.at_scan_stop = 0
         self.at_scan_stop_differing = 0
-        self._current: dict[Gauge, int] = {}
+        self._readings = ReadingTracker()
 
     def apply(
         self, batch: EventBatch, reconstruction: Reconstruction
@@ -31,21 +32,11 @@ class Reconciliation:
 
         Returns the reading, or None, and whether the probe took it as a pass ended.
         """
-        reading, at_scan_stop = None, False
-        samples = batch.of(EventKind.SAMPLE)
-        for gauge, value, flags in zip(
-            samples["address"].tolist(),
-            samples["aux"].astype("<i8").tolist(),
-            samples["flags"].tolist(),
-            strict=True,
-        ):
-            if gauge in Gauge.__members__.values():
-                self._current[Gauge(gauge)] = value
-            if flags & Flag.LAST_OF_SAMPLE:
-                reading, self._current = self._current, {}
-                at_scan_stop = bool(flags & Flag.AT_SCAN_STOP)
-                self._compare(reading, reconstruction, at_scan_stop=at_scan_stop)
-        return reading, at_scan_stop
+        found, at_scan_stop = None, False
+        for reading in self._readings.apply(batch):
+            found, at_scan_stop = reading.values, reading.at_scan_stop
+            self._compare(found, reconstruction, at_scan_stop=at_scan_stop)
+        return found, at_scan_stop
 
     def _compare(
         self, sample: dict[Gauge, int], reconstruction: Reconstruction, *, at_scan_stop: bool

@@ -1,0 +1,48 @@
+"""Readings of the kernel's counters, put together from the SAMPLE records that carry them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag, Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The counters that were read together.
+
+    Attributes:
+        values: by gauge; pages, counts, bytes or nanoseconds as the gauge is.
+        ns: CLOCK_MONOTONIC of the last of them.
+        at_scan_stop: the probe itself read them as a pass ended.
+    """
+
+    values: dict[Gauge, int]
+    ns: int
+    at_scan_stop: bool
+
+
+class ReadingTracker:
+    """Collects readings, however their records are cut into batches."""
+
+    def __init__(self) -> None:
+        self._values: dict[Gauge, int] = {}
+
+    def apply(self, batch: EventBatch) -> list[Reading]:
+        """The readings that end in this batch, in order; a gauge of a newer version is passed over."""
+        samples = batch.of(EventKind.SAMPLE)
+        found = []
+        for gauge, value, flags, ns in zip(
+            samples["address"].tolist(),
+            samples["aux"].astype("<i8").tolist(),
+            samples["flags"].tolist(),
+            samples["ts"].tolist(),
+            strict=True,
+        ):
+            if gauge in Gauge.__members__.values():
+                self._values[Gauge(gauge)] = value
+            if flags & Flag.LAST_OF_SAMPLE:
+                found.append(Reading(self._values, ns, bool(flags & Flag.AT_SCAN_STOP)))
+                self._values = {}
+        return found

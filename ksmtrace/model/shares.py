@@ -1,0 +1,101 @@
+"""What each process contributes to sharing and gains by it, without counting any saved page twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.model.items import Ids
+from ksmtrace.model.nodes import FIRST_NODE
+from ksmtrace.model.reconstruction import Reconstruction
+
+_FRACTION_BITS = 10
+"""Of a byte: sums of the credits of 2^31 rmap_items are whole numbers below 2^53, so their order changes nothing."""
+
+_MOST_SPAN = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Processes that have an rmap_item alive; all arrays have shape (n,) and dtype int64.
+
+    A stable node with n rmap_items saves n - 1 pages, and each of the n is credited (n - 1) / n of a page.
+
+    Attributes:
+        number: `Process.number`, ascending.
+        rmap_items: alive.
+        merged_pages: those of them in the stable tree.
+        saved_bytes: their credits; their sum is exactly that of (members - 1) pages over all nodes.
+        node_bytes: the process's part of the stable nodes themselves, credited 1 / n for each rmap_item.
+    """
+
+    number: Ids
+    rmap_items: Ids
+    merged_pages: Ids
+    saved_bytes: Ids
+    node_bytes: Ids
+
+
+def share_out(reconstruction: Reconstruction, page_bytes: int, node_bytes: int) -> Shares:
+    """Who saves what, of all that is known now; a stable node takes `node_bytes`.
+
+    A node of which not all rmap_items are known is credited for those that are: less than it saves.
+    """
+    alive = reconstruction.items.numbers()
+    owner = reconstruction.owner[alive]
+    number, which = _compact(owner)
+    state = reconstruction.state[alive]
+    merged = state >= FIRST_NODE
+    of_merged = which[merged]
+    members = reconstruction.nodes.members
+    sharers = members[state[merged]]
+    credit = (page_bytes << _FRACTION_BITS) * (sharers - 1) // sharers
+    pages = np.bincount(of_merged, minlength=len(number))
+    sums = np.bincount(of_merged, weights=credit, minlength=len(number)).astype(np.int64)
+    order = np.argsort(_keys(reconstruction, number), kind="stable")
+    shared = reconstruction.nodes.shared
+    total = (int(members.sum()) - shared) * page_bytes
+    saved = sums >> _FRACTION_BITS
+    cut_off = total - int(saved.sum())
+    assert 0 <= cut_off <= len(number) + (len(of_merged) >> _FRACTION_BITS), "sharers are counted"
+    saved += apportion(cut_off, pages, order)
+    return Shares(
+        number=number,
+        rmap_items=np.bincount(which, minlength=len(number)),
+        merged_pages=pages,
+        saved_bytes=saved,
+        node_bytes=apportion(shared * node_bytes, pages * page_bytes - saved, order),
+    )
+
+
+def apportion(total: int, weights: Ids, order: Ids) -> Ids:
+    """Whole numbers that sum up to `total`, each within 1 of its weight's part; `order` says who gets the odd ones.
+
+    All zero when the weights are.
+    """
+    out = np.zeros(len(weights), dtype=np.int64)
+    upto = weights[order].cumsum().tolist()
+    if upto and upto[-1]:
+        # Python's whole numbers: total times weights may be beyond 64 bits
+        cuts = [total * weight // upto[-1] for weight in upto]
+        out[order] = np.diff(np.array([0, *cuts], dtype=np.int64))
+    return out
+
+
+def _compact(owner: Ids) -> tuple[Ids, npt.NDArray[np.intp]]:
+    """Distinct owners, ascending, and for each row the place of its owner among them."""
+    if not len(owner):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.intp)
+    first = int(owner.min())
+    if int(owner.max()) - first > _MOST_SPAN:
+        return np.unique(owner, return_inverse=True)
+    present = np.bincount(owner - first) > 0
+    return np.flatnonzero(present) + first, (present.cumsum() - 1)[owner - first]
+
+
+def _keys(reconstruction: Reconstruction, number: Ids) -> npt.NDArray[np.uint64]:
+    """The mms of the processes: numbers depend on how the stream was cut, these do not."""
+    mms = {process.number: process.mm for process in reconstruction.processes.known()}
+    return np.array([mms.get(one, 0) for one in number.tolist()], dtype=np.uint64)

@@ -1,0 +1,287 @@
+"""Analyzer of the scan: how long passes take, what they cost, what they cover, and whether KSM has settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from rich.panel import Panel
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.model.readings import ReadingTracker
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.scan import Scan
+from ksmtrace.model.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
+from ksmtrace.model.settling import Settling
+from ksmtrace.model.timeline import Timeline
+from ksmtrace.panel import figures_panel
+from ksmtrace.section import Chart, Figure, Section
+from ksmtrace.session import Session
+
+ZERO_CHECKSUM = 0x32D8BBDB
+"""calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
+
+NO_ADVISOR = (
+    "no record tells what the advisor wrote: the tunables are those at the start of the run"
+)
+
+
+class Plugin:
+    """What scanning costs, pass by pass.
+
+    JSON, each None where this run cannot know it. Seconds of an engine's run are None: its times only show the order.
+        passes: that ended, whether seen whole or not.
+        last_pass_seconds, mean_pass_seconds: of passes seen whole, sleeps included; where their ends are not seen, the mean
+            by the steps of full_scans.
+        pass_seconds_histogram: passes seen whole by duration; key is the upper bound in seconds, "more" above all.
+        ksmd_cpu_seconds, ksmd_cores: ksmd's CPU time between the first and the last reading of it; the same by time.
+        pages_per_cpu_second, pages_per_second: pages examined in that time, by ksmd's CPU time and by time.
+        examined_pages, skipped_pages: CMP_AND_MERGE_PAGE and SKIPPED.
+        skipped_ratio: what smart scan passed over, of both.
+        last_pass_examined_pages, last_pass_skipped_pages: in the last pass that was seen whole.
+        last_pass_rmap_items, coverage_ratio: rmap_items when it ended; examined pages of it by these.
+        last_pass_zero_checksum_pages: pages of it with the checksum of a page of zeroes.
+        settled: whether pages_sharing changed by less than 1 % in each of the last two passes.
+        last_pass_sharing_change_ratio: by how much in the last.
+        settled_after_passes, settled_after_seconds: when it last changed by more; None unless settled.
+        advisor_mode, pages_to_scan, sleep_millisecs: when the run began.
+        advisor_pages_to_scan: what the advisor made of pages_to_scan over time; advisor_reason: why it is None.
+    """
+
+    def __init__(self) -> None:
+        self._readings = ReadingTracker()
+        self._settling = Settling()
+        self._spent = KsmdTime()
+        self._examined = self._skipped = self._passes = 0
+        self._zeroes = 0  # of the pass under way
+        self._last: tuple[int, int, int | None, int] | None = None
+        self._times = PassTimes()
+        self._over_time = Timeline("duration", "examined", "skipped")
+
+    @hookimpl
+    def ksmtrace_batch(self, batch: EventBatch, session: Session) -> None:
+        """Count what was examined; take in the kernel's counters."""
+        kind = batch.kind
+        examined = kind == EventKind.CMP_AND_MERGE_PAGE
+        self._examined += int(np.count_nonzero(examined))
+        self._skipped += int(np.count_nonzero(kind == EventKind.SKIPPED))
+        zero = np.flatnonzero(examined & (batch.events["checksum"] == ZERO_CHECKSUM))
+        starts = np.flatnonzero(kind == EventKind.SCAN_START)
+        if len(starts):
+            self._zeroes = 0
+            zero = zero[zero > starts[-1]]
+        self._zeroes += len(zero)
+        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
+        for reading in self._readings.apply(batch):
+            self._spent.read(reading, self._examined if seen else None)
+            self._times.read(reading)
+            self._settling.read(reading, session)
+
+    @hookimpl
+    def ksmtrace_scan_end(
+        self, scan: Scan, reconstruction: Reconstruction, session: Session
+    ) -> None:
+        """Keep the pass, if it was seen whole."""
+        self._passes += 1
+        self._settling.scan_ended(scan, reconstruction, session)
+        if not scan.whole:
+            return
+        examined, skipped = (
+            scan.count(EventKind.CMP_AND_MERGE_PAGE),
+            scan.count(EventKind.SKIPPED),
+        )
+        items = reconstruction.rmap_items if reconstruction.complete else None
+        self._last = examined, skipped, items, self._zeroes
+        if scan.duration_ns and _timed(session):
+            seconds = scan.duration_ns / 1e9
+            self._times.add(seconds)
+            at = max(0, scan.ended_ns - session.monotonic_ns) / 1e9
+            self._over_time.add(at, seconds, examined, skipped)
+
+    @hookimpl
+    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
+        """The figures of the class docstring."""
+        names = [*map(str, BUCKETS_SECONDS), "more"]
+        timed = session.sees(EventKind.SCAN_STOP) and _timed(session)
+        return {
+            **self._figures(session),
+            "pass_seconds_histogram": dict(zip(names, self._times.counts, strict=True))
+            if timed
+            else None,
+            "settled": self._settling.settled,
+            "advisor_mode": session.tunables.get("advisor_mode"),
+            "pages_to_scan": _number(session.tunables.get("pages_to_scan")),
+            "sleep_millisecs": _number(session.tunables.get("sleep_millisecs")),
+            "advisor_pages_to_scan": None,
+            "advisor_reason": NO_ADVISOR,
+        }
+
+    def _figures(self, session: Session) -> dict[str, float | None]:
+        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
+        skips = session.sees(EventKind.SKIPPED)
+        visited = self._examined + self._skipped
+        examined, skipped, items, zeroes = self._last or (None, None, None, None)
+        spent, settling, timed = self._spent, self._settling, _timed(session)
+        return {
+            "passes": self._passes if session.sees(EventKind.SCAN_STOP) else None,
+            "last_pass_seconds": self._times.last_seconds,
+            "mean_pass_seconds": self._times.mean_seconds if timed else None,
+            "ksmd_cpu_seconds": spent.cpu_ns / 1e9 if spent.wall_ns else None,
+            "ksmd_cores": spent.cores(),
+            "pages_per_cpu_second": spent.pages_by(spent.cpu_ns),
+            "pages_per_second": spent.pages_by(spent.wall_ns),
+            "examined_pages": self._examined if seen else None,
+            "skipped_pages": self._skipped if skips else None,
+            "skipped_ratio": self._skipped / visited if seen and skips and visited else None,
+            "last_pass_examined_pages": examined if seen else None,
+            "last_pass_skipped_pages": skipped if skips else None,
+            "last_pass_rmap_items": items if seen else None,
+            "coverage_ratio": examined / items if seen and items and examined is not None else None,
+            "last_pass_zero_checksum_pages": zeroes if seen else None,
+            "last_pass_sharing_change_ratio": settling.change_ratio,
+            "settled_after_passes": settling.after_passes,
+            "settled_after_seconds": settling.after_seconds(session) if timed else None,
+        }
+
+    @hookimpl
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
+        """Metric families of what this run can see."""
+        figures = self._figures(session)
+        for key, name, help_text in _GAUGES:
+            value = figures[key]
+            if value is not None:
+                yield GaugeMetricFamily(f"ksmtrace_scan_{name}", help_text, value)
+        for key, name, help_text in _COUNTERS:
+            value = figures[key]
+            if value is not None:
+                yield CounterMetricFamily(f"ksmtrace_scan_{name}", help_text, value)
+        settled = self._settling.settled
+        if settled is not None:
+            yield GaugeMetricFamily("ksmtrace_scan_settled", _SETTLED_HELP, int(settled))
+        if session.sees(EventKind.SCAN_STOP) and _timed(session):
+            counts = np.cumsum(self._times.counts).tolist()
+            bounds = [*map(str, BUCKETS_SECONDS), "+Inf"]
+            yield HistogramMetricFamily(
+                "ksmtrace_scan_pass_seconds",
+                "Full passes by duration, sleeps included. A new page is merged after two of them: too long, raise pages_to_scan.",
+                buckets=list(zip(bounds, counts, strict=True)),
+                sum_value=self._times.total_seconds,
+            )
+
+    @hookimpl
+    def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
+        """One panel of figures, usable 26 columns wide."""
+        figures = self._figures(session)
+        settled = self._settling.settled
+        yield figures_panel(
+            "scan cost",
+            (
+                ("last pass s", _rounded(figures["last_pass_seconds"])),
+                ("mean pass s", _rounded(figures["mean_pass_seconds"])),
+                ("ksmd", _percent(figures["ksmd_cores"])),
+                ("pages/CPU s", _rounded(figures["pages_per_cpu_second"], 0)),
+                ("coverage", _percent(figures["coverage_ratio"])),
+                ("skipped", _percent(figures["skipped_ratio"])),
+                ("settled", None if settled is None else "yes" if settled else "no"),
+                ("  after passes", figures["settled_after_passes"]),
+            ),
+            "blue",
+        )
+
+    @hookimpl
+    def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
+        """What scanning costs."""
+        figures = self._figures(session)
+        names = ("duration", "examined", "skipped")
+        duration, *pages = (self._over_time.column(name) for name in names)
+        seconds = self._over_time.column("seconds")
+        yield Section(
+            "What does scanning cost?",
+            self._lead(figures),
+            figures=[Figure(name, figures[key], unit) for name, key, unit in _SHOWN],
+            charts=[
+                Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
+                Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
+            ],
+            exactness="passes and pages as their probes; ksmd's CPU time is sampled",
+        )  # fmt: skip
+
+    def _lead(self, figures: dict[str, float | None]) -> str:
+        mean, cores = figures["mean_pass_seconds"], figures["ksmd_cores"]
+        said = "How long passes take is not known" if mean is None else f"A pass takes {mean:.3g} s"
+        said += "" if cores is None else f" and ksmd {cores:.1%} of a core"
+        settled = self._settling.settled
+        if settled is None:
+            return f"{said}. Too few passes were seen to tell whether KSM has settled."
+        if not settled:
+            return f"{said}. KSM has not settled."
+        after = figures["settled_after_passes"] or 0
+        return f"{said}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
+
+
+_SETTLED_HELP = (
+    "1 when pages_sharing changed by less than 1 % in each of the last two passes. "
+    "1 for long: scan slower (sleep_millisecs); never 1: pages come and go, see ksmtrace_examined_pages_total."
+)
+_GAUGES = (
+    (
+        "coverage_ratio",
+        "coverage_ratio",
+        "Pages examined in the last whole pass by rmap_items. Low: smart scan passes over most; new twins are found late.",
+    ),
+    (
+        "last_pass_zero_checksum_pages",
+        "zero_checksum_pages",
+        "Pages of zeroes examined in the last whole pass. A large part of all: set use_zero_pages, or use less memory.",
+    ),
+)
+_COUNTERS = (
+    (
+        "ksmd_cpu_seconds",
+        "ksmd_cpu_seconds",
+        "CPU time of ksmd since the trace began. Its rate is the share of a core: above 0.1 when settled, scan slower.",
+    ),
+    (
+        "skipped_pages",
+        "skipped_pages",
+        "Pages that smart scan passed over. Compare with ksmtrace_examined_pages_total: what it saves.",
+    ),
+)
+_SHOWN = (
+    ("mean pass", "mean_pass_seconds", "seconds"),
+    ("last pass", "last_pass_seconds", "seconds"),
+    ("ksmd's CPU time", "ksmd_cpu_seconds", "seconds"),
+    ("share of a core", "ksmd_cores", "ratio"),
+    ("pages a second of ksmd", "pages_per_cpu_second", ""),
+    ("pages a second", "pages_per_second", ""),
+    ("covered by the last pass", "coverage_ratio", "ratio"),
+    ("passed over by smart scan", "skipped_ratio", "ratio"),
+    ("settled after passes", "settled_after_passes", ""),
+    ("settled after", "settled_after_seconds", "seconds"),
+)
+_TIMES = ("seconds", "seconds")
+_PAGES = ("seconds", "pages")
+
+
+def _timed(session: Session) -> bool:
+    """Whether times are times: an engine's only show the order."""
+    return session.kernel.machine != "engine"
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+def _rounded(value: float | None, digits: int = 2) -> float | str | None:
+    return None if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1%}"
