@@ -6,11 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import import_bcc
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+
+# Times say nothing on a machine that is shared.
+settings.register_profile("ksmtrace", deadline=None)
+settings.load_profile("ksmtrace")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

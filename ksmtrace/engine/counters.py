@@ -40,6 +40,15 @@ class Counters:
         self.pages_skipped = 0
         self.comparisons = 0
 
+    def gauges(self) -> dict[str, int]:
+        """What ksmd's own thread can read as a pass ends, by name."""
+        return {
+            "pages_shared": self.pages_shared,
+            "pages_sharing": self.pages_sharing,
+            "pages_unshared": self.pages_unshared,
+            "rmap_items": self.rmap_items,
+        }
+
 
 def read_counters(ksm: Ksm) -> dict[str, int | None]:
     """The files of /sys/kernel/mm/ksm by name, in the order of a workload's snapshot; None where this version has none."""

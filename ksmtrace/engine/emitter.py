@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 
-from ksmtrace.engine.counters import read_counters
 from ksmtrace.engine.memory import Frame, Mm
-from ksmtrace.engine.rmap_item import RmapItem
 from ksmtrace.engine.settled_records import NS_PER_RECORD, settled_records
-from ksmtrace.engine.stable_node import StableNode
-from ksmtrace.engine.state import Ksm
 from ksmtrace.engine.stretch import Stretch
-from ksmtrace.engine.watcher import Watcher
+from ksmtrace.engine.watcher import Node, Tracked, Watcher
 from ksmtrace.events import RECORD, EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.tunable import TunableWrite, tunable_records
 
@@ -49,7 +46,7 @@ class Emitter(Watcher):
         self._records = bytearray()
         self._now = start_ns
         self._seq = 0
-        self._open: tuple[RmapItem, int, int, int, int] | None = None
+        self._open: tuple[Tracked, int, int, int, int] | None = None
         self._named: Mm | None = None
         self._found = 0
 
@@ -62,36 +59,25 @@ class Emitter(Watcher):
         self._records = bytearray()
         return EventBatch(records)
 
-    def sample(self, ksm: Ksm) -> None:
-        """Add a reading of the counters, as the live source takes one between two batches."""
-        values = {
-            Gauge[name.upper()]: value
-            for name, value in read_counters(ksm).items()
-            if value is not None
-        }
-        if "cow_ksm" not in ksm.variant.absent_counters:
-            values[Gauge.COW_KSM] = ksm.memory.cow_ksm
-        self._sample(values, 0)
+    def sample(self, counters: Mapping[str, int], flags: int = 0) -> None:
+        """Add a reading of the counters, by the lower-case names of `Gauge`."""
+        last = len(counters) - 1
+        for index, (name, value) in enumerate(counters.items()):
+            end = Flag.LAST_OF_SAMPLE if index == last else 0
+            gauge = Gauge[name.upper()]
+            self._add(EventKind.SAMPLE, address=gauge, flags=flags | end, aux=value % 2**64)
 
-    def scan_start(self, ksm: Ksm) -> None:
+    def scan_start(self, seqnr: int) -> None:
         """SCAN_START."""
         self._named = None
-        self._add(EventKind.SCAN_START, aux=ksm.scan.seqnr)
+        self._add(EventKind.SCAN_START, aux=seqnr)
 
-    def scan_stop(self, ksm: Ksm) -> None:
-        """SCAN_STOP, and ksmd's own counters as they are then."""
-        counters = ksm.counters
-        self._add(EventKind.SCAN_STOP, aux=ksm.scan.seqnr - 1)
-        values = {
-            Gauge.PAGES_SHARED: counters.pages_shared,
-            Gauge.PAGES_SHARING: counters.pages_sharing,
-            Gauge.PAGES_UNSHARED: counters.pages_unshared,
-            Gauge.CANDIDATES_FOUND: self._found,
-            Gauge.RMAP_ITEMS: counters.rmap_items,
-        }
-        self._sample(values, Flag.AT_SCAN_STOP)
+    def scan_stop(self, seqnr: int, counters: Mapping[str, int]) -> None:
+        """SCAN_STOP, and the daemon's own counters as they are then."""
+        self._add(EventKind.SCAN_STOP, aux=seqnr)
+        self.sample({**counters, "candidates_found": self._found}, Flag.AT_SCAN_STOP)
 
-    def candidate(self, item: RmapItem, page: Frame) -> None:
+    def candidate(self, item: Tracked, page: Frame) -> None:
         """Note the state before; PROCESS when it is the first of a process."""
         self._found += 1
         if self._named is not item.mm:
@@ -133,12 +119,12 @@ class Emitter(Watcher):
         self._records += _pack(began, self._seq, 0, *what, *place)
         self._seq = self._seq + 1 & 0xFFFF
 
-    def skipped(self, item: RmapItem) -> None:
+    def skipped(self, item: Tracked) -> None:
         """SKIPPED."""
         self._found += 1
         self._add(EventKind.SKIPPED, item=item)
 
-    def rmap_item_removed(self, item: RmapItem, *, freed: bool) -> None:
+    def rmap_item_removed(self, item: Tracked, *, freed: bool) -> None:
         """REMOVE_RMAP_ITEM, unless the item is in no tree and stays."""
         flags = _BEFORE[item.tree] | (int(Flag.FREED) if freed else 0)
         if flags:
@@ -149,9 +135,15 @@ class Emitter(Watcher):
             self._seq = self._seq + 1 & 0xFFFF
 
     def merged_one(
-        self, item: RmapItem, page: Frame, kpage: Frame | None, err: int, *, was_compound: bool
+        self,
+        item: Tracked,
+        page: Frame,
+        kpage: Frame | None,
+        err: int,
+        *,
+        was_compound: bool = False,
     ) -> None:
-        """TRY_TO_MERGE_ONE_PAGE, and REPLACE_PAGE when an entry was replaced; no page is ever locked."""
+        """TRY_TO_MERGE_ONE_PAGE; no page is ever locked."""
         zero = _ZERO_PAGE if kpage is not None and not kpage.anon else 0
         flags = zero | (_HAS_KPAGE if kpage is not None else 0)
         flags |= _SAME_PAGE if kpage is page else 0
@@ -169,19 +161,22 @@ class Emitter(Watcher):
             oldchecksum=page.mapcount + sum(part.references for part in parts),
             checksum=page.mapcount,
         )
-        if err == 0 and kpage is not None and kpage is not page:
-            self._add(EventKind.REPLACE_PAGE, item=item, flags=zero, pfn=page.pfn, aux=aux)
 
-    def appended(self, item: RmapItem, node: StableNode) -> None:
+    def replaced(self, item: Tracked, page: Frame, kpage: Frame) -> None:
+        """REPLACE_PAGE."""
+        flags = 0 if kpage.anon else _ZERO_PAGE
+        self._add(EventKind.REPLACE_PAGE, item=item, flags=flags, pfn=page.pfn, aux=kpage.pfn)
+
+    def appended(self, item: Tracked, node: Node) -> None:
         """STABLE_APPEND."""
-        flags = 0 if node.items else _NEW_NODE
-        self._add(EventKind.STABLE_APPEND, item=item, flags=flags, pfn=_pfn_of(node), aux=node.key)
+        flags = _NEW_NODE if node.is_new else 0
+        self._add(EventKind.STABLE_APPEND, item=item, flags=flags, pfn=node.kpfn, aux=node.key)
 
-    def stable_node_removed(self, node: StableNode) -> None:
+    def stable_node_removed(self, node: Node) -> None:
         """REMOVE_STABLE_NODE."""
-        self._add(EventKind.REMOVE_STABLE_NODE, pfn=_pfn_of(node), aux=node.key)
+        self._add(EventKind.REMOVE_STABLE_NODE, pfn=node.kpfn, aux=node.key)
 
-    def break_cow(self, item: RmapItem) -> None:
+    def break_cow(self, item: Tracked) -> None:
         """BREAK_COW."""
         self._add(EventKind.BREAK_COW, item=item)
 
@@ -218,17 +213,11 @@ class Emitter(Watcher):
         low, high = (int.from_bytes(comm[at : at + 8], "little") for at in (0, 8))
         self._add(EventKind.PROCESS, mm=mm.key, pfn=low, rmap_item=high, aux=mm.pid)
 
-    def _sample(self, values: dict[Gauge, int], flags: int) -> None:
-        last = len(values) - 1
-        for index, (gauge, value) in enumerate(values.items()):
-            end = Flag.LAST_OF_SAMPLE if index == last else 0
-            self._add(EventKind.SAMPLE, address=gauge, flags=flags | end, aux=value % 2**64)
-
     def _add(
         self,
         kind: EventKind,
         *,
-        item: RmapItem | None = None,
+        item: Tracked | None = None,
         mm: int = 0,
         address: int = 0,
         rmap_item: int = 0,
@@ -247,10 +236,5 @@ class Emitter(Watcher):
         self._seq = self._seq + 1 & 0xFFFF
 
 
-def _node_key(item: RmapItem) -> int:
+def _node_key(item: Tracked) -> int:
     return item.head.key if item.head is not None else 0
-
-
-def _pfn_of(node: StableNode) -> int:
-    assert node.kpage is not None, "only a chain has no page"
-    return node.kpage.pfn

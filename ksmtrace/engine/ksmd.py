@@ -88,3 +88,10 @@ class KsmScanner:
     def counters(self) -> dict[str, int | None]:
         """The files of /sys/kernel/mm/ksm."""
         return read_counters(self.ksm)
+
+    def readings(self) -> dict[str, int]:
+        """The files that there are, and cow_ksm of /proc/vmstat from 5.19 on."""
+        found = {name: value for name, value in self.counters().items() if value is not None}
+        if "cow_ksm" not in self.ksm.variant.absent_counters:
+            found["cow_ksm"] = self.memory.cow_ksm
+        return found

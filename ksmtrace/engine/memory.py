@@ -145,12 +145,12 @@ class Mm:
 class PageOwner(Protocol):
     """Somebody who keeps account of every anonymous page."""
 
-    def page_mapped(self, page: Frame) -> None:
-        """A new entry maps `page`."""
+    def page_mapped(self, page: Frame, mm: Mm, vpn: int) -> None:
+        """The entry of page number `vpn` maps `page` now."""
         ...
 
-    def page_unmapped(self, page: Frame) -> None:
-        """An entry that mapped `page` is gone."""
+    def page_unmapped(self, page: Frame, mm: Mm, vpn: int) -> None:
+        """The entry of page number `vpn`, which mapped `page`, is gone."""
         ...
 
 
@@ -202,7 +202,7 @@ class Memory:
         mm.ptes[vpn] = frame
         frame.mapcount += 1
         if self.owner is not None and frame.anon:
-            self.owner.page_mapped(frame)
+            self.owner.page_mapped(frame, mm, vpn)
 
     def map_ksm_zero_page(self, mm: Mm, vpn: int) -> None:
         """Make page `vpn` an entry for the zero page, marked as KSM's own from 6.6 on."""
@@ -222,7 +222,7 @@ class Memory:
         if not frame.mapcount and frame.stable_node is not None:
             self.freed_ksm_pages.add(frame)
         if self.owner is not None and frame.anon:
-            self.owner.page_unmapped(frame)
+            self.owner.page_unmapped(frame, mm, vpn)
         if vpn in mm.ksm_zero:
             mm.ksm_zero.remove(vpn)
             self.ksm_zero_pages -= 1

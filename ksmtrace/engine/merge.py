@@ -66,6 +66,8 @@ def try_to_merge_one_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Frame | 
             same = ksm.memcmp_pages(page, kpage) == 0
             err = replace_page(ksm, item, kpage) if same else -EFAULT
     ksm.watcher.merged_one(item, page, kpage, err, was_compound=was_compound)
+    if err == 0 and kpage is not None and kpage is not page:
+        ksm.watcher.replaced(item, page, kpage)
     return err
 
 

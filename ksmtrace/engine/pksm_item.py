@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
-from enum import Flag, auto
+from enum import Enum, Flag, auto
 
 from ksmtrace.engine.checksum import PAGE_SIZE
-from ksmtrace.engine.memory import Frame
+from ksmtrace.engine.entry import Entry
+from ksmtrace.engine.memory import Frame, Mm
 from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
+from ksmtrace.engine.rmap_item import Tree
 
 _SAMPLES = 64
 _M32 = 0xFFFFFFFF
@@ -26,25 +28,76 @@ class PksmFlag(Flag):
     INITCHECKSUM = auto()
 
 
+class Result(Enum):
+    """What cmp_and_merge_page says about an item."""
+
+    SUCCESS = 0
+    DROP = 1
+    TRY = 2
+
+
 class PksmItem(RbNode):
-    """struct rmap_item of mm/pksm.c.
+    """struct rmap_item of mm/pksm.c; once in the stable tree it is what KSM calls a stable node.
 
     Attributes:
+        key: stands for the address of the struct.
+        mm: the process that was given the page.
+        vpn: the number of the page there.
         page: None once the page has been freed.
-        checksum: the sampled hash, by which both trees are ordered.
-        sharing: entries that were replaced by the page, and still map it.
-        sharers: how many pages were appended, the page itself first.
+        kpfn: its frame number.
+        oldchecksum: the sampled hash, by which both trees are ordered.
+        sharers: by process and page number, the entries that were replaced by the page and still map it, oldest first.
     """
 
-    __slots__ = ("checksum", "flags", "page", "sharers", "sharing")
+    __slots__ = ("flags", "key", "kpfn", "mm", "oldchecksum", "page", "sharers", "vpn")
 
-    def __init__(self, page: Frame) -> None:
+    def __init__(self, key: int, page: Frame, mm: Mm, vpn: int) -> None:
         super().__init__()
+        self.key = key
+        self.mm = mm
+        self.vpn = vpn
         self.page: Frame | None = page
+        self.kpfn = page.pfn
         self.flags = PksmFlag.NEWLIST | PksmFlag.INITCHECKSUM
-        self.checksum = 0
-        self.sharing = 0
-        self.sharers = 0
+        self.oldchecksum = 0
+        self.sharers: dict[tuple[Mm, int], PksmSharer] = {}
+
+    @property
+    def tree(self) -> Tree:
+        """The tree that it is in."""
+        if PksmFlag.STABLE in self.flags:
+            return Tree.STABLE
+        return Tree.UNSTABLE if PksmFlag.UNSTABLE in self.flags else Tree.NEITHER
+
+    @property
+    def head(self) -> PksmItem | None:
+        """In the stable tree it is its own node."""
+        return self if PksmFlag.STABLE in self.flags else None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is not in the stable tree yet."""
+        return PksmFlag.STABLE not in self.flags
+
+
+class PksmSharer(Entry):
+    """struct stable_node_anon: an entry that has been replaced by the page of `head`."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, mm: Mm, vpn: int, key: int, node: PksmItem) -> None:
+        super().__init__(mm, vpn, key)
+        self._node = node
+
+    @property
+    def tree(self) -> Tree:
+        """In the stable tree."""
+        return Tree.STABLE
+
+    @property
+    def head(self) -> PksmItem:
+        """The item of the page."""
+        return self._node
 
 
 class PksmTree:
@@ -66,7 +119,7 @@ class PksmTree:
 
     def insert(self, item: PksmItem) -> bool:
         """Put `item` in, unless its hash is there."""
-        found, parent, left = self._walk(item.checksum)
+        found, parent, left = self._walk(item.oldchecksum)
         if found is not None:
             return False
         rb_link_node(self._root, item, parent, left=left)
@@ -86,9 +139,9 @@ class PksmTree:
                 current, parent, left = self._root.rb_node, None, False
                 continue
             self.comparisons += 1
-            if checksum == current.checksum:
+            if checksum == current.oldchecksum:
                 return current, None, False
-            parent, left = current, checksum < current.checksum
+            parent, left = current, checksum < current.oldchecksum
             current = parent.rb_left if left else parent.rb_right
         return None, parent, left
 

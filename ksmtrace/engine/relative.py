@@ -15,10 +15,19 @@ class Relative:
 
     def __init__(self, variant: Variant, watcher: Watcher, tunables: Mapping[str, int]) -> None:
         self.name = variant.name
+        self.watcher = watcher
         self.memory = Memory(variant, watcher)
         self.tunables = dict(tunables)
         self._passes = 0
         self._scanned = 0
+
+    def counters(self) -> dict[str, int | None]:
+        """The counters of a workload's snapshot; None for those that there are not."""
+        raise NotImplementedError
+
+    def readings(self) -> dict[str, int]:
+        """The counters that there are."""
+        return {name: value for name, value in self.counters().items() if value is not None}
 
     @property
     def full_scans(self) -> int:

@@ -84,7 +84,7 @@ def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
         _leave_mm(ksm, scan.slot)
     ksm.advisor.stop_scan(ksm)
     scan.seqnr += 1
-    ksm.watcher.scan_stop(ksm)
+    ksm.watcher.scan_stop(scan.seqnr - 1, ksm.counters.gauges())
     return None
 
 
@@ -153,7 +153,7 @@ def _merge_with_partner(
 
 def _begin_pass(ksm: Ksm) -> None:
     ksm.advisor.start_scan(ksm)
-    ksm.watcher.scan_start(ksm)
+    ksm.watcher.scan_start(ksm.scan.seqnr)
     if not ksm.tunables["merge_across_nodes"]:
         for node in tuple(ksm.migrate_nodes):
             ksm_get_folio(ksm, node)  # frees it when stale

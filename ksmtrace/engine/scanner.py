@@ -73,3 +73,7 @@ class Scanner(Protocol):
     def counters(self) -> dict[str, int | None]:
         """The counters of a workload's snapshot; None for those that there are not."""
         ...
+
+    def readings(self) -> dict[str, int]:
+        """The daemon's counters by the lower-case names of `Gauge`, as a live source reads them between two batches."""
+        ...

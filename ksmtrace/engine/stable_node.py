@@ -50,6 +50,17 @@ class StableNode(RbNode):
         self.dups: list[StableNode] = []
         self.chain_prune_time = 0
 
+    @property
+    def kpfn(self) -> int:
+        """Frame number of its page."""
+        assert self.kpage is not None, "only a chain has no page"
+        return self.kpage.pfn
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody shares its page yet, or no more."""
+        return not self.items
+
 
 def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
     """The KSM page of `node`; None when it has been freed, and then `node` is removed as well.

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
-from ksmtrace.engine.rmap_item import RmapItem, Tree
+from ksmtrace.engine.rmap_item import Tree
 
 if TYPE_CHECKING:
     from ksmtrace.engine.memory import Frame, Mm
-    from ksmtrace.engine.stable_node import StableNode
-    from ksmtrace.engine.state import Ksm
     from ksmtrace.engine.stretch import Stretch
+
+
+class Node(Protocol):
+    """What an observer reads of a stable node: KSM's, or what its relatives have instead."""
+
+    @property
+    def key(self) -> int:
+        """Stands for the address of the struct."""
+        ...
+
+    @property
+    def kpfn(self) -> int:
+        """Frame number of its page."""
+        ...
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody shares its page yet."""
+        ...
+
+
+class Tracked(Protocol):
+    """What an observer reads of an rmap_item: KSM's, or what its relatives have instead."""
+
+    @property
+    def key(self) -> int:
+        """Stands for the address of the struct; 0 where there is none."""
+        ...
+
+    @property
+    def mm(self) -> Mm:
+        """The process."""
+        ...
+
+    @property
+    def vpn(self) -> int:
+        """Number of the page."""
+        ...
+
+    @property
+    def oldchecksum(self) -> int:
+        """The page's checksum at the last look."""
+        ...
+
+    @property
+    def tree(self) -> Tree:
+        """Where the rmap_item is."""
+        ...
+
+    @property
+    def head(self) -> Node | None:
+        """Its stable node, while in the stable tree."""
+        ...
 
 
 class Watcher:
@@ -19,13 +71,13 @@ class Watcher:
     Each is called where the kernel function of that name is entered, and before it changes anything, if not said otherwise.
     """
 
-    def scan_start(self, ksm: Ksm) -> None:
-        """A pass begins."""
+    def scan_start(self, seqnr: int) -> None:
+        """Pass `seqnr` begins."""
 
-    def scan_stop(self, ksm: Ksm) -> None:
-        """A pass ended; seqnr has grown."""
+    def scan_stop(self, seqnr: int, counters: Mapping[str, int]) -> None:
+        """Pass `seqnr` ended; `counters` are the daemon's own, by the lower-case names of `Gauge`."""
 
-    def candidate(self, item: RmapItem, page: Frame) -> None:
+    def candidate(self, item: Tracked, page: Frame) -> None:
         """cmp_and_merge_page is entered."""
 
     def candidate_done(self) -> None:
@@ -45,27 +97,36 @@ class Watcher:
                 self.rmap_item_removed(item, freed=False)
             self.candidate_done()
 
-    def skipped(self, item: RmapItem) -> None:
+    def skipped(self, item: Tracked) -> None:
         """Smart scan passes over a page."""
 
-    def rmap_item_removed(self, item: RmapItem, *, freed: bool) -> None:
+    def rmap_item_removed(self, item: Tracked, *, freed: bool) -> None:
         """remove_rmap_item_from_tree; `freed` says that the item itself goes."""
 
     def merged_one(
-        self, item: RmapItem, page: Frame, kpage: Frame | None, err: int, *, was_compound: bool
+        self,
+        item: Tracked,
+        page: Frame,
+        kpage: Frame | None,
+        err: int,
+        *,
+        was_compound: bool = False,
     ) -> None:
         """try_to_merge_one_page has returned `err`; `kpage` is no KSM page but the zero page at times.
 
         `was_compound` says that `page` was part of a huge page when it was entered.
         """
 
-    def appended(self, item: RmapItem, node: StableNode) -> None:
+    def replaced(self, item: Tracked, page: Frame, kpage: Frame) -> None:
+        """replace_page has put `kpage` in the place of `page`; told after the call of `merged_one`."""
+
+    def appended(self, item: Tracked, node: Node) -> None:
         """stable_tree_append."""
 
-    def stable_node_removed(self, node: StableNode) -> None:
+    def stable_node_removed(self, node: Node) -> None:
         """remove_node_from_stable_tree."""
 
-    def break_cow(self, item: RmapItem) -> None:
+    def break_cow(self, item: Tracked) -> None:
         """break_cow."""
 
     def mm_enter(self, mm: Mm) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from errno import EFAULT
+
 from ksmtrace.engine.checksum import PAGE_SIZE
 from ksmtrace.engine.counters import COUNTERS
+from ksmtrace.engine.entry import Entry
 from ksmtrace.engine.memory import Mm
 from ksmtrace.engine.relative import Relative
 from ksmtrace.engine.variant import Variant
@@ -33,10 +36,12 @@ class ZeroPageScanner(Relative):
         if not self._left:
             self._left = list(self.memory.mms)
             self._vpn = 0
+            self.watcher.scan_start(self._passes)
         for _ in range(self.tunables["pages_to_scan"]):
             found = self._next()
             if found is None:
                 self._passes += 1
+                self.watcher.scan_stop(self._passes - 1, self.readings())
                 return
             self._examine(*found)
 
@@ -74,8 +79,15 @@ class ZeroPageScanner(Relative):
         return None
 
     def _examine(self, mm: Mm, vpn: int) -> None:
-        frame = mm.ptes[vpn]
+        frame, zero_page = mm.ptes[vpn], self.memory.zero_page
+        entry = Entry(mm, vpn)
+        self.watcher.candidate(entry, frame)
         self._scanned += 1
         self._comparisons += 1
-        if frame.data is self.memory.pool.zero and not frame.references:
-            self.memory.map_ksm_zero_page(mm, vpn)
+        if frame.data is zero_page.data:
+            err = -EFAULT if frame.references else 0
+            self.watcher.merged_one(entry, frame, zero_page, err)
+            if err == 0:
+                self.watcher.replaced(entry, frame, zero_page)
+                self.memory.map_ksm_zero_page(mm, vpn)
+        self.watcher.candidate_done()

@@ -50,6 +50,8 @@ def check_session(session: Session) -> None:
     Raises:
         KsmtraceError: kinds of events are missing, the capture is limited to some processes, or its engine had no ksmd.
     """
+    if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
+        raise KsmtraceError(f"--engine: {session.kernel.release} has no ksmd to compare with")
     needed = [*NEEDED]
     if "smart_scan" in session.tunables:
         needed.append(EventKind.SKIPPED)
@@ -63,8 +65,6 @@ def check_session(session: Session) -> None:
         raise KsmtraceError(
             "--engine: this capture is limited to some processes: record without --pid"
         )
-    if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
-        raise KsmtraceError(f"--engine: {session.kernel.release} has no ksmd to compare with")
 
 
 def _number(text: str) -> tuple[int, int]:

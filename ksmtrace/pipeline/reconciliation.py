@@ -51,12 +51,10 @@ class Reconciliation:
             gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
         }
         if at_scan_stop:
-            pairs = self.differences.values()
-            if any(ours is not None for ours, _ in pairs):
+            pairs = [pair for pair in self.differences.values() if None not in pair]
+            if pairs:
                 self.at_scan_stop += 1
-                self.at_scan_stop_differing += any(
-                    ours != theirs for ours, theirs in pairs if ours is not None
-                )
+                self.at_scan_stop_differing += any(ours != theirs for ours, theirs in pairs)
 
     def to_json(self) -> dict[str, dict[str, int | None]]:
         """Each page gauge: reconstructed, kernel, difference (None where not reconstructed)."""

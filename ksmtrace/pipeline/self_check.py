@@ -86,7 +86,8 @@ class SelfCheck:
             if self._sees[kind] and gauge in now and gauge in first:
                 counted = now[gauge] - first[gauge]
                 rows.append(Row(name, gauge.name.lower(), self._count(kind), counted))
-        if self._sees[EventKind.TRY_TO_MERGE_ONE_PAGE] and self._appends_have_their_own_probe:
+        undone = self._sees[EventKind.TRY_TO_MERGE_ONE_PAGE] and self._sees[EventKind.BREAK_COW]
+        if undone and self._appends_have_their_own_probe:
             kept = self._succeeded - self._count(EventKind.BREAK_COW)
             rows.append(
                 Row("merged", "stable_tree_append", kept, self._count(EventKind.STABLE_APPEND))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.capture.reader import open_capture
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.variants import KERNELS, VARIANTS
 from ksmtrace.engine.written import WrittenTunables
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
@@ -88,6 +88,10 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
 
 
 def _check(session: Session, path: Path) -> None:
+    if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
+        raise KsmtraceError(
+            f"{path}: a run of {session.kernel.release} does not tell what processes did: give whatif its workload file"
+        )
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE):
         raise KsmtraceError(
             f"{path}: holds no candidates ({session.tier} tier), so nothing is known of contents: "

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.engine.ksmd import KsmScanner
 from ksmtrace.engine.pksm import PksmScanner
-from ksmtrace.engine.watcher import Watcher
+from ksmtrace.engine.watcher import Node, Tracked, Watcher
 from ksmtrace.whatif.scenario import PAGE_BYTES, RMAP_ITEM_BYTES, STABLE_NODE_BYTES, Point
 
 if TYPE_CHECKING:
     from ksmtrace.engine.engine import Engine
     from ksmtrace.engine.memory import Frame, Mm
-    from ksmtrace.engine.rmap_item import RmapItem
-    from ksmtrace.engine.stable_node import StableNode
 
 
 class Meter(Watcher):
@@ -28,11 +26,11 @@ class Meter(Watcher):
         self._nodes: set[int] = set()
         self._zero: dict[tuple[int, int], Mm] = {}
 
-    def appended(self, item: RmapItem, node: StableNode) -> None:  # noqa: ARG002 - as `Watcher`
+    def appended(self, item: Tracked, node: Node) -> None:  # noqa: ARG002 - as `Watcher`
         """A stable node that has rmap_items exists."""
         self._nodes.add(node.key)
 
-    def stable_node_removed(self, node: StableNode) -> None:
+    def stable_node_removed(self, node: Node) -> None:
         """It is gone."""
         self._nodes.discard(node.key)
 
@@ -50,12 +48,12 @@ class Meter(Watcher):
 
     def merged_one(
         self,
-        item: RmapItem,
+        item: Tracked,
         page: Frame,  # noqa: ARG002
         kpage: Frame | None,
         err: int,
         *,
-        was_compound: bool,  # noqa: ARG002
+        was_compound: bool = False,  # noqa: ARG002
     ) -> None:
         """Note entries that now map the zero page."""
         if err == 0 and kpage is not None and not kpage.anon:

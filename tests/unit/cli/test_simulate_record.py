@@ -78,10 +78,18 @@ def test_a_refused_tunable_leaves_what_was_recorded_readable(tmp_path):
 
 
 @pytest.mark.parametrize("variant", ["pksm", "zero-page"])
-def test_relatives_of_ksm_have_nothing_to_record(tmp_path, file, variant):
-    ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--variant", variant)
-    assert_one_line(ran, 2, variant, "ksmd")
-    assert not (tmp_path / "c").exists()
+def test_relatives_of_ksm_are_recorded_and_replayed(tmp_path, file, variant):
+    ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--variant", variant, "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    last = json.loads(ran.stdout)["snapshots"][-1]["counters"]
+    replayed = json.loads(ksmtrace("replay", tmp_path / "c", "--json").stdout)
+    assert replayed["kernel"]["release"] == variant
+    assert replayed["passes"] == last["full_scans"]
+    shown = {name: value for name, value in last.items() if value is not None}
+    assert shown.items() <= replayed["counters"].items()
+    assert {row["difference"] for row in replayed["reconciliation"].values()} <= {0, None}
+    assert_one_line(ksmtrace("replay", tmp_path / "c", "--engine"), 2, variant, "ksmd")
+    assert_one_line(ksmtrace("whatif", tmp_path / "c"), 2, variant)
 
 
 def test_not_on_a_kernel(tmp_path, file):

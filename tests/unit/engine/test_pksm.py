@@ -198,7 +198,7 @@ def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload)
         in_tree = {flag: [i for i in items if flag in i.flags] for flag in PksmFlag}
         assert scanner.pages_shared == len(in_tree[PksmFlag.STABLE])
         assert scanner.pages_unshared == len(in_tree[PksmFlag.UNSTABLE])
-        assert scanner.pages_sharing == sum(item.sharing for item in items)
+        assert scanner.pages_sharing == sum(len(item.sharers) for item in items)
         assert set(scanner._new) == set(in_tree[PksmFlag.NEWLIST])
         assert all(scanner._items[item.page] is item for item in scanner._new)
     for name in tuple(engine.processes):

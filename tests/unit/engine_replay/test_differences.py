@@ -8,7 +8,7 @@ from unit.engine.machines import machine, region
 from unit.engine.strategies import workloads
 
 from ksmtrace.engine.emitter import Emitter
-from ksmtrace.engine.source import engine_session
+from ksmtrace.engine.seen import engine_session
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
 from support.engine_streams import followed, recorded, untold
@@ -221,9 +221,9 @@ def test_a_volatile_page_in_the_unstable_tree_is_explained():
 def test_a_failed_second_half_without_break_cow_is_explained():
     emitter = Emitter()
     engine = machine("ksm-6.1", watcher=emitter)
-    session = engine_session(engine.ksm)
+    session = engine_session(engine.scanner)
     emitter.take()
-    emitter.sample(engine.ksm)
+    emitter.sample(engine.scanner.readings())
     region(engine, "p", "r", [1, 1])
     engine.pin("p", "r", 0)
     engine.scan_passes(3)
