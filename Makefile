@@ -49,12 +49,13 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/replay.py
+	$(BIN)/python tests/bench/whatif.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
 	$(BIN)/python tests/vm/guest.py 6.1 -- $(CURDIR)/$(BIN)/pytest tests/live/test_full_tier.py -k every_number --in-guest -q -s \
 		-p no:cacheprovider --capture-to $(CURDIR)/.vm/everything.ksmtrace
-	cp .vm/everything.ksmtrace $(CAPTURE)
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m support.compact ../.vm/everything.ksmtrace ../$(CAPTURE)
 	cp .vm/everything.ksmtrace.json $(CAPTURE).json
 	cp .vm/ksmtrace.prom $(CAPTURE).prom
 

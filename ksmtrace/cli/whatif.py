@@ -52,7 +52,8 @@ def run(options: Namespace) -> int:
     from ksmtrace.whatif.text import table
 
     with _terminable():
-        story, warnings = load_story(options.file)
+        with _progress("reading", None):
+            story, warnings = load_story(options.file)
         scenarios = build_grid(story.workload, options.variant, options.set, options.sweep)
         for warning in warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
@@ -64,22 +65,31 @@ def run(options: Namespace) -> int:
 def _outcomes(story: Story, scenarios: list[Scenario]) -> list[Outcome]:
     from ksmtrace.whatif.parallel import local_executor, run_scenarios
 
-    with local_executor(len(scenarios)) as executor, _progress(len(scenarios)) as done:
+    with local_executor(len(scenarios)) as executor, _progress("scenarios", len(scenarios)) as done:
         return run_scenarios(story, scenarios, executor, done)
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Draws a bar on stderr where that is a terminal."""
+def _progress(what: str, total: int | None) -> Iterator[Callable[[float], None]]:
+    """Draws a bar on stderr where that is a terminal; without a `total` one that only moves."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = ("scenarios", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns: list[str | ProgressColumn] = [what, BarColumn(), TimeElapsedColumn()]
+    if total is not None:
+        columns += [MofNCompleteColumn(), "done, about", TimeRemainingColumn(), "left"]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scenarios", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda count: bar.update(task, completed=count)
 
 

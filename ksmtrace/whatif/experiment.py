@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ksmtrace.engine.simulate import Simulation
@@ -13,13 +14,15 @@ from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.tunables import RefusedError, Tunables
 
 
-def run_scenario(story: Story, scenario: Scenario) -> Outcome:
-    """What comes of `story` under `scenario`.
+def run_scenario(
+    story: Story, scenario: Scenario, say: Callable[[float], None] = lambda _: None
+) -> Outcome:
+    """What comes of `story` under `scenario`; `say` is told after each step what share of them is done.
 
     A run that cannot be carried on, because the kernel would refuse a tunable in the middle, ends there and says so.
     """
     try:
-        return _Run(story, scenario).outcome()
+        return _Run(story, scenario, say).outcome()
     except KsmtraceError as error:
         nothing = Point(*(0,) * len(Point.__slots__))
         return Outcome(Points(), nothing, str(error))
@@ -28,7 +31,8 @@ def run_scenario(story: Story, scenario: Scenario) -> Outcome:
 class _Run:
     """One run, and the account of it."""
 
-    def __init__(self, story: Story, scenario: Scenario) -> None:
+    def __init__(self, story: Story, scenario: Scenario, say: Callable[[float], None]) -> None:
+        self._say = say
         self._notes: list[str] = []
         self._meter = Meter()
         self._warm_up_steps = story.warm_up_steps
@@ -54,7 +58,11 @@ class _Run:
 
     def _follow(self) -> None:
         scanner = self._simulation.engine.scanner
+        last = 0
         for number in self._simulation.run():
+            if number != last:
+                self._say(number / len(self._steps))
+                last = number
             self._batches += self._is_after_batch(number)
             if scanner.full_scans == self._full_scans + 1:
                 self._passes += 1

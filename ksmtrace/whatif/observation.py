@@ -6,11 +6,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ksmtrace.events import Flag
+
 Place = tuple[int, int]
 """A page: number of its process in the capture, number of the page in its address space."""
 
 
 _PAGE_SHIFT = 12
+
+# As plain numbers: to test an IntFlag is several times slower, and there are millions.
+_STABLE_BEFORE = int(Flag.STABLE_BEFORE)
+_STABLE_AFTER = int(Flag.STABLE_AFTER)
+_FREED = int(Flag.FREED)
+_SAME_PAGE = int(Flag.SAME_PAGE)
+_ZERO_PAGE = int(Flag.ZERO_PAGE)
+_NEW_NODE = int(Flag.NEW_NODE)
+_BY_KERNEL = int(Flag.BY_KERNEL)
 
 
 class Event(NamedTuple):
@@ -31,6 +42,41 @@ class Event(NamedTuple):
         """Number of the page in its address space."""
         return self.address >> _PAGE_SHIFT
 
+    @property
+    def stable_before(self) -> bool:
+        """Flag STABLE_BEFORE."""
+        return self.flags & _STABLE_BEFORE != 0
+
+    @property
+    def stable_after(self) -> bool:
+        """Flag STABLE_AFTER."""
+        return self.flags & _STABLE_AFTER != 0
+
+    @property
+    def freed(self) -> bool:
+        """Flag FREED."""
+        return self.flags & _FREED != 0
+
+    @property
+    def same_page(self) -> bool:
+        """Flag SAME_PAGE."""
+        return self.flags & _SAME_PAGE != 0
+
+    @property
+    def zero_page(self) -> bool:
+        """Flag ZERO_PAGE."""
+        return self.flags & _ZERO_PAGE != 0
+
+    @property
+    def new_node(self) -> bool:
+        """Flag NEW_NODE."""
+        return self.flags & _NEW_NODE != 0
+
+    @property
+    def by_kernel(self) -> bool:
+        """Flag BY_KERNEL."""
+        return self.flags & _BY_KERNEL != 0
+
 
 class Content:
     """A page's content, known by its checksum alone, and that perhaps later.
@@ -38,15 +84,20 @@ class Content:
     Attributes:
         checksum: None while unknown.
         same_as: another content, when it turns out to be that one.
-        votes: checksums of pages that had it at some time; the most frequent one is the best guess.
     """
 
-    __slots__ = ("checksum", "same_as", "votes")
+    __slots__ = ("_votes", "checksum", "same_as")
 
     def __init__(self, checksum: int | None = None) -> None:
         self.checksum = checksum
         self.same_as: Content | None = None
-        self.votes: Counter[int] = Counter()
+        self._votes: Counter[int] | None = None
+
+    def vote(self, checksum: int) -> None:
+        """A page that had it at some time had this checksum; the most frequent one is the best guess."""
+        if self._votes is None:
+            self._votes = Counter()
+        self._votes[checksum] += 1
 
     def resolve(self) -> Content:
         """The content that this one turned out to be."""
@@ -58,8 +109,8 @@ class Content:
     def known_checksum(self) -> int | None:
         """The checksum, as far as it can be told."""
         content = self.resolve()
-        if content.checksum is None and content.votes:
-            return content.votes.most_common(1)[0][0]
+        if content.checksum is None and content._votes:
+            return content._votes.most_common(1)[0][0]
         return content.checksum
 
 

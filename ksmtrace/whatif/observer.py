@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.tunable import TunableWrite, tunable_writes
 from ksmtrace.whatif.forks import note_fork
 from ksmtrace.whatif.observation import Content, Event, Interval, Page, Place, Process
@@ -40,7 +41,7 @@ class Observer:
         self._examined_now = 0
         self._by_mm: dict[int, Process] = {}
         self._exited_mms: set[int] = set()
-        self._nodes: dict[int, Content] = {}
+        self._nodes: defaultdict[int, Content] = defaultdict(Content)
         self._freed: list[tuple[Place, Page]] = []  # since the last pass began or ended
         self._forget_call()
         self._handlers: dict[int, Callable[[Event], None]] = {
@@ -104,20 +105,19 @@ class Observer:
 
     def _known(self, event: Event) -> tuple[Place, Page] | None:
         process = self._by_mm.get(event.mm)
-        page = None if process is None else process.pages.get(event.vpn)
-        if process is None or page is None:
+        if process is None or event.vpn not in process.pages:
             return None
-        return (process.number, event.vpn), page
+        return (process.number, event.vpn), process.pages[event.vpn]
 
     def _on_examined(self, event: Event) -> None:
         process = self._process(event.mm) if self._in_pass else None
-        if process is not None and not event.flags & Flag.FREED:
+        if process is not None and not event.freed:
             self._examined_now += 1
             place = (process.number, event.vpn)
             page = process.pages.get(event.vpn)
             if page is None:
                 page = process.pages[event.vpn] = self._first_seen(place, event)
-            if event.flags & Flag.STABLE_AFTER:
+            if event.stable_after:
                 self._found_merged(place, page, event)
             else:
                 self._found_private(place, page, event)
@@ -128,15 +128,15 @@ class Observer:
         self._forget_call()
 
     def _first_seen(self, place: Place, event: Event) -> Page:
-        page = Page(Content(), adoptable=not event.flags & Flag.STABLE_BEFORE)
+        page = Page(Content(), adoptable=not event.stable_before)
         if self.passes:
             return page
-        if event.flags & Flag.STABLE_BEFORE:
+        if event.stable_before:
             left = self._left
             page.node = left[1] if left is not None and left[0] == place else event.aux
-            page.content = self._nodes.setdefault(page.node, Content())
+            page.content = self._nodes[page.node]
             if event.oldchecksum:
-                page.content.votes[event.oldchecksum] += 1
+                page.content.vote(event.oldchecksum)
         elif event.oldchecksum:
             page.content = Content(event.oldchecksum)
         else:
@@ -146,7 +146,7 @@ class Observer:
         return page
 
     def _found_merged(self, place: Place, page: Page, event: Event) -> None:
-        content = self._nodes.setdefault(event.aux, Content())
+        content = self._nodes[event.aux]
         joined = any(other == place for other, _ in self._appended)
         told = self._new_node == event.aux or (self._checks_first and not self._adopted)
         if content.checksum is None and joined and told:
@@ -184,17 +184,17 @@ class Observer:
         for other, node in self._appended:
             page = self.processes[other[0]].pages.get(other[1])
             if other != place and page is not None:
-                page.content = self._nodes.setdefault(node, Content())
+                page.content = self._nodes[node]
                 page.node, page.ever_merged = node, True
                 page.pfn = self._replaced.get(other, page.pfn)
 
     def _on_skipped(self, event: Event) -> None:
-        known = self._known(event)
+        known = self._known(event) if self._in_pass else None
         if known is not None:
-            known[1].pass_number = self.passes if self._in_pass else known[1].pass_number
+            known[1].pass_number = self.passes
 
     def _on_attempt(self, event: Event) -> None:
-        self._adopted |= bool(event.flags & Flag.SAME_PAGE)
+        self._adopted |= event.same_page
         process = self._by_mm.get(event.mm)
         if event.err and self._in_pass and process is not None:
             self._interval.held.add((process.number, event.vpn))
@@ -204,7 +204,7 @@ class Observer:
         if process is None:
             return
         place = (process.number, event.vpn)
-        if event.flags & Flag.ZERO_PAGE:
+        if event.zero_page:
             self._zeroed = place
             self.zero_merges += 1
         else:
@@ -213,7 +213,7 @@ class Observer:
     def _on_appended(self, event: Event) -> None:
         process = self._process(event.mm) if self._in_pass else None
         node = event.aux or event.pfn
-        if event.flags & Flag.NEW_NODE:
+        if event.new_node:
             self._nodes[node] = Content()
             self._new_node = node
         if process is not None:
@@ -222,10 +222,10 @@ class Observer:
     def _on_removed(self, event: Event) -> None:
         if not self._begun:
             return
-        if event.flags & Flag.STABLE_BEFORE and event.mm in self._by_mm:
+        if event.stable_before and event.mm in self._by_mm:
             self._left = ((self._by_mm[event.mm].number, event.vpn), event.aux)
         known = self._known(event)
-        if known is not None and event.flags & Flag.FREED and not known[1].zero:
+        if known is not None and event.freed and not known[1].zero:
             place, _ = known
             self._interval.vanished.add(place)
             self._freed.append((place, self.processes[place[0]].pages.pop(place[1])))
@@ -241,7 +241,7 @@ class Observer:
             page.zero = False
 
     def _on_cow_fault(self, event: Event) -> None:
-        if event.flags & Flag.BY_KERNEL or not self._begun:
+        if event.by_kernel or not self._begun:
             return
         self.cow_breaks += 1
         known = self._known(event)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
@@ -15,12 +16,37 @@ from ksmtrace.errors import HostError
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.scenario import Outcome, Scenario, Story
 
+Shares = ctypes.Array[ctypes.c_double]
+
+
+_LOOK_SECONDS = 0.2
+
+_shares: Shares | None = None
+"""In a worker of `local_executor`: where it says how far its scenario is."""
+
+
+class LocalExecutor(ProcessPoolExecutor):
+    """Processes on this machine that say how far they are.
+
+    Attributes:
+        shares: of each scenario, how much is done, 0 to 1.
+    """
+
+    def __init__(self, scenarios: int) -> None:
+        # A fork would copy the thread that draws the progress bar in whatever state it is.
+        context = multiprocessing.get_context("spawn")
+        self.shares: Shares = context.Array("d", scenarios, lock=False)
+        workers = max(1, min(scenarios, len(os.sched_getaffinity(0))))
+        super().__init__(
+            workers, mp_context=context, initializer=_start_worker, initargs=(self.shares,)
+        )
+
 
 def run_scenarios(
     story: Story,
     scenarios: Sequence[Scenario],
     executor: Executor,
-    done: Callable[[int], None] = lambda _: None,
+    done: Callable[[float], None] = lambda _: None,
 ) -> list[Outcome]:
     """The outcome of each scenario, in the order of `scenarios`.
 
@@ -28,16 +54,23 @@ def run_scenarios(
         story: what is run; goes to the workers with each scenario.
         scenarios: under what.
         executor: any executor of the standard interface whose workers have ksmtrace installed.
-        done: told how many scenarios are done, whenever one is.
+        done: told now and then how many scenarios are done; of those under way the share, if the executor is a `LocalExecutor`.
 
     Raises:
         HostError: a worker died.
     """
     with _interrupt_delayed():
-        futures = [executor.submit(run_scenario, story, scenario) for scenario in scenarios]
+        futures = [
+            executor.submit(_run, story, scenario, number)
+            for number, scenario in enumerate(scenarios)
+        ]
+    shares = executor.shares if isinstance(executor, LocalExecutor) else ()
     try:
-        for count, _ in enumerate(as_completed(futures), start=1):
-            done(count)
+        left = set(futures)
+        while left:
+            left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED).not_done
+            under_way = (share for share, one in zip(shares, futures, strict=False) if one in left)
+            done(len(futures) - len(left) + sum(under_way))
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
         raise HostError(
@@ -46,6 +79,14 @@ def run_scenarios(
     finally:
         for future in futures:
             future.cancel()
+
+
+def _run(story: Story, scenario: Scenario, number: int) -> Outcome:
+    def say(share: float) -> None:
+        if _shares is not None:
+            _shares[number] = share
+
+    return run_scenario(story, scenario, say)
 
 
 @contextmanager
@@ -59,13 +100,10 @@ def _interrupt_delayed() -> Iterator[None]:
 
 
 @contextmanager
-def local_executor(scenarios: int) -> Iterator[Executor]:
+def local_executor(scenarios: int) -> Iterator[LocalExecutor]:
     """Processes on this machine, one for each CPU that we may use; they end with the context, however it ends."""
     before = set(multiprocessing.active_children())
-    workers = max(1, min(scenarios, len(os.sched_getaffinity(0))))
-    # A fork would copy the thread that draws the progress bar in whatever state it is.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = LocalExecutor(scenarios)
     try:
         yield pool
     except BaseException:
@@ -77,13 +115,15 @@ def local_executor(scenarios: int) -> Iterator[Executor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(shares: Shares) -> None:
+    global _shares  # noqa: PLW0603 - a worker runs one scenario at a time
+    _shares = shares
     # A parent that was killed takes us along; Ctrl-C is its business alone (`_interrupt_delayed`).
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.join,), daemon=True).start()
 
 
-def _end_with(wait: Callable[[], None]) -> None:
-    wait()
+def _end_with(wait_for: Callable[[], None]) -> None:
+    wait_for()
     os._exit(1)

@@ -33,9 +33,11 @@ def test_a_real_kernel_decides_as_the_engine(real, bundled_capture):
     assert judged == {rule.key for rule in Rule} - {"smart_scan"}
 
 
-def test_max_page_sharing_is_found_out(real):
-    """The run wrote 8 after run=2, which no event tells."""
-    assert real["tunables"]["max_page_sharing"] == 8
+def test_its_writes_are_followed(real):
+    """The run wrote max_page_sharing = 8 after run=2, and use_zero_pages twice; nothing that they explain is unknown."""
+    assert real["tunables"] == {"max_page_sharing": 8, "merge_across_nodes": 1, "use_zero_pages": 0}
+    unknown = {name for name, row in real["by_rule"].items() if row["unknown"]}
+    assert unknown == {"checksum", "stable_search"}
 
 
 def test_the_text_fits_80_columns(bundled_capture):

@@ -40,7 +40,7 @@ def batches(outcomes):
 def test_any_executor_will_do():
     told = []
     inline = run_scenarios(STORY, SCENARIOS, Inline(), told.append)
-    assert told == [1, 2, 3, 4]
+    assert told == [4]
     with ThreadPoolExecutor(2) as threads:
         assert batches(run_scenarios(STORY, SCENARIOS, threads)) == batches(inline)
     # scenarios in their order: 100, 1, 2 and 3 pages a batch, 6 pages and the end of the pass
@@ -53,6 +53,29 @@ def test_processes_of_this_machine_are_gone_afterwards():
         assert multiprocessing.active_children()
     assert batches(found) == [3, 21]
     assert multiprocessing.active_children() == []
+
+
+def test_of_scenarios_under_way_the_share_is_told():
+    """A run of many steps is told of on its way, never backwards, and ends at the whole."""
+    rows = (
+        "spawn p",
+        "map p r 300",
+        "fill p r content=unique:1",
+        "mergeable p r",
+        *["scan 2"] * 300,
+    )
+    long = workload(*rows, smart_scan=0)
+    told = []
+    with local_executor(2) as executor:
+        run_scenarios(
+            Story("workload", "w", long),
+            build_grid(long, [], [], ["smart_scan=0,1"]),
+            executor,
+            told.append,
+        )
+    assert told == sorted(told)
+    assert told[-1] == 2
+    assert any(0 < count % 1 < 1 for count in told)
 
 
 def test_an_interruption_ends_them():
