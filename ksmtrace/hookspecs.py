@@ -14,6 +14,7 @@ from ksmtrace.hooks import hookspec
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from prometheus_client.core import Metric
     from rich.console import RenderableType
@@ -52,6 +53,21 @@ def ksmtrace_scan_end(scan: Scan, reconstruction: Reconstruction, session: Sessi
 
 
 @hookspec
+def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
+    """The plugin's part of the JSON document, under `analyzers.<plugin name>`; units in the key names."""
+    return {}
+
+
+@hookspec
+def ksmtrace_conclude(document: Mapping[str, Any], session: Session) -> Mapping[str, object]:
+    """What follows from the figures of all plugins: more keys for `analyzers.<plugin name>`.
+
+    Called with the document once every `ksmtrace_analysis` is in it, and before metrics, panels and sections are asked for.
+    """
+    return {}
+
+
+@hookspec
 def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
     """Fresh Prometheus metric families, named `ksmtrace_<noun>_<unit>`."""
     return ()
@@ -70,12 +86,6 @@ def ksmtrace_panels(session: Session) -> Iterable[RenderableType]:
 def ksmtrace_sections(session: Session) -> Iterable[Section]:
     """What the plugin has to tell at length: for a key of the screen, the text report and the page."""
     return ()
-
-
-@hookspec
-def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
-    """The plugin's part of the JSON document, under `analyzers.<plugin name>`; units in the key names."""
-    return {}
 
 
 @hookspec

@@ -33,6 +33,7 @@ BUILTINS = (
     Builtin(
         "scan_cost", Role.ANALYZER, "duration, cost and coverage of passes; whether KSM has settled"
     ),
+    Builtin("advice", Role.ANALYZER, "recommendations, with evidence and the command"),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),

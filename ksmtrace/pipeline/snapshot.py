@@ -39,6 +39,19 @@ class Snapshot:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The JSON document of the command line's contract."""
+        calls, session = self._runner.calls, self.session
+        analyzers = {
+            name: dict(analysis)
+            for name, analysis in calls.each("ksmtrace_analysis", session=session)
+        }
+        document = {**self._account(), "analyzers": analyzers}
+        for name, conclusion in calls.each("ksmtrace_conclude", document=document, session=session):
+            analyzers.setdefault(name, {}).update(conclusion)
+        document["plugins_failed"] = dict(calls.failures)
+        return document
+
+    def _account(self) -> dict[str, Any]:
+        """What is known without plugins."""
         runner, session = self._runner, self.session
         by_kind = {kind.name: int(runner.by_kind[kind]) for kind in EventKind}
         del by_kind[EventKind.LOST.name]
@@ -71,19 +84,19 @@ class Snapshot:
                 "at_scan_stop_differing": checked.at_scan_stop_differing,
                 "counts": runner.self_check.to_json(),
             },
-            "analyzers": {
-                name: dict(analysis)
-                for name, analysis in runner.calls.each("ksmtrace_analysis", session=session)
-            },
-            "plugins_failed": dict(runner.calls.failures),
         }
+
+    def _concluded(self) -> Runner:
+        """The runner, once every plugin has concluded: it may show what it concluded."""
+        _ = self.document
+        return self._runner
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """Metric families of every plugin, then those of the run itself."""
         from ksmtrace.pipeline.run_metrics import run_metrics
 
-        runner = self._runner
+        runner = self._concluded()
         families: list[Metric] = []
         for _, some in runner.calls.each("ksmtrace_metrics", session=self.session):
             families.extend(some)
@@ -93,7 +106,7 @@ class Snapshot:
     def sections(self) -> tuple[tuple[str, Section], ...]:
         """(plugin name, section) of everything that plugins tell at length."""
         told: list[tuple[str, Section]] = []
-        for name, some in self._runner.calls.each("ksmtrace_sections", session=self.session):
+        for name, some in self._concluded().calls.each("ksmtrace_sections", session=self.session):
             told.extend((name, section) for section in some)
         return tuple(told)
 
@@ -101,6 +114,6 @@ class Snapshot:
     def panels(self) -> tuple[tuple[str, RenderableType], ...]:
         """(plugin name, renderable) of everything that plugins show."""
         shown: list[tuple[str, RenderableType]] = []
-        for name, some in self._runner.calls.each("ksmtrace_panels", session=self.session):
+        for name, some in self._concluded().calls.each("ksmtrace_panels", session=self.session):
             shown.extend((name, panel) for panel in some)
         return tuple(shown)

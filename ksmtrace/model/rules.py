@@ -1,0 +1,291 @@
+"""Rules that turn a run's figures into recommendations: each a function of the JSON document, with its threshold and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from ksmtrace.model.verdict import Answer
+
+MOST = 5
+"""Recommendations given at once."""
+
+SYSFS = "/sys/kernel/mm/ksm"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to do.
+
+    Attributes:
+        rule: name of the rule.
+        advice: what, in a sentence.
+        evidence: the figures that say so.
+        command: what would do it: for a shell, or a call of the process itself. Printed and never run.
+    """
+
+    rule: str
+    advice: str
+    evidence: str
+    command: str
+
+    def to_json(self) -> dict[str, str]:
+        """By name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The document of a run, and the tunables as they were when it began."""
+
+    document: Mapping[str, Any]
+    tunables: Mapping[str, str]
+
+    def at(self, *path: str) -> Any:  # noqa: ANN401 - as the document has it
+        """What stands there, or None."""
+        found: Any = self.document
+        for key in path:
+            if not isinstance(found, Mapping) or found.get(key) is None:
+                return None
+            found = found[key]
+        return found
+
+    def number(self, *path: str) -> float | None:
+        """The number that stands there."""
+        found = self.at(*path)
+        return found if isinstance(found, int | float) else None
+
+    def of(self, analyzer: str, *path: str) -> float | None:
+        """The number that stands there in an analyzer's part."""
+        return self.number("analyzers", analyzer, *path)
+
+    def tunable(self, name: str) -> int | None:
+        """A tunable that is a number."""
+        text = self.tunables.get(name, "")
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def verdict(self) -> str | None:
+        """What the balance sheet says."""
+        found: str | None = self.at("analyzers", "balance", "verdict")
+        return found
+
+    @property
+    def settled(self) -> bool:
+        """Whether pages_sharing hardly changes any more."""
+        return self.at("analyzers", "scan_cost", "settled") is True
+
+
+Rule = Callable[[Told], Recommendation | None]
+
+
+def switch_on(told: Told) -> Recommendation | None:
+    """KSM is off (the verdict of `balance`): only a run can tell what it would save. Source: ksm.rst, "run"."""
+    if told.verdict != Answer.OFF:
+        return None
+    return Recommendation(
+        "switch_on",
+        "Switch KSM on, and trace again: what it would save cannot be seen while it is off.",
+        f"run is {told.tunables.get('run')}, and ksmd examined no page",
+        f"echo 1 > {SYSFS}/run",
+    )
+
+
+def declare_memory(told: Told) -> Recommendation | None:
+    """No rmap_item at all (the verdict of `balance`): KSM merges only what is declared. Source: ksm.rst, madvise(2), prctl(2)."""
+    if told.verdict != Answer.NOTHING:
+        return None
+    return Recommendation(
+        "declare_memory",
+        "Have processes declare memory that may be merged: by prctl for all of it, by madvise for a region.",
+        "ksmd has met no mergeable page",
+        "prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0); madvise(address, length, MADV_MERGEABLE); "
+        "QEMU: -machine mem-merge=on; systemd: MemoryKSM=yes",
+    )
+
+
+def stop(told: Told) -> Recommendation | None:
+    """Settled, and nothing is left of what is saved after KSM's own bookkeeping. Source: ksm.rst, "general_profit"."""
+    net = told.of("balance", "total", "net_saved_bytes")
+    if not told.settled or net is None or net > 0:
+        return None
+    items = told.of("balance", "total", "rmap_items") or 0
+    return Recommendation(
+        "stop",
+        "Switch KSM off and unmerge: it takes more memory than it saves.",
+        f"net {net:,.0f} bytes, with {items:,.0f} pages tracked",
+        f"echo 2 > {SYSFS}/run",
+    )
+
+
+BREAKS_A_JOINED_PAGE = 0.5
+LEAST_BREAKS = 100
+
+
+def unmerge_writers(told: Told) -> Recommendation | None:
+    """A process wrote to at least 100 merged pages, and half as many as joined the stable tree: merging them is work for nothing.
+
+    Thresholds our own; source: ksm.rst, "cow_ksm".
+    """
+    for process in told.at("analyzers", "balance", "breaking") or ():
+        broken, joined = process["user_break_pages"], process["joined_pages"]
+        if joined is None or broken < max(LEAST_BREAKS, BREAKS_A_JOINED_PAGE * joined):
+            continue
+        name = process["vm"] or process["comm"] or process["mm"]
+        return Recommendation(
+            "unmerge_writers",
+            f"Take the memory of {name} (pid {process['pid']}) out of KSM, or the part of it that is written to.",
+            f"it wrote to {broken:,} merged pages, while {joined:,} were merged",
+            "prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0); madvise(address, length, MADV_UNMERGEABLE); "
+            "QEMU: -machine mem-merge=off",
+        )
+    return None
+
+
+BUSY_CORES = 0.05
+CALM_CORES = 0.02
+_LONGEST_SLEEP = 10_000
+
+
+def scan_slower(told: Told) -> Recommendation | None:
+    """Settled, and ksmd still takes 5 % of a core: let it take 2 %. Threshold our own; source: ksm.rst, "sleep_millisecs".
+
+    A batch takes w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02. With the advisor on, which would scan more
+    pages a batch to make up for it, its target time is raised instead.
+    """
+    cores, sleep = told.of("scan_cost", "ksmd_cores"), told.tunable("sleep_millisecs")
+    if not told.settled or cores is None or cores < BUSY_CORES or sleep is None:
+        return None
+    target = told.tunable("advisor_target_scan_time")
+    if told.tunables.get("advisor_mode") == "scan-time" and target is not None:
+        command = f"echo {ceil(target * cores / CALM_CORES)} > {SYSFS}/advisor_target_scan_time"
+    else:
+        work = sleep * cores / (1 - cores) if cores < 1 else 0
+        longer = min(max(20, ceil(work * (1 - CALM_CORES) / CALM_CORES)), _LONGEST_SLEEP)
+        if longer <= sleep:
+            return None
+        command = f"echo {longer} > {SYSFS}/sleep_millisecs"
+    return Recommendation(
+        "scan_slower",
+        "Let ksmd scan slower: KSM has settled.",
+        f"ksmd takes {cores:.1%} of a core, settled after {told.of('scan_cost', 'settled_after_passes')} passes",
+        command,
+    )
+
+
+LONG_PASS_SECONDS = 200
+
+
+def scan_faster(told: Told) -> Recommendation | None:
+    """Not settled, and a pass takes longer than 200 s, the advisor's own default target (mm/ksm.c, 6.8), with the advisor off.
+
+    A new page is merged in its second pass. Where there is no advisor, pages_to_scan is raised in proportion.
+    """
+    seconds = told.of("scan_cost", "mean_pass_seconds")
+    pages, mode = told.tunable("pages_to_scan"), told.tunables.get("advisor_mode")
+    if told.settled or seconds is None or seconds <= LONG_PASS_SECONDS or mode == "scan-time":
+        return None
+    if mode is not None:
+        command = f"echo scan-time > {SYSFS}/advisor_mode"
+    elif pages is not None:
+        command = f"echo {ceil(pages * seconds / LONG_PASS_SECONDS)} > {SYSFS}/pages_to_scan"
+    else:
+        return None
+    return Recommendation(
+        "scan_faster",
+        f"Have a pass take {LONG_PASS_SECONDS} s: a new page is merged only in its second pass.",
+        f"a pass takes {seconds:,.0f} s, and KSM has not settled",
+        command,
+    )
+
+
+UNMERGED_RATIO = 0.5
+
+
+def use_smart_scan(told: Told) -> Recommendation | None:
+    """smart_scan is 0, and half of the pages tracked are not merged: it passes over those. Threshold our own; source: ksm.rst, "smart_scan"."""
+    gauges = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+    counts = [told.number("counters", gauge) for gauge in gauges]
+    known = [count for count in counts if count is not None]
+    if told.tunable("smart_scan") != 0 or len(known) < len(gauges) or not sum(known):
+        return None
+    unmerged = known[2] + known[3]
+    if unmerged < UNMERGED_RATIO * sum(known):
+        return None
+    return Recommendation(
+        "use_smart_scan",
+        "Let ksmd pass over pages that did not merge so far.",
+        f"{unmerged:,.0f} of {sum(known):,.0f} pages tracked are not merged, and smart_scan is 0",
+        f"echo 1 > {SYSFS}/smart_scan",
+    )
+
+
+ZERO_RATIO = 0.1
+
+
+def use_zero_pages(told: Told) -> Recommendation | None:
+    """use_zero_pages is 0, and a tenth of the pages of the last pass has the checksum of zeroes (0x32d8bbdb, xxh64).
+
+    Mapped to the kernel's zero page they need no rmap_item. Source: ksm.rst, "use_zero_pages".
+    """
+    zeroes = told.of("scan_cost", "last_pass_zero_checksum_pages")
+    examined = told.of("scan_cost", "last_pass_examined_pages")
+    if told.tunable("use_zero_pages") != 0 or not zeroes or not examined:
+        return None
+    if zeroes < ZERO_RATIO * examined:
+        return None
+    return Recommendation(
+        "use_zero_pages",
+        "Map pages of zeroes to the kernel's own zero page.",
+        f"{zeroes:,.0f} of {examined:,.0f} pages of the last pass hold zeroes",
+        f"echo 1 > {SYSFS}/use_zero_pages",
+    )
+
+
+EXTRA_COPIES_RATIO = 0.003
+
+
+def raise_max_page_sharing(told: Told) -> Recommendation | None:
+    """Chains, nodes at max_page_sharing, and copies beyond the first of each chain are 0.3 % of pages_sharing.
+
+    A limit of 256, the default, can cost 0.4 % at most. The tunable is refused (EBUSY) while pages are shared. Source: ksm.rst.
+    """
+    chains, dups = (told.number("counters", f"stable_node_{name}") for name in ("chains", "dups"))
+    sharing, limit = told.number("counters", "pages_sharing"), told.tunable("max_page_sharing")
+    sharers = told.at("analyzers", "stable_tree", "node_sharers_pages")
+    if not chains or not dups or not sharing or limit is None or sharers is None:
+        return None
+    full = sum(n for bound, n in sharers.items() if bound == "more" or int(bound) >= limit)
+    before = told.number("counters_at_start", "stable_node_chains") or 0
+    if not full or chains < before or dups - chains < EXTRA_COPIES_RATIO * sharing:
+        return None
+    more = max(1024, 4 * limit)
+    return Recommendation(
+        "raise_max_page_sharing",
+        "Let more pages share one copy.",
+        f"{chains:,.0f} pages have {dups:,.0f} copies, {full:,} of them at max_page_sharing {limit}",
+        f"echo 2 > {SYSFS}/run; echo {more} > {SYSFS}/max_page_sharing; echo 1 > {SYSFS}/run",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    switch_on,
+    declare_memory,
+    stop,
+    unmerge_writers,
+    scan_slower,
+    scan_faster,
+    use_smart_scan,
+    use_zero_pages,
+    raise_max_page_sharing,
+)
+"""Most important first."""
+
+
+def recommend(document: Mapping[str, Any], tunables: Mapping[str, str]) -> list[Recommendation]:
+    """At most `MOST` recommendations, in the order of `RULES`."""
+    told = Told(document, tunables)
+    given = (rule(told) for rule in RULES)
+    return [one for one in given if one is not None][:MOST]
