@@ -25,7 +25,7 @@ class Builtin:
 BUILTINS = (
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
-    Builtin("volatile", Role.ANALYZER, "pages that change too fast to be placed in a tree"),
+    Builtin("volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),

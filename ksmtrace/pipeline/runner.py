@@ -100,12 +100,15 @@ class Runner:
 
 
 def _parts(batch: EventBatch) -> Iterator[EventBatch]:
-    """Cut a batch after each SCAN_STOP and after each whole reading of the kernel's counters."""
+    """Cut a batch after each SCAN_STOP, after each whole reading of the kernel's counters, and on both sides of each LOST."""
     if not len(batch):
         return
+    lost = np.flatnonzero(batch.kind == EventKind.LOST)
     ends = (batch.kind == EventKind.SCAN_STOP) | (
         (batch.kind == EventKind.SAMPLE) & ((batch.events["flags"] & Flag.LAST_OF_SAMPLE) != 0)
     )
+    ends[lost] = True
+    ends[lost[lost > 0] - 1] = True
     start = 0
     for end in (*(np.flatnonzero(ends) + 1).tolist(), len(batch)):
         if end > start:
