@@ -41,8 +41,8 @@ def ksmtrace_lost(count: int, session: Session) -> None:
 def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: Session) -> None:
     """Events in stream order; `reconstruction` is ksmd's state after the last of them.
 
-    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it; a LOST record is a
-    batch of its own.
+    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it. A LOST is a batch of
+    its own, for numbers of rmap_items from before it hold no longer.
     What a plugin derives must not depend on how the stream is cut into batches: replay cuts it otherwise.
     """
 

@@ -120,31 +120,60 @@ _item = st.integers(1, 6)
 _mm = st.integers(1, 3)
 _tree_flags = st.sampled_from((0, IN_STABLE, IN_UNSTABLE))
 
+
+def _owner(item: int) -> int:
+    """The mm to which an rmap_item belongs, always the same."""
+    return item % 3 + 1
+
+
 any_row: st.SearchStrategy[dict] = st.one_of(
     st.builds(
-        lambda item, flags, mm, old, new: examined(item, flags, mm=mm, old=old, new=new, node=7),
+        lambda item, flags, old, new: examined(
+            item, flags, mm=_owner(item), old=old, new=new, node=7
+        ),
         _item,
         st.sampled_from((0, FREED, TO_STABLE, TO_UNSTABLE, IN_UNSTABLE | TO_STABLE)),
-        _mm,
         st.integers(0, 2),
         st.integers(0, 2),
     ),
-    st.builds(lambda item, node, new: appended(item, node, new=new), _item, _item, st.booleans()),
     st.builds(
-        lambda item, tree, freed: removed(item, tree | freed),
+        lambda item, node, new: appended(item, node, new=new, mm=_owner(item)),
+        _item,
+        _item,
+        st.booleans(),
+    ),
+    st.builds(
+        lambda item, tree, freed: removed(item, tree | freed, mm=_owner(item)),
         _item,
         _tree_flags,
         st.sampled_from((0, FREED)),
     ),
-    st.builds(lambda item, err: attempt(item, err=err), _item, st.sampled_from((0, -14, -16))),
     st.builds(
-        lambda zero: {"kind": EventKind.REPLACE_PAGE, "flags": zero},
+        lambda item, err, flags: {**attempt(item, err=err, flags=flags), "mm": _owner(item)},
+        _item,
+        st.sampled_from((0, -14, -16)),
+        st.sampled_from((0, Flag.PAGE_STATE, Flag.PAGE_STATE | Flag.COMPOUND, Flag.ZERO_PAGE)),
+    ),
+    st.builds(
+        lambda item: {"kind": EventKind.SKIPPED, "rmap_item": item, "mm": _owner(item)}, _item
+    ),
+    st.builds(
+        lambda item, zero: {
+            "kind": EventKind.REPLACE_PAGE,
+            "rmap_item": item,
+            "mm": _owner(item),
+            "flags": zero,
+        },
+        _item,
         st.sampled_from((0, Flag.ZERO_PAGE)),
     ),
     st.builds(lambda mm, pid: process(mm, pid, b"name"), _mm, st.integers(1, 3)),
     st.builds(exit_of, _mm),
     st.builds(lambda node: {"kind": EventKind.REMOVE_STABLE_NODE, "aux": node}, _item),
-    st.sampled_from((start(), stop(), lost(), {"kind": EventKind.BREAK_COW, "rmap_item": 1})),
+    st.sampled_from((start(), stop(), lost())),
+    st.builds(
+        lambda item: {"kind": EventKind.BREAK_COW, "rmap_item": item, "mm": _owner(item)}, _item
+    ),
 )
 """Any event that an analyzer looks at, plausible or not."""
 

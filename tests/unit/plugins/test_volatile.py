@@ -3,10 +3,13 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from rich.console import Console
 
 from ksmtrace.events import EventKind
+from ksmtrace.model.cause import Cause
+from ksmtrace.model.causes import MOST_PROCESSES
+from ksmtrace.plugins.volatile.told import LIVE, REMEDIES
 from support.runs import (
     EMPTY,
     FREED,
@@ -20,13 +23,14 @@ from support.runs import (
     lost,
     plugin,
     process,
+    removed,
     runner,
     series,
     start,
     stop,
 )
 from support.story import JAVA, story
-from support.streams import events, session
+from support.streams import events, sample, session
 
 
 def _analysis(rows, **how):
@@ -43,7 +47,7 @@ def test_the_story_is_counted():
         {"pid": 815, "comm": "java", "mm": f"{JAVA:#x}", "changed_pages": 159}
     ]
     assert figures.pop("last_pass_changed_ratio") == pytest.approx(79 / 260)
-    assert figures == {
+    expected = {
         "volatile_pages": 80,
         "examined_pages": 784,
         "placed_stable_pages": 240,
@@ -56,6 +60,21 @@ def test_the_story_is_counted():
         "last_pass_changed_pages": 79,
         "other_changed_pages": 0,
         "exited_changed_pages": 0,
+        "skipped_pages": 0,
+        "gone_pages": 2,
+        "split_huge_pages": 0,
+        "wasted_pages": 159 + 1 + 1,
+    }
+    assert {key: figures[key] for key in expected} == expected
+    assert figures["wasted_ratio"] == pytest.approx(161 / 784)
+    counted = {name: line["examined_pages"] for name, line in figures["causes"].items()}
+    assert counted == {
+        **dict.fromkeys(("other", "held", "huge_page", "chain_full", "skipped"), 0),
+        **{"changed": 159, "first_look": 262, "fork_shared": 1, "gone": 1},
+    }
+    assert {name: line["now_pages"] for name, line in figures["causes"].items()} == {
+        **dict.fromkeys(counted, 0),
+        **{"changed": 79, "fork_shared": 1},
     }
 
 
@@ -97,8 +116,8 @@ def test_a_process_that_exits_goes_into_the_exited_bucket_and_its_mm_may_come_ag
         process(1, 10, b"old"),
         *_changed(1, 3),
         exit_of(1),
-        *_changed(1, 2),
         process(1, 11, b"new"),
+        *_changed(1, 2),
     ]
     figures = _analysis(rows)
     assert figures["exited_changed_pages"] == 3
@@ -113,8 +132,6 @@ def test_a_process_without_a_name_is_listed_as_unknown():
 
 
 def test_what_is_kept_for_processes_is_bounded():
-    from ksmtrace.plugins.volatile import MOST_PROCESSES
-
     instance = plugin("volatile")
     rows = [*EMPTY, start(0)]
     for mm in range(1, 2 * MOST_PROCESSES + 2):
@@ -122,11 +139,30 @@ def test_what_is_kept_for_processes_is_bounded():
     rows += [*_changed(7, 5), stop(0)]
     document = runner([events(*rows)], {"volatile": instance}, interval=3600).run().document
     figures = document["analyzers"]["volatile"]
-    assert len(instance._changed_by_mm) == MOST_PROCESSES // 2
-    assert len(instance._names) == MOST_PROCESSES // 2
+    assert len(instance._causes.tallies) == MOST_PROCESSES // 2
     listed = sum(p["changed_pages"] for p in figures["processes"])
     assert listed + figures["other_changed_pages"] == figures["changed_pages"]
     assert figures["processes"][0]["pid"] == 7
+    assert sum_of("changed", figures) == figures["changed_pages"]
+
+
+def test_processes_that_come_and_go_leave_nothing_behind():
+    instance = plugin("volatile")
+    rows = [*EMPTY]
+    for mm in range(1, 400):
+        rows += [start(mm), process(mm, mm, b"x"), *_changed(mm), removed(1, FREED, mm=mm)]
+        rows += [exit_of(mm), stop(mm)]
+    document = runner([events(*rows)], {"volatile": instance}, interval=3600).run().document
+    assert instance._causes.tallies == {}
+    figures = document["analyzers"]["volatile"]
+    assert figures["exited_changed_pages"] == figures["gone_pages"] == 399
+    assert figures["cause_rest"]["gone_pages"] == 399
+
+
+def sum_of(cause, figures):
+    """Pages of a cause over all processes."""
+    key = f"{cause}_pages"
+    return sum(p[key] for p in figures["cause_processes"]) + figures["cause_rest"][key]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +210,8 @@ def test_what_is_not_seen_is_null_and_has_no_series():
     of = session(unseen=[EventKind.CMP_AND_MERGE_PAGE])
     snapshot = analyse([*EMPTY, start(0), stop(0)], "volatile", of=of)
     assert set(snapshot.document["analyzers"]["volatile"].values()) == {None}
+    (told,) = (section for name, section in snapshot.sections if name == "volatile")
+    assert "cannot be told" in told.lead
     named = [f.name for f in snapshot.metrics]
     assert not [
         name for name in named if "examined" in name or "volatile" in name or "last_pass" in name
@@ -182,10 +220,11 @@ def test_what_is_not_seen_is_null_and_has_no_series():
 
 def test_no_metric_names_a_process():
     for family in analyse(story(), "volatile").metrics:
-        for sample in family.samples:
-            assert not {"pid", "mm", "comm"} & set(sample.labels)
+        for one in family.samples:
+            assert not {"pid", "mm", "comm"} & set(one.labels)
 
 
+@settings(deadline=None)
 @given(cut_streams())
 def test_the_way_batches_are_cut_changes_nothing(stream):
     rows, cuts = stream
@@ -199,6 +238,70 @@ def test_the_way_batches_are_cut_changes_nothing(stream):
         by_process + figures["other_changed_pages"] + figures["exited_changed_pages"]
         == figures["changed_pages"]
     )
+    for cause in REMEDIES:
+        counted = figures["causes"][cause.name.lower()]["examined_pages"]
+        by_process = sum_of(cause.name.lower(), figures)
+        if cause is Cause.SKIPPED:
+            assert by_process == figures["skipped_pages"]
+        elif cause is Cause.GONE:
+            assert by_process == figures["gone_pages"]
+        else:
+            assert by_process == counted
+    sections = [dict(snapshot.sections)["volatile"] for snapshot in (whole, cut)]
+    assert sections[0] == sections[1]
+
+
+def test_ranges_are_runs_of_2_mib_with_the_pages_now():
+    rows = [*EMPTY, process(9, 90, b"java")]
+    rows += [
+        {**examined(64 * page + 64, mm=9, old=1, new=2), "address": page << 12}
+        for page in range(700)
+    ]
+    rows.append({**examined(7, mm=9, old=3, new=3), "address": 5 << 21})
+    rows.append(removed(64, FREED, mm=9))
+    figures = _analysis(rows)
+    first, second, third = figures["ranges"]
+    assert (first["start"], first["end"], first["pages"]) == ("0x0", "0x200000", 511)
+    assert (second["start"], second["changed_pages"]) == ("0x200000", 188)
+    assert (third["start"], third["fork_shared_pages"]) == ("0xa00000", 1)
+    assert {one["comm"] for one in figures["ranges"]} == {"java"}
+    live = {name: line["now_pages"] for name, line in figures["causes"].items()}
+    assert sum(one["pages"] for one in figures["ranges"]) == sum(live.values()) == 700
+
+
+def test_ksmds_time_is_shared_out_by_examinations():
+    def reading(seconds):
+        return sample(ksmd_cpu_ns=seconds * 10**9)
+
+    rows = [*EMPTY, *reading(5), *_changed(1, 3), examined(2, TO_UNSTABLE, old=1, new=1)]
+    figures = _analysis([*rows, *reading(9)])
+    assert figures["causes"]["changed"]["ksmd_cpu_seconds"] == pytest.approx(3.0)
+    assert figures["causes"]["held"]["ksmd_cpu_seconds"] == 0
+    assert _analysis(rows)["causes"]["changed"]["ksmd_cpu_seconds"] is None
+
+
+def test_the_section_answers_and_can_be_drawn():
+    told = dict(analyse(story(), "volatile").sections)["volatile"]
+    assert "21% of 784 examinations came to nothing" in told.lead
+    assert "changing" in told.lead
+    assert "java 815" in told.lead
+    for table in told.tables:
+        assert {len(row) for row in table.rows} <= {len(table.columns)}
+        assert len(table.units) == len(table.columns)
+    (chart,) = told.charts
+    assert len(chart.series) == len(LIVE)
+    assert {len(values) for values in chart.series.values()} == {len(chart.x)} == {3}
+    assert chart.series["changing"] == [0, 80, 79]
+
+
+def test_a_clock_that_steps_back_does_no_harm():
+    rows = [*EMPTY]
+    for beat, ts in enumerate((9, 3, 2**63, 1, 7)):
+        rows += [
+            {**row, "ts": ts * 10**9 % 2**64} for row in (start(beat), *_changed(1), stop(beat))
+        ]
+    told = dict(analyse(rows, "volatile").sections)["volatile"]
+    assert told.charts[0].x == sorted(told.charts[0].x)
 
 
 def _own(snapshot):
