@@ -26,7 +26,9 @@ BUILTINS = (
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
-    Builtin("volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"),
+    Builtin(
+        "volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"
+    ),
     Builtin(
         "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
     ),

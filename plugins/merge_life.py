@@ -174,6 +174,7 @@ class Plugin:
         counts = self._latency_counts()
         used = np.flatnonzero(counts)
         chosen = slice(int(used[0]), int(used[-1]) + 1)
+        most = int(np.flatnonzero(self._lives.latency_passes)[-1]) + 1
         bounds = [*(f"<= {written(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
         yield Chart(
             "From first sight to merge",
@@ -187,8 +188,8 @@ class Plugin:
             "The same in passes of ksmd",
             "bar",
             "passes",
-            _pass_names(),
-            {"pages": self._lives.latency_passes.tolist()},
+            _pass_names()[:most],
+            {"pages": self._lives.latency_passes[:most].tolist()},
             ("text", "pages"),
             note="The pass of the first look counts as 1.",
         )

@@ -35,6 +35,11 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="follow every decision of ksmd with the reference engine; exit status 1 where they part",
     )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="on a terminal, keep the screen at the end, to look around until q",
+    )
     add_output_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run, once=False, record=None, interval=1.0)

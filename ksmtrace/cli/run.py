@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 
 
 class Interruption:
-    """Whether SIGINT or SIGTERM came; ends the source, so that the run closes what it opened."""
+    """Whether SIGINT or SIGTERM came; ends the source, so that the run closes what it opened.
+
+    Attributes:
+        came: a signal came.
+        quit: the user ended the run by a key, which is a normal end.
+        source: what to end.
+    """
 
     def __init__(self) -> None:
         self.came = False
+        self.quit = False
         self.source: Source | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal wants it
@@ -35,6 +42,12 @@ class Interruption:
         if self.came:
             raise KeyboardInterrupt
         self.came = True
+        if self.source is not None:
+            self.source.stop()
+
+    def quit_run(self) -> None:
+        """End the run as if its source had ended; any thread may."""
+        self.quit = True
         if self.source is not None:
             self.source.stop()
 
@@ -78,6 +91,8 @@ def run_pipeline(
     live = source.session.source == "live"
     options.json_stream = options.json and live and not options.once
     options.tui = not (options.json or options.no_tui or options.once) and sys.stdout.isatty()
+    options.quit_run = interruption.quit_run
+    options.interrupted = lambda: interruption.came
     runner = Runner(source, manager, options, fail_fast=fail_fast)
     status = ExitStatus.DONE
 
@@ -90,7 +105,7 @@ def run_pipeline(
             status = ExitStatus.BAD_INPUT
         if interruption.came:
             status = ExitStatus.INTERRUPTED
-        elif options.listen and not live:
+        elif options.listen and not live and not interruption.quit:
             print("ksmtrace: replay done, still serving metrics; Ctrl-C ends it", file=sys.stderr)
             interruption.wait()
 

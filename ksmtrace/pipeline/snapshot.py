@@ -104,16 +104,15 @@ class Snapshot:
 
     @cached_property
     def sections(self) -> tuple[tuple[str, Section], ...]:
-        """(plugin name, section) of everything that plugins tell at length."""
-        told: list[tuple[str, Section]] = []
-        for name, some in self._concluded().calls.each("ksmtrace_sections", session=self.session):
-            told.extend((name, section) for section in some)
-        return tuple(told)
+        """(plugin name, section) of everything that plugins tell at length, in the order in which they are registered."""
+        return self._by_plugin("ksmtrace_sections")
 
     @cached_property
     def panels(self) -> tuple[tuple[str, RenderableType], ...]:
-        """(plugin name, renderable) of everything that plugins show."""
-        shown: list[tuple[str, RenderableType]] = []
-        for name, some in self._concluded().calls.each("ksmtrace_panels", session=self.session):
-            shown.extend((name, panel) for panel in some)
-        return tuple(shown)
+        """(plugin name, renderable) of everything that plugins show, in the order in which they are registered."""
+        return self._by_plugin("ksmtrace_panels")
+
+    def _by_plugin(self, hook: str) -> tuple[tuple[str, Any], ...]:
+        calls = self._concluded().calls
+        given = dict(calls.each(hook, session=self.session))
+        return tuple((name, one) for name in calls.seconds if name in given for one in given[name])

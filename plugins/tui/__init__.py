@@ -1,20 +1,26 @@
-"""Sink: draws the run on the terminal while it lasts; also the text that ends a run."""
+"""Sink: the screen of a run while it lasts, with keys; also the text that ends a run."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
 
 from ksmtrace import hookimpl
-from ksmtrace.plugins.tui.screen import plain_text, render
+from ksmtrace.plugins.tui.loop import Screen
+from ksmtrace.plugins.tui.picture import Picture
+from ksmtrace.plugins.tui.text import plain_text
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
 
-__all__ = ["Plugin", "plain_text", "render"]
+__all__ = ["Plugin", "plain_text"]
+
+
+def _nothing() -> None:
+    """Stands for the end of a run that nobody can end."""
 
 
 class Plugin:
@@ -26,22 +32,24 @@ class Plugin:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console
-        self._wanted = False
-        self._live: Live | None = None
+        self._wanted = self._holds = False
+        self._quit_run: Callable[[], None] = _nothing
+        self._interrupted: Callable[[], bool] = bool
+        self._screen: Screen | None = None
 
     @hookimpl
     def ksmtrace_session_start(self, options: Namespace) -> None:
-        """See whether this run has a screen."""
+        """See whether this run has a screen, whether it stays at the end, and how a key can end the run."""
         self._wanted = bool(getattr(options, "tui", False))
+        self._holds = bool(getattr(options, "hold", False))
+        self._quit_run = getattr(options, "quit_run", _nothing)
+        self._interrupted = getattr(options, "interrupted", bool)
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
-        """Draw; the final state belongs to the verb, which prints it where it stays."""
-        if snapshot.final or not self._wanted:
-            self._stop()
-            return
+        """Draw. The final state belongs to the verb, which prints it where it stays; on hold or paused it waits for q."""
         try:
-            self._draw(snapshot)
+            self._publish(snapshot)
         except BaseException:
             # A plugin that raised is called no more, not even to finish: leave the terminal usable now.
             self._stop()
@@ -52,14 +60,25 @@ class Plugin:
         """Give the terminal back."""
         self._stop()
 
-    def _draw(self, snapshot: Snapshot) -> None:
-        if self._live is None:
+    def _publish(self, snapshot: Snapshot) -> None:
+        if not self._wanted:
+            return
+        if not snapshot.final or self._holds or self._screen is not None:
+            self._show(Picture.of(snapshot))
+        if snapshot.final:
+            screen = self._screen
+            if screen is not None and (self._holds or screen.look.paused):
+                screen.wait_for_q(self._interrupted)
+            self._stop()
+
+    def _show(self, picture: Picture) -> None:
+        if self._screen is None:
             # Started at the first picture, not before: a replay may be over before there is one to see.
-            self._live = Live(console=self._console or Console(), screen=True, auto_refresh=False)
-            self._live.start()
-        self._live.update(render(snapshot), refresh=True)
+            self._screen = Screen(self._console or Console(), picture, self._quit_run)
+        else:
+            self._screen.show(picture)
 
     def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            screen.stop()

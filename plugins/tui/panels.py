@@ -6,11 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    RenderableType,
+    RenderResult,
+)
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ksmtrace.drawing.scales import one_line
 from ksmtrace.pipeline.snapshot import MISSION
+from ksmtrace.units import duration
 
 Document = Mapping[str, Any]
 
@@ -18,13 +27,7 @@ MISSION_NAMES = tuple(kind.name.lower() for kind in MISSION)
 WIDE = 110
 """Columns from which on there is room for notes."""
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _EXACTNESS_STYLES = {"exact": "green", "derived": "cyan", "sampled": "yellow", "absent": "dim"}
-
-
-def printable(text: object) -> str:
-    """`text` on one line, with "?" for what cannot be printed."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
 def count(value: int | None) -> str:
@@ -32,41 +35,24 @@ def count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def size(value_bytes: float) -> str:
-    """Bytes in the largest binary unit that leaves a number of at least 1, as "17.8 MiB"."""
-    unit = 0
-    while abs(value_bytes) >= 1024 and unit < len(_UNITS) - 1:
-        value_bytes /= 1024
-        unit += 1
-    return f"{value_bytes:,.{min(unit, 1)}f} {_UNITS[unit]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "12.3 s", from two minutes on as "1:02:03"."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def header(document: Document) -> RenderableType:
-    """Two lines: what is traced; how it goes."""
+def header(document: Document, state: Text) -> RenderableType:
+    """Two lines: what is traced, and the state of the screen; how it goes."""
     what = Text(no_wrap=True, overflow="ellipsis")
-    what.append(f"ksmtrace {printable(document['version'])}", "bold")
-    what.append(f"   {document['source']}   {printable(document['kernel']['release'])}")
-    what.append(f"   tier {printable(document['tier'])}   {duration(document['duration_seconds'])}")
+    what.append(f"ksmtrace {one_line(document['version'])}", "bold")
+    what.append(f"   {document['source']}   {one_line(document['kernel']['release'])}")
+    what.append(f"   tier {one_line(document['tier'])}   {duration(document['duration_seconds'])}")
     events = document["events"]
     how = Text(no_wrap=True, overflow="ellipsis")
-    how.append(f"{events['total']:,} events   ")
+    how.append(f"{events['total']:,} events  ")
     how.append(f"{events['lost']:,} lost", "bold white on red" if events["lost"] else "green")
-    how.append(f"   {count(document['passes'])} passes   ")
+    how.append(f"  {count(document['passes'])} passes  ")
     how.append(*_agreement(document))
     for name in document["plugins_failed"]:
-        how.append(f"   plugin {printable(name)} failed", "bold red")
+        how.append(f"  plugin {one_line(name)} failed", "bold red")
     table = Table.grid(expand=True)
     table.add_column(ratio=1)
     table.add_column(justify="right")
-    table.add_row(what, Text("Ctrl-C ends", "dim"))
+    table.add_row(what, state)
     return Group(table, how)
 
 
@@ -75,7 +61,7 @@ def agreement(document: Document) -> str:
     checked = document["self_check"]
     total, differing = checked["at_scan_stop"], checked["at_scan_stop_differing"]
     if not document["reconstruction"]["complete"]:
-        return f"incomplete: {printable(document['reconstruction']['reason'])}"
+        return f"incomplete: {one_line(document['reconstruction']['reason'])}"
     if not total:
         return "not checked at the end of a pass"
     if differing:
@@ -91,35 +77,49 @@ def _agreement(document: Document) -> tuple[str, str]:
     return agreement(document), "green" if complete and checked["at_scan_stop"] else "yellow"
 
 
-def probe_table(document: Document, *, wide: bool, all_kinds: bool) -> RenderableType:
-    """How each kind of event is seen; unless `all_kinds`, the mission's four and a line on the others."""
+def probe_table(document: Document, *, wide: bool) -> RenderableType:
+    """How each kind of event is seen, a line each for the mission's four, and a line on the others."""
     probes = document["probes"]
-    shown = [name for name in probes if all_kinds or name in MISSION_NAMES]
-    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("event", no_wrap=True)
-    table.add_column("exactness", no_wrap=True)
-    table.add_column("count", no_wrap=True, justify="right")
+    shown = [name for name in probes if name in MISSION_NAMES]
+    table = _probe_table()
     table.add_column("via", no_wrap=True, overflow="ellipsis", ratio=2)
     if wide:
         table.add_column("what it cannot know", no_wrap=True, overflow="ellipsis", ratio=3)
     for name in shown:
-        probe = probes[name]
-        style = _EXACTNESS_STYLES[probe["exactness"]]
-        absent = probe["exactness"] == "absent"
-        number = count(seen_count(document, name))
-        note, via = printable(probe["note"]), printable(probe["via"])
-        row = [
-            name,
-            Text(probe["exactness"], style),
-            number,
-            Text(note if absent and not wide else via),
-        ]
-        table.add_row(*row, *([Text(note, "dim")] if wide else []))
+        absent = probes[name]["exactness"] == "absent"
+        note, via = (one_line(probes[name][key]) for key in ("note", "via"))
+        said = Text(note if absent and not wide else via)
+        table.add_row(*_seen(document, name), said, *([Text(note, "dim")] if wide else []))
     others = [probe["exactness"] for name, probe in probes.items() if name not in shown]
     if others:
         tally = ", ".join(f"{number} {word}" for word, number in Counter(others).items())
         table.add_row(Text(f"{len(others)} other kinds", "dim"), "", "", Text(tally, "dim"))
     return table
+
+
+def probes_in_full(document: Document) -> RenderableType:
+    """How every kind of event is seen, and what that cannot know, in as many lines as it takes."""
+    table = _probe_table()
+    table.add_column("via, and what it cannot know")
+    for name, probe in document["probes"].items():
+        said = Text(one_line(probe["via"]))
+        if probe["note"]:
+            said.append("\n" * bool(said) + one_line(probe["note"]), "dim")
+        table.add_row(*_seen(document, name), said)
+    return table
+
+
+def _probe_table() -> Table:
+    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("event", no_wrap=True)
+    table.add_column("exactness", no_wrap=True)
+    table.add_column("count", no_wrap=True, justify="right")
+    return table
+
+
+def _seen(document: Document, name: str) -> tuple[str, Text, str]:
+    exactness = document["probes"][name]["exactness"]
+    return name, Text(exactness, _EXACTNESS_STYLES[exactness]), count(seen_count(document, name))
 
 
 def seen_count(document: Document, name: str) -> int | None:
@@ -150,6 +150,40 @@ def gauge_table(document: Document) -> RenderableType:
                 )
         table.add_row(row, *cells)
     return table
+
+
+def counts_table(document: Document) -> RenderableType:
+    """Counts of events against what the kernel counted itself."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("events")
+    for name in ("seen", "counted", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("by")
+    for name, row in document["self_check"]["counts"].items():
+        style = "bold yellow" if row["difference"] else "green"
+        numbers = (Text(count(row[key])) for key in ("events", "counted"))
+        difference = Text(count(row["difference"]), style)
+        table.add_row(Text(name), *numbers, difference, Text(row["against"]))
+    return table
+
+
+class Guarded:
+    """A panel of some plugin; one that cannot be drawn says so and spoils nothing else."""
+
+    def __init__(self, name: str, panel: RenderableType) -> None:
+        self._name = name
+        self._panel = panel
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        try:
+            lines = console.render_lines(self._panel, options, pad=False)
+        except Exception as error:  # noqa: BLE001 - a plugin may hand over anything
+            said = f"the panel of {self._name} cannot be drawn: {type(error).__name__}: {error}"
+            yield Text(one_line(said), "red")
+            return
+        for line in lines:
+            yield from line
+            yield Segment.line()
 
 
 def side_by_side(panels: Iterable[RenderableType], width: int) -> RenderableType:

@@ -1,22 +1,144 @@
-"""The screen on a real pseudo-terminal: drawn, restored, followed by the outcome."""
+"""The screen on a real pseudo-terminal: drawn, steered by keys, restored, followed by the outcome."""
+
+import signal
 
 import pytest
 
 from support.command import KSMTRACE
-from support.terminal import on_terminal
+from support.terminal import OnTerminal, on_terminal
+
+LEAVE = "\x1b[?1049l"
+SLOWLY = ("--speed", "0.5")
+
+
+def _replay(capture, *options, columns=80, lines=24, **how):
+    command = [KSMTRACE, "replay", str(capture), *options]
+    return OnTerminal(command, columns=columns, lines=lines, **how)
+
+
+@pytest.fixture
+def running(bundled_capture):
+    """A replay that lasts longer than any test, its overview drawn."""
+    with _replay(bundled_capture, *SLOWLY) as run:
+        run.wait_for("Stable tree", "q quit")
+        yield run
+
+
+def assert_given_back(run, drawn):
+    assert drawn.count("\x1b[?1049h") == drawn.count(LEAVE) == 1
+    assert "\x1b[?25h" in drawn.rpartition("\x1b[?1049h")[2]
+    assert run.modes_now() == run.modes
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
 def test_a_replay_draws_and_gives_the_terminal_back(bundled_capture, columns, lines):
-    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "3"]
-    status, drawn = on_terminal(command, columns=columns, lines=lines)
-    assert status == 0
-    screen, _, after = drawn.rpartition("\x1b[?1049l")  # back from the alternate screen
-    assert "\x1b[?1049h" in screen
-    for word in ("cmp_and_merge_page", "reconstructed", "stable tree", "volatile"):
-        assert word in screen
-    assert "\x1b[?25h" in drawn  # the cursor is shown again
-    assert "KSM saves" in after
+    with _replay(bundled_capture, "--speed", "3", columns=columns, lines=lines) as run:
+        shown = run.wait_for("Stable tree", "Life of merges", "reconstructed", "q quit")
+        assert len(shown) == lines
+        status, drawn, errors = run.end()
+        assert (status, errors) == (0, "")
+        assert_given_back(run, drawn)
+    assert "KSM saves" in drawn.rpartition(LEAVE)[2]
+
+
+def test_keys_lead_to_every_view_and_back(running):
+    running.press("1")
+    running.wait_for("age of the oldest", without="reconstructed")
+    running.press("\t")
+    running.wait_for("latency of nine tenths")
+    running.press("\x1b[D\x1b[D")
+    running.wait_for("reconstructed", "1 Stable tree")
+    running.press("\x1b[Z")
+    running.wait_for("counted", "via, and what it cannot know")
+    running.press("0")
+    running.wait_for("1 Stable tree")
+    running.press("?")
+    running.wait_for("any key goes back", "exit status 130")
+    running.press(" ")
+    running.wait_for("1 Stable tree", without="any key goes back")
+
+
+def test_pause_lets_the_picture_stand(running):
+    running.press("p")
+    stood = running.wait_for("PAUSED")
+    assert running.screen(seconds=2.5) == stood
+    running.press("1")
+    running.wait_for("PAUSED", "age of the oldest")
+    running.press("0p")
+    assert running.wait_for("q quit", without="PAUSED") != stood
+
+
+def test_a_filter_is_typed_and_shown(running):
+    running.press("/")
+    running.wait_for("process:")
+    running.press("alphx\x7fa")
+    running.wait_for("process: alpha")
+    running.press("\r1")
+    running.wait_for("filter: alpha", "age of the oldest")
+    running.press("/\x1b")
+    running.wait_for("filter: alpha", without="process:")
+
+
+def test_a_resized_terminal_is_filled_anew(running):
+    running.resize(130, 45)
+    shown = running.wait_for("what it cannot know", "q quit")
+    assert len(shown) == 45
+    assert shown[-1].startswith("q quit")
+    running.resize(60, 12)
+    small = running.wait_for("q quit")
+    assert len(small) == 12
+
+
+def test_q_is_a_normal_end(running):
+    running.press("q")
+    status, drawn, errors = running.end()
+    assert (status, errors) == (0, "")
+    assert_given_back(running, drawn)
+    assert "KSM saves" in drawn.rpartition(LEAVE)[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_signal_gives_the_terminal_back_and_prints_the_outcome(running, number, paused):
+    if paused:
+        running.press("p")
+        running.wait_for("PAUSED")
+    running.process.send_signal(number)
+    status, drawn, errors = running.end()
+    assert (status, errors) == (130, "")
+    assert_given_back(running, drawn)
+    assert "KSM saves" in drawn.rpartition(LEAVE)[2]
+
+
+def test_a_held_replay_waits_for_q(bundled_capture):
+    with _replay(bundled_capture, "--hold") as run:
+        run.wait_for("ended, q quits", "1,419")
+        run.press("2")
+        run.wait_for("Of 4,320 new pages")
+        run.press("q")
+        status, drawn, _ = run.end()
+        assert status == 0
+        assert_given_back(run, drawn)
+
+
+def test_a_frame_sends_little(bundled_capture):
+    """At 80 x 24 a second of a running replay changes some lines: a few KB, not a screen of styles each time."""
+    with _replay(bundled_capture, *SLOWLY) as run:
+        run.wait_for("Stable tree")
+        before = len(run.drawn)
+        run.screen(seconds=4)
+        assert 0 < len(run.drawn) - before < 5 * 4096
+
+
+def test_no_color_is_honoured(bundled_capture, monkeypatch):
+    import os
+
+    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "8"]
+    _, coloured = on_terminal(command, columns=80, lines=24)
+    environment = {**os.environ, "NO_COLOR": "1"}
+    _, plain = on_terminal(command, columns=80, lines=24, env=environment)
+    assert "\x1b[1;36m" in coloured
+    assert "36m" not in plain
 
 
 def test_no_tui_draws_nothing(bundled_capture):

@@ -1,69 +1,29 @@
-"""The whole screen of a running trace, and the plain text that ends a run."""
+"""The plain text that ends a run."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.text import Text
+from rich.console import Console
 
+from ksmtrace.drawing.scales import one_line
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import (
     MISSION_NAMES,
-    WIDE,
     Document,
+    Guarded,
     agreement,
     count,
-    duration,
-    gauge_table,
-    header,
-    printable,
-    probe_table,
     seen_count,
-    side_by_side,
-    size,
 )
+from ksmtrace.units import duration, size
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
 
 _WIDTH = 80
-_ROOMY_LINES = 36
-
-
-def render(snapshot: Snapshot) -> RenderableType:
-    """The screen: what is traced, how each event is seen, kernel against reconstruction, analyzers' panels.
-
-    Fits 80 x 24 with the built-in analyzers; shows more where there is more room.
-    """
-    document = snapshot.document
-    by_name = sorted(snapshot.panels, key=lambda named: named[0])
-    return _Screen(document, tuple(panel for _, panel in by_name))
-
-
-class _Screen:
-    """Lays the parts out for the width and height that there are."""
-
-    def __init__(self, document: Document, panels: tuple[RenderableType, ...]) -> None:
-        self._document = document
-        self._panels = panels
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        height = options.height or options.size.height
-        roomy = height >= _ROOMY_LINES
-        between = [Text()] if roomy else []
-        parts = [
-            header(self._document),
-            *between,
-            probe_table(self._document, wide=options.max_width >= WIDE, all_kinds=roomy),
-            Text(),
-            gauge_table(self._document),
-            *between,
-            side_by_side(self._panels, options.max_width),
-        ]
-        yield Group(*parts)
 
 
 def plain_text(snapshot: Snapshot) -> str:
@@ -72,6 +32,7 @@ def plain_text(snapshot: Snapshot) -> str:
     page_size = snapshot.session.kernel.page_size_bytes
     parts = (
         _title(document, snapshot.session.only_pids),
+        "\n".join(_verdict(document)),
         "\n".join(
             (
                 *_savings(document, page_size),
@@ -107,10 +68,28 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
         else ""
     )
     return _wrap(
-        f"ksmtrace {printable(document['version'])}: {document['source']}, "
-        f"kernel {printable(document['kernel']['release'])}, {printable(document['tier'])} tier, "
+        f"ksmtrace {one_line(document['version'])}: {document['source']}, "
+        f"kernel {one_line(document['kernel']['release'])}, {one_line(document['tier'])} tier, "
         f"{duration(document['duration_seconds'])}, {passes:,} pass{'' if passes == 1 else 'es'}{limit}"
     )
+
+
+def _verdict(document: Document) -> Iterator[str]:
+    """What the analyzers `balance` and `advice` conclude, where the run has them."""
+    verdict = document["analyzers"].get("balance", {}).get("verdict")
+    if isinstance(verdict, str) and verdict:
+        yield _wrap(f"Verdict: {one_line(verdict)}")
+    for advice in document["analyzers"].get("advice", {}).get("recommendations") or ():
+        yield _wrap(f"- {_advice(advice)}", "  ")
+
+
+def _advice(advice: object) -> str:
+    """A recommendation in one line: a text, or the sentence and the command of a mapping."""
+    if not isinstance(advice, Mapping):
+        return one_line(advice)
+    said = [advice[key] for key in ("sentence", "text", "what", "recommendation") if key in advice]
+    command = advice.get("command") or ""
+    return one_line(said[0] if said else "") + (f": {one_line(command)}" if command else "")
 
 
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
@@ -138,7 +117,7 @@ def _before(document: Document) -> Iterator[str]:
     if before.get("mapped_pages"):
         yield _wrap(
             f"When the trace began, {before['mapped_pages']:,} pages shared {before['ksm_pages']:,} KSM pages "
-            f"already (by {printable(before['via'])})."
+            f"already (by {one_line(before['via'])})."
         )
 
 
@@ -219,7 +198,7 @@ def _processes(document: Document) -> Iterator[str]:
     yield "Pages found changed, by process (the scan of these was for nothing):"
     for process in processes[:5]:
         pid = "" if process["pid"] is None else f"pid {process['pid']}"
-        yield f"  {printable(process['comm'] or 'unknown'):<16} {pid:<12}{process['changed_pages']:>13,}"
+        yield f"  {one_line(process['comm'] or 'unknown'):<16} {pid:<12}{process['changed_pages']:>13,}"
 
 
 def _other_panels(snapshot: Snapshot) -> str:
@@ -229,7 +208,7 @@ def _other_panels(snapshot: Snapshot) -> str:
     with console.capture() as capture:
         for name, panel in sorted(snapshot.panels, key=lambda named: named[0]):
             if name not in own:
-                console.print(panel)
+                console.print(Guarded(name, panel))
     return capture.get().rstrip()
 
 
@@ -246,7 +225,7 @@ def _probes(document: Document) -> Iterator[str]:
         if probe is None or probe["exactness"] == "absent":
             continue
         line = f"  {name:<22}{probe['exactness']:<8}{count(seen_count(document, name)):>12}  "
-        yield _cut(line + printable(probe["via"]))
+        yield _cut(line + one_line(probe["via"]))
 
 
 def _limits(document: Document) -> Iterator[str]:
@@ -256,13 +235,13 @@ def _limits(document: Document) -> Iterator[str]:
     if absent:
         yield "Not seen in this run:"
         for name, probe in absent.items():
-            yield _wrap(f"  {name}: {printable(probe['note']) or 'no probe'}", "    ")
+            yield _wrap(f"  {name}: {one_line(probe['note']) or 'no probe'}", "    ")
     noted = {
         n: probes[n] for n in MISSION_NAMES if n not in absent and probes.get(n, {}).get("note")
     }
     if noted:
         yield "To bear in mind:"
         for name, probe in noted.items():
-            yield _wrap(f"  {name} ({probe['exactness']}): {printable(probe['note'])}", "    ")
+            yield _wrap(f"  {name} ({probe['exactness']}): {one_line(probe['note'])}", "    ")
     for name, failure in document["plugins_failed"].items():
-        yield _wrap(f"Plugin {printable(name)} was dropped: {printable(failure)}", "    ")
+        yield _wrap(f"Plugin {one_line(name)} was dropped: {one_line(failure)}", "    ")

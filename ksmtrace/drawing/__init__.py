@@ -1,0 +1,1 @@
+"""Sections drawn as text, for the screen and for the text report."""

@@ -1,0 +1,161 @@
+"""Charts drawn with characters, scale printed; blocks where the output knows them, else ASCII."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from ksmtrace.drawing.scales import Scale, columns_of, mean, one_line
+from ksmtrace.section import Chart
+from ksmtrace.units import written
+
+COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+HEAT_COLOURS = ("bright_black", "blue", "cyan", "yellow", "red")
+
+_ROWS = 4
+_MOST_BARS = 24
+_MOST_HEAT_ROWS = 40
+_MARGIN = 12
+_WIDEST_LABEL = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """Characters to draw with: columns by height, bars by length, cells by value."""
+
+    heights: str
+    bar: str
+    shades: str
+
+
+_BLOCKS = Glyphs(" ▁▂▃▄▅▆▇█", "█", "·░▒▓█")
+_ASCII = Glyphs(" .:-=+*%#", "#", ".:+*#")
+_CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class ChartView:
+    """A chart as wide as the console, for any `Chart`."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        chart = self._chart
+        glyphs = _ASCII if options.ascii_only else _BLOCKS
+        yield _line(Text(one_line(chart.title), "bold"))
+        if not chart.x or not chart.series:
+            yield _line(Text("  nothing yet", "dim"))
+        elif chart.kind == "heat":
+            yield from _heat(chart, options.max_width, glyphs)
+        elif chart.kind == "bar" and len(chart.x) <= _MOST_BARS:
+            yield from _bars(chart, options.max_width, glyphs)
+        else:
+            yield from _strips(chart, options.max_width, glyphs)
+        if chart.note:
+            yield Text(one_line(chart.note), "dim")
+
+
+def _line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "crop"
+    return text
+
+
+def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """One strip of columns for each series, one below the other, all on one scale."""
+    scale = Scale.of(value for values in chart.series.values() for value in values)
+    across = max(8, width - _MARGIN - 1)
+    for number, (name, values) in enumerate(chart.series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        last = next((value for value in reversed(values) if value is not None), None)
+        head = Text(f"{one_line(name)}: ", colour)
+        yield _line(head.append(f"{written(last, chart.units[1])} at the end"))
+        shares = [scale.share(value) for value in columns_of(chart.x, values, across, mean)]
+        for row in range(_ROWS - 1, -1, -1):
+            label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
+            shown = "" if label is None else written(label, chart.units[1])
+            drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
+            yield _line(Text(f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim").append(drawn, colour))
+    yield _axis(chart, across, _MARGIN + 1)
+
+
+def _piece(share: float | None, row: int, heights: str) -> str:
+    """The part of a column of that height that stands in `row`; a value above 0 shows."""
+    if share is None:
+        return " "
+    steps = len(heights) - 1
+    height = math.ceil(share * _ROWS * steps - 1e-9)
+    return heights[min(max(height - row * steps, 0), steps)]
+
+
+def _axis(chart: Chart, across: int, margin: int) -> Text:
+    first, last = (_position(chart, at) for at in (0, -1))
+    name = one_line(chart.x_name)
+    gap = max(1, across - len(first) - len(last))
+    middle = f" {name} " if gap >= len(name) + 2 else ""
+    return _line(Text(" " * margin + first + f"{middle:^{gap}}" + last, "dim"))
+
+
+def _position(chart: Chart, at: int) -> str:
+    return one_line(written(chart.x[at], chart.units[0]))
+
+
+def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """One bar below the other, its value behind it."""
+    scale = Scale.of(value for values in chart.series.values() for value in values)
+    labels = [_position(chart, at) for at in range(len(chart.x))]
+    margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
+    told = [
+        [written(value, chart.units[1]) for value in values] for values in chart.series.values()
+    ]
+    room = max(4, width - margin - 3 - max(len(text) for texts in told for text in texts))
+    names = ", ".join(map(one_line, chart.series))
+    yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
+    for at, label in enumerate(labels):
+        for number, values in enumerate(chart.series.values()):
+            share = scale.share(values[at]) or 0
+            bar = glyphs.bar * math.ceil(share * room - 1e-9)
+            line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
+            line.append(bar, COLOURS[number % len(COLOURS)])
+            yield _line(line.append(f" {told[number][at]}" if bar else told[number][at]))
+
+
+def _heat(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """One line for each row; where several positions fall into one cell, the highest value shows."""
+    labels = [one_line(name) for name in chart.series]
+    margin = min(max(map(len, labels)), _WIDEST_LABEL, width // 3)
+    across = min(max(8, width - margin - 1), len(chart.x))
+    levels = max(len(chart.legend), 1)
+    rows = list(chart.series.values())
+    for label, values in list(zip(labels, rows, strict=True))[:_MOST_HEAT_ROWS]:
+        line = Text(f"{label:>{margin}.{margin}} ")
+        for value in columns_of(range(len(values)), values, across, max):
+            line.append(*_cell(value, levels, glyphs.shades))
+        yield _line(line)
+    if len(labels) > _MOST_HEAT_ROWS:
+        yield _line(Text(f"{'':>{margin}} and {len(labels) - _MOST_HEAT_ROWS:,} rows more", "dim"))
+    yield _axis(chart, across, margin + 1)
+    legend = Text(" " * (margin + 1))
+    for value, meaning in enumerate(chart.legend):
+        legend.append(*_cell(value, levels, glyphs.shades))
+        legend.append(f" {one_line(meaning)}   ", "dim")
+    yield legend
+
+
+def _cell(value: float | None, levels: int, shades: str) -> tuple[str, str]:
+    """Character and colour of a value from 0 to `levels` - 1."""
+    if value is None:
+        return " ", ""
+    step = min(max(round(value), 0), levels - 1)
+    colour = _spread(step, levels, HEAT_COLOURS)
+    if levels > len(shades):
+        return _CODES[min(step, len(_CODES) - 1)], colour
+    return _spread(step, levels, shades), colour
+
+
+def _spread(step: int, levels: int, choices: Sequence[str]) -> str:
+    """Of `choices` the one for a step, the first and the last always used."""
+    return choices[round(step * (len(choices) - 1) / max(levels - 1, 1))]

@@ -1,0 +1,112 @@
+"""A section drawn as text: lead, figures, charts, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from ksmtrace.drawing.charts import ChartView
+from ksmtrace.drawing.scales import one_line
+from ksmtrace.section import Cell, Chart, Figure, Section, Table
+from ksmtrace.units import written
+
+_OF_PROCESSES = ("process", "comm", "pid", "guest", "vm", "cgroup")
+
+
+class SectionView:
+    """A section as wide as the console.
+
+    Args:
+        section: what to draw.
+        sort: number of the column by which tables are sorted, numbers descending; None leaves their order.
+        needle: of tables with processes, only rows that have this text in them; of heat maps likewise.
+    """
+
+    def __init__(self, section: Section, *, sort: int | None = None, needle: str = "") -> None:
+        self._section = section
+        self._sort = sort
+        self._needle = needle.casefold()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        section = self._section
+        yield Text(one_line(section.title), "bold underline")
+        yield Text(one_line(section.lead), "bold")
+        if section.figures:
+            yield Text()
+            yield _figures(section.figures)
+        for chart in section.charts:
+            yield Text()
+            yield ChartView(found_in_chart(chart, self._needle))
+        for table in section.tables:
+            yield Text()
+            yield from self._table(table)
+        if section.exactness:
+            yield Text()
+            yield Text(one_line(section.exactness), "dim")
+
+    def _table(self, table: Table) -> Iterator[Text | RichTable]:
+        shown = found_in_table(table, self._needle)
+        sort = None if self._sort is None or self._sort >= len(table.columns) else self._sort
+        rows = shown.rows if sort is None else sorted_rows(shown.rows, sort)
+        hidden = len(table.rows) - len(rows)
+        title = Text(one_line(table.title), "bold")
+        yield title.append(f"  ({hidden:,} rows hidden by the filter)", "dim") if hidden else title
+        drawn = RichTable(box=None, padding=(0, 2, 0, 0), header_style="bold dim")
+        for number, (name, unit) in enumerate(zip(table.columns, table.units, strict=True)):
+            text = unit == "text"
+            drawn.add_column(
+                Text(one_line(name) + (" v" if number == sort else "")),
+                justify="left" if text else "right",
+                no_wrap=not text,
+            )
+        for row in rows:
+            cells = (written(value, u) for value, u in zip(row, table.units, strict=True))
+            drawn.add_row(*(Text(one_line(cell)) for cell in cells))
+        yield drawn
+        if table.note:
+            yield Text(one_line(table.note), "dim")
+
+
+def _figures(figures: Sequence[Figure]) -> RichTable:
+    drawn = RichTable.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(justify="right", no_wrap=True)
+    drawn.add_column()
+    for figure in figures:
+        remarks = ", ".join(filter(None, (figure.exactness, figure.note)))
+        value = Text(written(figure.value, figure.unit), "dim" if figure.value is None else "bold")
+        drawn.add_row(Text(one_line(figure.name)), value, Text(one_line(remarks), "dim"))
+    return drawn
+
+
+def sorted_rows(rows: Sequence[Sequence[Cell]], column: int) -> list[Sequence[Cell]]:
+    """Rows by one column: numbers from the largest, then texts from A, then those without."""
+
+    def place(row: Sequence[Cell]) -> tuple[int, float, str]:
+        value = row[column]
+        if value is None:
+            return 2, 0, ""
+        return (1, 0, value.casefold()) if isinstance(value, str) else (0, -value, "")
+
+    return sorted(rows, key=place)
+
+
+def found_in_table(table: Table, needle: str) -> Table:
+    """The table with those rows that have `needle` (casefolded) in a text; as it is where it has no processes."""
+    named = any(word in name.casefold() for name in table.columns for word in _OF_PROCESSES)
+    if not needle or not named:
+        return table
+    rows = [row for row in table.rows if any(needle in str(cell).casefold() for cell in row)]
+    return replace(table, rows=rows)
+
+
+def found_in_chart(chart: Chart, needle: str) -> Chart:
+    """A heat map with those rows whose labels have `needle` in them; as it is where none has, and any other chart."""
+    if not needle or chart.kind != "heat":
+        return chart
+    series = {name: values for name, values in chart.series.items() if needle in name.casefold()}
+    return replace(chart, series=series) if series else chart

@@ -1,0 +1,56 @@
+"""What the screen shows, as it was at one moment: finished values that another thread may draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+from ksmtrace.section import Section
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.snapshot import Snapshot
+
+PROBES = "probes"
+"""The view that shows how each event is seen; no analyzer's name."""
+
+_FIRST = ("balance", "advice")
+_KEYS = "123456789abcdefgilmnrtuvwxyz"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A run at one moment.
+
+    Attributes:
+        document: the run's JSON document.
+        panels: (plugin name, renderable).
+        sections: (plugin name, section).
+        final: the run is over.
+    """
+
+    document: Mapping[str, Any]
+    panels: tuple[tuple[str, RenderableType], ...]
+    sections: tuple[tuple[str, Section], ...]
+    final: bool = False
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Picture:
+        """Take the picture; calls the plugins' hooks, so only the run's own thread may."""
+        return cls(snapshot.document, snapshot.panels, snapshot.sections, snapshot.final)
+
+    def views(self) -> dict[str, str]:
+        """Key by name of each view in detail, the verdict first: every plugin that tells something, then the probes."""
+        named = dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)])
+        names = sorted(named, key=lambda name: _FIRST.index(name) if name in _FIRST else 9)
+        return dict(zip([*names[: len(_KEYS) - 1], PROBES], _KEYS, strict=False))
+
+    def sections_of(self, name: str) -> list[Section]:
+        """The sections of one plugin."""
+        return [section for plugin, section in self.sections if plugin == name]
+
+    def panels_of(self, name: str) -> list[RenderableType]:
+        """The panels of one plugin."""
+        return [panel for plugin, panel in self.panels if plugin == name]

@@ -1,0 +1,113 @@
+"""The terminal: keys one by one, the alternate screen, lines that changed, and everything as it was afterwards."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import termios
+import tty
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[?25h\x1b[?1049l"
+_NO_CHARACTER = b"\0"
+
+
+class Terminal:
+    """A terminal taken over from `enter` to `leave`.
+
+    Attributes:
+        keys: file descriptor to read keys from; None where nobody can type.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.keys: int | None = None
+        self._console = console
+        self._before: list[Any] | None = None
+        self._drawn: list[str] = []
+        self._size: tuple[int, int] | None = None
+        self._entered = False
+
+    def enter(self) -> None:
+        """Take it over; whatever ends the program gives it back."""
+        atexit.register(self.leave)
+        self._entered = True
+        self._take_keys()
+        self._write(_ENTER)
+
+    def leave(self) -> None:
+        """Give it back as it was; may be called twice."""
+        if not self._entered:
+            return
+        self._entered = False
+        atexit.unregister(self.leave)
+        with suppress(OSError, ValueError):
+            self._write(_LEAVE)
+        if self._before is not None:
+            with suppress(termios.error, ValueError, OSError):
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)
+                termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        self.keys = None
+
+    def size(self) -> tuple[int, int]:
+        """(columns, lines), now."""
+        with suppress(OSError, ValueError):
+            found = os.get_terminal_size(self._console.file.fileno())
+            if found.columns and found.lines:
+                return found.columns, found.lines
+        return self._console.size.width, self._console.size.height
+
+    def draw(self, lines: Sequence[list[Segment]], size: tuple[int, int]) -> None:
+        """Show these lines; only those that differ from the ones before are sent."""
+        fresh = [self._encoded(line) for line in lines]
+        out = ""
+        if size != self._size:
+            out, self._size, self._drawn = "\x1b[2J", size, []
+        for row, line in enumerate(fresh):
+            if row >= len(self._drawn) or line != self._drawn[row]:
+                out += f"\x1b[{row + 1};1H{line}\x1b[K"
+        if len(fresh) < len(self._drawn):
+            out += f"\x1b[{len(fresh) + 1};1H\x1b[J"
+        self._drawn = fresh
+        if out:
+            self._write(out)
+
+    def _encoded(self, line: list[Segment]) -> str:
+        with self._console.capture() as capture:
+            self._console.print(Segments(line), end="", crop=False, no_wrap=True, highlight=False)
+        return capture.get().replace("\n", "")
+
+    def _write(self, text: str) -> None:
+        self._console.file.write(text)
+        self._console.file.flush()
+
+    def _take_keys(self) -> None:
+        """Keys without echo and without waiting for Enter, where stdin is a terminal and ours to read.
+
+        Ctrl-Z and Ctrl-backslash are switched off: they would leave a screen that nobody draws.
+        """
+        try:
+            fd = sys.stdin.fileno()
+            if not os.isatty(fd) or not _in_foreground(fd):
+                return
+            self._before = termios.tcgetattr(fd)
+            tty.setcbreak(fd, termios.TCSANOW)
+            mode = termios.tcgetattr(fd)
+            for character in (termios.VSUSP, termios.VQUIT):
+                mode[6][character] = _NO_CHARACTER
+            termios.tcsetattr(fd, termios.TCSANOW, mode)
+        except (OSError, ValueError, AttributeError, termios.error):
+            return
+        self.keys = fd
+
+
+def _in_foreground(fd: int) -> bool:
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:  # no job control here
+        return True
