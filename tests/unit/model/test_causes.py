@@ -33,7 +33,7 @@ class Followed:
         self.follow()
 
     def follow(self):
-        self._emitter.sample(self.engine.ksm)
+        self._emitter.sample(self.engine.scanner.readings())
         batch = self._emitter.take()
         self._reconstruction.apply(batch)
         self.causes.apply(batch, self._reconstruction)
