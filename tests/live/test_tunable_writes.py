@@ -2,13 +2,15 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ksmtrace.capture.reader import open_capture
-from ksmtrace.events import EventKind, Flag
+from ksmtrace.engine_replay.replay import EngineReplay
+from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.kernel.sysfs import ksm_directory, read_tunables
 from support.tracing import trace
@@ -136,3 +138,45 @@ def test_where_it_cannot_be_probed_what_has_changed_is_read(ksm, processes, tmp_
     assert document["probes"]["tunable"]["exactness"] == "sampled"
     found = tunable_writes(records)
     assert [(one.name, one.text, one.err) for one in found] == [("pages_to_scan", "4321", 0)]
+
+
+def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_path):
+    """With a ksmd that never sleeps, each decision is one that the engine takes under the value of its moment."""
+    ksm.start_stepping(200)
+    has_smart_scan = ksm.has("smart_scan")
+    processes.spawn("p")
+    for region, content in (("empty", "zero"), ("unique", "unique:5"), ("equal", "twin:9")):
+        processes.do("p", "map", region=region, pages=400)
+        processes.do("p", "fill", region=region, content=content)
+        processes.do("p", "mergeable", region=region)
+
+    def workload():
+        ksm.write("sleep_millisecs", 0)
+        ksm.write("run", 1)
+        for beat in range(40):
+            ksm.write("use_zero_pages", beat % 2)
+            if has_smart_scan:
+                ksm.write("smart_scan", beat // 2 % 2)
+            reach = {"region": "empty", "first": beat * 10, "pages": 10}
+            processes.do("p", "poke", **reach, offset=0, value=1)
+            time.sleep(0.1)
+            processes.do("p", "poke", **reach, offset=0, value=0)
+        ksm.write("run", 0)
+
+    _, session, records = recorded(workload, tmp_path)
+    replay = EngineReplay(session)
+    replay.apply(EventBatch(records))
+    replay.end()
+    found = replay.to_json()
+    print({key: found[key] for key in ("variant", "agreed", "parted", "unknown", "by_rule")})
+    assert found["differences"] == []
+    assert found["by_rule"]["zero_page"]["agreed"] > 0
+    at = np.flatnonzero(records["kind"] == EventKind.TUNABLE)
+    amid = [
+        one
+        for one in at[1:-1]
+        if {int(records["kind"][one - 1]), int(records["kind"][one + 1])}.isdisjoint(
+            {EventKind.SCAN_STOP, EventKind.SCAN_START}
+        )
+    ]
+    assert len(amid) > 20
