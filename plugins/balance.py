@@ -66,7 +66,8 @@ class Plugin:
         verdict_reasons: why, a phrase each.
         attribution: how far shares of processes can be believed: "exact"; "at least" while not all of ksmd's state is
             known; "at most" where removals are not seen.
-        total: a row. unattributed_saved_bytes: what of its saved_bytes is in no process's row; 0 when exact.
+        total: a row. unattributed_saved_bytes: what of its saved_bytes is in no row; 0 when exact,
+            below 0 where shares are too high.
         general_profit_bytes: the kernel's own, as last read.
         process_profit_excess_bytes: by how much the processes' kernel_profit_bytes exceed it; process_profit_said: in words.
         ksmd_cores: ksmd's CPU time by the time in which it was read. gib_saved_per_core: GiB that sharing and zero pages save,

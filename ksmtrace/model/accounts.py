@@ -179,8 +179,6 @@ class Accounts:
                 account.due += due[index]
 
     def _account(self, process: Process) -> Account:
-        if process.exited:
-            return self.exited
         account = self._of.get(process.number)
         if account is None:
             account = self._of[process.number] = Account(process)

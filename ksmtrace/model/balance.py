@@ -12,7 +12,7 @@ from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.sheet import Row, Sheet, grouped, guest_of, make_sheet, total_of
-from ksmtrace.model.verdict import Facts, Verdict, judge
+from ksmtrace.model.verdict import Facts, Verdict, judge, size
 from ksmtrace.session import Session
 
 TOP = 10
@@ -54,11 +54,11 @@ class Balance:
         if profits is None or general_profit is None:
             return None, None
         excess = profits - general_profit
-        more = f"{abs(excess) / 2**20:,.1f} MiB {'more' if excess >= 0 else 'less'}"
+        more = f"{size(abs(excess))} {'more' if excess >= 0 else 'less'}"
         if general_profit > 0:
             more += f" ({abs(excess) / general_profit:.0%})"
         return excess, (
-            f"the kernel's profits of processes add up to {profits / 2**20:,.1f} MiB, {more} than its general_profit: "
+            f"the kernel's profits of processes add up to {size(profits)}, {more} than its general_profit: "
             "it credits every sharer with a whole page, and the page that is kept with it"
         )
 

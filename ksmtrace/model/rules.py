@@ -245,10 +245,11 @@ def use_zero_pages(told: Told) -> Recommendation | None:
 
 
 EXTRA_COPIES_RATIO = 0.003
+LEAST_EXTRA_COPIES = 256
 
 
 def raise_max_page_sharing(told: Told) -> Recommendation | None:
-    """Chains, nodes at max_page_sharing, and copies beyond the first of each chain are 0.3 % of pages_sharing.
+    """Nodes near max_page_sharing, chains not fewer than before, whose further copies are 256 pages and 0.3 % of pages_sharing.
 
     A limit of 256, the default, can cost 0.4 % at most. The tunable is refused (EBUSY) while pages are shared. Source: ksm.rst.
     """
@@ -259,13 +260,14 @@ def raise_max_page_sharing(told: Told) -> Recommendation | None:
         return None
     full = sum(n for bound, n in sharers.items() if bound == "more" or int(bound) >= limit)
     before = told.number("counters_at_start", "stable_node_chains") or 0
-    if not full or chains < before or dups - chains < EXTRA_COPIES_RATIO * sharing:
+    least = max(LEAST_EXTRA_COPIES, EXTRA_COPIES_RATIO * sharing)
+    if not full or chains < before or dups - chains < least:
         return None
     more = max(1024, 4 * limit)
     return Recommendation(
         "raise_max_page_sharing",
         "Let more pages share one copy.",
-        f"{chains:,.0f} pages have {dups:,.0f} copies, {full:,} of them at max_page_sharing {limit}",
+        f"{dups:,.0f} KSM pages stand for {chains:,.0f} contents, {full:,} of them near max_page_sharing {limit}",
         f"echo 2 > {SYSFS}/run; echo {more} > {SYSFS}/max_page_sharing; echo 1 > {SYSFS}/run",
     )
 

@@ -143,8 +143,9 @@ def grouped(rows: Iterable[tuple[Process, Row]], by: Callable[[Process], str]) -
 
 
 def guest_of(process: Process) -> str:
-    """Whose memory it is: the guest that the process runs, else its cgroup, else the process itself."""
-    return process.vm or process.cgroup or process.label
+    """Whose memory it is: the guest that the process runs, else its cgroup, else (or in the root) the process itself."""
+    cgroup = process.cgroup if process.cgroup != "/" else ""
+    return process.vm or cgroup or process.label
 
 
 def total_of(

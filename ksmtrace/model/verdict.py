@@ -73,7 +73,7 @@ def judge(facts: Facts) -> Verdict:
     changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen to tell. Costs more: nothing is left of what is saved
     after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE` is saved for each core that is spent.
     """
-    held = f"{_size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
+    held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
     if facts.run not in (None, "1") and not facts.active:
         return Verdict(Answer.OFF, (f"run is {facts.run}", held))
     if facts.rmap_items == 0:
@@ -87,7 +87,7 @@ def _weigh(facts: Facts) -> Verdict:
     net, per_core = facts.net_saved_bytes, facts.gib_per_core
     if net is None:
         return Verdict(Answer.NOT_SETTLED, ("what is saved is not known",))
-    saves = f"{_size(facts.saved_bytes)} saved, {_size(net)} net of KSM's own bookkeeping"
+    saves = f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping"
     if net <= 0:
         return Verdict(Answer.COSTS_MORE, (saves,))
     if per_core is None:
@@ -110,7 +110,11 @@ def _unrest(change_ratio: float | None) -> str:
     return f"pages_sharing changed by {change_ratio:.0%} in the last pass"
 
 
-def _size(value_bytes: int | None) -> str:
+def size(value_bytes: int | None) -> str:
+    """Bytes in words, as "3.3 MiB"."""
     if value_bytes is None:
         return "an unknown amount"
-    return f"{value_bytes / 2**20:,.1f} MiB"
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if abs(value_bytes) >= 1 << power:
+            return f"{value_bytes / (1 << power):,.1f} {unit}"
+    return f"{value_bytes} bytes"

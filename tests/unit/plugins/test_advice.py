@@ -79,7 +79,7 @@ def test_where_all_is_well_nothing_is_said():
 
 
 BALANCE, SCAN = "analyzers__balance__", "analyzers__scan_cost__"
-CHAINS = {"counters__stable_node_chains": 3, "counters__stable_node_dups": 40}
+CHAINS = {"counters__stable_node_chains": 3, "counters__stable_node_dups": 259}
 
 FIRES = [
     ("switch_on", {f"{BALANCE}verdict": "KSM is off"}, {"run": "0"}, "echo 1 > /sys/kernel/mm/ksm/run", "run is 0"),
@@ -94,7 +94,7 @@ FIRES = [
     ("scan_faster", {f"{SCAN}settled": None, f"{SCAN}mean_pass_seconds": 900.0}, {"advisor_mode": None}, "echo 450 > /sys/kernel/mm/ksm/pages_to_scan", "900 s"),
     ("use_smart_scan", {"counters__pages_unshared": 9000}, {"smart_scan": "0"}, "echo 1 > /sys/kernel/mm/ksm/smart_scan", "9,400 of 18,500"),
     ("use_zero_pages", {f"{SCAN}last_pass_zero_checksum_pages": 100}, {"use_zero_pages": "0"}, "echo 1 > /sys/kernel/mm/ksm/use_zero_pages", "100 of 1,000"),
-    ("raise_max_page_sharing", CHAINS, {}, "echo 2 > /sys/kernel/mm/ksm/run; echo 1024 > /sys/kernel/mm/ksm/max_page_sharing; echo 1", "3 pages have 40 copies, 10 of them at max_page_sharing 256"),
+    ("raise_max_page_sharing", CHAINS, {}, "echo 2 > /sys/kernel/mm/ksm/run; echo 1024 > /sys/kernel/mm/ksm/max_page_sharing; echo 1", "259 KSM pages stand for 3 contents, 10 of them near max_page_sharing 256"),
 ]  # fmt: skip
 
 QUIET = [
@@ -116,7 +116,8 @@ QUIET = [
     ("use_smart_scan", {"counters__pages_unshared": 8699}, {"smart_scan": "0"}),
     ("use_zero_pages", {f"{SCAN}last_pass_zero_checksum_pages": 99}, {"use_zero_pages": "0"}),
     ("use_zero_pages", {f"{SCAN}last_pass_zero_checksum_pages": 100}, {}),
-    ("raise_max_page_sharing", {**CHAINS, "counters__stable_node_dups": 29}, {}),
+    ("raise_max_page_sharing", {**CHAINS, "counters__stable_node_dups": 258}, {}),
+    ("raise_max_page_sharing", {**CHAINS, "counters__pages_sharing": 100_000}, {}),
     ("raise_max_page_sharing", {**CHAINS, "counters_at_start__stable_node_chains": 4}, {}),
     ("raise_max_page_sharing", {**CHAINS, "analyzers__stable_tree__node_sharers_pages": {"128": 100, "256": 0, "more": 0}}, {}),
     ("raise_max_page_sharing", {**CHAINS, "analyzers__stable_tree__node_sharers_pages": None}, {}),

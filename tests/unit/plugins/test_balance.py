@@ -14,6 +14,7 @@ from support.runs import (
     EMPTY,
     FREED,
     IN_STABLE,
+    TO_STABLE,
     TO_UNSTABLE,
     analyse,
     appended,
@@ -64,7 +65,7 @@ def _two(pages=3, first=1):
     return rows
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(hosts())
 def test_shares_are_those_of_a_plain_second_account(host):
     figures = _analysis(host.rows)
@@ -96,7 +97,7 @@ def test_shares_are_those_of_a_plain_second_account(host):
     assert figures["total"]["metadata_bytes"] == 64 * len(host.items) + node_bytes
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_neither_cuts_nor_questions_in_between_change_anything(data):
     host = data.draw(hosts())
@@ -123,7 +124,7 @@ class _Asks:
         assert snapshot.sections
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(cut_streams())
 def test_no_stream_however_odd_breaks_it(stream):
     rows, cuts = stream
@@ -226,6 +227,19 @@ def test_cgroups_and_guests_are_sums_and_a_cgroup_goes_with_its_processes():
     assert figures["exited"]["examined_pages"] == 1
 
 
+def test_the_root_cgroup_is_nobodys_name():
+    rows = [
+        *EMPTY,
+        process(1, 10, b"web"),
+        process(2, 11, b"db"),
+        *_text(1, ProcessText.CGROUP, "/"),
+        *_two(),
+    ]
+    figures = _analysis(rows)
+    assert [row["vm"] for row in figures["vms"]] == ["db 11", "web 10"]
+    assert [row["cgroup"] for row in figures["cgroups"]] == [None, "/"]
+
+
 def test_the_lists_are_bounded_and_the_rest_is_summed_up():
     rows = [*EMPTY]
     for mm in range(1, 31):
@@ -269,7 +283,7 @@ def test_the_sum_of_the_kernels_profits_is_held_against_its_own():
         == 4096
         == figures["total"]["merged_pages"] * PAGE - figures["total"]["saved_bytes"]
     )
-    assert "0.0 MiB more (11%) than its general_profit" in figures["process_profit_said"]
+    assert "39.2 KiB, 4.0 KiB more (11%) than its general_profit" in figures["process_profit_said"]
     # ours takes the stable node off as well
     assert figures["total"]["net_saved_bytes"] == 36096 - 64
     assert row["net_saved_bytes"] == 36096 - 64
@@ -281,7 +295,7 @@ def test_negative_profit_is_shown_as_such():
     figures = _analysis(rows)
     assert figures["total"]["net_saved_bytes"] == figures["general_profit_bytes"] == -6400
     assert figures["processes"][0]["kernel_profit_bytes"] == -6400
-    assert "-0.0 MiB" in figures["process_profit_said"]
+    assert "-6.2 KiB, 0 bytes more" in figures["process_profit_said"]
 
 
 def test_zero_pages_are_the_kernels_where_it_counts_them():
@@ -313,6 +327,25 @@ def test_ksmds_time_is_shared_out_by_what_it_visited_since_it_was_last_read():
     assert seconds == {"0x1": (600 + 100) / 1e9, "0x2": 600 / 1e9}
     assert figures["total"]["ksmd_cpu_seconds"] == 1307 / 1e9
     assert figures["ksmd_cores"] == pytest.approx(130.7e-9 / 1)
+
+
+@pytest.mark.parametrize(
+    ("look", "cost"),
+    [
+        (examined(64, IN_STABLE | TO_STABLE, mm=1, old=5, new=5, node=9000), 1),
+        (examined(64, mm=1, old=5, new=6), 4),
+        (examined(64, mm=1, old=5, new=5), 20),
+        (examined(64, TO_UNSTABLE, mm=1, old=5, new=5), 20),
+        (examined(64, TO_STABLE, mm=1, old=5, new=5, node=9000), 20),
+        ({"kind": EventKind.SKIPPED, "mm": 1, "rmap_item": 64}, 1),
+    ],
+)
+def test_what_a_visit_costs_depends_on_what_came_of_it(look, cost):
+    other = {"kind": EventKind.SKIPPED, "mm": 2, "rmap_item": 128}
+    rows = [*EMPTY, *sample(ts=1, ksmd_cpu_ns=0), look, other, *sample(ts=2, ksmd_cpu_ns=2100)]
+    shares = {row["mm"]: row["ksmd_cpu_seconds"] * 1e9 for row in _analysis(rows)["processes"]}
+    assert shares["0x1"] == pytest.approx(2100 * cost / (cost + 1), abs=1)
+    assert shares["0x2"] == pytest.approx(2100 / (cost + 1), abs=1)
 
 
 def test_clocks_that_go_back_give_no_negative_times():

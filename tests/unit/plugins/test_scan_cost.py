@@ -108,6 +108,13 @@ def test_a_clock_that_goes_back_gives_no_negative_duration():
     assert back["settled_after_seconds"] == 0
 
 
+def test_cpu_time_that_falls_is_left_out():
+    falls = [*sample(ts=1 * SECOND, ksmd_cpu_ns=900), *sample(ts=2 * SECOND, ksmd_cpu_ns=100)]
+    figures = _analysis([*EMPTY, *falls, *sample(ts=4 * SECOND, ksmd_cpu_ns=300)])
+    assert figures["ksmd_cpu_seconds"] == 200 / 1e9
+    assert figures["ksmd_cores"] == 100 / 1e9
+
+
 def test_an_engines_times_are_no_times():
     of = replace(session(), kernel=replace(KERNEL, machine="engine"))
     figures = _analysis([*EMPTY, *_pass(1, 2, _looks(4)), *_pass(3, 4), *_pass(5, 6)], of=of)
