@@ -25,7 +25,14 @@ class Builtin:
 BUILTINS = (
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
-    Builtin("volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"),
+    Builtin(
+        "volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"
+    ),
+    Builtin(
+        "cow",
+        Role.ANALYZER,
+        "copies of KSM pages: who writes, how long it takes, how long merges last",
+    ),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
