@@ -33,6 +33,11 @@ BUILTINS = (
         Role.ANALYZER,
         "copies of KSM pages: who writes, how long it takes, how long merges last",
     ),
+    Builtin(
+        "heat_map",
+        Role.ANALYZER,
+        "memory of the largest processes over time, by where its pages are",
+    ),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
