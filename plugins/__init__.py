@@ -30,6 +30,16 @@ BUILTINS = (
         "volatile", Role.ANALYZER, "why pages are in neither tree, and what looking at them costs"
     ),
     Builtin(
+        "cow",
+        Role.ANALYZER,
+        "copies of KSM pages: who writes, how long it takes, how long merges last",
+    ),
+    Builtin(
+        "heat_map",
+        Role.ANALYZER,
+        "memory of the largest processes over time, by where its pages are",
+    ),
+    Builtin(
         "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
     ),
     Builtin(

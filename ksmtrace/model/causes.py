@@ -71,6 +71,7 @@ class Causes:
         self._sees_attempts = sees_attempts
         self.of = np.zeros(0, dtype=np.uint8)
         self._checksum = np.zeros(0, dtype=np.uint32)
+        self._is_new = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
         self.placed = np.zeros(2, dtype=np.int64)
         self.counts = np.zeros(len(Cause), dtype=np.int64)
         self.in_pass = np.zeros(len(Cause), dtype=np.int64)
@@ -115,6 +116,7 @@ class Causes:
         items = reconstruction.items
         self.of = grown(self.of, items.capacity)
         self._checksum = grown(self._checksum, items.capacity)
+        self._is_new = grown(self._is_new, items.capacity + 1)  # the number -1 is the last
         self.of[items.born] = Cause.NONE
         self._checksum[items.born] = 0
 
@@ -131,9 +133,9 @@ class Causes:
         self.freed_examinations += int(outcomes[_FREED])
         tells = _TELLS.take(key)
         if len(reconstruction.items.born):
-            is_new = np.zeros(reconstruction.items.capacity + 1, dtype=bool)  # -1 is the last
-            is_new[reconstruction.items.born] = True
-            tells |= is_new[reconstruction.ids] & examined
+            self._is_new[reconstruction.items.born] = True
+            tells |= self._is_new[reconstruction.ids] & examined
+            self._is_new[reconstruction.items.born] = False
         rows = np.flatnonzero(tells)
         attempts, paired = self._attempts(batch, examined, rows)
         cause = self._causes(batch, rows, attempts)

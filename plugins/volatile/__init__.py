@@ -88,7 +88,8 @@ class Plugin:
         self._reconstruction = reconstruction
         self._causes.apply(batch, reconstruction)
         self._ksmd.apply(batch)
-        self._last_ns = max(self._last_ns, int(batch.events["ts"][-1]))
+        if batch.kind[-1:] == EventKind.SCAN_STOP:
+            self._last_ns = max(self._last_ns, int(batch.events["ts"][-1]))
 
     @hookimpl
     def ksmtrace_scan_end(

@@ -1,0 +1,188 @@
+"""How long merges last: each rmap_item that joined a stable node, until it was written to or left otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.model.items import Ids, grown
+from ksmtrace.model.log_histogram import LogHistogram, half_life
+from ksmtrace.model.reconstruction import Reconstruction
+
+REGRET_SECONDS = 60
+"""A merge that is written to sooner than this is regretted."""
+
+MOST_PENDING = 65536
+"""Written to, and not visited by ksmd since; beyond that the oldest are forgotten."""
+
+_ADDRESS_SLOTS = 1 << 16
+_PLACED = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
+
+Regret = Callable[[int], None]
+"""Told the mm of each merge that is regretted."""
+
+
+class Merges:
+    """Follows merges and the faults that end them.
+
+    A fault tells mm and address; which rmap_item that was shows when ksmd next comes to it and finds that it has left the stable tree: by
+    REMOVE_RMAP_ITEM, or, when its stable node had gone first, by an examination that finds it in no tree.
+
+    Attributes:
+        broken: ages in nanoseconds of merges that a write ended.
+        others: ages of those that ended otherwise: broken by the kernel, unmapped, exited.
+        regrets: of `broken`, those younger than REGRET_SECONDS.
+        unknown: writes that ended merges older than the trace.
+        forgotten: faults that were dropped for want of room.
+    """
+
+    def __init__(self, regret: Regret) -> None:
+        self.broken = LogHistogram()
+        self.others = LogHistogram()
+        self.regrets = 0
+        self.unknown = 0
+        self.forgotten = 0
+        self._regret = regret
+        self._joined = np.zeros(0, dtype=np.uint64)
+        self._merged = np.zeros(0, dtype=bool)
+        self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
+        self._pending: dict[
+            tuple[int, int], tuple[int, bool]
+        ] = {}  # (mm, address): time, by the kernel
+        self._slots = np.zeros(
+            _ADDRESS_SLOTS, dtype=bool
+        )  # of addresses pending, and of some that were
+
+    @property
+    def pending(self) -> int:
+        """Faults of which ksmd has not been at the page since."""
+        return len(self._pending)
+
+    def apply(self, batch: EventBatch, reconstruction: Reconstruction, faults: Ids) -> None:
+        """Follow the events of `batch`; `faults` are the rows of its COW_FAULTs."""
+        capacity = reconstruction.items.capacity + 1  # the number -1 is the last, and never merged
+        self._joined, self._merged = grown(self._joined, capacity), grown(self._merged, capacity)
+        self._joins = grown(self._joins, capacity)
+        self._merged[reconstruction.items.born] = False
+        if batch.lost:
+            self._merged[:] = False
+        rows, joined, known = self._endings(batch, reconstruction.ids)
+        if len(faults):
+            self._slots[_slots(batch.events["address"][faults])] = True
+        if len(rows) and self._slots.any():
+            near = self._slots[_slots(batch.events["address"][rows])]
+        else:
+            near = np.zeros(len(rows), dtype=bool)
+        far = ~near & known
+        ages = _ages(batch.events["ts"][rows[far]], joined[far])
+        self.others.add(ages)
+        self._in_order(batch, faults, rows[near], joined[near], known[near])
+
+    def end_of_pass(self) -> None:
+        """Forget addresses that are not pending any more."""
+        addresses = np.array([address for _, address in self._pending], dtype=np.uint64)
+        self._slots[:] = False
+        self._slots[_slots(addresses)] = True
+
+    def half_life_ns(self, reconstruction: Reconstruction, now_ns: int) -> float | None:
+        """By what age half of the merges seen are written to; None while fewer are."""
+        everybody = LogHistogram()
+        everybody.counts += self.others.counts
+        alive = reconstruction.items.alive & self._merged[: len(reconstruction.items.alive)]
+        joined = self._joined[: len(alive)][alive]
+        everybody.add(_ages(np.full(len(joined), now_ns, dtype=np.uint64), joined))
+        return half_life(self.broken, everybody)
+
+    def _endings(
+        self, batch: EventBatch, ids: Ids
+    ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+        """Rows at which merges are seen to have ended, when each began, and whether that is known."""
+        kind, flags = batch.kind, batch.flags
+        appended = (kind == EventKind.STABLE_APPEND) & (ids >= 0)
+        removed = (kind == EventKind.REMOVE_RMAP_ITEM) & (ids >= 0)
+        left = removed & (flags & int(Flag.STABLE_BEFORE) != 0)
+        found_out = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _PLACED == 0)
+        found_out |= removed & ~left
+        silent = np.flatnonzero(found_out)
+        self._joins[ids[appended]] = True
+        silent = silent[self._merged[ids[silent]] | self._joins[ids[silent]]]
+        self._joins[ids[appended]] = False
+        rows = np.concatenate([np.flatnonzero(appended | left), silent])
+        if not len(rows):
+            return rows, np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=bool)
+        rows = rows[np.lexsort((rows, ids[rows]))]
+        return self._paired(batch, rows, ids[rows], appended[rows], left[rows])
+
+    def _paired(
+        self,
+        batch: EventBatch,
+        rows: Ids,
+        items: Ids,
+        begins: npt.NDArray[np.bool_],
+        left: npt.NDArray[np.bool_],
+    ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+        """The same, of rows in the order of rmap_items: what stands before a row of the same one began or ended its merge."""
+        times = batch.events["ts"][rows]
+        first = np.append(True, items[1:] != items[:-1])
+        known = np.where(first, self._merged[items], np.append(False, begins[:-1]))
+        joined = np.where(first, self._joined[items], np.append(np.uint64(0), times[:-1]))
+        last = np.append(first[1:], True)
+        self._merged[items[last]] = begins[last]
+        self._joined[items[last]] = times[last]
+        # An rmap_item that joins while it is thought merged had left before, unseen.
+        ended = known | left
+        order = np.argsort(rows[ended], kind="stable")
+        return rows[ended][order], joined[ended][order], known[ended][order]
+
+    def _in_order(
+        self,
+        batch: EventBatch,
+        faults: Ids,
+        rows: Ids,
+        joined: npt.NDArray[np.uint64],
+        known: npt.NDArray[np.bool_],
+    ) -> None:
+        """Faults, and endings that one of them may explain."""
+        events = batch.events
+        steps = [(row, False, 0, False) for row in faults.tolist()]
+        ends = zip(rows.tolist(), joined.tolist(), known.tolist(), strict=True)
+        steps += [(row, True, began, seen) for row, began, seen in ends]
+        steps.sort()
+        chosen = events[[step[0] for step in steps]]
+        columns = (chosen[name].tolist() for name in ("mm", "address", "ts", "flags"))
+        for (_, ends_here, began, seen), mm, address, ts, flags in zip(
+            steps, *columns, strict=True
+        ):
+            if ends_here:
+                self._end(mm, address, ts, began if seen else None)
+            else:
+                self._pending[mm, address] = ts, bool(flags & Flag.BY_KERNEL)
+                if len(self._pending) > MOST_PENDING:
+                    del self._pending[next(iter(self._pending))]
+                    self.forgotten += 1
+
+    def _end(self, mm: int, address: int, ts: int, joined: int | None) -> None:
+        fault = self._pending.pop((mm, address), None)
+        if joined is None:
+            self.unknown += fault is not None and not fault[1]
+            return
+        if fault is None or fault[0] < joined or fault[1]:
+            end = ts if fault is None or fault[0] < joined else fault[0]
+            self.others.add(np.array([max(0, end - joined)], dtype=np.uint64))
+            return
+        self.broken.add(np.array([fault[0] - joined], dtype=np.uint64))
+        if fault[0] - joined < REGRET_SECONDS * 10**9:
+            self.regrets += 1
+            self._regret(mm)
+
+
+def _slots(addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return addresses >> np.uint64(12) & np.uint64(_ADDRESS_SLOTS - 1)
+
+
+def _ages(end: npt.NDArray[np.uint64], begin: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """From `begin` to `end`; 0 where a clock stepped back."""
+    return np.where(end > begin, end - begin, np.uint64(0))

@@ -1,0 +1,216 @@
+"""What the cow analyzer says of its figures: the metric families, the panel and the section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from rich.panel import Panel
+from rich.text import Text
+
+from ksmtrace.model.log_histogram import PER_OCTAVE, LogHistogram
+from ksmtrace.model.rates import Rates
+from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
+from ksmtrace.section import Cell, Chart, Figure, Section, Table
+
+Json = Mapping[str, Any]
+
+_OCTAVES = range(8, 33)
+"""Powers of 2 in nanoseconds between which the metric's buckets lie: a quarter of a microsecond to four seconds."""
+
+_REGRETTED = 0.25
+"""Share of regretted merges from which on the section says so."""
+
+
+def metrics(analysis: Json, latency: LogHistogram) -> Iterable[Metric]:
+    """Families of what is known; pages by user and kernel are `stable_tree`'s."""
+    if analysis["fault_total_seconds"] is not None:
+        cumulated = np.cumsum(latency.counts)
+        buckets = [
+            (str(2.0**octave / 1e9), float(cumulated[octave * PER_OCTAVE + PER_OCTAVE - 1]))
+            for octave in _OCTAVES
+        ]
+        yield HistogramMetricFamily(
+            "ksmtrace_cow_fault_seconds",
+            "Time that writes to KSM pages spent in do_wp_page. Long tails: memory is short, or the page copied is "
+            "far away; keep what must answer fast out of KSM.",
+            buckets=[*buckets, ("+Inf", float(len(latency)))],
+            sum_value=analysis["fault_total_seconds"],
+        )
+    for key, name, help_text in (
+        (
+            "regret_pages",
+            "regretted_merges",
+            "Merges written to within 60 s. Near ksmtrace_merged_pages_total: KSM merges what is about to change, "
+            "advise less memory or scan slower.",
+        ),
+        (
+            "storms",
+            "cow_storms",
+            f"Seconds, or runs of them, with {STORM_FLOOR} broken pages or more and over {STORM_MULTIPLE} times the usual. "
+            "Each is a burst of faults: `ksmtrace live --json` names the processes.",
+        ),
+    ):
+        if analysis[key] is not None:
+            yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, analysis[key])
+    if analysis["half_life_seconds"] is not None:
+        yield GaugeMetricFamily(
+            "ksmtrace_merge_half_life_seconds",
+            "By what age half of the merges are written to. Minutes or less: what is merged does not stay merged.",
+            analysis["half_life_seconds"],
+        )
+
+
+def panel(analysis: Json) -> Panel:
+    """Breaks, their cost, regrets and the three processes with most."""
+    rows: list[tuple[str | Text, float | str | None]] = [
+        ("by writes", analysis["user_pages"]),
+        ("by the kernel", analysis["kernel_pages"]),
+        ("fault p50", _time(analysis["fault_p50_seconds"])),
+        ("fault p99", _time(analysis["fault_p99_seconds"])),
+        ("within 60 s", analysis["regret_pages"]),
+        ("half-life", _time(analysis["half_life_seconds"])),
+        ("storms", analysis["storms"]),
+    ]
+    for process in (analysis["processes"] or ())[:3]:
+        pages = process["user_pages"] + process["kernel_pages"]
+        rows.append((Text(_label(process), style="red"), pages))
+    return figures_panel("copies", rows, "red")
+
+
+def section(analysis: Json, rates: Rates, note: str) -> Section:
+    """All of it; `note` is what the probe cannot know."""
+    exactness = (
+        "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
+    )
+    figures = (
+        Figure("broken by writes", analysis["user_pages"], "pages"),
+        Figure("broken by the kernel", analysis["kernel_pages"], "pages"),
+        Figure("half of the faults took less than", analysis["fault_p50_seconds"], "seconds"),
+        Figure("99 in 100 took less than", analysis["fault_p99_seconds"], "seconds"),
+        Figure("the longest", analysis["fault_longest_seconds"], "seconds"),
+        Figure("all together", analysis["fault_total_seconds"], "seconds"),
+        Figure("written to within 60 s of merging", analysis["regret_pages"], "pages", "derived"),
+        Figure("of merges that ended by a write", analysis["regret_ratio"], "ratio", "derived"),
+        Figure("half-life of a merge", analysis["half_life_seconds"], "seconds", "derived"),
+        Figure("storms", analysis["storms"]),
+    )
+    seen = analysis["user_pages"] is not None
+    return Section(
+        "Copy on write",
+        _lead(analysis),
+        figures,
+        [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
+        [_over_time(rates), _latency(analysis)] if seen and analysis["user_pages"] else [],
+        f"{exactness}; {note}" if note else exactness,
+    )
+
+
+def _lead(analysis: Json) -> str:
+    user, ratio = analysis["user_pages"], analysis["regret_ratio"]
+    if user is None:
+        return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
+    if not user:
+        return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
+    said = f"Writes broke {user:,} KSM pages"
+    if analysis["fault_p50_seconds"] is not None:
+        said += f", at {_time(analysis['fault_p50_seconds'])} each (99 in 100 under {_time(analysis['fault_p99_seconds'])})"
+    if analysis["processes"]:
+        said += f"; most of {_label(analysis['processes'][0])}"
+    said += "."
+    if ratio is not None and ratio >= _REGRETTED:
+        said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
+    if analysis["storms"]:
+        said += f" {analysis['storms']:,} storms of copies."
+    return said
+
+
+def _processes(analysis: Json) -> Table:
+    keys = ("user_pages", "kernel_pages", "regret_pages")
+    rows: list[Sequence[Cell]] = [
+        (_label(process), *(process[key] for key in keys)) for process in analysis["processes"]
+    ]
+    rows += [
+        (name, *(analysis[key][of] for of in keys))
+        for name, key in (("other processes", "other"), ("exited processes", "exited"))
+        if analysis[key] is not None and any(analysis[key].values())
+    ]
+    columns = ("process", "by writes", "by the kernel", "within 60 s")
+    return Table("By process", columns, ("text", "pages", "pages", "pages"), rows)
+
+
+def _ranges(analysis: Json) -> Table:
+    rows = [
+        (f"{_label(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
+        for one in analysis["ranges"]
+    ]
+    return Table("By range", ("range", "by writes", "by the kernel"), ("text", "pages", "pages"), rows)  # fmt: skip
+
+
+def _storms(analysis: Json) -> Table:
+    rows = [
+        (
+            storm["start_seconds"],
+            storm["seconds"],
+            storm["user_pages"],
+            storm["kernel_pages"],
+            storm["worst_per_second"],
+            ", ".join(_label(process) for process in storm["processes"][:3]),
+        )
+        for storm in analysis["last_storms"]
+    ]
+    return Table(
+        "Latest storms",
+        ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
+        ("seconds", "seconds", "pages", "pages", "pages", "text"),
+        rows,
+        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} s before",
+    )
+
+
+def _over_time(rates: Rates) -> Chart:
+    return Chart(
+        "Pages broken a second",
+        "line",
+        "time",
+        rates.seconds(),
+        {"by writes": rates.per_second("user"), "by the kernel": rates.per_second("kernel")},
+        ("seconds", "pages"),
+    )
+
+
+def _latency(analysis: Json) -> Chart:
+    pairs = analysis["fault_histogram"]
+    return Chart(
+        "Faults by the time that they took",
+        "bar",
+        "under",
+        [seconds for seconds, _ in pairs],
+        {"faults": [count for _, count in pairs]},
+        ("seconds", ""),
+    )
+
+
+def _label(process: Json) -> str:
+    if process.get("vm"):
+        return str(process["vm"])
+    comm = process["comm"] or "unknown"
+    return comm if process["pid"] is None else f"{comm} {process['pid']}"
+
+
+def _time(seconds: float | None) -> str | None:
+    """A duration in a few characters."""
+    if seconds is None:
+        return None
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns"

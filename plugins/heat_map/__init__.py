@@ -1,0 +1,205 @@
+"""Analyzer of memory over time: of the largest processes, where pages are merged, wait, change, are skipped or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client.core import GaugeMetricFamily, Metric
+from rich.panel import Panel
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.model.items import Ids, grown
+from ksmtrace.model.nodes import FIRST_NODE
+from ksmtrace.model.processes import Process
+from ksmtrace.model.reconstruction import UNSTABLE, Reconstruction
+from ksmtrace.model.scan import Scan
+from ksmtrace.plugins.heat_map.grid import Grid, State
+from ksmtrace.plugins.heat_map.told import LETTERS, panel, section
+from ksmtrace.section import Section
+from ksmtrace.session import Session
+
+MOST_PROCESSES = 8
+
+_NEEDED = (
+    *(EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND),
+    *(EventKind.REMOVE_RMAP_ITEM, EventKind.REMOVE_STABLE_NODE),
+)
+"""What it takes to know the tree of a page."""
+
+
+@dataclass(slots=True)
+class Map:
+    """One process's map.
+
+    Attributes:
+        first_pass: the pass of its first column, counted from 0.
+        rmap_items: as the last pass ended.
+    """
+
+    process: Process
+    first_pass: int
+    rmap_items: int = 0
+    grid: Grid = field(default_factory=Grid)
+
+
+class Plugin:
+    """Maps of the processes with most rmap_items: a row is a run of addresses, a column a number of passes.
+
+    A cell says where most of its pages were as the pass ended. A process that had a map keeps it until it is in the way of one with more.
+
+    JSON, each None where this run cannot know it:
+        passes: passes that ended.
+        pages: rmap_items of all processes as the last whole pass ended, by state: merged, candidate (in the unstable
+            tree), volatile (in neither), skipped (in neither, smart scan passed over it).
+        processes: as {"pid", "comm", "mm", "rmap_items", "first_pass", "passes_per_column", "row_bytes", "rows"}, most rmap_items first,
+            at most `MOST_PROCESSES`; rows as {"start", "cells"}, by address, only runs that had pages, at most 64 with at most 128
+            cells: m merged, c candidate, v volatile, s skipped, x gone (rmap_items that were freed, against the most that there were),
+            "." unknown (nothing there yet, or a pass not seen whole).
+    """
+
+    def __init__(self) -> None:
+        self._skipped = np.zeros(0, dtype=bool)
+        self._any_skipped = False
+        self._maps: dict[int, Map] = {}
+        self._passes = 0
+        self._pages = np.zeros(len(State), dtype=np.int64)
+
+    @hookimpl
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Note which pages smart scan passed over last."""
+        items = reconstruction.items
+        self._skipped = grown(self._skipped, items.capacity + 1)  # the number -1 is the last
+        self._skipped[items.born] = False
+        skipped = batch.kind == EventKind.SKIPPED
+        self._any_skipped |= bool(skipped.any())
+        if self._any_skipped:
+            rows = np.flatnonzero(skipped | (batch.kind == EventKind.CMP_AND_MERGE_PAGE))
+            self._skipped[reconstruction.ids[rows]] = skipped[rows]
+
+    @hookimpl
+    def ksmtrace_scan_end(self, scan: Scan, reconstruction: Reconstruction) -> None:
+        """A column more."""
+        items = reconstruction.items
+        alive = items.numbers()
+        states = self._states(reconstruction, alive)
+        if scan.whole:
+            self._pages = np.bincount(states, minlength=len(State))
+        owner = reconstruction.owner[alive]
+        self._choose(owner, alive, reconstruction)
+        addresses = items.address[alive]
+        for number, one in self._maps.items():
+            own = np.flatnonzero(owner == number)
+            one.rmap_items = len(own)
+            one.grid.add(addresses[own], states[own], whole=scan.whole)
+        self._passes += 1
+
+    def _states(self, reconstruction: Reconstruction, alive: Ids) -> npt.NDArray[np.uint8]:
+        states = np.full(len(alive), State.VOLATILE, dtype=np.uint8)
+        states[self._skipped[alive]] = State.SKIPPED
+        trees = reconstruction.state[alive]
+        states[trees == UNSTABLE] = State.CANDIDATE
+        states[trees >= FIRST_NODE] = State.MERGED
+        return states
+
+    def _choose(self, owner: Ids, alive: Ids, reconstruction: Reconstruction) -> None:
+        """Maps for the processes with most rmap_items, and for the others that have one while there is room."""
+        sizes, processes = _sizes(owner, alive, reconstruction)
+        for number, one in self._maps.items():
+            sizes.setdefault(number, 0)
+            processes.setdefault(number, one.process)
+        ranked = sorted(sizes, key=lambda n: (-sizes[n], n not in self._maps, processes[n].mm))
+        kept = ranked[:MOST_PROCESSES]
+        self._maps = {
+            number: self._maps.get(number) or Map(processes[number], self._passes)
+            for number in kept
+        }
+
+    @hookimpl
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of the class docstring."""
+        if not all(session.sees(kind) for kind in _NEEDED):
+            return dict.fromkeys(("passes", "pages", "processes"))
+        return {
+            "passes": self._passes,
+            "pages": {
+                state.name.lower(): int(self._pages[state])
+                for state in (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED)
+            },
+            "processes": [_json(one) for one in self._ranked()],
+        }
+
+    def _ranked(self) -> list[Map]:
+        return sorted(
+            self._maps.values(), key=lambda one: (-one.rmap_items, one.process.mm, one.first_pass)
+        )
+
+    @hookimpl
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
+        """Pages by state."""
+        if not all(session.sees(kind) for kind in _NEEDED):
+            return
+        family = GaugeMetricFamily(
+            "ksmtrace_rmap_item_pages",
+            "Pages that ksmd tracks, by where they were as the last whole pass ended. Most of them volatile or candidate for long: "
+            "little to merge, advise less memory; skipped: smart scan saves their cost.",
+            labels=["state"],
+        )
+        for state in (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED):
+            family.add_metric([state.name.lower()], int(self._pages[state]))
+        yield family
+
+    @hookimpl
+    def ksmtrace_panels(self) -> Iterable[Panel]:
+        """The largest process's map, usable 26 columns wide."""
+        for one in self._ranked()[:1]:
+            yield panel(one.process.label, one.grid)
+
+    @hookimpl
+    def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
+        """All maps."""
+        known = all(session.sees(kind) for kind in _NEEDED)
+        maps = [
+            (one.process.label, one.first_pass, one.rmap_items, one.grid) for one in self._ranked()
+        ]
+        yield section(maps if known else [], self._pages)
+
+
+def _sizes(
+    owner: Ids, alive: Ids, reconstruction: Reconstruction
+) -> tuple[dict[int, int], dict[int, Process]]:
+    """rmap_items by number of the process, and the processes."""
+    if not len(owner):
+        return {}, {}
+    starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
+    lengths = np.diff(np.append(starts, len(owner)))
+    numbers, first, of_run = np.unique(owner[starts], return_index=True, return_inverse=True)
+    sizes = np.bincount(of_run, weights=lengths).astype(np.int64)
+    known = {process.number: process for process in reconstruction.processes.known()}
+    mms = reconstruction.items.mm[alive[starts[first]]].tolist()
+    found = {
+        number: known.get(number) or reconstruction.processes.of(mm)
+        for number, mm in zip(numbers.tolist(), mms, strict=True)
+    }
+    return dict(zip(numbers.tolist(), sizes.tolist(), strict=True)), found
+
+
+def _json(one: Map) -> dict[str, Any]:
+    grid, process = one.grid, one.process
+    return {
+        "pid": process.pid,
+        "comm": process.comm or None,
+        "mm": f"{process.mm:#x}",
+        "rmap_items": one.rmap_items,
+        "first_pass": one.first_pass,
+        "passes_per_column": grid.passes_per_column,
+        "row_bytes": 1 << grid.row_shift,
+        "rows": [
+            {"start": f"{start:#x}", "cells": "".join(LETTERS[State(cell)] for cell in cells)}
+            for start, cells in zip(grid.rows(), grid.cells().tolist(), strict=True)
+        ],
+    }

@@ -1,0 +1,111 @@
+"""What the heat map says: the panel and the section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from rich.panel import Panel
+from rich.text import Text
+
+from ksmtrace.plugins.heat_map.grid import Grid, State
+from ksmtrace.section import Chart, Figure, Section
+
+LETTERS = {
+    State.UNKNOWN: ".",
+    State.MERGED: "m",
+    State.CANDIDATE: "c",
+    State.VOLATILE: "v",
+    State.SKIPPED: "s",
+    State.GONE: "x",
+}
+
+_DRAWN = {
+    State.UNKNOWN: (" ", ""),
+    State.MERGED: ("█", "green"),
+    State.CANDIDATE: ("▒", "yellow"),
+    State.VOLATILE: ("v", "magenta"),
+    State.SKIPPED: ("s", "blue"),
+    State.GONE: ("x", "dim"),
+}
+"""Character and colour of each state; the characters alone say it too."""
+
+_LEGEND = ("merged", "candidate", "volatile", "skipped", "gone")
+_PANEL_ROWS, _PANEL_COLUMNS = 8, 22
+
+Maps = Sequence[tuple[str, int, int, Grid]]
+"""Of each process: how to call it, the pass of its first column, its rmap_items, its grid."""
+
+
+def panel(label: str, grid: Grid) -> Panel:
+    """One map in a small space, usable 26 columns wide."""
+    cells = grid.view(_PANEL_ROWS, _PANEL_COLUMNS).tolist()
+    lines = [Text(label, style="bold", no_wrap=True, overflow="ellipsis")]
+    for row in cells:
+        line = Text()
+        for cell in row:
+            character, style = _DRAWN[State(cell)]
+            line.append(character, style)
+        lines.append(line)
+    lines += [
+        Text(f"column {_passes(grid)}", style="dim"),
+        Text("█ merged ▒ candidate", style="dim"),
+        Text("v volatile s skipped", style="dim"),
+        Text("x gone", style="dim"),
+    ]
+    return Panel(Text("\n").join(lines), title=Text("heat map", style="bold"), border_style="blue")
+
+
+def section(maps: Maps, pages: npt.NDArray[np.int64]) -> Section:
+    """All maps; `pages` are those of all processes by State."""
+    states = (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED)
+    total = int(pages[list(states)].sum())
+    lead = "No pass was seen in which every page's tree is known: no map."
+    if maps and total:
+        shares = ", ".join(
+            f"{pages[state] / total:.0%} {_LEGEND[state - 1]}" for state in states if pages[state]
+        )
+        lead = f"Of {total:,} pages that ksmd tracks {shares}; most are of {maps[0][0]}."
+    return Section(
+        "Memory over time",
+        lead,
+        [Figure(f"{_LEGEND[state - 1]} pages", int(pages[state]), "pages") for state in states]
+        if maps
+        else [],
+        charts=[_chart(*one) for one in maps],
+        exactness="derived: where most pages of a cell were as each pass ended; gone counts against the most there were",
+    )
+
+
+def _chart(label: str, first_pass: int, rmap_items: int, grid: Grid) -> Chart:
+    cells = grid.cells().tolist()
+    return Chart(
+        f"{label}: {rmap_items:,} pages",
+        "heat",
+        "pass",
+        [first_pass + column * grid.passes_per_column for column in range(grid.columns)],
+        {
+            f"{start:#x}": [None if cell == State.UNKNOWN else cell - 1 for cell in row]
+            for start, row in zip(grid.rows(), cells, strict=True)
+        },
+        legend=_LEGEND,
+        note=scale(grid),
+    )
+
+
+def scale(grid: Grid) -> str:
+    """How much a column and a row are."""
+    return f"one column = {_passes(grid)}, one row = {_size(grid.row_shift)}"
+
+
+def _passes(grid: Grid) -> str:
+    count = grid.passes_per_column
+    return "1 pass" if count == 1 else f"{count} passes"
+
+
+def _size(shift: int) -> str:
+    for unit, bits in (("TiB", 40), ("GiB", 30), ("MiB", 20)):
+        if shift >= bits:
+            return f"{1 << shift - bits} {unit}"
+    return f"{1 << shift - 10} KiB"
