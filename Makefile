@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
 
 .PHONY: help run test lint fix docs vm vm-all bench golden dist clean
 
@@ -86,10 +86,10 @@ endef
 	$(call install,$(RUN_PACKAGES))
 	@/usr/bin/python3 -m venv --system-site-packages .venv
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --editable .
+	@$(BIN)/pip install -qq --editable '.[report]'
 	@touch $@
 
 .venv/ready-test: .venv/ready
 	$(call install,$(TEST_PACKAGES))
-	@$(BIN)/pip install -qq --editable . --group dev --group vm
+	@$(BIN)/pip install -qq --editable '.[report]' --group dev --group vm
 	@touch $@

@@ -10,7 +10,10 @@ from importlib import import_module
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
-VERBS = ("live", "record", "replay", "simulate", "whatif", "doctor", "probemap", "plugins", "demo")
+VERBS = (
+    *("live", "record", "replay", "report", "simulate", "whatif"),
+    *("doctor", "probemap", "plugins", "demo"),
+)
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
 _EPILOG = """\
@@ -19,6 +22,7 @@ examples:
   sudo ksmtrace live --once --json --duration 10
   sudo ksmtrace record -o host.ksmtrace --duration 60
   ksmtrace replay host.ksmtrace               the same answers, offline
+  ksmtrace report host.ksmtrace -o host.html  the same as one page to read
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
   ksmtrace whatif host.ksmtrace --sweep smart_scan=0,1
   sudo ksmtrace demo                          try it on a workload that is brought along

@@ -104,8 +104,8 @@ def _position(chart: Chart, at: int) -> str:
 
 
 def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One bar below the other, its value behind it."""
-    scale = Scale.of(value for values in chart.series.values() for value in values)
+    """One bar below the other, its value behind it; what is below 0 is red."""
+    largest = Scale.of(abs(value or 0) for values in chart.series.values() for value in values)
     labels = [_position(chart, at) for at in range(len(chart.x))]
     margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
     told = [
@@ -116,10 +116,10 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
     for at, label in enumerate(labels):
         for number, values in enumerate(chart.series.values()):
-            share = scale.share(values[at]) or 0
-            bar = glyphs.bar * math.ceil(share * room - 1e-9)
+            value = values[at] or 0
+            bar = glyphs.bar * math.ceil((largest.share(abs(value)) or 0) * room - 1e-9)
             line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
-            line.append(bar, COLOURS[number % len(COLOURS)])
+            line.append(bar, COLOURS[number % len(COLOURS)] if value >= 0 else "bold red")
             yield _line(line.append(f" {told[number][at]}" if bar else told[number][at]))
 
 

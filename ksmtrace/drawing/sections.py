@@ -62,6 +62,7 @@ class SectionView:
                 Text(one_line(name) + (" v" if number == sort else "")),
                 justify="left" if text else "right",
                 no_wrap=not text,
+                overflow="fold",
             )
         for row in rows:
             cells = (written(value, u) for value, u in zip(row, table.units, strict=True))

@@ -62,7 +62,7 @@ def _figures(figures: Mapping[str, Any], readings: Readings) -> Iterable[Figure]
     yield Figure("left one by one", figures["left_pages"], "pages")
     yield Figure("nodes removed", figures["removed_node_pages"], "pages")
     older = figures["older_node_pages"]
-    note = f"{written(older, 'pages')} nodes are older than that" if older else ""
+    note = f"a lower bound for {written(older, 'pages')} nodes" if older else ""
     yield Figure("age of half", figures["node_age_p50_seconds"], "seconds", note=note)
     yield Figure("age of the oldest", figures["node_age_oldest_seconds"], "seconds")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import (
     Console,
@@ -18,10 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.words import Document, agreement
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
-
-Document = Mapping[str, Any]
 
 MISSION_NAMES = tuple(kind.name.lower() for kind in MISSION)
 WIDE = 110
@@ -54,19 +52,6 @@ def header(document: Document, state: Text) -> RenderableType:
     table.add_column(justify="right")
     table.add_row(what, state)
     return Group(table, how)
-
-
-def agreement(document: Document) -> str:
-    """How the reconstruction compares with the kernel, in a few words."""
-    checked = document["self_check"]
-    total, differing = checked["at_scan_stop"], checked["at_scan_stop_differing"]
-    if not document["reconstruction"]["complete"]:
-        return f"incomplete: {one_line(document['reconstruction']['reason'])}"
-    if not total:
-        return "not checked at the end of a pass"
-    if differing:
-        return f"differed from the kernel at {differing:,} of {total:,} pass ends"
-    return f"agreed with the kernel at {total:,} of {total:,} pass ends"
 
 
 def _agreement(document: Document) -> tuple[str, str]:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.words import Document, advice, agreement, verdict
 from ksmtrace.plugins import BUILTINS
-from ksmtrace.plugins.tui.panels import (
-    MISSION_NAMES,
-    Document,
-    Guarded,
-    agreement,
-    count,
-    seen_count,
-)
+from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
 
 if TYPE_CHECKING:
@@ -76,20 +70,10 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
 
 def _verdict(document: Document) -> Iterator[str]:
     """What the analyzers `balance` and `advice` conclude, where the run has them."""
-    verdict = document["analyzers"].get("balance", {}).get("verdict")
-    if isinstance(verdict, str) and verdict:
-        yield _wrap(f"Verdict: {one_line(verdict)}")
-    for advice in document["analyzers"].get("advice", {}).get("recommendations") or ():
-        yield _wrap(f"- {_advice(advice)}", "  ")
-
-
-def _advice(advice: object) -> str:
-    """A recommendation in one line: a text, or the sentence and the command of a mapping."""
-    if not isinstance(advice, Mapping):
-        return one_line(advice)
-    said = [advice[key] for key in ("sentence", "text", "what", "recommendation") if key in advice]
-    command = advice.get("command") or ""
-    return one_line(said[0] if said else "") + (f": {one_line(command)}" if command else "")
+    if said := verdict(document):
+        yield _wrap(f"Verdict: {said}")
+    for line in advice(document):
+        yield _wrap(f"- {line}", "  ")
 
 
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:

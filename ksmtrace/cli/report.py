@@ -1,0 +1,103 @@
+"""`ksmtrace report`: a capture told for people, as text or as one page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ksmtrace.cli.options import add_plugin_options
+from ksmtrace.errors import ExitStatus, HostError
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+    from ksmtrace.pipeline.snapshot import Snapshot
+
+_DESCRIPTION = """\
+Tell what a capture says: the verdict, then every analyzer's answer with figures,
+charts and tables. Without -o as text; with -o as one HTML page that needs no
+network and no script. Needs no root.
+"""
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser: ArgumentParser = verbs.add_parser(
+        "report", help="tell what a capture says, as text or as one HTML page", description=_DESCRIPTION
+    )  # fmt: skip
+    parser.add_argument("capture", metavar="FILE", help="a capture made by record or live --record")
+    parser.add_argument("-o", dest="output", metavar="FILE", help="the page to write")
+    parser.add_argument(
+        "--json", action="store_true", help="the document of replay --json on stdout instead of text"
+    )  # fmt: skip
+    add_plugin_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Replay the capture and tell it; returns the exit status."""
+    from ksmtrace.cli.run import interruptible
+    from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.pipeline.runner import Runner
+    from ksmtrace.plugins import BUILTINS, Role
+    from ksmtrace.report.write import check_target
+    from ksmtrace.sources.capture import CaptureSource
+
+    if options.output is not None:
+        _check_libraries()
+        check_target(options.output)
+    sinks = [f"no:{builtin.name}" for builtin in BUILTINS if builtin.role is Role.SINK]
+    manager = build_manager([*options.plugins, *sinks])
+    with interruptible() as interruption:
+        capture = CaptureSource(options.capture, speed=None)
+        interruption.source = capture
+        runner = Runner(capture, manager, Namespace(interval=float("inf")), fail_fast=True)
+        snapshot = runner.run()
+        if interruption.came:
+            return ExitStatus.INTERRUPTED
+        _tell(snapshot, options, capture.warnings)
+    for warning in capture.warnings:
+        print(f"ksmtrace: {warning}", file=sys.stderr)
+    return ExitStatus.DONE
+
+
+def _tell(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
+    from ksmtrace.report.text import report_text
+    from ksmtrace.report.trust import trust
+
+    sections = [*(section for _, section in snapshot.sections), trust(snapshot.document, warnings)]
+    made = ""
+    if options.output is not None:
+        from ksmtrace.report.page import page
+        from ksmtrace.report.write import check_target, write_report
+
+        began_ns, name = snapshot.session.realtime_ns, Path(options.capture).name
+        made = page(snapshot.document, sections, began_ns=began_ns, name=name)
+        write_report(check_target(options.output), made)
+    if options.json:
+        print(json.dumps(snapshot.document, indent=2))
+    elif options.output is not None:
+        charts = sum(len(section.charts) for section in sections)
+        print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(made) >> 10} KiB")
+    else:
+        text = report_text(snapshot.document, sections, sys.stdout.encoding or "utf-8")
+        print(text, end="")
+    sys.stdout.flush()
+
+
+def _check_libraries() -> None:
+    """Whether the libraries of the page are here.
+
+    Raises:
+        HostError: one is missing.
+    """
+    try:
+        import jinja2  # noqa: F401
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise HostError(
+            f"a page needs {error.name}, which is not installed: pip install 'ksmtrace[report]', "
+            "or leave out -o for text"
+        ) from error

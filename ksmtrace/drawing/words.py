@@ -1,0 +1,57 @@
+"""What a run concludes, in sentences, out of its JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ksmtrace.drawing.scales import one_line
+from ksmtrace.units import duration
+
+Document = Mapping[str, Any]
+
+
+def facts(document: Document) -> list[str]:
+    """What was traced and how it went, in a few words each."""
+    passes, events = document["passes"], document["events"]
+    lost = events["lost"]
+    return [
+        f"kernel {one_line(document['kernel']['release'])}",
+        f"{one_line(document['tier'])} tier",
+        duration(document["duration_seconds"]),
+        f"{passes:,} pass{'' if passes == 1 else 'es'}",
+        f"{events['total']:,} events, {f'{lost:,} LOST' if lost else 'none lost'}",
+    ]
+
+
+def agreement(document: Document) -> str:
+    """How the reconstruction compares with the kernel, in a few words."""
+    checked = document["self_check"]
+    total, differing = checked["at_scan_stop"], checked["at_scan_stop_differing"]
+    if not document["reconstruction"]["complete"]:
+        return f"incomplete: {one_line(document['reconstruction']['reason'])}"
+    if not total:
+        return "not checked at the end of a pass"
+    if differing:
+        return f"differed from the kernel at {differing:,} of {total:,} pass ends"
+    return f"agreed with the kernel at {total:,} of {total:,} pass ends"
+
+
+def verdict(document: Document) -> str:
+    """What the analyzer `balance` concludes; "" where the run has none."""
+    said = document["analyzers"].get("balance", {}).get("verdict")
+    return one_line(said) if isinstance(said, str) else ""
+
+
+def advice(document: Document) -> list[str]:
+    """What the analyzer `advice` recommends, a line each: a text, or the sentence and the command of a mapping."""
+    given = document["analyzers"].get("advice", {}).get("recommendations") or ()
+    return [_recommendation(one) for one in given]
+
+
+def _recommendation(given: object) -> str:
+    if not isinstance(given, Mapping):
+        return one_line(given)
+    said = [given[key] for key in ("sentence", "text", "what", "recommendation") if key in given]
+    command = given.get("command") or ""
+    return one_line(said[0] if said else "") + (f": {one_line(command)}" if command else "")

@@ -1,0 +1,62 @@
+"""How far to believe a run: a section on what was seen, how, and what the kernel counted itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ksmtrace.drawing.words import Document, agreement
+from ksmtrace.section import Figure, Section, Table
+
+
+def trust(document: Document, warnings: Sequence[str]) -> Section:
+    """The section; `warnings` say what is missing from the capture."""
+    lost = document["events"]["lost"]
+    lead = f"The reconstruction {agreement(document)}."
+    if lost:
+        lead += f" {lost:,} events were LOST: every count may be too low."
+    for missing in (*warnings, *document["plugins_failed"].values()):
+        lead += f" {missing[:1].upper()}{missing[1:]}."
+    return Section(
+        "How far to believe it",
+        lead,
+        [
+            Figure("events", document["events"]["total"], note=f"{lost:,} lost"),
+            Figure("passes", document["passes"]),
+            Figure("pass ends compared", document["self_check"]["at_scan_stop"]),
+            Figure("of these differing", document["self_check"]["at_scan_stop_differing"]),
+        ],
+        list(_tables(document)),
+        exactness="exact: counted at a probe that sees every occurrence; derived: computed from neighbouring probes or from "
+        "kernel structures; sampled: read now and then; absent: not seen in this run.",
+    )
+
+
+def _tables(document: Document) -> Iterator[Table]:
+    yield Table(
+        "Pages now, reconstructed and by the kernel",
+        ("gauge", "reconstructed", "kernel", "difference"),
+        ("text", "pages", "pages", "pages"),
+        [(name, *row.values()) for name, row in document["reconciliation"].items()],
+    )
+    counts = document["self_check"]["counts"]
+    if counts:
+        keys = ("events", "counted", "difference", "against")
+        yield Table(
+            "Events, and what else counted them",
+            ("what", "events", "counted", "difference", "by"),
+            ("text", "", "", "", "text"),
+            [(name, *(row[key] for key in keys)) for name, row in counts.items()],
+        )
+    yield Table(
+        "How each kind of event was seen",
+        ("event", "exactness", "seen", "via", "what it cannot know"),
+        ("text", "text", "", "text", "text"),
+        list(_probes(document)),
+    )
+
+
+def _probes(document: Document) -> Iterable[tuple[str, str, int | None, str, str]]:
+    for name, probe in document["probes"].items():
+        absent = probe["exactness"] == "absent"
+        seen = None if absent else document["events"]["by_kind"].get(name.upper(), 0)
+        yield name, probe["exactness"], seen, probe["via"], probe["note"]

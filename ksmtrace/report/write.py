@@ -1,0 +1,75 @@
+"""Writes a page whole or not at all, and never over something else."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from ksmtrace.errors import KsmtraceError
+
+MARK = '<meta name="generator" content="ksmtrace report">'
+"""By this element, near its beginning, a page is known for a report; an older one may be written over."""
+
+_LOOKED_AT = 512
+
+
+def check_target(path: str) -> Path:
+    """The file to write, symbolic links followed.
+
+    Raises:
+        KsmtraceError: it is something else than a report, or its directory cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and not _is_report(target):
+            raise KsmtraceError(
+                f"{path} exists and is no report of ksmtrace: remove it or give another name with -o"
+            )
+        if not target.parent.is_dir():
+            raise KsmtraceError(f"{path}: there is no directory {target.parent}: create it first")
+        if not os.access(target.parent, os.W_OK):
+            raise KsmtraceError(f"{path}: its directory cannot be written to: give another with -o")
+    except OSError as error:
+        raise _cannot(path, error) from error
+    return target
+
+
+def write_report(target: Path, text: str) -> None:
+    """Put `text` at `target`, which `check_target` gave, in one step; readable by its owner alone, as captures are.
+
+    Raises:
+        KsmtraceError: it cannot be written; what was there is there still.
+    """
+    name = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name[:100]}.", delete=False
+        ) as file:
+            name = file.name
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except OSError as error:
+        raise _cannot(str(target), error) from error
+    finally:
+        if name is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a report, or empty and nobody's loss."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    return not head or MARK.encode() in head
+
+
+def _cannot(path: str, error: OSError) -> KsmtraceError:
+    return KsmtraceError(
+        f"cannot write {path}: {error.strerror or error}; give another file with -o"
+    )

@@ -1,0 +1,61 @@
+"""Values as people read them."""
+
+import pytest
+
+from ksmtrace.units import duration, number, seconds, size, written
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (-2048, "-2.0 KiB"),
+        (3 << 30, "3.0 GiB"),
+        (5 << 50, "5,120.0 TiB"),
+    ],
+)
+def test_sizes_have_binary_units(value, shown):
+    assert size(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0, "0.0 s"), (119.9, "119.9 s"), (3723, "1:02:03")])
+def test_durations_are_short(value, shown):
+    assert duration(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0 s"),
+        (2.5e-7, "250 ns"),
+        (4.2e-5, "42 us"),
+        (0.25, "250 ms"),
+        (59.94, "59.9 s"),
+        (3723, "1:02:03"),
+    ],
+)
+def test_times_take_the_unit_that_fits(value, shown):
+    assert seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(3, "3"), (1234567, "1,234,567"), (0.12345, "0.123"), (2500.4, "2,500")]
+)
+def test_numbers_have_thousands_apart(value, shown):
+    assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (None, "bytes", "-"),
+        ("qemu", "text", "qemu"),
+        (0.123, "ratio", "12.3%"),
+        (4096, "bytes", "4.0 KiB"),
+        (7, "pages", "7"),
+        (7, "", "7"),
+    ],
+)
+def test_the_unit_decides(value, unit, shown):
+    assert written(value, unit) == shown
