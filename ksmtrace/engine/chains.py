@@ -116,7 +116,7 @@ def _best_candidate(ksm: Ksm, chain: StableNode, *, prune: bool) -> tuple[Stable
         live += 1
         if not is_page_sharing_candidate(ksm, dup):
             continue
-        if found is None or len(dup.items) > len(found.items):
+        if found is None or dup.sharers > found.sharers:
             found = dup
             if not prune:
                 break
@@ -130,8 +130,7 @@ def _best_dup(ksm: Ksm, chain: StableNode, *, prune: bool) -> StableNode | None:
             continue
         candidate = is_page_sharing_candidate(ksm, dup)
         if found is None or (
-            candidate
-            and (not is_page_sharing_candidate(ksm, found) or len(dup.items) > len(found.items))
+            candidate and (not is_page_sharing_candidate(ksm, found) or dup.sharers > found.sharers)
         ):
             found = dup
             if candidate and not prune:

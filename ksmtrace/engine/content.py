@@ -6,6 +6,7 @@ from collections import deque
 from weakref import ref
 
 import numpy as np
+import numpy.typing as npt
 
 from ksmtrace.engine.bulk_checksum import Checksum
 from ksmtrace.engine.checksum import PAGE_SIZE
@@ -25,12 +26,14 @@ class PageData:
 
     Attributes:
         unit: the word, or all 4096 bytes.
+        number: its place in `PagePool.contents`; given anew once no page contains it.
     """
 
-    __slots__ = ("__weakref__", "checksum_memo", "unit")
+    __slots__ = ("__weakref__", "checksum_memo", "number", "unit")
 
     def __init__(self, unit: bytes) -> None:
         self.unit = unit
+        self.number = -1
         self.checksum_memo: int | None = None
 
     def __bytes__(self) -> bytes:
@@ -47,6 +50,7 @@ class PagePool:
 
     Attributes:
         only_words: every page so far has repeated a word.
+        contents: in the fast mode, all contents by number.
     """
 
     def __init__(self, checksum: Checksum) -> None:
@@ -55,7 +59,16 @@ class PagePool:
         self._known: dict[bytes, PageData] = {}
         self._sweep_at = _LEAST_SWEEP
         self.only_words = True
+        self.contents: list[PageData] = []
+        self._free: list[int] | None = None
+        self._checksums = np.zeros(0, np.uint32)
+        self._hashed = np.zeros(0, np.bool_)
         self.zero = self.page(bytes(PAGE_SIZE))
+
+    def number_contents(self) -> None:
+        """Give contents numbers from now on, and forget them by `sweep` alone."""
+        self._free = []
+        self._number(self.zero)
 
     def page(self, content: bytes) -> PageData:
         """The one object for these 4096 bytes.
@@ -70,14 +83,20 @@ class PagePool:
             unit = content
         data = self._known.get(unit)
         if data is None:
-            if len(self._known) >= self._sweep_at:
-                self._sweep()
+            if self._free is None and len(self._known) >= self._sweep_at:
+                self._forget_unused()
             data = self._known[unit] = PageData(unit)
+            if self._free is not None:
+                self._number(data)
             if len(unit) == _WORD:
                 self._unhashed.append(data)
             else:
                 self.only_words = False
         return data
+
+    def number_of(self, unit: bytes) -> int:
+        """The number of a content that some page has."""
+        return self._known[unit].number
 
     def poke(self, data: PageData, offset: int, value: int) -> PageData:
         """`data` with one byte changed."""
@@ -95,8 +114,51 @@ class PagePool:
             known = data.checksum_memo = self._hash.of_page(bytes(data))
         return known
 
-    def _sweep(self) -> None:
-        # Forget what no page contains any more. A weak dictionary would do so at once, at 150 bytes a page.
+    def checksums(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
+        """The checksums of contents by number."""
+        new = len(self.contents) - len(self._hashed)
+        if new > 0:
+            self._checksums = np.append(self._checksums, np.zeros(new + _LEAST_SWEEP, np.uint32))
+            self._hashed = np.append(self._hashed, np.zeros(new + _LEAST_SWEEP, np.bool_))
+        missing = numbers[~self._hashed[numbers]]
+        for at in range(0, len(missing), _MOST_AT_ONCE):
+            some = np.unique(missing[at : at + _MOST_AT_ONCE])
+            self._checksums[some] = self._hash_all([self.contents[n] for n in some.tolist()])
+            self._hashed[some] = True
+        return self._checksums[numbers]
+
+    def sweep(self, used: npt.NDArray[np.int32]) -> None:
+        """Forget what no page contains any more, if there may be much of it; `used` are numbers that count as used."""
+        if self._free is None or len(self._known) < self._sweep_at:
+            return
+        keep = np.zeros(len(self.contents), np.bool_)
+        keep[used] = True
+        candidates = [data.number for data in self._known.values() if not keep[data.number]]
+        held = {number: ref(self.contents[number]) for number in candidates}
+        units = {number: self.contents[number].unit for number in candidates}
+        for number in candidates:
+            self.contents[number] = self.zero
+            del self._known[units[number]]
+        for number in candidates:
+            data = held[number]()
+            if data is None:
+                self._free.append(number)
+                self._hashed[number : number + 1] = False
+            else:
+                self.contents[number] = self._known[data.unit] = data
+        self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
+
+    def _number(self, data: PageData) -> None:
+        assert self._free is not None, "contents have numbers in the fast mode"
+        if self._free:
+            data.number = self._free.pop()
+            self.contents[data.number] = data
+        else:
+            data.number = len(self.contents)
+            self.contents.append(data)
+
+    def _forget_unused(self) -> None:
+        # A weak dictionary would do so at once, at 150 bytes a page.
         known = [(unit, ref(data)) for unit, data in self._known.items()]
         self._known.clear()
         for unit, held in known:
@@ -105,9 +167,14 @@ class PagePool:
                 self._known[unit] = data
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
+    def _hash_all(self, some: list[PageData]) -> npt.NDArray[np.uint32]:
+        if all(len(data.unit) == _WORD for data in some):
+            words = np.frombuffer(b"".join(data.unit for data in some), dtype="<u8")
+            return self._hash.of_words(words)
+        return np.array([self._hash.of_page(bytes(data)) for data in some], np.uint32)
+
     def _hash_many(self) -> None:
         count = min(len(self._unhashed), _MOST_AT_ONCE)
         some = [self._unhashed.popleft() for _ in range(count)]
-        words = np.frombuffer(b"".join(data.unit for data in some), dtype="<u8")
-        for data, checksum in zip(some, self._hash.of_words(words).tolist(), strict=True):
+        for data, checksum in zip(some, self._hash_all(some).tolist(), strict=True):
             data.checksum_memo = checksum

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ksmtrace.engine.examined import Examined
+from ksmtrace.engine.examined_records import NS_PER_RECORD, examined_records
 from ksmtrace.engine.memory import Frame, Mm
-from ksmtrace.engine.settled_records import NS_PER_RECORD, settled_records
-from ksmtrace.engine.stretch import Stretch
 from ksmtrace.engine.watcher import Node, Tracked, Watcher
 from ksmtrace.events import RECORD, EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events.record import Records
 from ksmtrace.events.tunable import TunableWrite, tunable_records
 
 _PAGE_SHIFT = 12
@@ -86,20 +87,22 @@ class Emitter(Watcher):
         now = self._now = self._now + NS_PER_RECORD
         self._open = (item, page.pfn, item.oldchecksum, _BEFORE[item.tree], now)
 
-    def settled(self, stretch: Stretch, begin: int, stop: int) -> None:
-        """As for each page: PROCESS, REMOVE_RMAP_ITEM, CMP_AND_MERGE_PAGE."""
-        mm = stretch.items[begin].mm
-        if self._named is not mm:
-            self._named = mm
-            self._process(mm)
-        self._found += stop - begin
-        records = settled_records(stretch, begin, stop)
-        records["mm"] = mm.key
-        records["ts"] += self._now
-        records["seq"] += np.uint16(self._seq)
-        self._now += len(records) * NS_PER_RECORD
-        self._seq = self._seq + len(records) & 0xFFFF
-        self._records += records.tobytes()
+    def takes_many(self) -> bool:
+        """It does."""
+        return True
+
+    def examined(self, pages: Examined) -> None:
+        """What single calls for all pages would give."""
+        records, first = examined_records(pages)
+        self._found += int(np.count_nonzero(pages.done))
+        if first < len(records) and self._named is not pages.mm:
+            self._extend(records[:first])
+            self._named = pages.mm
+            self._process(pages.mm)
+            records = records[first:]
+            records["ts"] -= first * NS_PER_RECORD
+            records["seq"] -= first
+        self._extend(records)
 
     def candidate_done(self) -> None:
         """CMP_AND_MERGE_PAGE, with the time at which the call began."""
@@ -207,6 +210,13 @@ class Emitter(Watcher):
         record["seq"] = self._seq
         self._records += record.tobytes()
         self._seq = self._seq + 1 & 0xFFFF
+
+    def _extend(self, records: Records) -> None:
+        records["ts"] += self._now
+        records["seq"] += np.uint16(self._seq)
+        self._now += len(records) * NS_PER_RECORD
+        self._seq = self._seq + len(records) & 0xFFFF
+        self._records += records.tobytes()
 
     def _process(self, mm: Mm) -> None:
         comm = mm.comm.encode()[: _COMM_SIZE - 1].ljust(_COMM_SIZE, b"\0")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ksmtrace.engine.fault import read_page, writable_page
+from ksmtrace.engine.content import PageData
+from ksmtrace.engine.fault import read_page
 from ksmtrace.engine.ksmd import KsmScanner
 from ksmtrace.engine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.state import Ksm
@@ -16,6 +17,7 @@ from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.engine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.watcher import Watcher
+from ksmtrace.engine.writing import write_pages
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("exact", "fast")
@@ -124,16 +126,14 @@ class Engine:
     ) -> None:
         """Write whole pages; `content` gives the 4096 bytes of a page by its number."""
         pool = self.memory.pool
-        for index, frame in self._write(process, region, first, pages):
-            frame.data = pool.page(content(index))
+        self._write(process, region, first, pages, lambda page, _: pool.page(content(page)))
 
     def poke(
         self, process: str, region: str, first: int, pages: int, offset: int, value: int
     ) -> None:
         """Write one byte into each page."""
         pool = self.memory.pool
-        for _, frame in self._write(process, region, first, pages):
-            frame.data = pool.poke(frame.data, offset, value)
+        self._write(process, region, first, pages, lambda _, data: pool.poke(data, offset, value))
 
     def read(self, process: str, region: str, first: int, pages: int) -> None:
         """Touch pages by reading."""
@@ -253,8 +253,8 @@ class Engine:
         for name, process in self.processes.items():
             for region_name, region in process.regions.items():
                 for index in range(region.pages):
-                    frame = process.mm.ptes.get(region.first_vpn + index)
-                    if frame is not None and frame.ksm:
+                    frame = process.mm.ptes.ksm_page(region.first_vpn + index)
+                    if frame is not None:
                         sharers.setdefault(frame, []).append(f"{name}/{region_name}/{index}")
         return sorted(sorted(group) for group in sharers.values())
 
@@ -296,11 +296,19 @@ class Engine:
         return owner.mm, start, start + pages
 
     def _write(
-        self, process: str, region: str, first: int, pages: int
-    ) -> Iterator[tuple[int, Frame]]:
+        self,
+        process: str,
+        region: str,
+        first: int,
+        pages: int,
+        change: Callable[[int, PageData], PageData],
+    ) -> None:
         mm, start, end = self._range(process, region, first, pages)
-        for vma, vpn in _pages(mm, start, end):
-            yield vpn - start + first, writable_page(self.memory, mm, vma, vpn)
+        for vma in tuple(mm.vmas):
+            low, high = max(start, vma.start), min(end, vma.end)
+            write_pages(
+                self.memory, mm, vma, low, high, lambda vpn, data: change(vpn - start + first, data)
+            )
 
 
 def _pages(mm: Mm, start: int, end: int) -> Iterator[tuple[Vma, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ksmtrace.engine.content import PageData
 from ksmtrace.engine.memory import HUGE_PAGES, Compound, Frame, Memory, Mm, Vma
-from ksmtrace.engine.stretch import forget
 
 
 def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
@@ -25,7 +24,6 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     """The frame of page `vpn`, private to `mm`, as a write needs it (handle_mm_fault)."""
     frame = mm.ptes.get(vpn)
     memory.changed = True
-    forget(mm, vpn)
     if frame is None:
         frame = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ksmtrace.engine.content import PageData, PagePool
-from ksmtrace.engine.page_table import BLOCK_SHIFT, PageTable
+from ksmtrace.engine.page_table import BLOCK_SHIFT, Block, PageTable
 from ksmtrace.engine.watcher import Watcher
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.columns import Columns
     from ksmtrace.engine.mm_slot import MmSlot
     from ksmtrace.engine.stable_node import StableNode
-    from ksmtrace.engine.stretch import Stretch
     from ksmtrace.engine.variant import Variant
 
 HUGE_PAGES = 512
@@ -107,7 +107,6 @@ class Mm:
         ksm_zero: page numbers whose entry is a KSM-placed zero page (a dirty bit in the kernel).
         tables: 2 MiB blocks of huge mappings that are mapped by single entries.
         huge_zero: 2 MiB blocks that map the huge zero page.
-        stretches: by block of the page table, pages that the fast mode takes together.
         slot: its place in ksmd's list, while registered (MMF_VM_MERGEABLE).
         merge_any: PR_SET_MEMORY_MERGE is on (MMF_VM_MERGE_ANY).
         exited: mm_users has become 0.
@@ -115,20 +114,19 @@ class Mm:
 
     __slots__ = (
         *("comm", "exited", "huge_zero", "key", "ksm_merging_pages", "ksm_rmap_items"),
-        *("ksm_zero", "merge_any", "pid", "ptes", "slot", "stretches", "tables", "vmas"),
+        *("ksm_zero", "merge_any", "pid", "ptes", "slot", "tables", "vmas"),
     )
 
-    def __init__(self, key: int, pid: int, comm: str) -> None:
+    def __init__(self, key: int, pid: int, comm: str, columns: Columns | None = None) -> None:
         self.key = key
         self.pid = pid
         self.comm = comm
         self.vmas: list[Vma] = []
-        self.ptes = PageTable()
+        self.ptes = PageTable(self, columns)
         self.ksm_zero: set[int] = set()
         self.tables: set[int] = set()
         self.huge_zero: set[int] = set()
         self.slot: MmSlot | None = None
-        self.stretches: dict[int, Stretch] = {}
         self.merge_any = False
         self.exited = False
         self.ksm_merging_pages = 0
@@ -166,6 +164,7 @@ class Memory:
         changed: a page that was present has been written to, unmapped or put out of ksmd's reach since this was last
             set to False. Unless that happened, the unstable tree is in order.
         freed_ksm_pages: KSM pages that nobody maps any more, and whose stable nodes ksmd has not removed yet.
+        columns: in the fast mode, pages of which there are no objects.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
@@ -181,12 +180,13 @@ class Memory:
         self.freed_ksm_pages: set[Frame] = set()
         self._made_mms = 0
         self._made_frames = 0
+        self.columns: Columns | None = None
         self.zero_page = ZeroPage(1, self.pool.zero, 0)
 
     def new_mm(self, comm: str) -> Mm:
         """A process without memory."""
         key = _FIRST_MM + self._made_mms * _MM_SIZE
-        mm = Mm(key, _FIRST_PID + self._made_mms, comm)
+        mm = Mm(key, _FIRST_PID + self._made_mms, comm, self.columns)
         self._made_mms += 1
         self.mms.append(mm)
         return mm
@@ -195,6 +195,18 @@ class Memory:
         """A page frame that nobody maps yet."""
         self._made_frames += 1
         return Frame(_FIRST_PFN + self._made_frames, data, self.node_of_next_page)
+
+    def new_frames(self, count: int) -> int:
+        """Take `count` frame numbers for frames of which no objects are made; the first of them."""
+        first = _FIRST_PFN + self._made_frames + 1
+        self._made_frames += count
+        return first
+
+    def has_items(self, block: Block, low: int, high: int) -> bool:
+        """Whether pages `low` to `high` - 1 of a frozen block have rmap_items."""
+        assert self.columns is not None, "the exact mode freezes nothing"
+        first = block.number << BLOCK_SHIFT
+        return bool(self.columns.key[first + low : first + high].any())
 
     def map_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
         """Make page `vpn` of `mm` an entry for `frame`, in place of what was there."""
@@ -213,7 +225,6 @@ class Memory:
 
     def unmap_frame(self, mm: Mm, vpn: int) -> None:
         """Clear the entry of page `vpn`, if there is one (ksm_might_unmap_zero_page, 6.6)."""
-        mm.stretches.pop(vpn >> BLOCK_SHIFT, None)
         frame = mm.ptes.pop(vpn)
         if frame is None:
             return

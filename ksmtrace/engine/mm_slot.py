@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ksmtrace.engine.memory import Mm
-
-if TYPE_CHECKING:
-    from ksmtrace.engine.rmap_item import RmapItem
 
 
 class MmSlot:
     """A process registered with ksmd (struct mm_slot; ksm_mm_slot from 6.1), or the head of the list.
 
+    Its rmap_items, which the kernel has as a list by address, stand beside its page table.
+
     Attributes:
         mm: None for the head.
-        rmap_list: first of its rmap_items, which go on by address.
     """
 
-    __slots__ = ("mm", "next", "prev", "rmap_list")
+    __slots__ = ("mm", "next", "prev")
 
     def __init__(self, mm: Mm | None) -> None:
         self.mm = mm
-        self.rmap_list: RmapItem | None = None
         self.next = self
         self.prev = self
 

@@ -33,7 +33,7 @@ def ksm_exit(ksm: Ksm, mm: Mm) -> None:
     if slot is ksm.scan.slot:
         return
     slot.remove()
-    if slot.rmap_list is None:
+    if not mm.ksm_rmap_items:
         mm.slot = None
     else:
         slot.insert_before(ksm.scan.slot.next)

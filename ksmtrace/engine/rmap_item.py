@@ -25,7 +25,6 @@ class RmapItem(RbNode):
 
     Attributes:
         key: stands for the address of the struct.
-        rmap_list: the next rmap_item of the same process.
         seqnr: low byte of the pass in which it entered the unstable tree.
         nid: which unstable tree that was.
         head: its stable node, while in the stable tree.
@@ -34,8 +33,8 @@ class RmapItem(RbNode):
     """
 
     __slots__ = (
-        *("age", "head", "key", "mm", "nid", "oldchecksum", "remaining_skips", "rmap_list"),
-        *("seqnr", "tree", "vpn"),
+        *("age", "head", "key", "mm", "nid", "oldchecksum", "remaining_skips", "seqnr"),
+        *("tree", "vpn"),
     )
 
     def __init__(self, key: int, mm: Mm, vpn: int) -> None:
@@ -43,7 +42,6 @@ class RmapItem(RbNode):
         self.key = key
         self.mm = mm
         self.vpn = vpn
-        self.rmap_list: RmapItem | None = None
         self.oldchecksum = 0
         self.tree = Tree.NEITHER
         self.head: StableNode | None = None

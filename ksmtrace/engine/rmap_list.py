@@ -1,18 +1,20 @@
-"""The list of a process's rmap_items, which the scan follows and renews, and the way out of both trees."""
+"""A process's rmap_items, which the scan follows by address and renews, and the way out of both trees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ksmtrace.engine.memory import Mm
 from ksmtrace.engine.mm_slot import MmSlot
+from ksmtrace.engine.page_table import BLOCK_MASK, BLOCK_SHIFT, BLOCK_SIZE
 from ksmtrace.engine.rmap_item import RmapItem, Tree
 from ksmtrace.engine.stable_node import ksm_get_folio
-from ksmtrace.engine.stretch import leaves_tree
 from ksmtrace.engine.unstable_tree import unstable_tree_erase
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
 
+_END = 1 << 60
 _SEQNR_MASK = 0xFF
 
 
@@ -21,28 +23,40 @@ def get_next_rmap_item(ksm: Ksm, slot: MmSlot, vpn: int) -> RmapItem:
 
     get_next_rmap_item, all versions. The kernel's own may fail for want of memory; this one never does.
     """
-    link = ksm.scan.rmap_list
-    while (item := link.rmap_list) is not None:
-        if item.vpn == vpn:
-            return item
-        if item.vpn > vpn:
-            break
-        link.rmap_list = item.rmap_list
-        _free_rmap_item(ksm, item)
-    assert slot.mm is not None, "the head of the list has no pages"
-    item = RmapItem(ksm.new_key(), slot.mm, vpn)
-    item.rmap_list = link.rmap_list
-    link.rmap_list = item
-    ksm.counters.rmap_items += 1
-    slot.mm.ksm_rmap_items += 1
+    mm = slot.mm
+    assert mm is not None, "the head of the list has no pages"
+    free_rmap_items(ksm, mm, ksm.scan.rmap_from, vpn)
+    ksm.scan.rmap_from = vpn + 1
+    items = mm.ptes.blocks[vpn >> BLOCK_SHIFT].items
+    item = items[vpn & BLOCK_MASK]
+    if item is None:
+        item = items[vpn & BLOCK_MASK] = RmapItem(ksm.new_key(), mm, vpn)
+        ksm.counters.rmap_items += 1
+        mm.ksm_rmap_items += 1
     return item
 
 
-def remove_trailing_rmap_items(ksm: Ksm, link: MmSlot | RmapItem) -> None:
-    """Free all rmap_items that follow `link` (remove_trailing_rmap_items, all versions)."""
-    while (item := link.rmap_list) is not None:
-        link.rmap_list = item.rmap_list
-        _free_rmap_item(ksm, item)
+def remove_trailing_rmap_items(ksm: Ksm, mm: Mm, vpn: int) -> None:
+    """Free all rmap_items from page `vpn` on (remove_trailing_rmap_items, all versions)."""
+    free_rmap_items(ksm, mm, vpn, _END)
+
+
+def free_rmap_items(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
+    """Free the rmap_items of pages `first` to `end` - 1, by address."""
+    if first >= end:
+        return
+    for block in mm.ptes.blocks_between(first, end):
+        low, high = max(first - block.first, 0), min(end - block.first, BLOCK_SIZE)
+        if block.frozen:
+            if not ksm.memory.has_items(block, low, high):
+                continue
+            mm.ptes.thaw(block)
+        items = block.items
+        for index in range(low, high):
+            item = items[index]
+            if item is not None:
+                _free_rmap_item(ksm, item)
+                items[index] = None
 
 
 def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False) -> None:
@@ -57,14 +71,13 @@ def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False)
         freed: the caller frees the item next.
     """
     ksm.watcher.rmap_item_removed(item, freed=freed)
-    leaves_tree(item)
     if item.tree is Tree.STABLE:
         node = item.head
         assert node is not None, "a stable item has its node"
         if ksm_get_folio(ksm, node) is None:
             return
         del node.items[item]
-        if node.items:
+        if node.sharers:
             ksm.counters.pages_sharing -= 1
         else:
             ksm.counters.pages_shared -= 1

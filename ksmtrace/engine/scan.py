@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ksmtrace.engine.bulk import examine_many
+from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.huge import split_huge_page
 from ksmtrace.engine.memory import Frame
 from ksmtrace.engine.merge import (
@@ -22,7 +24,6 @@ from ksmtrace.engine.rmap_list import (
 from ksmtrace.engine.smart_scan import should_skip_rmap_item
 from ksmtrace.engine.stable_node import Place, StableNode, ksm_get_folio, stable_tree_append
 from ksmtrace.engine.stable_tree import migrate_node, stable_tree_insert, stable_tree_search
-from ksmtrace.engine.stretch import pass_over
 from ksmtrace.engine.unstable_tree import unstable_tree_drop, unstable_tree_search_insert
 
 if TYPE_CHECKING:
@@ -35,28 +36,29 @@ class Cursor:
     Attributes:
         slot: the process; the head of the list between two passes.
         vpn: the next page of it; 0 before the first.
-        rmap_list: whose `rmap_list` is the next rmap_item.
+        rmap_from: number of the first page of it whose rmap_item has not been looked at (rmap_list).
         seqnr: passes completed (`full_scans`).
-        unsettled: a block of the page table in which there is no stretch ahead; -1 if there may be one.
+        one_by_one: the first page of a block in which pages must be examined one by one; -1 without one.
     """
 
-    __slots__ = ("rmap_list", "seqnr", "slot", "unsettled", "vpn")
+    __slots__ = ("one_by_one", "rmap_from", "seqnr", "slot", "vpn")
 
     def __init__(self, head: MmSlot) -> None:
         self.slot = head
         self.vpn = 0
-        self.rmap_list: MmSlot | RmapItem = head
+        self.rmap_from = 0
         self.seqnr = 0
-        self.unsettled = -1
+        self.one_by_one = -1
 
 
 def ksm_do_scan(ksm: Ksm, npages: int) -> None:
     """One batch: examine up to `npages` pages; the end of a pass ends it early (ksm_do_scan, all versions)."""
     while npages > 0:
-        passed = pass_over(ksm, npages)
-        if passed:
-            npages -= passed
-            continue
+        if ksm.index is not None:
+            examined = _examine_many(ksm, ksm.index, npages)
+            npages -= examined
+            if examined:
+                continue
         npages -= 1
         found = scan_get_next_rmap_item(ksm)
         if found is None:
@@ -68,6 +70,20 @@ def ksm_do_scan(ksm: Ksm, npages: int) -> None:
         page.references -= 1
         ksm.watcher.candidate_done()
         ksm.counters.pages_scanned += 1
+
+
+def _examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int:
+    # In the fast mode: pages that need not be examined one by one; the last process is left as the exact mode leaves it.
+    scan, head = ksm.scan, ksm.mm_head
+    if not ksm.watcher.takes_many() or head.next is head:
+        return 0
+    if scan.slot is head:
+        _begin_pass(ksm)
+    while (examined := examine_many(ksm, index, npages)) is None:
+        if scan.slot.next is head:
+            return 0
+        _leave_mm(ksm, scan.slot)
+    return examined
 
 
 def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
@@ -84,6 +100,8 @@ def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
         _leave_mm(ksm, scan.slot)
     ksm.advisor.stop_scan(ksm)
     scan.seqnr += 1
+    if ksm.index is not None:
+        ksm.index.columns.in_pass = False
     ksm.watcher.scan_stop(scan.seqnr - 1, ksm.counters.gauges())
     return None
 
@@ -164,8 +182,8 @@ def _begin_pass(ksm: Ksm) -> None:
 def _enter_mm(ksm: Ksm, slot: MmSlot) -> None:
     ksm.scan.slot = slot
     ksm.scan.vpn = 0
-    ksm.scan.unsettled = -1
-    ksm.scan.rmap_list = slot
+    ksm.scan.one_by_one = -1
+    ksm.scan.rmap_from = 0
 
 
 def _next_candidate(ksm: Ksm, slot: MmSlot) -> tuple[RmapItem, Frame] | None:
@@ -184,12 +202,13 @@ def _next_candidate(ksm: Ksm, slot: MmSlot) -> tuple[RmapItem, Frame] | None:
             if block is None:
                 vpn = (vpn | BLOCK_MASK) + 1
                 continue
-            page = block[vpn & BLOCK_MASK]
+            if block.frozen:
+                mm.ptes.thaw(block)
+            page = block.frames[vpn & BLOCK_MASK]
             vpn += 1
             if page is None or not page.anon:
                 continue
             item = get_next_rmap_item(ksm, slot, vpn - 1)
-            scan.rmap_list = item
             scan.vpn = vpn
             if not should_skip_rmap_item(ksm, page, item):
                 return item, page
@@ -203,9 +222,11 @@ def _leave_mm(ksm: Ksm, slot: MmSlot) -> None:
     assert mm is not None, "the cursor is not at the head"
     if mm.exited:
         _enter_mm(ksm, slot)
-    remove_trailing_rmap_items(ksm, scan.rmap_list)
+    remove_trailing_rmap_items(ksm, mm, scan.rmap_from)
     following = slot.next
     if scan.vpn == 0:
         slot.remove()
         mm.slot = None
+    if mm.exited:
+        mm.ptes.release()
     _enter_mm(ksm, following)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.engine.examined import Mask
 from ksmtrace.engine.memory import Frame
 from ksmtrace.engine.rmap_item import RmapItem
 from ksmtrace.engine.rmap_list import remove_rmap_item_from_tree
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
 
 _OLDEST = 255
-_NEVER_SKIPPED_BELOW = 3
+NEVER_SKIPPED_BELOW = 3
 
 
 def skip_age(age: int) -> int:
@@ -24,6 +28,21 @@ def skip_age(age: int) -> int:
     return 4 if age <= 8 else 8
 
 
+_SKIP_AGES = np.array([skip_age(age) for age in range(_OLDEST + 1)], np.uint8)
+
+
+def grow_older(
+    age: npt.NDArray[np.uint8], remaining_skips: npt.NDArray[np.uint8], looked_at: Mask
+) -> None:
+    """What `should_skip_rmap_item` does to many rmap_items, changed in place, of those `looked_at`."""
+    old = looked_at & (age >= NEVER_SKIPPED_BELOW)
+    skipped = old & (remaining_skips > 0)
+    remaining_skips[skipped] -= 1
+    starts = old & ~skipped
+    remaining_skips[starts] = _SKIP_AGES[age[starts]]
+    age[looked_at & (age < _OLDEST)] += 1
+
+
 def should_skip_rmap_item(ksm: Ksm, page: Frame, item: RmapItem) -> bool:
     """Whether to pass over the page; it then leaves the unstable tree (should_skip_rmap_item, 6.7).
 
@@ -33,7 +52,7 @@ def should_skip_rmap_item(ksm: Ksm, page: Frame, item: RmapItem) -> bool:
         return False
     age = item.age
     item.age = min(age + 1, _OLDEST)
-    if age < _NEVER_SKIPPED_BELOW:
+    if age < NEVER_SKIPPED_BELOW:
         return False
     if not item.remaining_skips:
         item.remaining_skips = skip_age(age)

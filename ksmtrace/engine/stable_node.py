@@ -29,13 +29,18 @@ class StableNode(RbNode):
         key: stands for the address of the struct.
         kpage: its KSM page; None for a chain. The node holds no reference on it.
         nid: NUMA node of the tree that it stands in; 0 when merging across nodes.
-        items: rmap_items that share the page, oldest first; the kernel counts them in rmap_hlist_len.
+        items: rmap_items that share the page, but for frozen ones.
+        frozen: how many of the rmap_items that share the page are frozen.
+        number: its place in `Columns.nodes`; -1 without one.
         chain: for a dup, its chain.
         dups: for a chain, its dups, latest first.
         chain_prune_time: for a chain, when stale dups were last dropped, in milliseconds.
     """
 
-    __slots__ = ("chain", "chain_prune_time", "dups", "items", "key", "kpage", "nid", "place")
+    __slots__ = (
+        *("chain", "chain_prune_time", "dups", "frozen", "items", "key", "kpage", "nid"),
+        *("number", "place"),
+    )
 
     def __init__(self, key: int, kpage: Frame | None, nid: int) -> None:
         super().__init__()
@@ -46,6 +51,8 @@ class StableNode(RbNode):
         self.nid = nid
         self.place = Place.TREE
         self.items: dict[RmapItem, None] = {}
+        self.frozen = 0
+        self.number = -1
         self.chain: StableNode | None = None
         self.dups: list[StableNode] = []
         self.chain_prune_time = 0
@@ -57,9 +64,14 @@ class StableNode(RbNode):
         return self.kpage.pfn
 
     @property
+    def sharers(self) -> int:
+        """How many rmap_items share the page (rmap_hlist_len)."""
+        return len(self.items) + self.frozen
+
+    @property
     def is_new(self) -> bool:
         """Whether nobody shares its page yet, or no more."""
-        return not self.items
+        return not self.sharers
 
 
 def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
@@ -77,6 +89,7 @@ def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
 def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
     """Free `node`; all its rmap_items leave it (remove_node_from_stable_tree, all versions)."""
     ksm.watcher.stable_node_removed(node)
+    assert not node.frozen, "a frozen page is mapped, and keeps its node"
     if node.kpage is not None:
         ksm.memory.freed_ksm_pages.discard(node.kpage)
     if node.items:
@@ -91,6 +104,9 @@ def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
         ksm.migrate_nodes.remove(node)
     else:
         stable_node_dup_del(ksm, node)
+    if ksm.index is not None:
+        ksm.index.remove_stable(node)
+        ksm.index.columns.forget_node(node)
 
 
 def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
@@ -99,7 +115,7 @@ def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
     The argument max_page_sharing_bypass of 4.13 and later only silences a warning, and is left out.
     """
     ksm.watcher.appended(item, node)
-    if node.items:
+    if node.items or node.frozen:
         ksm.counters.pages_sharing += 1
     else:
         ksm.counters.pages_shared += 1
@@ -113,7 +129,7 @@ def is_page_sharing_candidate(ksm: Ksm, node: StableNode, offset: int = 0) -> bo
     """Whether `node` has sharers, and room for `offset` more and one (is_page_sharing_candidate, 4.13)."""
     if not ksm.variant.chains:
         return True
-    return 0 < len(node.items) < ksm.tunables["max_page_sharing"] - offset
+    return 0 < node.sharers < ksm.tunables["max_page_sharing"] - offset
 
 
 def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNode:
@@ -124,7 +140,8 @@ def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNo
     chain.chain_prune_time = ksm.now_ms
     ksm.counters.stable_node_chains += 1
     rb_replace_node(root, dup, chain)
-    ksm.stable_index.pop(dup.rb_key, None)
+    if ksm.index is not None:
+        ksm.index.remove_stable(dup)
     stable_node_chain_add_dup(ksm, dup, chain)
     return chain
 
@@ -146,14 +163,16 @@ def stable_node_dup_del(ksm: Ksm, node: StableNode) -> None:
         ksm.counters.stable_node_dups -= 1
     else:
         rb_erase(ksm.stable_roots[node.nid], node)
-        ksm.stable_index.pop(node.rb_key, None)
+        if ksm.index is not None:
+            ksm.index.remove_stable(node)
 
 
 def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
     """The only dup left takes its chain's place in the tree (part of stable_node_dup, 4.13)."""
     (dup,) = chain.dups
     rb_replace_node(root, chain, dup)
-    ksm.stable_index[dup.rb_key] = dup
+    if ksm.index is not None:
+        ksm.index.add_stable(dup)
     dup.place = Place.TREE
     dup.chain = None
     ksm.counters.stable_node_chains -= 1

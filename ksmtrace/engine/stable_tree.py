@@ -53,7 +53,7 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
     found: Found | _Leaf | None
-    if ksm.unstable_index is not None and page_node is None and index_holds(ksm):
+    if ksm.index is not None and page_node is None and index_holds(ksm):
         found = _look_up(ksm, page)
         if found is None:
             return None
@@ -65,7 +65,7 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
         _leave_migrate_nodes(ksm, page_node, nid)
         rb_link_node(root, page_node, found.parent, left=found.left)
         rb_insert_color(root, page_node)
-        ksm.stable_index[page_node.rb_key] = page_node
+        _add_to_index(ksm, page_node)
         return _if_candidate(ksm, page_node)
     if page_node is not None and ksm.variant.chains and page.mapcount > 1:
         chain = found.node
@@ -93,7 +93,7 @@ def stable_tree_insert(ksm: Ksm, kpage: Frame) -> StableNode:
     if isinstance(found, _Leaf):
         rb_link_node(root, node, found.parent, left=found.left)
         rb_insert_color(root, node)
-        ksm.stable_index[node.rb_key] = node
+        _add_to_index(ksm, node)
     else:
         chain = found.node
         if chain.place is not Place.CHAIN:
@@ -130,7 +130,8 @@ def migrate_node(ksm: Ksm, node: StableNode) -> None:
 
 
 def _look_up(ksm: Ksm, page: Frame) -> Found | None:
-    node = ksm.stable_index.get(page.data.unit)
+    assert ksm.index is not None, "the exact mode walks"
+    node = ksm.index.find_stable(page.data.number)
     if node is None:
         return None
     assert node.kpage is not None, "there are no chains"
@@ -138,12 +139,17 @@ def _look_up(ksm: Ksm, page: Frame) -> Found | None:
 
 
 def index_holds(ksm: Ksm) -> bool:
-    """Whether `stable_index` answers for the tree; else a search may meet a node that is gone, or a chain, and change it."""
+    """Whether `index.stable` answers for the tree; else a search may meet a node that is gone, or a chain, and change it."""
     return (
         ksm.tunables["merge_across_nodes"] == 1
         and not ksm.memory.freed_ksm_pages
         and not ksm.counters.stable_node_chains
     )
+
+
+def _add_to_index(ksm: Ksm, node: StableNode) -> None:
+    if ksm.index is not None:
+        ksm.index.add_stable(node)
 
 
 def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:

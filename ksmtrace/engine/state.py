@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from ksmtrace.engine.advisor import Advisor
+from ksmtrace.engine.columns import Columns
+from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.counters import Counters
 from ksmtrace.engine.memory import Frame, Memory
 from ksmtrace.engine.mm_slot import MmSlot
-from ksmtrace.engine.ordered import compare_units
-from ksmtrace.engine.rbtree import RbRoot
+from ksmtrace.engine.ordered import compare_units, find_in_order
+from ksmtrace.engine.rbtree import RbRoot, rb_insert_color, rb_link_node
 from ksmtrace.engine.scan import Cursor
 from ksmtrace.engine.stable_node import StableNode
 from ksmtrace.engine.tunables import DEFAULTS, RUN_STOP
-from ksmtrace.engine.unstable_index import UnstableIndex
 from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.watcher import Watcher
 
@@ -32,10 +36,8 @@ class Ksm:
         run: 0, 1 or 2.
         mm_head: head of the list of processes.
         scan: the cursor.
-        stable_roots: the stable trees, by NUMA node; all pages are in the first when merging across nodes.
-        unstable_roots: likewise the unstable trees.
-        stable_index: the nodes of the stable tree that are no chains, by `PageData.unit`; valid with one tree only.
-        unstable_index: in the fast mode, what stands for the unstable tree.
+        unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
+        index: in the fast mode, what stands for both trees.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
         now_ms: the time; nothing but its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
@@ -43,8 +45,8 @@ class Ksm:
 
     __slots__ = (
         *("_made", "advisor", "counters", "ksmd_ns", "memory", "migrate_nodes", "mm_head"),
-        *("now_ms", "run", "scan", "stable_roots", "tunables", "unstable_roots", "variant"),
-        *("stable_index", "unstable_index", "watcher"),
+        *("now_ms", "run", "scan", "tunables", "unstable_roots", "variant"),
+        *("_stable_roots", "_to_insert", "index", "watcher"),
     )
 
     def __init__(self, variant: Variant, *, nodes: int = 1, watcher: Watcher | None = None) -> None:
@@ -59,10 +61,10 @@ class Ksm:
         self.run = RUN_STOP
         self.mm_head = MmSlot(None)
         self.scan = Cursor(self.mm_head)
-        self.stable_roots = [RbRoot() for _ in range(nodes)]
+        self._stable_roots = [RbRoot() for _ in range(nodes)]
+        self._to_insert: list[StableNode] = []
         self.unstable_roots = [RbRoot() for _ in range(nodes)]
-        self.stable_index: dict[bytes, StableNode] = {}
-        self.unstable_index: UnstableIndex | None = None
+        self.index: ContentIndex | None = None
         self.migrate_nodes: list[StableNode] = []
         self.now_ms = 0
         self.ksmd_ns = 0
@@ -71,16 +73,42 @@ class Ksm:
     @property
     def fast(self) -> bool:
         """Whether pages are looked up by content; else the trees are walked."""
-        return self.unstable_index is not None
+        return self.index is not None
 
     def be_fast(self) -> None:
         """Look pages up by content from now on, the beginning."""
-        self.unstable_index = UnstableIndex()
+        memory = self.memory
+        memory.pool.number_contents()
+        memory.columns = Columns(memory)
+        self.index = ContentIndex(memory.columns, memory.pool)
 
     def new_key(self) -> int:
         """A number that stands for the address of a new struct, never given twice."""
         self._made += 1
         return _FIRST_KEY + self._made * _STRUCT_SIZE
+
+    def new_keys(self, count: int) -> npt.NDArray[np.uint64]:
+        """The next `count` of these numbers."""
+        first = self._made + 1
+        self._made += count
+        steps = np.arange(first, first + count, dtype=np.uint64)
+        return np.uint64(_FIRST_KEY) + steps * np.uint64(_STRUCT_SIZE)
+
+    @property
+    def stable_roots(self) -> list[RbRoot]:
+        """The stable trees, by NUMA node; all pages are in the first when merging across nodes."""
+        if self._to_insert:
+            for node in self._to_insert:
+                root = self._stable_roots[0]
+                spot = find_in_order(root, node.rb_key, words=self.memory.pool.only_words)
+                rb_link_node(root, node, spot.parent, left=spot.left)
+                rb_insert_color(root, node)
+            self._to_insert.clear()
+        return self._stable_roots
+
+    def insert_later(self, node: StableNode) -> None:
+        """`node` joins the first stable tree, in which nothing is equal to it, when that is looked at next."""
+        self._to_insert.append(node)
 
     def nid_of(self, page: Frame) -> int:
         """The NUMA node whose trees `page` belongs to; 0 when merging across nodes (get_kpfn_nid, 3.9)."""

@@ -125,7 +125,6 @@ def _store_while_empty(ksm: Ksm, name: str, value: int) -> None:
         return
     if ksm.counters.pages_shared or not remove_all_stable_nodes(ksm):
         raise OSError(errno.EBUSY, name)
-    ksm.stable_index.clear()
     ksm.tunables[name] = value
 
 

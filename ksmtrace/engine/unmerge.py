@@ -48,11 +48,12 @@ def unmerge_and_remove_all_rmap_items(ksm: Ksm) -> None:
             for vma in mm.vmas:
                 if vma.mergeable:
                     unmerge_ksm_pages(ksm, mm, vma)
-        remove_trailing_rmap_items(ksm, slot)
+        remove_trailing_rmap_items(ksm, mm, 0)
         following = slot.next
         if mm.exited:
             slot.remove()
             mm.slot = None
+            mm.ptes.release()
         slot = following
     ksm.scan.slot = ksm.mm_head
     remove_all_stable_nodes(ksm)

@@ -8,7 +8,6 @@ from ksmtrace.engine.memory import Frame, Mm, Vma
 from ksmtrace.engine.ordered import find_in_order
 from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
 from ksmtrace.engine.rmap_item import RmapItem, Tree
-from ksmtrace.engine.unstable_index import UnstableIndex
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
@@ -48,15 +47,15 @@ def unstable_tree_search_insert(
     """
     nid = ksm.nid_of(page)
     in_order = not ksm.memory.changed and ksm.tunables["merge_across_nodes"] == 1
-    if ksm.unstable_index is not None:
+    if ksm.index is not None:
         if in_order:
-            partner = ksm.unstable_index.find(page.data.unit)
+            partner = ksm.index.find(page.data.number)
             if partner is not None:
                 return _unless_same(partner, page)
             _join(ksm, item, page, nid)
-            ksm.unstable_index.insert(item)
+            ksm.index.insert(item, page.data.number)
             return None
-        ksm.unstable_index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
+        ksm.index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
     root = ksm.unstable_roots[nid]
     found = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
     if not isinstance(found, _Leaf):
@@ -69,15 +68,20 @@ def unstable_tree_search_insert(
 
 def unstable_tree_erase(ksm: Ksm, item: RmapItem) -> None:
     """Take out an item that joined the tree in this pass (part of remove_rmap_item_from_tree)."""
-    if ksm.unstable_index is None or not ksm.unstable_index.erase(item):
+    index = ksm.index
+    if index is not None and ksm.memory.changed:
+        index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
+    if index is None or index.built:
         rb_erase(ksm.unstable_roots[item.nid], item)
+    else:
+        index.erase(item)
 
 
 def unstable_tree_drop(ksm: Ksm) -> None:
     """Begin with empty trees; rmap_items that were in the old ones find out by seqnr (part of scan_get_next_rmap_item)."""
     ksm.unstable_roots = [RbRoot() for _ in ksm.unstable_roots]
-    if ksm.unstable_index is not None:
-        ksm.unstable_index = UnstableIndex()
+    if ksm.index is not None:
+        ksm.index.drop()
     ksm.memory.changed = False
 
 

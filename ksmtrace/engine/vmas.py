@@ -77,8 +77,7 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
     child.vmas = [vma.part(vma.start, vma.end) for vma in parent.vmas]
     child.tables = set(parent.tables)
     child.huge_zero = set(parent.huge_zero)
-    parent.stretches.clear()
-    child.ptes = parent.ptes.copy()
+    parent.ptes.copy_to(child.ptes)
     for frame in parent.ptes.values():
         frame.mapcount += 1
         frame.exclusive = False
@@ -92,3 +91,5 @@ def exit_mmap(memory: Memory, mm: Mm) -> None:
     for vpn in list(mm.ptes):
         memory.unmap_frame(mm, vpn)
     memory.mms.remove(mm)
+    if mm.slot is None:
+        mm.ptes.release()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from ksmtrace.engine.rmap_item import Tree
-
 if TYPE_CHECKING:
+    from ksmtrace.engine.examined import Examined
     from ksmtrace.engine.memory import Frame, Mm
-    from ksmtrace.engine.stretch import Stretch
+    from ksmtrace.engine.rmap_item import Tree
 
 
 class Node(Protocol):
@@ -83,19 +82,12 @@ class Watcher:
     def candidate_done(self) -> None:
         """cmp_and_merge_page has returned."""
 
-    def settled(self, stretch: Stretch, begin: int, stop: int) -> None:
-        """In the fast mode: pages `begin` to `stop` - 1 of a stretch are examined, and nothing comes of it.
+    def takes_many(self) -> bool:
+        """Whether `examined` may be called for many pages, instead of what follows for each of them."""
+        return type(self) is Watcher
 
-        This makes of it the calls that the exact mode would make, but for those of `rmap_item_removed` that find an item
-        in no tree.
-        """
-        if type(self) is Watcher:
-            return
-        for item in stretch.items[begin:stop]:
-            self.candidate(item, item.mm.ptes[item.vpn])
-            if item.tree is Tree.UNSTABLE:
-                self.rmap_item_removed(item, freed=False)
-            self.candidate_done()
+    def examined(self, pages: Examined) -> None:
+        """In the fast mode: ksmd has been over many pages, which are already as it left them."""
 
     def skipped(self, item: Tracked) -> None:
         """Smart scan passes over a page."""

@@ -1,12 +1,11 @@
 """Both modes take the same decisions: equal counters after every batch, equal events one by one."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from unit.engine.machines import unique
 from unit.engine.strategies import workloads
 from unit.engine.test_random_workloads import check_state
 
-from ksmtrace.engine import stretch
 from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.rmap_item import Tree
@@ -19,16 +18,7 @@ from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import RefusedError
 from support.random_workloads import random_workloads
 
-SETTINGS = {
-    "deadline": None,
-    "suppress_health_check": [HealthCheck.function_scoped_fixture],
-}
-
-
-@pytest.fixture(autouse=True)
-def short_stretches(monkeypatch):
-    """Stretches of one page on, so that small workloads have some."""
-    monkeypatch.setattr(stretch, "_LEAST", 1)
+SETTINGS = {"deadline": None}
 
 
 def run(workload, mode, nodes=1):
@@ -91,10 +81,10 @@ def settled(mode="fast", pages=100):
     return engine, emitter
 
 
-def test_settled_pages_are_passed_over_together():
+def test_no_objects_are_made_of_pages_that_nobody_looks_at():
     engine, _ = settled()
-    (stretch_,) = engine.processes["p"].mm.stretches.values()
-    assert len(stretch_.items) == 99  # the first page begins the pass
+    (block,) = engine.processes["p"].mm.ptes.blocks.values()
+    assert block.frozen
     assert not engine.ksm.unstable_roots[0].rb_node
 
 
@@ -146,13 +136,13 @@ def test_a_change_in_mid_pass_makes_the_tree():
     engine.scan_batches(1)
     engine.fill("p", "r", 10, 1, unique(2))
     engine.scan_batches(1)
-    assert engine.ksm.unstable_index.built
+    assert engine.ksm.index.built
     assert engine.ksm.unstable_roots[0].rb_node is not None
     check_state(engine)
 
 
 class Noting(Watcher):
-    """Notes calls, and knows nothing of stretches."""
+    """Notes calls, and takes no more than one page at a time."""
 
     def __init__(self):
         self.calls = []
@@ -168,7 +158,7 @@ class Noting(Watcher):
         self.calls.append("done")
 
 
-def test_a_watcher_that_knows_no_stretches_is_told_of_every_page():
+def test_a_watcher_that_takes_one_page_at_a_time_is_told_of_every_page():
     calls = []
     for mode in ("exact", "fast"):
         engine, _ = settled(mode)

@@ -2,6 +2,7 @@
 
 import pytest
 from unit.engine.machines import chains, gauges, machine, region
+from unit.engine.test_random_workloads import rmap_items
 
 from ksmtrace.engine.stable_node import Place
 from ksmtrace.engine.variants import KERNELS
@@ -123,5 +124,5 @@ def test_equal_pages_of_another_node_are_passed_over_when_the_tree_holds_one(var
     assert gauges(engine) == (0, 0, 1, 0)
     frame.nid = 1
     engine.scan_passes(1)
-    (item,) = [engine.processes["p"].mm.slot.rmap_list]
+    (item,) = rmap_items(engine.ksm)
     assert (item.nid, gauges(engine)) == (1, (0, 0, 1, 0))

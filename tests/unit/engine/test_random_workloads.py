@@ -69,12 +69,13 @@ class Shadow:
 def rmap_items(ksm):
     slot = ksm.mm_head.next
     while slot is not ksm.mm_head:
-        item = slot.rmap_list
-        while item is not None:
-            assert item.mm is slot.mm
-            assert item.rmap_list is None or item.vpn < item.rmap_list.vpn
-            yield item
-            item = item.rmap_list
+        blocks = slot.mm.ptes.blocks
+        for number in tuple(blocks):
+            for index in range(512):
+                item = slot.mm.ptes.item(number << 9 | index)
+                if item is not None:
+                    assert (item.mm, item.vpn) == (slot.mm, number << 9 | index)
+                    yield item
         slot = slot.next
 
 

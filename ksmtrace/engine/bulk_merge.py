@@ -1,0 +1,86 @@
+"""The merges among many pages that are examined at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ksmtrace.engine.columns import State
+from ksmtrace.engine.content_index import ContentIndex
+from ksmtrace.engine.decide import Decisions
+from ksmtrace.engine.examined import Done
+from ksmtrace.engine.memory import Frame, Mm
+from ksmtrace.engine.page_table import BLOCK_SHIFT
+from ksmtrace.engine.stable_node import StableNode
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.state import Ksm
+
+
+def merge_many(
+    ksm: Ksm, index: ContentIndex, mm: Mm, decisions: Decisions, keys: list[int]
+) -> None:
+    """Carry out what is decided on PAIRED and SHARED pages.
+
+    Args:
+        ksm: all of ksmd's state.
+        index: its index.
+        mm: the process that the pages belong to.
+        decisions: on neighbouring pages; their rmap_items have their keys, and have left the unstable tree.
+        keys: of the stable nodes to be made, one for each PAIRED page.
+    """
+    columns, slots, counters = index.columns, decisions.slots, ksm.counters
+    pairs = np.flatnonzero(decisions.done == Done.PAIRED)
+    partner = decisions.partner[pairs]
+    numbers = columns.content[slots][pairs]
+    made = np.array(
+        [
+            _new_node(ksm, index, key, pfn, number)
+            for key, pfn, number in zip(
+                keys, columns.pfn[slots][pairs].tolist(), numbers.tolist(), strict=True
+            )
+        ],
+        np.int32,
+    )
+    index.unstable[numbers] = -1
+    index.stable[numbers] = made
+    for gone in (pairs + slots.start, partner):
+        columns.state[gone] = State.KSM
+        columns.node[gone] = made
+    shared = np.flatnonzero(decisions.done == Done.SHARED)
+    node = decisions.node[shared]
+    node_of_pair = np.full(len(decisions.done), -1, np.int32)
+    node_of_pair[pairs] = made
+    of_pair = node <= -2
+    node[of_pair] = node_of_pair[-2 - node[of_pair]]
+    columns.state[slots][shared] = State.KSM
+    columns.node[slots][shared] = node
+    for number, count in Counter(node.tolist()).items():
+        _add_sharers(columns.nodes[number], count)
+    counters.pages_shared += len(pairs)
+    counters.pages_sharing += len(pairs) + len(shared)
+    counters.pages_unshared -= len(pairs)
+    mm.ksm_merging_pages += len(pairs) + len(shared)
+    for number in (partner >> BLOCK_SHIFT).tolist():
+        block = columns.blocks[number]
+        assert block is not None, "a partner is mapped"
+        block.mm.ksm_merging_pages += 1
+
+
+def _new_node(ksm: Ksm, index: ContentIndex, key: int, pfn: int, number: int) -> int:
+    kpage = Frame(pfn, index.pool.contents[number], 0)
+    kpage.ksm = True
+    kpage.exclusive = False
+    node = kpage.stable_node = StableNode(key, kpage, 0)
+    _add_sharers(node, 2)
+    ksm.insert_later(node)
+    return index.columns.number_of(node)
+
+
+def _add_sharers(node: StableNode | None, count: int) -> None:
+    assert node is not None, "the index holds nodes in the tree"
+    assert node.kpage is not None, "which have a page"
+    node.frozen += count
+    node.kpage.mapcount += count
