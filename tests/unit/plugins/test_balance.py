@@ -191,7 +191,7 @@ def test_a_pid_and_an_mm_used_again_are_another_process():
 
 def test_what_many_exited_processes_leave_is_bounded():
     rows = [*EMPTY]
-    for life in range(5000):
+    for life in range(300):
         rows += [
             {"kind": EventKind.MM_ENTER, "mm": 1},
             process(1, life + 1, b"short"),
@@ -205,7 +205,7 @@ def test_what_many_exited_processes_leave_is_bounded():
         .run()
         .document["analyzers"]["balance"]
     )
-    assert figures["exited"]["examined_pages"] == 5000
+    assert figures["exited"]["examined_pages"] == 300
     assert figures["processes"] == []
     assert analyzer._accounts.alive() == []
 
