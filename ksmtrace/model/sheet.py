@@ -60,7 +60,8 @@ def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accou
     opened = {process.number: account for process, account in accounts.alive()}
     living = [p for p in reconstruction.processes.known() if not p.exited]
     living.sort(key=lambda process: process.mm)
-    none, timed = Account(None), accounts.read_ns > 0
+    # limited to some processes, ksmd's time for the others would be put down to these
+    none, timed = Account(None), accounts.read_ns > 0 and not session.only_pids
     kept = [opened.get(process.number, none) for process in living]
     rows = _happened(session, kept, timed=timed)
     exited = _happened(session, [accounts.exited], timed=timed)
