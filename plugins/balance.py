@@ -11,12 +11,12 @@ from rich.text import Text
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, Gauge
 from ksmtrace.model.accounts import Accounts
-from ksmtrace.model.balance import TOP, Balance, lists, make_balance, ranked, total_row
+from ksmtrace.model.balance import Balance, Ranking, lists, make_balance
 from ksmtrace.model.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling
-from ksmtrace.model.sheet import Attribution, Row, grouped, guest_of, rmap_items_read
+from ksmtrace.model.sheet import Attribution, rmap_items_read
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.model.verdict import LEAST_GIB_PER_CORE, Answer
 from ksmtrace.panel import figures_panel
@@ -57,7 +57,7 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
 class Plugin:
     """The balance sheet. A page shared by n is saved n - 1 times, and each of the n is credited (n - 1) / n of it.
 
-    JSON, each None where this run cannot know it. Rows have the keys of `ksmtrace.model.sheet.Row`, times in seconds:
+    JSON, each None where this run cannot know it. Rows have the keys of `ksmtrace.model.rows.Row`, times in seconds:
         saved_bytes, merged_pages, rmap_items, metadata_bytes, zero_pages, zero_pages_placed, net_saved_bytes,
         kernel_merging_pages, kernel_profit_bytes, examined_pages, skipped_pages, joined_pages, ksmd_cpu_seconds,
         user_break_pages, user_break_seconds, kernel_break_pages, kernel_break_seconds.
@@ -127,8 +127,8 @@ class Plugin:
             "process_profit_said": said,
             "ksmd_cores": balance.ksmd_cores,
             "gib_saved_per_core": balance.facts.gib_per_core,
-            **lists(balance.sheet),
-            "exited": balance.sheet.exited.to_json(),
+            **lists(balance),
+            "exited": balance.sheet.exited.row(0).to_json(),
         }
 
     @hookimpl
@@ -219,7 +219,7 @@ def _panel(balance: Balance) -> Panel:
         ("ksmd", None if cores is None else f"{cores:.1%}"),
         ("written to", total.user_break_pages),
     ]
-    for name, row in ranked(grouped(balance.sheet.rows, guest_of))[:3]:
+    for name, row in balance.by_guest.listed[:3]:
         rows.append((Text(name, style="cyan"), _mib(row.saved_bytes)))
     return figures_panel("balance", rows, "cyan")
 
@@ -243,10 +243,10 @@ def _section(balance: Balance, over_time: Timeline) -> Section:
             Figure("time for them", _seconds(total.user_break_ns), "seconds"),
         ],
         tables=[
-            _table("guests", grouped(sheet.rows, guest_of)),
-            _table("cgroups", grouped(sheet.rows, lambda process: process.cgroup or "unknown")),
-            _table("processes", grouped(sheet.rows, lambda process: process.label)),
-            _table("processes that have exited", {"all": sheet.exited}),
+            _table("guests", balance.by_guest),
+            _table("cgroups", balance.by_cgroup),
+            _table("processes", balance.by_process),
+            _table("processes that have exited", Ranking([("all", sheet.exited.row(0))], None, 0)),
         ],
         charts=[_chart(over_time)],
         exactness="derived: shares from merges and removals, ksmd's time by what it visited",
@@ -268,15 +268,14 @@ def _break_seconds(figures: dict[str, float | None]) -> Iterable[Metric]:
         yield family
 
 
-def _table(title: str, rows: dict[str, Row]) -> Table:
-    order = ranked(rows)
+def _table(title: str, ranking: Ranking) -> Table:
+    rows = [(name or "unknown", row) for name, row in ranking.listed]
+    if ranking.rest is not None:
+        rows.append((f"{ranking.others} others", ranking.rest))
     shown: list[list[Cell]] = []
-    for name, row in order[:TOP]:
+    for name, row in rows:
         figures = row.to_json()
         shown.append([name, *(figures[key] for _, key, _ in _COLUMNS)])
-    if order[TOP:]:
-        figures = total_row(row for _, row in order[TOP:]).to_json()
-        shown.append([f"{len(order) - TOP} others", *(figures[key] for _, key, _ in _COLUMNS)])
     names, units = [name for name, _, _ in _COLUMNS], [unit for _, _, unit in _COLUMNS]
     return Table(title, ["", *names], ["text", *units], shown)
 

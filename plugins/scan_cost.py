@@ -78,9 +78,9 @@ class Plugin:
             self._zeroes = 0
             zero = zero[zero > starts[-1]]
         self._zeroes += len(zero)
-        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
+        every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
         for reading in self._readings.apply(batch):
-            self._spent.read(reading, self._examined if seen else None)
+            self._spent.read(reading, self._examined if every else None)
             self._times.read(reading)
             self._settling.read(reading, session)
 

@@ -1,17 +1,20 @@
-"""The balance sheet at one moment, with what follows from it, and the lists that the JSON document has of it."""
+"""The balance sheet at one moment, with what follows from it, and the lists that are made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from ksmtrace.events.kinds import Gauge
 from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.rows import Row
 from ksmtrace.model.settling import Settling
-from ksmtrace.model.sheet import Row, Sheet, grouped, guest_of, make_sheet, total_of
+from ksmtrace.model.sheet import Sheet, guest_of, make_sheet, total_of
 from ksmtrace.model.verdict import Facts, Verdict, judge, size
 from ksmtrace.session import Session
 
@@ -44,8 +47,7 @@ class Balance:
         """What is saved and in no process's row."""
         if self.sheet.attribution is None or self.total.saved_bytes is None:
             return None
-        rows = (self.sheet.exited, *(row for _, row in self.sheet.rows))
-        return self.total.saved_bytes - (total_row(rows).saved_bytes or 0)
+        return self.total.saved_bytes - self.sheet.saved_bytes
 
     @property
     def profits(self) -> tuple[int | None, str | None]:
@@ -61,6 +63,34 @@ class Balance:
             f"the kernel's profits of processes add up to {size(profits)}, {more} than its general_profit: "
             "it credits every sharer with a whole page, and the page that is kept with it"
         )
+
+    @cached_property
+    def by_guest(self) -> Ranking:
+        """By guest, else cgroup, else process."""
+        return ranking(self.sheet, guest_of)
+
+    @cached_property
+    def by_cgroup(self) -> Ranking:
+        """By cgroup, "" where not known."""
+        return ranking(self.sheet, lambda process: process.cgroup)
+
+    @cached_property
+    def by_process(self) -> Ranking:
+        """By process, named by label."""
+        order = self.sheet.rows.ranked()
+        names = [self.sheet.processes[at].label for at in order[:TOP].tolist()]
+        listed = [self.sheet.rows.row(at) for at in order[:TOP].tolist()]
+        rest = self.sheet.rows.total(order[TOP:]) if len(order) > TOP else None
+        return Ranking(list(zip(names, listed, strict=True)), rest, max(0, len(order) - TOP))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The `TOP` that save most, with their names; the sum of the others, None without any; how many those are."""
+
+    listed: list[tuple[str, Row]]
+    rest: Row | None
+    others: int
 
 
 def make_balance(
@@ -96,50 +126,42 @@ def make_balance(
     return Balance(sheet, total, facts, cores, counters.get(Gauge.GENERAL_PROFIT))
 
 
-def lists(sheet: Sheet) -> dict[str, object]:
+def ranking(sheet: Sheet, by: Callable[[Process], str]) -> Ranking:
+    """The sums of rows by what `by` says of the process; ties by name."""
+    labels = [by(process) for process in sheet.processes]
+    names = sorted(set(labels))
+    place = {name: index for index, name in enumerate(names)}
+    group = np.array([place[label] for label in labels], dtype=np.int64)
+    sums = sheet.rows.grouped(group, len(names))
+    order = sums.ranked()
+    listed = [(names[at], sums.row(at)) for at in order[:TOP].tolist()]
+    rest = sums.total(order[TOP:]) if len(order) > TOP else None
+    return Ranking(listed, rest, max(0, len(order) - TOP))
+
+
+def lists(balance: Balance) -> dict[str, object]:
     """The lists of the JSON document, and what is not in them."""
-    lists: dict[str, object] = {}
-    by_saved = sorted(sheet.rows, key=lambda entry: _rank(entry[1]))
-    by_breaks = sorted(sheet.rows, key=lambda entry: -(entry[1].user_break_pages or 0))
-    lists["processes"] = [_named(*entry) for entry in by_saved[:TOP]]
-    lists["other_processes"] = _rest(row for _, row in by_saved[TOP:])
-    lists["breaking"] = [_named(p, row) for p, row in by_breaks[:TOP] if row.user_break_pages]
-    for key, by in (("cgroup", lambda process: process.cgroup), ("vm", guest_of)):
-        order = ranked(grouped(sheet.rows, by))
-        lists[f"{key}s"] = [{key: name or None, **row.to_json()} for name, row in order[:TOP]]
-        lists[f"other_{key}s"] = _rest(row for _, row in order[TOP:])
-    return lists
+    sheet, rest = balance.sheet, balance.by_process.rest
+    by_breaks = np.argsort(-sheet.rows.column("user_break_pages"), kind="stable")[:TOP]
+    broken = [at for at in by_breaks.tolist() if sheet.rows.row(at).user_break_pages]
+    found: dict[str, object] = {
+        "processes": [_named(sheet, at) for at in sheet.rows.ranked()[:TOP].tolist()],
+        "other_processes": rest.to_json() if rest is not None else None,
+        "breaking": [_named(sheet, at) for at in broken],
+    }
+    for key, ranks in (("cgroup", balance.by_cgroup), ("vm", balance.by_guest)):
+        found[f"{key}s"] = [{key: name or None, **row.to_json()} for name, row in ranks.listed]
+        found[f"other_{key}s"] = ranks.rest.to_json() if ranks.rest is not None else None
+    return found
 
 
-def _named(process: Process, row: Row) -> dict[str, object]:
+def _named(sheet: Sheet, index: int) -> dict[str, object]:
+    process = sheet.processes[index]
     return {
         "pid": process.pid,
         "comm": process.comm or None,
         "mm": f"{process.mm:#x}",
         "cgroup": process.cgroup or None,
         "vm": process.vm or None,
-        **row.to_json(),
+        **sheet.rows.row(index).to_json(),
     }
-
-
-def _rest(rows: Iterable[Row]) -> dict[str, float | None] | None:
-    """The sum of rows, None where there are none."""
-    left = list(rows)
-    return total_row(left).to_json() if left else None
-
-
-def total_row(rows: Iterable[Row]) -> Row:
-    """The sum of rows."""
-    total = Row()
-    for row in rows:
-        total.add(row)
-    return total
-
-
-def ranked(rows: Mapping[str, Row]) -> list[tuple[str, Row]]:
-    """Those that save most first, of those that save the same the most examined; ties by name."""
-    return sorted(rows.items(), key=lambda entry: (_rank(entry[1]), entry[0]))
-
-
-def _rank(row: Row) -> tuple[int, int]:
-    return -(row.saved_bytes or 0), -(row.examined_pages or 0)

@@ -18,7 +18,7 @@ QUIET_PASSES = 2
 class Settling:
     """pages_sharing at the ends of passes.
 
-    It is reconstructed where removals are seen and all is known, else the last that was read from the kernel. Where the
+    It is reconstructed where removals of all processes are seen, else the last that was read from the kernel. Where the
     ends of passes are not seen, a step of full_scans between two readings stands for one.
 
     Attributes:
@@ -66,7 +66,7 @@ class Settling:
     def scan_ended(self, scan: Scan, reconstruction: Reconstruction, session: Session) -> None:
         """A pass ended, seen as an event."""
         known = self._read
-        if session.sees(EventKind.REMOVE_RMAP_ITEM):
+        if session.sees(EventKind.REMOVE_RMAP_ITEM) and not session.only_pids:
             known = reconstruction.gauges()[Gauge.PAGES_SHARING]
         self._pass_ended(known, scan.ended_ns)
 

@@ -1,20 +1,29 @@
-"""The balance sheet of KSM: what each process, cgroup and guest saves, and what it costs."""
+"""The balance sheet of KSM: what each process saves, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
-from ksmtrace.model.accounts import Account, Accounts
+from ksmtrace.model.accounts import COUNTS, Account, Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.model.rows import Row, Rows
 from ksmtrace.model.shares import share_out
 from ksmtrace.session import Session
 
 STABLE_NODE_BYTES = 64
 """sizeof(struct ksm_stable_node), on every kernel so far."""
+
+_KERNELS = (
+    ("zero_pages", ProcessGauge.KSM_ZERO_PAGES),
+    ("kernel_merging_pages", ProcessGauge.KSM_MERGING_PAGES),
+    ("kernel_profit_bytes", ProcessGauge.KSM_PROCESS_PROFIT),
+)
 
 
 class Attribution(StrEnum):
@@ -25,94 +34,48 @@ class Attribution(StrEnum):
     AT_MOST = "at most"
 
 
-@dataclass(slots=True)
-class Row:
-    """Figures of one process or of several; None where not known. Rows add up; what is known of some stands for all.
-
-    Attributes:
-        saved_bytes, merged_pages, rmap_items: as `Shares` has them, now.
-        metadata_bytes: rmap_items, and the process's part of stable nodes.
-        zero_pages: KSM-placed zero pages still mapped, as the kernel counts them.
-        zero_pages_placed: page table entries that ksmd pointed to the zero page in this run; some may be gone again.
-        net_saved_bytes: saved_bytes and zero_pages, less metadata_bytes.
-        kernel_merging_pages, kernel_profit_bytes: the kernel's own ksm_merging_pages and ksm_process_profit.
-        examined_pages, skipped_pages, joined_pages: CMP_AND_MERGE_PAGE, SKIPPED, STABLE_APPEND.
-        ksmd_cpu_ns: part of ksmd's time.
-        user_break_pages, user_break_ns, kernel_break_pages, kernel_break_ns: COW faults by the process and by the kernel.
-    """
-
-    saved_bytes: int | None = None
-    merged_pages: int | None = None
-    rmap_items: int | None = None
-    metadata_bytes: int | None = None
-    zero_pages: int | None = None
-    zero_pages_placed: int | None = None
-    net_saved_bytes: int | None = None
-    kernel_merging_pages: int | None = None
-    kernel_profit_bytes: int | None = None
-    examined_pages: int | None = None
-    skipped_pages: int | None = None
-    joined_pages: int | None = None
-    ksmd_cpu_ns: int | None = None
-    user_break_pages: int | None = None
-    user_break_ns: int | None = None
-    kernel_break_pages: int | None = None
-    kernel_break_ns: int | None = None
-
-    def add(self, other: Row) -> None:
-        """Add another row's figures."""
-        for name in _NAMES:
-            ours, theirs = getattr(self, name), getattr(other, name)
-            if theirs is not None:
-                setattr(self, name, theirs + (ours or 0))
-
-    def to_json(self) -> dict[str, float | None]:
-        """By name; times in seconds."""
-        shown: dict[str, float | None] = {}
-        for name in _NAMES:
-            value = getattr(self, name)
-            if name.endswith("_ns"):
-                shown[f"{name[:-3]}_seconds"] = None if value is None else value / 1e9
-            else:
-                shown[name] = value
-        return shown
-
-
-_NAMES = tuple(entry.name for entry in fields(Row))
-
-
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """The sheet at one moment.
 
     Attributes:
-        rows: processes alive, in the order of their mms.
-        exited: all that have exited, with pages that ksmd has not yet come to free.
+        processes: alive, in the order of their mms; `rows` has a row for each.
+        exited: one row for all that have exited, with pages that ksmd has not yet come to free.
         attribution: how far shares are to be believed; None where merges are not seen.
     """
 
-    rows: list[tuple[Process, Row]]
-    exited: Row
+    processes: Sequence[Process]
+    rows: Rows
+    exited: Rows
     attribution: Attribution | None
+
+    @property
+    def saved_bytes(self) -> int:
+        """The sum of all shares."""
+        return int(sum(rows.column("saved_bytes").sum() for rows in (self.rows, self.exited)))
 
 
 def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accounts) -> Sheet:
     """The sheet as things stand."""
+    opened = {process.number: account for process, account in accounts.alive()}
     living = [p for p in reconstruction.processes.known() if not p.exited]
     living.sort(key=lambda process: process.mm)
-    kept = dict.fromkeys((process.number for process in living), Account(None))
-    kept |= {process.number: account for process, account in accounts.alive()}
-    rows = {n: _happened(session, account, accounts) for n, account in kept.items()}
-    exited = _happened(session, accounts.exited, accounts)
-    for process in living:
-        rows[process.number].add(_kernels(process))
+    # limited to some processes, ksmd's time for the others would be put down to these
+    none, timed = Account(None), accounts.read_ns > 0 and not session.only_pids
+    kept = [opened.get(process.number, none) for process in living]
+    rows = _happened(session, kept, timed=timed)
+    exited = _happened(session, [accounts.exited], timed=timed)
+    for name, gauge in _KERNELS:
+        read = [process.gauges.get(gauge) for process in living]
+        where = [index for index, value in enumerate(read) if value is not None]
+        rows.put(name, [value for value in read if value is not None], where)
     attribution = attribution_of(session, reconstruction)
     if attribution is not None:
-        _share(session, reconstruction, rows, exited)
+        _share(session, reconstruction, living, rows, exited)
     if attribution is Attribution.EXACT:
-        for row in (*rows.values(), exited):
-            row.net_saved_bytes = net_bytes(session, row)
-    return Sheet([(p, rows[p.number]) for p in living], exited, attribution)
+        for some in (rows, exited):
+            _put_net(session, some)
+    return Sheet(living, rows, exited, attribution)
 
 
 def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
@@ -124,22 +87,6 @@ def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribut
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE) or not reconstruction.complete:
         return Attribution.AT_LEAST
     return Attribution.EXACT
-
-
-def net_bytes(session: Session, row: Row) -> int | None:
-    """What the row saves, zero pages included, less metadata; None where one of both is not known."""
-    if row.saved_bytes is None or row.metadata_bytes is None:
-        return None
-    page_bytes = session.kernel.page_size_bytes
-    return row.saved_bytes + (row.zero_pages or 0) * page_bytes - row.metadata_bytes
-
-
-def grouped(rows: Iterable[tuple[Process, Row]], by: Callable[[Process], str]) -> dict[str, Row]:
-    """The sums of rows by what `by` says of the process, in the order in which those names come first."""
-    groups: dict[str, Row] = {}
-    for process, row in rows:
-        groups.setdefault(by(process), Row()).add(row)
-    return groups
 
 
 def guest_of(process: Process) -> str:
@@ -159,28 +106,30 @@ def total_of(
 
     `counters` are the last that were read; RMAP_ITEMS among them.
     """
-    total = _happened(session, accounts.total, accounts)
-    for _, row in sheet.rows:
-        total.add(Row(kernel_merging_pages=row.kernel_merging_pages))
-        total.add(Row(kernel_profit_bytes=row.kernel_profit_bytes))
-        total.add(Row(zero_pages=row.zero_pages))
-    total.zero_pages = counters.get(Gauge.KSM_ZERO_PAGES, total.zero_pages)
+    total = _happened(session, [accounts.total], timed=accounts.read_ns > 0)
+    for name, _ in _KERNELS:
+        if sheet.rows.known_of(name).any():
+            total.put(name, sheet.rows.column(name).sum())
+    if Gauge.KSM_ZERO_PAGES in counters:
+        total.put("zero_pages", counters[Gauge.KSM_ZERO_PAGES])
     if accounts.read_ns:
-        total.ksmd_cpu_ns = accounts.ksmd_ns
+        total.put("ksmd_cpu_ns", accounts.ksmd_ns)
     known: Mapping[Gauge, int | None] = counters
-    total.rmap_items = counters.get(Gauge.RMAP_ITEMS)
+    items = counters.get(Gauge.RMAP_ITEMS)
     if sheet.attribution is Attribution.EXACT:
-        known, total.rmap_items = reconstruction.gauges(), len(reconstruction.items)
+        known, items = reconstruction.gauges(), len(reconstruction.items)
     shared, sharing = known.get(Gauge.PAGES_SHARED), known.get(Gauge.PAGES_SHARING)
+    if items is not None:
+        total.put("rmap_items", items)
     if shared is not None and sharing is not None:
-        total.saved_bytes = sharing * session.kernel.page_size_bytes
-        total.merged_pages = shared + sharing
-        if total.rmap_items is not None:
+        total.put("saved_bytes", sharing * session.kernel.page_size_bytes)
+        total.put("merged_pages", shared + sharing)
+        if items is not None:
             nodes = shared + counters.get(Gauge.STABLE_NODE_CHAINS, 0)
-            of_items = total.rmap_items * session.kernel.rmap_item_size_bytes
-            total.metadata_bytes = of_items + nodes * STABLE_NODE_BYTES
-    total.net_saved_bytes = net_bytes(session, total)
-    return total
+            of_items = items * session.kernel.rmap_item_size_bytes
+            total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
+            _put_net(session, total)
+    return total.row(0)
 
 
 def rmap_items_read(values: Mapping[Gauge, int]) -> int | None:
@@ -192,68 +141,59 @@ def rmap_items_read(values: Mapping[Gauge, int]) -> int | None:
     return None
 
 
-def _happened(session: Session, account: Account, accounts: Accounts) -> Row:
-    """What was counted of the run's events; columns that this run does not see are None."""
-
-    def seen(kind: EventKind, value: int) -> int | None:
-        return value if session.sees(kind) else None
-
-    timed = session.kernel.machine != "engine"  # whose times only show the order
-    breaks = EventKind.COW_FAULT
-    by_user, by_kernel = (seen(breaks, ns) if timed else None for ns in account.break_ns.tolist())
-    return Row(
-        zero_pages_placed=seen(EventKind.REPLACE_PAGE, account.count("zero_page")),
-        examined_pages=seen(EventKind.CMP_AND_MERGE_PAGE, account.examined),
-        skipped_pages=seen(EventKind.SKIPPED, account.count("passed_over")),
-        joined_pages=seen(EventKind.STABLE_APPEND, account.count("joined")),
-        ksmd_cpu_ns=seen(EventKind.CMP_AND_MERGE_PAGE, account.ksmd_ns)
-        if accounts.read_ns
-        else None,
-        user_break_pages=seen(breaks, account.count("user_break")),
-        user_break_ns=by_user,
-        kernel_break_pages=seen(breaks, account.count("kernel_break")),
-        kernel_break_ns=by_kernel,
-    )
-
-
-def _kernels(process: Process) -> Row:
-    """What the kernel counts for the process."""
-    read = process.gauges
-    return Row(
-        zero_pages=read.get(ProcessGauge.KSM_ZERO_PAGES),
-        kernel_merging_pages=read.get(ProcessGauge.KSM_MERGING_PAGES),
-        kernel_profit_bytes=read.get(ProcessGauge.KSM_PROCESS_PROFIT),
-    )
+def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> Rows:
+    """What was counted of the run's events, a row for each account; columns that this run does not see stay unknown."""
+    rows = Rows(len(accounts))
+    counts = np.array([account.counts for account in accounts]).reshape(-1, len(COUNTS))
+    break_ns = np.array([account.break_ns for account in accounts]).reshape(-1, 2)
+    by_name = dict(zip(COUNTS, counts.T, strict=True))
+    if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        rows.put("examined_pages", by_name["settled"] + by_name["changed"] + by_name["searched"])
+        if timed:
+            rows.put("ksmd_cpu_ns", [account.ksmd_ns for account in accounts])
+    for kind, name, column in (
+        (EventKind.REPLACE_PAGE, "zero_pages_placed", "zero_page"),
+        (EventKind.SKIPPED, "skipped_pages", "passed_over"),
+        (EventKind.STABLE_APPEND, "joined_pages", "joined"),
+        (EventKind.COW_FAULT, "user_break_pages", "user_break"),
+        (EventKind.COW_FAULT, "kernel_break_pages", "kernel_break"),
+    ):
+        if session.sees(kind):
+            rows.put(name, by_name[column])
+    # an engine's times only show the order
+    if session.sees(EventKind.COW_FAULT) and session.kernel.machine != "engine":
+        rows.put("user_break_ns", break_ns[:, 0])
+        rows.put("kernel_break_ns", break_ns[:, 1])
+    return rows
 
 
 def _share(
-    session: Session, reconstruction: Reconstruction, rows: Mapping[int, Row], exited: Row
+    session: Session,
+    reconstruction: Reconstruction,
+    living: Sequence[Process],
+    rows: Rows,
+    exited: Rows,
 ) -> None:
-    """Put the shares into the rows; those of processes that are not among them have exited."""
+    """Put the shares into the rows; those of processes that are not living have exited.
+
+    Without examinations only merged pages are met, and rmap_items are not known.
+    """
     shares = share_out(reconstruction, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
-    items_seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-    item_bytes = session.kernel.rmap_item_size_bytes
-    for row in (*rows.values(), exited):
-        row.add(_shared_row(0, 0, 0, 0, items_seen=items_seen, item_bytes=item_bytes))
-    for number, *figures in zip(
-        shares.number.tolist(),
-        shares.saved_bytes.tolist(),
-        shares.merged_pages.tolist(),
-        shares.rmap_items.tolist(),
-        shares.node_bytes.tolist(),
-        strict=True,
-    ):
-        part = _shared_row(*figures, items_seen=items_seen, item_bytes=item_bytes)
-        rows.get(number, exited).add(part)
+    place = {process.number: index for index, process in enumerate(living)}
+    where = np.array([place.get(one, -1) for one in shares.number.tolist()], dtype=np.int64)
+    figures = {"saved_bytes": shares.saved_bytes, "merged_pages": shares.merged_pages}
+    if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        of_items = shares.rmap_items * session.kernel.rmap_item_size_bytes
+        figures |= {"rmap_items": shares.rmap_items, "metadata_bytes": of_items + shares.node_bytes}
+    for name, values in figures.items():
+        rows.put(name, 0)
+        rows.put(name, values[where >= 0], where[where >= 0])
+        exited.put(name, values[where < 0].sum())
 
 
-def _shared_row(
-    saved: int, merged: int, items: int, nodes: int, *, items_seen: bool, item_bytes: int
-) -> Row:
-    """Without examinations only merged pages are met, and rmap_items are not known."""
-    return Row(
-        saved_bytes=saved,
-        merged_pages=merged,
-        rmap_items=items if items_seen else None,
-        metadata_bytes=items * item_bytes + nodes if items_seen else None,
+def _put_net(session: Session, rows: Rows) -> None:
+    zero_bytes = rows.column("zero_pages") * session.kernel.page_size_bytes
+    rows.put(
+        "net_saved_bytes",
+        rows.column("saved_bytes") + zero_bytes - rows.column("metadata_bytes"),
     )

@@ -1,6 +1,7 @@
 """The balance analyzer: shares against a plain second account, totals, verdicts, and names that must do no harm."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -191,7 +192,7 @@ def test_a_pid_and_an_mm_used_again_are_another_process():
 
 def test_what_many_exited_processes_leave_is_bounded():
     rows = [*EMPTY]
-    for life in range(5000):
+    for life in range(300):
         rows += [
             {"kind": EventKind.MM_ENTER, "mm": 1},
             process(1, life + 1, b"short"),
@@ -205,7 +206,7 @@ def test_what_many_exited_processes_leave_is_bounded():
         .run()
         .document["analyzers"]["balance"]
     )
-    assert figures["exited"]["examined_pages"] == 5000
+    assert figures["exited"]["examined_pages"] == 300
     assert figures["processes"] == []
     assert analyzer._accounts.alive() == []
 
@@ -381,6 +382,19 @@ def test_a_loss_and_a_late_start_leave_a_lower_bound():
     assert figures["unattributed_saved_bytes"] == 6 * PAGE
 
 
+def test_limited_to_some_processes_totals_are_the_kernels_and_ksmds_time_is_not_shared_out():
+    of = replace(session(), only_pids=(10,))
+    gauges = {"pages_shared": 5, "pages_sharing": 9, "pages_unshared": 0, "pages_volatile": 0}
+    rows = [*sample(ts=0, ksmd_cpu_ns=0, **gauges), process(1, 10, b"a"), *_two()[::2]]
+    rows = [*_passes(rows), *sample(ts=10**9, ksmd_cpu_ns=10, **gauges)]
+    figures = _analysis(rows, of=of)
+    assert figures["attribution"] == "at least"
+    assert figures["total"]["saved_bytes"] == 9 * PAGE
+    assert figures["total"]["ksmd_cpu_seconds"] == 10 / 1e9
+    assert {row["ksmd_cpu_seconds"] for row in figures["processes"]} == {None}
+    assert figures["verdict"] == "worth it"
+
+
 def test_without_removals_it_is_an_upper_bound_and_without_merges_the_kernels_totals():
     held = sample(
         pages_shared=5, pages_sharing=9, pages_unshared=1, pages_volatile=1, rmap_items=16
@@ -426,9 +440,7 @@ def _passes(rows, count=4):
 
 
 def _verdict(rows, **tunables):
-    of = session()
-    of = type(of)(**{name: getattr(of, name) for name in of.__slots__} | {"tunables": tunables})
-    figures = _analysis(rows, of=of)
+    figures = _analysis(rows, of=replace(session(), tunables=tunables))
     return figures["verdict"], "; ".join(figures["verdict_reasons"])
 
 

@@ -160,6 +160,19 @@ def test_where_pages_are_not_seen_the_kernels_count_of_them_is_taken():
     assert _analysis([*without[0], *without[1]], of=unseen)["pages_per_cpu_second"] is None
 
 
+def test_limited_to_some_processes_the_pages_of_all_are_the_kernels():
+    first = sample(ts=SECOND, ksmd_cpu_ns=0, pages_scanned=0)
+    rows = [
+        *EMPTY,
+        *first,
+        *_looks(5),
+        *sample(ts=2 * SECOND, ksmd_cpu_ns=SECOND, pages_scanned=70),
+    ]
+    figures = _analysis(rows, of=replace(session(), only_pids=(7,)))
+    assert figures["pages_per_cpu_second"] == 70
+    assert _analysis(rows)["pages_per_cpu_second"] == 5
+
+
 def test_coverage_is_of_the_rmap_items_alive():
     gone = [removed(64 * 1, FREED)]
     figures = _analysis(
