@@ -102,7 +102,7 @@ def test_a_plugin_of_another_package_joins(clean_ksm, repository, tmp_path):
     _, drawn = on_terminal(
         [KSMTRACE, "replay", str(capture), "--speed", "2"], columns=120, lines=40, env=environment
     )
-    assert "hottest address" in drawn.rpartition("\x1b[?1049l")[0]
+    assert "hottest address was tried" in drawn.rpartition("\x1b[?1049l")[0]
     raising = {**environment, "HOTTEST_RAISES": "1"}
     ran = ksmtrace("replay", capture, env=raising)
     assert ran.returncode == 2

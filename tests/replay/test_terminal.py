@@ -121,6 +121,20 @@ def test_a_held_replay_waits_for_q(bundled_capture):
         assert_given_back(run, drawn)
 
 
+def test_a_paused_screen_outlives_its_run(bundled_capture):
+    with _replay(bundled_capture, "--speed", "4") as run:
+        run.wait_for("Stable tree")
+        run.press("p")
+        run.wait_for("PAUSED")
+        assert run.process.poll() is None
+        run.screen(seconds=4)
+        assert run.process.poll() is None
+        run.press("p")
+        run.wait_for("ended, q quits", "1,419")
+        run.press("q")
+        assert run.end()[0] == 0
+
+
 def test_a_frame_sends_little(bundled_capture):
     """At 80 x 24 a second of a running replay changes some lines: a few KB, not a screen of styles each time."""
     with _replay(bundled_capture, *SLOWLY) as run:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
+from ksmtrace.section import Chart, Figure, Section
 
 
 class Plugin:
@@ -38,3 +39,19 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self):
         yield Text(f"hottest address: {self.hottest()} attempts")
+
+    @hookimpl
+    def ksmtrace_sections(self):
+        top = sorted(self.attempts.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
+        chart = Chart(
+            "Attempts by address",
+            "bar",
+            "address",
+            [f"{a:#x}" for a, _ in top],
+            {"attempts": [n for _, n in top]},
+            ("text", ""),
+        )
+        lead = f"The hottest address was tried {self.hottest()} times."
+        yield Section(
+            "Hottest addresses", lead, [Figure("attempts", self.attempts.total())], charts=[chart]
+        )

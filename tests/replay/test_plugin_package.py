@@ -1,0 +1,69 @@
+"""A plugin of another package, installed beside ksmtrace: it has its part in every answer."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support.command import KSMTRACE, ksmtrace
+from support.exposition import samples
+from support.terminal import OnTerminal
+
+
+@pytest.fixture(scope="module")
+def environment(repository, tmp_path_factory):
+    """The environment of a machine on which the package is installed."""
+    folder = tmp_path_factory.mktemp("other")
+    package = shutil.copytree(repository / "tests/plugin_package", folder / "package")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+    subprocess.run([*install, str(folder / "site"), str(package)], check=True)
+    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+
+
+def test_it_is_listed(environment):
+    listed = json.loads(ksmtrace("plugins", "--json", env=environment).stdout)["plugins"]
+    (found,) = (plugin for plugin in listed if plugin["name"] == "hottest")
+    assert found["origin"] == "ksmtrace-hottest 1.2"
+
+
+def test_its_json_and_its_metric_agree(bundled_capture, environment, tmp_path):
+    ran = ksmtrace("replay", bundled_capture, "--json", "--textfile", tmp_path, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    analyzers = json.loads(ran.stdout)["analyzers"]
+    assert analyzers["hottest"]["attempts"] == analyzers["stable_tree"]["attempted_pages"] > 0
+    metrics = samples((tmp_path / "ksmtrace.prom").read_text())
+    (value,) = (v for key, v in metrics.items() if "ksmtrace_hottest_attempts" in str(key))
+    assert value == analyzers["hottest"]["hottest_attempts"]
+
+
+def test_its_section_is_in_the_text_and_on_the_page(bundled_capture, environment, tmp_path):
+    text = ksmtrace("report", bundled_capture, env=environment).stdout
+    assert "The hottest address was tried " in text
+    assert "Attempts by address" in text
+    page = tmp_path / "report.html"
+    ran = ksmtrace("report", bundled_capture, "-o", page, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert '<p class="lead">The hottest address was tried ' in page.read_text()
+    assert page.read_text().count("<figcaption>Attempts by address</figcaption>") == 1
+
+
+def test_its_lead_and_its_view_are_on_the_screen(bundled_capture, environment):
+    command = [KSMTRACE, "replay", str(bundled_capture), "--hold"]
+    with OnTerminal(command, columns=80, lines=24, env=environment) as run:
+        shown = run.wait_for("Hottest addresses: The hottest address was tried")
+        (line,) = (line for line in shown if "Hottest addresses" in line)
+        run.press(line[0])
+        run.wait_for("Attempts by address", without="Stable tree")
+        run.press("q")
+        status, drawn, _ = run.end()
+    assert status == 0
+    assert "hottest address: " in drawn.rpartition("\x1b[?1049l")[2]  # its panel, in the outcome
+
+
+def test_it_can_be_left_out(bundled_capture, environment):
+    ran = ksmtrace("report", bundled_capture, "-p", "no:hottest", env=environment)
+    assert ran.returncode == 0
+    assert "hottest" not in ran.stdout
