@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from xxhash import xxh64_intdigest
 
 from ksmtrace.engine.checksum import JHASH_INITVAL, JHASH_SEED, PAGE_SIZE, jhash2, xxhash
 
@@ -49,6 +50,13 @@ def _rotate32(values: Checksums, by: int) -> Checksums:
     return values << np.uint32(by) | values >> np.uint32(32 - by)
 
 
+def xxhash_of_words(words: Words) -> Checksums:
+    """`checksum.xxhash` of the pages that repeat these words."""
+    content, repeat = words.tobytes(), PAGE_SIZE // words.itemsize
+    digests = [xxh64_intdigest(content[at : at + 8] * repeat) for at in range(0, len(content), 8)]
+    return np.array(digests, dtype=np.uint64).astype(np.uint32)
+
+
 def one_by_one(of_page: Callable[[bytes], int]) -> Checksum:
     """A checksum that has no way for many pages."""
 
@@ -63,7 +71,7 @@ def one_by_one(of_page: Callable[[bytes], int]) -> Checksum:
     return Checksum(of_page, of_words)
 
 
-XXHASH = one_by_one(xxhash)
+XXHASH = Checksum(xxhash, xxhash_of_words)
 """calc_checksum of 5.0 and later."""
 
 JHASH2 = Checksum(jhash2, jhash2_of_words)

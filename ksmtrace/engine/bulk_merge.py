@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +56,11 @@ def merge_many(
     node[of_pair] = node_of_pair[-2 - node[of_pair]]
     columns.state[slots][shared] = State.KSM
     columns.node[slots][shared] = node
-    for number, count in Counter(node.tolist()).items():
-        _add_sharers(columns.nodes[number], count)
+    for its in map(columns.nodes.__getitem__, node.tolist()):
+        assert its is not None, "the index holds nodes in the tree"
+        assert its.kpage is not None, "which have a page"
+        its.frozen += 1
+        its.kpage.mapcount += 1
     counters.pages_shared += len(pairs)
     counters.pages_sharing += len(pairs) + len(shared)
     counters.pages_unshared -= len(pairs)
@@ -74,13 +76,6 @@ def _new_node(ksm: Ksm, index: ContentIndex, key: int, pfn: int, number: int) ->
     kpage.ksm = True
     kpage.exclusive = False
     node = kpage.stable_node = StableNode(key, kpage, 0)
-    _add_sharers(node, 2)
+    node.frozen = kpage.mapcount = 2
     ksm.insert_later(node)
     return index.columns.number_of(node)
-
-
-def _add_sharers(node: StableNode | None, count: int) -> None:
-    assert node is not None, "the index holds nodes in the tree"
-    assert node.kpage is not None, "which have a page"
-    node.frozen += count
-    node.kpage.mapcount += count

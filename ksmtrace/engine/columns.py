@@ -6,8 +6,7 @@ thawed, when frames and rmap_items do. What looks at a single page thaws its blo
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
 _FIRST_BLOCKS = 8
 
 
-class State(IntEnum):
-    """What a page of a frozen block is, and where its rmap_item is if it has one."""
+class State:
+    """What a page of a frozen block is, and where its rmap_item is if it has one; plain numbers, as in `Done`."""
 
-    ABSENT = 0
-    ZERO = 1
+    ABSENT: Final = 0
+    ZERO: Final = 1
     """Maps the zero page; has no rmap_item."""
-    ALONE = 2
+    ALONE: Final = 2
     """Private, and in neither tree."""
-    UNSTABLE = 3
-    KSM = 4
+    UNSTABLE: Final = 3
+    KSM: Final = 4
     """A KSM page, and in the stable tree."""
 
 

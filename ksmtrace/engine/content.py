@@ -29,7 +29,7 @@ class PageData:
         number: its place in `PagePool.contents`; given anew once no page contains it.
     """
 
-    __slots__ = ("__weakref__", "checksum_memo", "number", "unit")
+    __slots__ = (*("__weakref__", "checksum_memo", "number", "unit"),)
 
     def __init__(self, unit: bytes) -> None:
         self.unit = unit
@@ -121,10 +121,14 @@ class PagePool:
             self._checksums = np.append(self._checksums, np.zeros(new + _LEAST_SWEEP, np.uint32))
             self._hashed = np.append(self._hashed, np.zeros(new + _LEAST_SWEEP, np.bool_))
         missing = numbers[~self._hashed[numbers]]
-        for at in range(0, len(missing), _MOST_AT_ONCE):
-            some = np.unique(missing[at : at + _MOST_AT_ONCE])
-            self._checksums[some] = self._hash_all([self.contents[n] for n in some.tolist()])
-            self._hashed[some] = True
+        if len(missing):
+            # Each once: of equal ones the last is found in the place that all of them wrote to.
+            order = np.arange(len(missing), dtype=np.uint32)
+            self._checksums[missing] = order
+            missing = missing[self._checksums[missing] == order]
+            contents = self.contents
+            self._checksums[missing] = self._hash_all([contents[n] for n in missing.tolist()])
+            self._hashed[missing] = True
         return self._checksums[numbers]
 
     def sweep(self, used: npt.NDArray[np.int32]) -> None:
@@ -133,7 +137,8 @@ class PagePool:
             return
         keep = np.zeros(len(self.contents), np.bool_)
         keep[used] = True
-        candidates = [data.number for data in self._known.values() if not keep[data.number]]
+        keep[[self.zero.number, *self._free]] = True
+        candidates = np.flatnonzero(~keep).tolist()
         held = {number: ref(self.contents[number]) for number in candidates}
         units = {number: self.contents[number].unit for number in candidates}
         for number in candidates:
@@ -168,9 +173,9 @@ class PagePool:
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
     def _hash_all(self, some: list[PageData]) -> npt.NDArray[np.uint32]:
-        if all(len(data.unit) == _WORD for data in some):
-            words = np.frombuffer(b"".join(data.unit for data in some), dtype="<u8")
-            return self._hash.of_words(words)
+        units = b"".join([data.unit for data in some])
+        if len(units) == _WORD * len(some):
+            return self._hash.of_words(np.frombuffer(units, dtype="<u8"))
         return np.array([self._hash.of_page(bytes(data)) for data in some], np.uint32)
 
     def _hash_many(self) -> None:

@@ -15,6 +15,7 @@ from ksmtrace.engine.page_table import BLOCK_SHIFT
 from ksmtrace.engine.smart_scan import NEVER_SKIPPED_BELOW
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.stable_node import StableNode
     from ksmtrace.engine.state import Ksm
 
 
@@ -195,12 +196,20 @@ class _Room:
         at = np.flatnonzero(decisions.done == Done.SHARED)
         wanted = decisions.node[at]
         numbers, counts = np.unique(wanted, return_counts=True)
-        ends = []
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            node = self._nodes[number]
-            assert node is not None, "the index holds nodes in the tree"
-            sharers = node.sharers
-            room = self._limit - sharers if sharers else 0
-            if count > room:
-                ends.append(int(at[wanted == number][room]))
-        return min(ends, default=None)
+        nodes = self._nodes
+        sharers = np.array([_sharers(nodes[number]) for number in numbers.tolist()], np.int64)
+        # Entries that a fork has copied are adopted beyond the limit.
+        room = np.where(sharers > 0, np.maximum(self._limit - sharers, 0), 0)
+        full = counts > room
+        return min(
+            (
+                int(at[wanted == number][left])
+                for number, left in zip(numbers[full].tolist(), room[full].tolist(), strict=True)
+            ),
+            default=None,
+        )
+
+
+def _sharers(node: StableNode | None) -> int:
+    assert node is not None, "the index holds nodes in the tree"
+    return len(node.items) + node.frozen

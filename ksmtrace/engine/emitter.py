@@ -93,15 +93,15 @@ class Emitter(Watcher):
 
     def examined(self, pages: Examined) -> None:
         """What single calls for all pages would give."""
-        records, first = examined_records(pages)
+        records, first = examined_records(pages, self._now, self._seq)
         self._found += int(np.count_nonzero(pages.done))
         if first < len(records) and self._named is not pages.mm:
             self._extend(records[:first])
             self._named = pages.mm
             self._process(pages.mm)
             records = records[first:]
-            records["ts"] -= first * NS_PER_RECORD
-            records["seq"] -= first
+            records["ts"] += NS_PER_RECORD
+            records["seq"] += 1
         self._extend(records)
 
     def candidate_done(self) -> None:
@@ -212,11 +212,9 @@ class Emitter(Watcher):
         self._seq = self._seq + 1 & 0xFFFF
 
     def _extend(self, records: Records) -> None:
-        records["ts"] += self._now
-        records["seq"] += np.uint16(self._seq)
         self._now += len(records) * NS_PER_RECORD
         self._seq = self._seq + len(records) & 0xFFFF
-        self._records += records.tobytes()
+        self._records += records.view(np.uint8).data
 
     def _process(self, mm: Mm) -> None:
         comm = mm.comm.encode()[: _COMM_SIZE - 1].ljust(_COMM_SIZE, b"\0")

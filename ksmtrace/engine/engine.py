@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ksmtrace.engine.collector import collector_paused
 from ksmtrace.engine.content import PageData
 from ksmtrace.engine.fault import read_page
 from ksmtrace.engine.ksmd import KsmScanner
@@ -236,7 +237,8 @@ class Engine:
         scanner.write_run(RUN_MERGE)
         try:
             while done < (passes or batches) and scanner.has_work():
-                scanner.scan_batch()
+                with collector_paused():
+                    scanner.scan_batch()
                 ran += 1
                 done = scanner.full_scans - before if passes else ran
                 yield done

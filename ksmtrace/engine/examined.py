@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +15,22 @@ Mask = npt.NDArray[np.bool_]
 Slots = npt.NDArray[np.intp]
 
 
-class Done(IntEnum):
-    """What has become of a page."""
+class Done:
+    """What has become of a page; plain numbers, since NumPy is slow with others."""
 
-    NOTHING = 0
+    NOTHING: Final = 0
     """It is absent, or maps the zero page: no candidate."""
-    SETTLED = 1
+    SETTLED: Final = 1
     """A KSM page, in its place."""
-    SKIPPED = 2
+    SKIPPED: Final = 2
     """Smart scan passed over it."""
-    CHANGED = 3
+    CHANGED: Final = 3
     """Its checksum was not that of the last look."""
-    JOINED = 4
+    JOINED: Final = 4
     """It joined the unstable tree."""
-    SHARED = 5
+    SHARED: Final = 5
     """It gave way to a KSM page."""
-    PAIRED = 6
+    PAIRED: Final = 6
     """It became a KSM page, to which a page in the unstable tree gave way."""
 
 

@@ -16,21 +16,23 @@ _PAGE_SHIFT = np.uint64(12)
 _E = EventKind
 _HAS_KPAGE, _NEW_NODE = int(Flag.HAS_KPAGE), int(Flag.NEW_NODE)
 
-_RECORDS = np.zeros(len(Done), np.intp)
+_KINDS = Done.PAIRED + 1
+
+_RECORDS = np.zeros(_KINDS, np.intp)
 _RECORDS[[Done.SETTLED, Done.SKIPPED, Done.CHANGED, Done.JOINED]] = 1
 _RECORDS[Done.SHARED] = 4
 _RECORDS[Done.PAIRED] = 7
 """How many records a page gives, by `Done`, beside the removal from the old unstable tree."""
 
-_AFTER = np.zeros(len(Done), np.uint8)
+_AFTER = np.zeros(_KINDS, np.uint8)
 _AFTER[Done.SETTLED] = Flag.STABLE_BEFORE | Flag.STABLE_AFTER
 _AFTER[Done.JOINED] = Flag.UNSTABLE_AFTER
 _AFTER[[Done.SHARED, Done.PAIRED]] = Flag.STABLE_AFTER
 """Flags of CMP_AND_MERGE_PAGE by `Done`, but for UNSTABLE_BEFORE."""
 
 
-def examined_records(pages: Examined) -> tuple[Records, int]:
-    """The records with `ts` counted from the time before and `seq` from 0, and how many stand before the first candidate's.
+def examined_records(pages: Examined, now: int, seq: int) -> tuple[Records, int]:
+    """The records after time `now`, numbered from `seq` on, and how many stand before the first candidate's.
 
     A candidate's last record is CMP_AND_MERGE_PAGE, whose time is when the call began: before the others of the page.
     """
@@ -39,7 +41,9 @@ def examined_records(pages: Examined) -> tuple[Records, int]:
     ends = np.cumsum(counts)
     starts = ends - counts
     records = empty_records(int(ends[-1]))
-    _number(records, done, starts, ends)
+    order = np.arange(len(records))
+    records["seq"] = order + seq
+    records["ts"] = _ticks(order, done, starts, ends) * NS_PER_RECORD + now
     vpn = np.arange(pages.first, pages.first + len(done), dtype=np.uint64)
     records["mm"] = pages.mm.key
     records["address"] = np.repeat(vpn << _PAGE_SHIFT, counts)
@@ -47,10 +51,11 @@ def examined_records(pages: Examined) -> tuple[Records, int]:
     _put(records, starts[removed] + (done[removed] == Done.SKIPPED), _E.REMOVE_RMAP_ITEM,
          flags=Flag.UNSTABLE_BEFORE)  # fmt: skip
     _put(records, starts[done == Done.SKIPPED], _E.SKIPPED)
-    for kind in (Done.SHARED, Done.PAIRED):
-        chosen = done == kind
-        if chosen.any():
-            (_put_shared if kind is Done.SHARED else _put_paired)(records, ends, pages, chosen)
+    shared, paired = done == Done.SHARED, done == Done.PAIRED
+    if shared.any():
+        _put_shared(records, ends, pages, shared)
+    if paired.any():
+        _put_paired(records, ends, pages, paired)
     candidates = (done != Done.SKIPPED) & (done != Done.NOTHING)
     _put(
         records,
@@ -66,19 +71,17 @@ def examined_records(pages: Examined) -> tuple[Records, int]:
     return records, first
 
 
-def _number(
-    records: Records,
+def _ticks(
+    order: npt.NDArray[np.intp],
     done: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.intp],
     ends: npt.NDArray[np.intp],
-) -> None:
-    order = np.arange(len(records))
-    records["seq"] = order
+) -> npt.NDArray[np.intp]:
     calls = (done != Done.SKIPPED) & (done != Done.NOTHING)
-    late = np.repeat(calls, ends - starts)
-    ticks = order + late
+    ticks: npt.NDArray[np.intp] = order + np.repeat(calls, ends - starts)
     ticks[ends[calls] - 1] = starts[calls]
-    records["ts"] = (ticks + 1) * NS_PER_RECORD
+    ticks += 1
+    return ticks
 
 
 def _put(

@@ -41,6 +41,7 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
         key: what to find.
         words: this key and all in the tree are words, whose own order is that of the pages.
     """
+    compare = None if words else compare_units
     parent: RbNode | None = None
     left = False
     steps = 0
@@ -48,9 +49,10 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
     while node is not None:
         steps += 1
         its = node.rb_key
-        left = key < its if words else compare_units(key, its) < 0
-        if not left and key == its:
+        if key < its if compare is None else compare(key, its) < 0:
+            parent, node, left = node, node.rb_left, True
+        elif key == its:
             return Spot(node, parent, left, steps)
-        parent = node
-        node = node.rb_left if left else node.rb_right
+        else:
+            parent, node, left = node, node.rb_right, False
     return Spot(None, parent, left, steps)

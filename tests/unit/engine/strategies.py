@@ -15,6 +15,8 @@ CONTENTS = [
     Content("unique", 7),
 ]
 MOST_PAGES = 7
+BATCHES = {"huge": [2000], "wide": [100, 700, 1500, 5000], "small": [1, 3, 5, 1000]}
+"""Choices of pages_to_scan."""
 
 
 def step(op, **arguments):
@@ -23,14 +25,17 @@ def step(op, **arguments):
 
 
 @st.composite
-def workloads(draw, variants=("ksm-6.18",), most_steps=25, *, huge=False):
-    """Workloads that every kernel can carry out, but for tunables that it refuses with EBUSY."""
+def workloads(draw, variants=("ksm-6.18",), most_steps=25, *, huge=False, wide=False):
+    """Workloads that every kernel can carry out, but for tunables that it refuses with EBUSY.
+
+    With `huge` there is a huge page; `wide` regions have more than one block of their page table each.
+    """
     variant = draw(st.sampled_from(variants))
-    batch = 2000 if huge else draw(st.sampled_from([1, 3, 5, 1000]))
+    batch = draw(st.sampled_from(BATCHES["huge" if huge else "wide" if wide else "small"]))
     tunables = {"pages_to_scan": batch}
     tunables |= draw(_tunables(variant))
     outline = Outline()
-    steps = draw(_huge_beginning() if huge else _beginning())
+    steps = draw(_huge_beginning() if huge else _wide_beginning() if wide else _beginning())
     for made in steps:
         outline.apply(made.op, made.arguments)
     begun = len(steps)
@@ -59,11 +64,29 @@ def _beginning(draw):
     return [*steps, step("scan", passes=draw(st.integers(1, 3)))]
 
 
+@st.composite
+def _wide_beginning(draw):
+    """Two processes with two or three blocks of pages; stretches of them are equal to one another, or page by page to the other's."""
+    steps = []
+    for process in ("a", "b"):
+        pages = draw(st.integers(513, 1100))
+        reach = {"process": process, "region": "r"}
+        steps += [step("spawn", process=process), step("map", **reach, pages=pages, huge=False)]
+        for number in range(draw(st.integers(1, 6))):
+            first = draw(st.integers(0, pages - 1)) if number else 0
+            count = draw(st.integers(1, pages - first)) if number else pages
+            content = draw(st.sampled_from([*CONTENTS, Content("unique", 8), Content("unique", 9)]))
+            steps += [step("fill", **reach, first=first, pages=count, content=content)]
+        first = draw(st.sampled_from([0, 0, 0, 500]))
+        steps += [step("mergeable", **reach, first=first, pages=pages - first)]
+    return [*steps, step("scan", passes=draw(st.integers(1, 3)))]
+
+
 def _tunables(variant):
     known = {}
     if variant in KERNELS and KERNELS[variant].chains:
         known |= {
-            "max_page_sharing": [2, 3, 256],
+            "max_page_sharing": [2, 3, 256, 10**6],
             "use_zero_pages": [0, 1],
             "stable_node_chains_prune_millisecs": [0, 10**9],
         }
