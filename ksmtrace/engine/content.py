@@ -29,7 +29,7 @@ class PageData:
         number: its place in `PagePool.contents`; given anew once no page contains it.
     """
 
-    __slots__ = (*("__weakref__", "checksum_memo", "number", "unit"),)
+    __slots__ = ("__weakref__", "checksum_memo", "number", "unit")
 
     def __init__(self, unit: bytes) -> None:
         self.unit = unit
@@ -68,6 +68,7 @@ class PagePool:
     def number_contents(self) -> None:
         """Give contents numbers from now on, and forget them by `sweep` alone."""
         self._free = []
+        self._unhashed.clear()
         self._number(self.zero)
 
     def page(self, content: bytes) -> PageData:
@@ -88,10 +89,10 @@ class PagePool:
             data = self._known[unit] = PageData(unit)
             if self._free is not None:
                 self._number(data)
-            if len(unit) == _WORD:
-                self._unhashed.append(data)
-            else:
+            if len(unit) != _WORD:
                 self.only_words = False
+            elif self._free is None:
+                self._unhashed.append(data)
         return data
 
     def number_of(self, unit: bytes) -> int:

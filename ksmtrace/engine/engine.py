@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ksmtrace.engine.collector import collector_paused
 from ksmtrace.engine.content import PageData
 from ksmtrace.engine.fault import read_page
 from ksmtrace.engine.ksmd import KsmScanner
 from ksmtrace.engine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.process import Process, Region
 from ksmtrace.engine.state import Ksm
 from ksmtrace.engine.tunables import RUN_MERGE, RUN_STOP
 from ksmtrace.engine.variant import Variant
@@ -23,25 +23,6 @@ from ksmtrace.errors import KsmtraceError
 
 MODES = ("exact", "fast")
 """How the engine can work."""
-
-_FIRST_VPN = 0x1_0000_0000
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Memory that was mapped in one go: its first page number, and how many pages."""
-
-    first_vpn: int
-    pages: int
-
-
-@dataclass(slots=True)
-class Process:
-    """A process by name; `regions` are those it has mapped, or inherited."""
-
-    mm: Mm
-    regions: dict[str, Region]
-    next_vpn: int = _FIRST_VPN
 
 
 class Engine:

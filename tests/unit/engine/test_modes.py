@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from unit.engine.machines import unique
 from unit.engine.strategies import workloads
 from unit.engine.test_random_workloads import check_state
@@ -21,19 +22,32 @@ from support.random_workloads import random_workloads
 SETTINGS = {"deadline": None}
 
 
-def run(workload, mode, nodes=1):
-    """After every batch and step: the counters, and the bytes of the records."""
+def run(workload, mode, looks=None):
+    """After every batch and step: the counters, and the bytes of the records.
+
+    With `looks`, a source of chance, somebody looks at single pages in between, of which objects are made.
+    """
     emitter = Emitter()
-    simulation = Simulation(workload, watcher=emitter, mode=mode, nodes=nodes)
+    simulation = Simulation(workload, watcher=emitter, mode=mode)
     try:
         for _ in simulation.run():
             yield simulation.engine.counters(), emitter.take().events.tobytes()
+            if looks is not None:
+                look(simulation.engine, looks)
     except RefusedError as error:
         yield str(error), b""
 
 
-def check_equal(workload):
-    exact, fast = run(workload, "exact"), run(workload, "fast")
+def look(engine, chance):
+    """At one page of every region, or at none."""
+    for process in engine.processes.values():
+        for region in process.regions.values():
+            if chance.random() < 0.3:
+                process.mm.ptes.get(region.first_vpn + chance.randrange(region.pages))
+
+
+def check_equal(workload, looks=None):
+    exact, fast = run(workload, "exact"), run(workload, "fast", looks)
     for number, (expected, found) in enumerate(zip(exact, fast, strict=True)):
         assert found == expected, number
 
@@ -54,6 +68,27 @@ def test_both_modes_agree_on_what_kernels_are_asked(workload):
 @given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
 def test_both_modes_agree_on_huge_pages(workload):
     check_equal(workload)
+
+
+WIDE = workloads(variants=tuple(KERNELS), most_steps=10, wide=True)
+
+
+@settings(max_examples=30, **SETTINGS)
+@given(WIDE)
+def test_both_modes_agree_on_wide_regions(workload):
+    check_equal(workload)
+
+
+@settings(max_examples=30, **SETTINGS)
+@given(WIDE, st.randoms(use_true_random=False))
+def test_a_look_at_a_page_in_mid_pass_changes_nothing(workload, chance):
+    check_equal(workload, chance)
+
+
+@settings(max_examples=100, **SETTINGS)
+@given(workloads(variants=tuple(KERNELS)), st.randoms(use_true_random=False))
+def test_nor_does_it_in_small_regions(workload, chance):
+    check_equal(workload, chance)
 
 
 @settings(max_examples=50, **SETTINGS)
@@ -128,6 +163,43 @@ def test_a_change_to_settled_pages_is_seen(change, batches):
         engine.scan_passes(4)
         seen.append((engine.counters(), emitter.take().events.tobytes()))
     assert seen[0] == seen[1]
+
+
+def test_writes_between_two_passes_make_no_objects():
+    engine, _ = settled()
+    engine.fill("p", "r", 10, 20, unique(2))
+    engine.poke("p", "r", 40, 1, 0, 7)
+    (block,) = engine.processes["p"].mm.ptes.blocks.values()
+    assert block.frozen
+    contents = [bytes(engine.processes["p"].mm.ptes[block.first + at].data) for at in (9, 10, 40)]
+    assert contents == [unique(1)(9), unique(2)(10), b"\x07" + unique(1)(40)[1:]]
+    assert not block.frozen
+
+
+def test_numbers_of_contents_that_no_page_has_are_given_again():
+    engine, _ = settled(pages=600)
+    for seed in range(2, 12):
+        engine.fill("p", "r", 0, 600, unique(seed))
+        engine.scan_passes(1)
+    assert len(engine.memory.pool.contents) < 4000
+    assert engine.counters()["pages_volatile"] == 600
+    engine.scan_passes(1)
+    assert engine.counters()["pages_unshared"] == 600
+
+
+def test_memory_of_processes_that_have_gone_is_used_again():
+    engine = Engine("ksm-6.18", {"pages_to_scan": 5000}, mode="fast")
+    for number in range(20):
+        name = f"p{number}"
+        engine.spawn(name)
+        engine.map(name, "r", 1024)
+        engine.fill(name, "r", 0, 1024, unique(number % 3))
+        engine.mergeable(name, "r", 0, 1024)
+        engine.scan_passes(2)
+        if number:
+            engine.exit(f"p{number - 1}")
+    assert len(engine.memory.columns.blocks) <= 6
+    check_state(engine)
 
 
 def test_a_change_in_mid_pass_makes_the_tree():

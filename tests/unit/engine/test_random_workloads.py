@@ -87,6 +87,14 @@ def walk(node, depth=0):
         yield from walk(node.rb_right)
 
 
+def in_unstable_tree(ksm):
+    """The rmap_items in the unstable tree, or in what stands for it."""
+    index = ksm.index
+    if index is None or index.built:
+        return [item for root in ksm.unstable_roots for item in walk(root.rb_node)]
+    return [index.columns.item(slot) for slot in index.unstable.tolist() if slot >= 0]
+
+
 def check_state(engine):
     ksm = engine.ksm
     counters = ksm.counters
@@ -105,7 +113,7 @@ def check_state(engine):
         item for item in items if item.tree is Tree.STABLE
     }
     assert all(item.head is node for node in pages for item in node.items)
-    in_unstable = {item for root in ksm.unstable_roots for item in walk(root.rb_node)}
+    in_unstable = set(in_unstable_tree(ksm))
     assert {
         item for item in items if item.tree is Tree.UNSTABLE and item.seqnr == ksm.scan.seqnr & 0xFF
     } <= in_unstable
@@ -134,9 +142,9 @@ def check_frames(engine):
     assert all(frame.references == 0 for frame in mapped)
 
 
-def after_every_batch(workload):
+def after_every_batch(workload, mode="exact"):
     """The engine and what memory must contain, after each step and each batch of ksmd within one."""
-    simulation = Simulation(workload)
+    simulation = Simulation(workload, mode=mode)
     shadow, done = Shadow(), -1
     for number in simulation.run():
         while done < number:
@@ -149,6 +157,16 @@ def after_every_batch(workload):
 @given(workloads(variants=tuple(KERNELS)))
 def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload):
     for engine, shadow in after_every_batch(workload):
+        check_state(engine)
+        check_order(engine.ksm)
+        check_frames(engine)
+        shadow.check(engine)
+
+
+@settings(max_examples=100, deadline=None)
+@given(workloads(variants=tuple(KERNELS)))
+def test_so_it_is_in_the_fast_mode(workload):
+    for engine, shadow in after_every_batch(workload, mode="fast"):
         check_state(engine)
         check_order(engine.ksm)
         check_frames(engine)
