@@ -58,8 +58,8 @@ class Merges:
 
     @property
     def pending(self) -> int:
-        """Faults of which ksmd has not been at the page since."""
-        return len(self._pending)
+        """Writes of which ksmd has not been at the page since."""
+        return sum(not by_kernel for _, by_kernel in self._pending.values())
 
     def apply(self, batch: EventBatch, reconstruction: Reconstruction, faults: Ids) -> None:
         """Follow the events of `batch`; `faults` are the rows of its COW_FAULTs."""

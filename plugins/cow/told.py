@@ -48,7 +48,7 @@ def metrics(analysis: Json, latency: LogHistogram) -> Iterable[Metric]:
     for key, name, help_text in (
         (
             "regret_pages",
-            "regretted_merges",
+            "regret_pages",
             "Merges written to within 60 s. Near ksmtrace_merged_pages_total: KSM merges what is about to change, "
             "advise less memory or scan slower.",
         ),
@@ -129,7 +129,7 @@ def _lead(analysis: Json) -> str:
     if ratio is not None and ratio >= _REGRETTED:
         said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
     if analysis["storms"]:
-        said += f" {analysis['storms']:,} storms of copies."
+        said += f" Storms of copies: {analysis['storms']:,}."
     return said
 
 

@@ -31,6 +31,7 @@ COUNTED = (
     "_scan_stops",
     "_scan_stops_differing",
     "_cow_faults",
+    "_storms",
 )
 
 
