@@ -72,13 +72,12 @@ class _Plain:
         kind, flags = row["kind"], row.get("flags", 0)
         if _is_mark(kind, flags):
             self.now = max(self.now, ts)
+            self.known |= self.whole and kind == EventKind.SCAN_STOP
         item, node = row.get("rmap_item", 0), row.get("aux", 0)
         if kind == EventKind.LOST:
             self.lose()
         elif kind == EventKind.SCAN_START:
             self.number, self.whole = self.number + 1, True
-        elif kind == EventKind.SCAN_STOP:
-            self.known |= self.whole
         elif kind == EventKind.CMP_AND_MERGE_PAGE and not flags & FREED:
             self.examined(self.life(item, ts), flags)
         elif kind == EventKind.STABLE_APPEND:
