@@ -49,16 +49,17 @@ class Lives:
         self._now_ns = 0
 
     def lasting(self) -> Durations:
-        """Merges that last still, or were cut off by a loss, by how long they did."""
+        """Merges that last still, or were cut off by a loss, by how long they did at the last end of a pass or reading."""
         return self.spans.unended(self._now_ns)
 
     def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Follow a batch as the runner cuts them."""
         items, ids = reconstruction.items, reconstruction.ids
-        if (batch.kind == EventKind.LOST).any():
+        if _ends_at_a_mark(batch):
+            self._now_ns = max(self._now_ns, int(batch.events["ts"][-1]))
+        if batch.kind[-1] == EventKind.LOST:
             self._lose(forgotten=items is not self._items)
         self._items = items
-        self._now_ns = max(self._now_ns, int(batch.events["ts"].max()))
         starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
         self._grow(items.capacity)
         if len(items.born):
@@ -92,11 +93,14 @@ class Lives:
 
     def _see_candidates(self, batch: EventBatch, ids: Ids) -> None:
         waits = (batch.flags & (_UNSTABLE_AFTER | _FREED)) == _UNSTABLE_AFTER
-        waits &= (batch.kind == EventKind.CMP_AND_MERGE_PAGE) & (ids >= 0)
-        self.counts["candidate"] += len(self._reach(ids[waits], _WAITED))
+        items = ids[waits & (batch.kind == EventKind.CMP_AND_MERGE_PAGE)]
+        self.counts["candidate"] += len(self._reach(items[items >= 0], _WAITED))
 
     def _see_merges(self, batch: EventBatch, ids: Ids, starts: Ids) -> None:
-        rows = np.flatnonzero((batch.kind == EventKind.STABLE_APPEND) & (ids >= 0))
+        rows = np.flatnonzero(batch.kind == EventKind.STABLE_APPEND)
+        rows = rows[ids[rows] >= 0]
+        if not len(rows):
+            return
         items, first = np.unique(ids[rows], return_index=True)
         rows = rows[first]
         measured = self._stage[items] & (_KNOWN | _MERGED) == _KNOWN
@@ -120,3 +124,10 @@ class Lives:
             self.cut = self.counts["seen"] - self.counts["gone"]
         self.spans.lose(self._now_ns)
         self._pass_whole = self._all_known = False
+
+
+def _ends_at_a_mark(batch: EventBatch) -> bool:
+    """Whether the batch ends where the runner cuts, however the source did: there the time may be looked at."""
+    last = int(batch.kind[-1])
+    read = last == EventKind.SAMPLE and bool(batch.flags[-1] & Flag.LAST_OF_SAMPLE)
+    return read or last in (EventKind.SCAN_STOP, EventKind.LOST)

@@ -50,9 +50,11 @@ class MergeSpans:
         self._since, self._node = grown(self._since, capacity), grown(self._node, capacity)
         kind = batch.kind
         joins = kind == _APPEND
-        leaves = (kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _LEAVES != 0)
+        removals = np.flatnonzero(kind == EventKind.REMOVE_RMAP_ITEM)
+        leaves = removals[batch.flags[removals] & _LEAVES != 0]
         named = np.flatnonzero(joins | (kind == _REMOVED_NODE))
-        rows = np.flatnonzero((joins | leaves) & (ids >= 0))
+        rows = np.union1d(named[joins[named]], leaves)
+        rows = rows[ids[rows] >= 0]
         if not len(named) and not len(rows):
             return _NONE
         ts = batch.events["ts"].astype(np.int64)

@@ -62,7 +62,6 @@ class Plugin:
         self._kernel_breaks = 0
         self._last_pass_merged: int | None = None
         self._readings = Readings()
-        self._now_ns = 0
 
     @hookimpl
     def ksmtrace_batch(
@@ -70,7 +69,6 @@ class Plugin:
     ) -> None:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
-        self._now_ns = max(self._now_ns, int(batch.events["ts"].max()))
         self._readings.apply(batch, session.monotonic_ns)
         self._by_kind += np.bincount(batch.kind, minlength=256)
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
@@ -105,8 +103,8 @@ class Plugin:
         if known is None or not session.sees(EventKind.STABLE_APPEND):
             return dict.fromkeys((*NODE_AGES, "most_shared", "most_shared_at_least"))
         return {
-            **ages(known, self._now_ns),
-            "most_shared": most_shared(known, self._now_ns),
+            **ages(known, self._readings.now_ns),
+            "most_shared": most_shared(known, self._readings.now_ns),
             "most_shared_at_least": not known.complete,
         }
 
@@ -177,4 +175,4 @@ class Plugin:
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:
-    return int(np.count_nonzero((batch.kind == kind) & (batch.events["flags"] & flag != 0)))
+    return int(np.count_nonzero(batch.flags[batch.kind == kind] & int(flag)))

@@ -11,11 +11,13 @@ class Readings:
 
     Attributes:
         last: by `Gauge`, what was read last; counters that this kernel has not are missing.
+        now_ns: CLOCK_MONOTONIC of the last reading.
         over_time: pages_shared and pages_sharing, seconds since the run began.
     """
 
     def __init__(self) -> None:
         self.last: dict[int, int] = {}
+        self.now_ns = 0
         self.over_time = Timeline("shared", "sharing")
 
     def apply(self, batch: EventBatch, began_ns: int) -> None:
@@ -29,7 +31,10 @@ class Readings:
             strict=True,
         ):
             self.last[gauge] = value
-            if flags & Flag.LAST_OF_SAMPLE and Gauge.PAGES_SHARED in self.last:
+            if not flags & Flag.LAST_OF_SAMPLE:
+                continue
+            self.now_ns = max(self.now_ns, ts)
+            if Gauge.PAGES_SHARED in self.last:
                 shared, sharing = (
                     self.last.get(g, 0) for g in (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING)
                 )
