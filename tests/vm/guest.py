@@ -23,9 +23,9 @@ OUT = REPOSITORY / ".vm"
 BIN = Path(sys.executable).parent
 TESTS = [
     str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s",
-    "--capture-to", str(OUT / "everything.ksmtrace"),
+    "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
-LIMIT_SECONDS = 1500
+LIMIT_SECONDS = 2700
 BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
 
