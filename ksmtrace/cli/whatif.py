@@ -65,7 +65,10 @@ def run(options: Namespace) -> int:
 def _outcomes(story: Story, scenarios: list[Scenario]) -> list[Outcome]:
     from ksmtrace.whatif.parallel import local_executor, run_scenarios
 
-    with local_executor(len(scenarios)) as executor, _progress("scenarios", len(scenarios)) as done:
+    with (
+        local_executor(story, len(scenarios)) as executor,
+        _progress("scenarios", len(scenarios)) as done,
+    ):
         return run_scenarios(story, scenarios, executor, done)
 
 

@@ -21,25 +21,26 @@ Shares = ctypes.Array[ctypes.c_double]
 
 _LOOK_SECONDS = 0.2
 
-_shares: Shares | None = None
-"""In a worker of `local_executor`: where it says how far its scenario is."""
+_own: tuple[Story, Shares] | None = None
+"""In a worker of a `LocalExecutor`: its story, and where it says how far a scenario is."""
 
 
 class LocalExecutor(ProcessPoolExecutor):
-    """Processes on this machine that say how far they are.
+    """Processes on this machine that have the story from the start, and say how far they are.
+
+    With each scenario it would fill the pipe to the workers, and a pool of which one dies then waits for ever (CPython 94777).
 
     Attributes:
         shares: of each scenario, how much is done, 0 to 1.
     """
 
-    def __init__(self, scenarios: int) -> None:
+    def __init__(self, story: Story, scenarios: int) -> None:
         # A fork would copy the thread that draws the progress bar in whatever state it is.
         context = multiprocessing.get_context("spawn")
         self.shares: Shares = context.Array("d", scenarios, lock=False)
         workers = max(1, min(scenarios, len(os.sched_getaffinity(0))))
-        super().__init__(
-            workers, mp_context=context, initializer=_start_worker, initargs=(self.shares,)
-        )
+        own = (story, self.shares)
+        super().__init__(workers, mp_context=context, initializer=_start_worker, initargs=own)
 
 
 def run_scenarios(
@@ -51,7 +52,7 @@ def run_scenarios(
     """The outcome of each scenario, in the order of `scenarios`.
 
     Args:
-        story: what is run; goes to the workers with each scenario.
+        story: what is run; goes to the workers with each scenario, unless they have it.
         scenarios: under what.
         executor: any executor of the standard interface whose workers have ksmtrace installed.
         done: told now and then how many scenarios are done; of those under way the share, if the executor is a `LocalExecutor`.
@@ -59,9 +60,12 @@ def run_scenarios(
     Raises:
         HostError: a worker died.
     """
+    local = isinstance(executor, LocalExecutor)
     with _interrupt_delayed():
         futures = [
-            executor.submit(_run, story, scenario, number)
+            executor.submit(_run_own, scenario, number)
+            if local
+            else executor.submit(run_scenario, story, scenario)
             for number, scenario in enumerate(scenarios)
         ]
     shares = executor.shares if isinstance(executor, LocalExecutor) else ()
@@ -81,10 +85,12 @@ def run_scenarios(
             future.cancel()
 
 
-def _run(story: Story, scenario: Scenario, number: int) -> Outcome:
+def _run_own(scenario: Scenario, number: int) -> Outcome:
+    assert _own is not None, "only workers of a `LocalExecutor` are given this"
+    story, shares = _own
+
     def say(share: float) -> None:
-        if _shares is not None:
-            _shares[number] = share
+        shares[number] = share
 
     return run_scenario(story, scenario, say)
 
@@ -100,10 +106,10 @@ def _interrupt_delayed() -> Iterator[None]:
 
 
 @contextmanager
-def local_executor(scenarios: int) -> Iterator[LocalExecutor]:
+def local_executor(story: Story, scenarios: int) -> Iterator[LocalExecutor]:
     """Processes on this machine, one for each CPU that we may use; they end with the context, however it ends."""
     before = set(multiprocessing.active_children())
-    pool = LocalExecutor(scenarios)
+    pool = LocalExecutor(story, scenarios)
     try:
         yield pool
     except BaseException:
@@ -115,9 +121,9 @@ def local_executor(scenarios: int) -> Iterator[LocalExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(shares: Shares) -> None:
-    global _shares  # noqa: PLW0603 - a worker runs one scenario at a time
-    _shares = shares
+def _start_worker(story: Story, shares: Shares) -> None:
+    global _own  # noqa: PLW0603 - it is a worker's for life
+    _own = story, shares
     # A parent that was killed takes us along; Ctrl-C is its business alone (`_interrupt_delayed`).
     parent = multiprocessing.parent_process()
     if parent is not None:

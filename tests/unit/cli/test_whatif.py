@@ -93,6 +93,35 @@ def test_a_capture_without_candidates(tmp_path):
     assert_one_line(ksmtrace("whatif", tmp_path / "c"), 2, "candidates", "doctor")
 
 
+def test_a_worker_that_is_killed_ends_the_run(tmp_path):
+    """Also with a story that is larger than a pipe, and with scenarios that wait for their turn."""
+    path = tmp_path / "long.toml"
+    path.write_text(workload_toml(*STEPS, *["scan 1"] * 5000, "scan 1000000"))
+    run = subprocess.Popen(
+        [KSMTRACE, "whatif", str(path), "--sweep", "max_page_sharing=2,3,4,5,6,7,8,9"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (workers := workers_of(run.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    os.kill(workers[-1], signal.SIGKILL)
+    out, errors = run.communicate(timeout=60)
+    assert (run.returncode, out) == (3, "")
+    assert errors.count("\n") == 1
+    assert "a worker died" in errors
+    assert ended(run.pid)
+
+
+def workers_of(session):
+    """Those of its processes that run scenarios."""
+    return [
+        pid
+        for pid in processes_of(session)
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
 @pytest.fixture
 def endless(tmp_path):
     """A workload that runs for hours."""

@@ -48,7 +48,7 @@ def test_any_executor_will_do():
 
 
 def test_processes_of_this_machine_are_gone_afterwards():
-    with local_executor(2) as executor:
+    with local_executor(STORY, 2) as executor:
         found = run_scenarios(STORY, SCENARIOS[:2], executor)
         assert multiprocessing.active_children()
     assert batches(found) == [3, 21]
@@ -65,21 +65,18 @@ def test_of_scenarios_under_way_the_share_is_told():
         *["scan 2"] * 300,
     )
     long = workload(*rows, smart_scan=0)
+    scenarios = build_grid(long, [], [], ["smart_scan=0,1"])
+    story = Story("workload", "w", long)
     told = []
-    with local_executor(2) as executor:
-        run_scenarios(
-            Story("workload", "w", long),
-            build_grid(long, [], [], ["smart_scan=0,1"]),
-            executor,
-            told.append,
-        )
+    with local_executor(story, 2) as executor:
+        run_scenarios(story, scenarios, executor, told.append)
     assert told == sorted(told)
     assert told[-1] == 2
     assert any(0 < count % 1 < 1 for count in told)
 
 
 def test_an_interruption_ends_them():
-    with pytest.raises(KeyboardInterrupt), local_executor(2) as executor:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), local_executor(STORY, 2) as executor:  # noqa: PT012
         executor.submit(print)
         raise KeyboardInterrupt
     assert multiprocessing.active_children() == []
