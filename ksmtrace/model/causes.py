@@ -89,7 +89,8 @@ class Causes:
         """Follow the events of `batch`, which the reconstruction has followed."""
         self._welcome(reconstruction)
         if batch.lost:
-            self._attempt, self._paired = 0, False
+            # What the examination under way attempted may be among what was lost.
+            self._attempt, self._paired = int(Cause.OTHER), False
         rows, cause = self._examined(batch, reconstruction)
         starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
         if len(starts):

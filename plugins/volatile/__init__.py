@@ -31,6 +31,16 @@ _UNCHANGED = (Cause.FORK_SHARED, Cause.HELD, Cause.HUGE_PAGE, Cause.OTHER, Cause
 
 _KEPT = np.isin(np.arange(len(Cause)), LIVE)
 
+_TOLD_BY = {
+    Cause.FORK_SHARED: EventKind.TRY_TO_MERGE_ONE_PAGE,
+    Cause.HELD: EventKind.TRY_TO_MERGE_ONE_PAGE,
+    Cause.HUGE_PAGE: EventKind.TRY_TO_MERGE_ONE_PAGE,
+    Cause.SKIPPED: EventKind.SKIPPED,
+    Cause.CHAIN_FULL: EventKind.STABLE_APPEND,
+    Cause.GONE: EventKind.REMOVE_RMAP_ITEM,
+}
+"""What a cause cannot be told without."""
+
 _PROCESSES = (
     *("processes", "other_changed_pages", "exited_changed_pages"),
     *("cause_processes", "cause_rest"),
@@ -127,7 +137,7 @@ class Plugin:
         found = self._by_process()
         if not exits:
             found["exited_changed_pages"] = None
-        return {**figures, "causes": self._by_cause(), **found, "ranges": self._ranges()}
+        return {**figures, "causes": self._by_cause(session), **found, "ranges": self._ranges()}
 
     def _by_process(self) -> dict[str, Any]:
         found, ranked = self._causes, self._causes.ranked()
@@ -180,10 +190,11 @@ class Plugin:
         counts = {cause: int(self._causes.counts[cause]) for cause in REMEDIES}
         return counts | {Cause.SKIPPED: 0, Cause.GONE: self._causes.freed_examinations}
 
-    def _by_cause(self) -> dict[str, dict[str, float | None]]:
+    def _by_cause(self, session: Session) -> dict[str, dict[str, float | None]]:
         now, examined = self._now(), self._examined()
         first = {Cause.FIRST_LOOK: int(self._causes.counts[Cause.FIRST_LOOK])}
-        return {
+        unknown = {c for c, kind in _TOLD_BY.items() if not session.sees(kind)}
+        lines: dict[str, dict[str, float | None]] = {
             cause.name.lower(): {
                 "examined_pages": count,
                 "now_pages": int(now[cause]),
@@ -191,6 +202,9 @@ class Plugin:
             }
             for cause, count in (examined | first).items()
         }
+        for cause in unknown:
+            lines[cause.name.lower()] = dict.fromkeys(lines[cause.name.lower()])
+        return lines
 
     def _seconds(self, examined: int) -> float | None:
         """CPU time of ksmd for so many examinations, as if all cost the same."""
@@ -250,7 +264,7 @@ class Plugin:
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes that change most, usable 26 columns wide."""
         seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-        told = {"causes": self._by_cause(), **self._by_process()} if seen else {}
+        told = {"causes": self._by_cause(session), **self._by_process()} if seen else {}
         yield panel({**self._figures(session), **told})
 
     @hookimpl

@@ -43,6 +43,9 @@ _EXACTNESS = (
     "not told from pins; ksmd's seconds are its time by share of examinations"
 )
 
+_NOTHING = {"skipped_pages": 0, "gone_pages": 0}
+"""Pages passed over and pages gone cost no examination."""
+
 Json = Mapping[str, Any]
 
 
@@ -67,7 +70,7 @@ def _counted(cause: Cause, analysis: Json) -> int:
     if cause in (Cause.SKIPPED, Cause.GONE):
         return int(analysis[f"{cause.name.lower()}_pages"] or 0)
     lines = analysis.get("causes", {})
-    return int(lines[cause.name.lower()]["examined_pages"]) if lines else 0
+    return int(lines[cause.name.lower()]["examined_pages"] or 0) if lines else 0
 
 
 def section(analysis: Json, over_time: Timeline) -> Section:
@@ -139,8 +142,8 @@ def _lead(analysis: Json) -> str:
     ratio, lines = analysis["wasted_ratio"], analysis["causes"]
     if ratio is None or not lines:
         return "No examination was seen one by one: why pages do not merge cannot be told here."
-    worst = max(REMEDIES, key=lambda cause: lines[cause.name.lower()]["examined_pages"])
-    if not lines[worst.name.lower()]["examined_pages"]:
+    worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))
+    if not _counted(worst, {**analysis, **_NOTHING}):
         return f"None of {analysis['examined_pages']:,} examinations came to nothing."
     said = (
         f"{ratio:.0%} of {analysis['examined_pages']:,} examinations came to nothing, "

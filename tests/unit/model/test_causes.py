@@ -270,7 +270,7 @@ UNCHANGED = examined(1, old=5, new=5)
         ([tried(references=4), tried(2, flags=STATE | Flag.COMPOUND)], Cause.HUGE_PAGE),
         ([tried(err=0, flags=STATE)], Cause.OTHER),
         ([tried(err=0, flags=STATE | Flag.ZERO_PAGE)], Cause.ZERO_PAGE),
-        ([tried(references=3), lost()], Cause.FORK_SHARED),
+        ([tried(references=3), lost()], Cause.OTHER),
     ],
 )
 def test_what_an_attempt_says(attempts, cause):

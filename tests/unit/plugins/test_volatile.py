@@ -218,6 +218,15 @@ def test_what_is_not_seen_is_null_and_has_no_series():
     ]
 
 
+def test_a_cause_whose_event_is_not_seen_is_null():
+    of = session(unseen=[EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.SKIPPED])
+    figures = _analysis([*EMPTY, examined(1, old=2, new=2)], of=of)
+    unknown = {name for name, line in figures["causes"].items() if line["now_pages"] is None}
+    assert unknown == {"fork_shared", "held", "huge_page", "skipped"}
+    assert figures["causes"]["other"]["now_pages"] == 1
+    assert figures["skipped_pages"] is figures["split_huge_pages"] is None
+
+
 def test_no_metric_names_a_process():
     for family in analyse(story(), "volatile").metrics:
         for one in family.samples:
