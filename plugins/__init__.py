@@ -23,6 +23,10 @@ class Builtin:
 
 
 BUILTINS = (
+    Builtin(
+        "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
+    ),
+    Builtin("advice", Role.ANALYZER, "recommendations, with evidence and the command"),
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),
     Builtin("unstable_tree", Role.ANALYZER, "candidates waiting for an equal page"),
@@ -40,12 +44,8 @@ BUILTINS = (
         "memory of the largest processes over time, by where its pages are",
     ),
     Builtin(
-        "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
-    ),
-    Builtin(
         "scan_cost", Role.ANALYZER, "duration, cost and coverage of passes; whether KSM has settled"
     ),
-    Builtin("advice", Role.ANALYZER, "recommendations, with evidence and the command"),
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),

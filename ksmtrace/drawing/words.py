@@ -38,20 +38,19 @@ def agreement(document: Document) -> str:
 
 
 def verdict(document: Document) -> str:
-    """What the analyzer `balance` concludes; "" where the run has none."""
-    said = document["analyzers"].get("balance", {}).get("verdict")
-    return one_line(said) if isinstance(said, str) else ""
+    """What the analyzer `balance` concludes, and why; "" where the run has none."""
+    balance = document["analyzers"].get("balance", {})
+    said, reasons = balance.get("verdict"), balance.get("verdict_reasons") or ()
+    if not isinstance(said, str) or not said:
+        return ""
+    return one_line(": ".join(filter(None, (said, "; ".join(map(str, reasons))))))
 
 
 def advice(document: Document) -> list[str]:
-    """What the analyzer `advice` recommends, a line each: a text, or the sentence and the command of a mapping."""
+    """What the analyzer `advice` recommends, a line each: the advice, its evidence and the command."""
     given = document["analyzers"].get("advice", {}).get("recommendations") or ()
     return [_recommendation(one) for one in given]
 
 
-def _recommendation(given: object) -> str:
-    if not isinstance(given, Mapping):
-        return one_line(given)
-    said = [given[key] for key in ("sentence", "text", "what", "recommendation") if key in given]
-    command = given.get("command") or ""
-    return one_line(said[0] if said else "") + (f": {one_line(command)}" if command else "")
+def _recommendation(given: Mapping[str, str]) -> str:
+    return one_line(f"{given['advice']} ({given['evidence']}): {given['command']}")

@@ -6,6 +6,7 @@ import pytest
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
+from ksmtrace.model.rules import Recommendation
 from ksmtrace.plugins.tui import plain_text
 from ksmtrace.session import Exactness, Probe, Session
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session
@@ -113,17 +114,19 @@ def _concluding(verdict, recommendations):
 
 def test_the_verdict_and_the_advice_come_first():
     advice = [
-        {"sentence": "Scan slower\x1b[2J: KSM has settled. " + "why " * 30, "command": "echo 10"},
-        "Advise less memory.",
+        Recommendation(
+            "slower", "Scan slower\x1b[2J.", "KSM has settled " + "why " * 30, "echo 10"
+        ).to_json(),
+        Recommendation("less", "Advise less memory.", "why", "madvise").to_json(),
     ]
     text = _concluding("KSM saves 3 GiB for 2 % of a CPU.", advice)
     title, verdict, *_ = text.split("\n\n")
     assert title.startswith("ksmtrace ")
     lines = verdict.splitlines()
     assert lines[0] == "Verdict: KSM saves 3 GiB for 2 % of a CPU."
-    assert lines[1].startswith("- Scan slower?[2J: KSM has settled.")
-    assert lines[-2].strip() == "echo 10"
-    assert lines[-1] == "- Advise less memory."
+    assert lines[1].startswith("- Scan slower?[2J. (KSM has settled")
+    assert lines[-2].endswith("echo 10")
+    assert lines[-1] == "- Advise less memory. (why): madvise"
     assert max(map(len, text.splitlines())) <= 80
 
 
