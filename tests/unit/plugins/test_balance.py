@@ -2,14 +2,18 @@
 
 import io
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ksmtrace.engine.source import EngineSource
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessGauge, ProcessText
 from ksmtrace.model.processes import text_records
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Step, Workload
 from support.hosts import cuts_of, hosts
 from support.runs import (
     EMPTY,
@@ -153,6 +157,36 @@ def test_the_story():
     assert (qemu["user_break_pages"], qemu["kernel_break_pages"]) == (0, 1)
     assert figures["breaking"] == [java]
     assert figures["general_profit_bytes"] == 311_296
+
+
+@pytest.mark.parametrize("variant", ["ksm-6.1", "ksm-6.12"])
+def test_the_reference_engine_shares_as_the_workload_says(variant):
+    """Three processes with 120 pages of one content, two of them with 50 pairs, of which 17 are written to."""
+    steps = []
+    for name, regions in (("a", ("all", "pairs")), ("b", ("all", "pairs")), ("c", ("all",))):
+        steps.append(Step("spawn", {"process": name}))
+        for region in regions:
+            pages, content = (120, "twin:1") if region == "all" else (50, "unique:77")
+            where = {"process": name, "region": region, "pages": pages}
+            steps += [
+                Step("map", {**where, "huge": False}),
+                Step("fill", {**where, "first": 0, "content": Content.parse(content)}),
+                Step("mergeable", {**where, "first": 0}),
+            ]
+    write = {"process": "a", "region": "pairs", "first": 0, "pages": 17, "offset": 64, "value": 200}
+    steps += [Step("scan", {"passes": 4}), Step("poke", write), Step("scan", {"passes": 4})]
+    tunables = {"pages_to_scan": 100_000, "max_page_sharing": 1000}
+    source = EngineSource(Workload("shares", variant, tunables, steps))
+    batches = list(source.batches())
+    run = runner(batches, {"balance": plugin("balance")}, source.session, interval=3600).run()
+    figures = run.document["analyzers"]["balance"]
+    rows = {row["comm"]: row for row in figures["processes"]}
+    for name, pairs, broken in (("a", 33, 17), ("b", 33, 0), ("c", 0, 0)):
+        saved = (120 * Fraction(359, 360) + pairs * Fraction(1, 2)) * PAGE
+        assert abs(rows[name]["saved_bytes"] - saved) < 1
+        assert rows[name]["user_break_pages"] == broken
+        assert rows[name]["user_break_seconds"] is None
+    assert figures["total"]["saved_bytes"] == (359 + 33) * PAGE
 
 
 def test_a_process_that_dies_keeps_its_figures_in_the_row_of_the_exited():
