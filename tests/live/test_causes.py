@@ -83,15 +83,24 @@ def test_each_cause_is_named_and_counted(ksm, processes):
     for cause, name in {**whose, "chain_full": "chain"}.items():
         ours = named.get(processes.pids[name], {}).get(f"{cause}_pages", 0)
         found[f"{cause}, of the process {name}"] = ours, (PASSES - 1) * pages[cause]
-    assert table(found) == {}
-    starts = {(one["pid"], one["start"]): one for one in told["ranges"]}
-    of_changing = starts[processes.pids["changing"], f"{addresses['changing']:#x}"]
-    assert of_changing["changed_pages"] == of_changing["pages"] == CHANGING
-    of_twin = starts[processes.pids["twin"], f"{addresses['twin']:#x}"]
-    assert of_twin["held_pages"] == PINNED
-    print(json.dumps(told["causes"]))
-    assert document["events"]["lost"] == 0
-    assert 0 < told["causes"]["changed"]["ksmd_cpu_seconds"] < 60
+        if name in addresses:
+            found[f"{cause}, of the range of {name}"] = (
+                of_range(told, processes, addresses, name, cause),
+                pages[cause],
+            )
+    found["events lost"] = document["events"]["lost"], 0
+    differing = table(found)
+    print(json.dumps([told["causes"], told["ranges"]]))
+    assert differing == {}
+    spent = sum(line["ksmd_cpu_seconds"] for line in told["causes"].values())
+    assert 0 < spent < document["duration_seconds"]
+
+
+def of_range(told, processes, addresses, name, cause):
+    """Pages of a cause in the 2 MiB in which the region of a process begins."""
+    place = processes.pids[name], f"{addresses[name]:#x}"
+    found = {(one["pid"], one["start"]): one for one in told["ranges"]}
+    return found.get(place, {}).get(f"{cause}_pages", 0)
 
 
 def test_a_huge_page_that_nobody_holds_is_split(ksm, processes):
