@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ksmtrace.drawing.words import advice
+from ksmtrace.drawing.words import advice, place
 from ksmtrace.report.page import page
 from ksmtrace.report.text import report_text
 from ksmtrace.report.trust import trust
@@ -117,6 +117,11 @@ def test_the_text_has_80_columns_and_no_escape_codes(rows, encoding):
     assert "\x1b" not in text
     text.encode(encoding)
     assert text.index("Verdict: Worth it") < text.index("- Scan slower") < text.index("Stable tree")
+
+
+def test_what_concludes_stands_first_and_the_others_keep_their_order():
+    names = ["volatile", "advice", "cow", "balance", "stable_tree"]
+    assert sorted(names, key=place) == ["balance", "advice", "volatile", "cow", "stable_tree"]
 
 
 def test_recommendations_may_be_texts_or_mappings():
