@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
+from ksmtrace.drawing.words import place
 from ksmtrace.section import Section
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 PROBES = "probes"
 """The view that shows how each event is seen; no analyzer's name."""
 
-_FIRST = ("balance", "advice")
 _KEYS = "123456789abcdefgilmnrtuvwxyz"
 
 
@@ -44,7 +44,7 @@ class Picture:
     def views(self) -> dict[str, str]:
         """Key by name of each view in detail, the verdict first: every plugin that tells something, then the probes."""
         named = dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)])
-        names = sorted(named, key=lambda name: _FIRST.index(name) if name in _FIRST else 9)
+        names = sorted(named, key=place)
         return dict(zip([*names[: len(_KEYS) - 1], PROBES], _KEYS, strict=False))
 
     def sections_of(self, name: str) -> list[Section]:

@@ -89,7 +89,7 @@ class Terminal:
     def _take_keys(self) -> None:
         """Keys without echo and without waiting for Enter, where stdin is a terminal and ours to read.
 
-        Ctrl-Z and Ctrl-backslash are switched off: they would leave a screen that nobody draws.
+        Ctrl-Z, Ctrl-backslash and Ctrl-S are switched off: they would leave a screen that nobody draws.
         """
         try:
             fd = sys.stdin.fileno()
@@ -98,6 +98,7 @@ class Terminal:
             self._before = termios.tcgetattr(fd)
             tty.setcbreak(fd, termios.TCSANOW)
             mode = termios.tcgetattr(fd)
+            mode[0] &= ~termios.IXON
             for character in (termios.VSUSP, termios.VQUIT):
                 mode[6][character] = _NO_CHARACTER
             termios.tcsetattr(fd, termios.TCSANOW, mode)

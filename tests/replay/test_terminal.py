@@ -79,6 +79,14 @@ def test_a_filter_is_typed_and_shown(running):
     running.wait_for("filter: alpha", without="process:")
 
 
+def test_no_key_leaves_a_dead_screen(running):
+    """Ctrl-Z, Ctrl-backslash and Ctrl-S would stop, kill or freeze what draws."""
+    running.press("\x1a\x1c\x13")
+    running.press("1")
+    running.wait_for("age of the oldest")
+    assert running.process.poll() is None
+
+
 def test_a_resized_terminal_is_filled_anew(running):
     running.resize(130, 45)
     shown = running.wait_for("what it cannot know", "q quit")
