@@ -32,8 +32,8 @@ def assert_given_back(run, drawn):
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
 def test_a_replay_draws_and_gives_the_terminal_back(bundled_capture, columns, lines):
-    with _replay(bundled_capture, "--speed", "3", columns=columns, lines=lines) as run:
-        shown = run.wait_for("Stable tree", "Life of merges", "reconstructed", "q quit")
+    with _replay(bundled_capture, "--speed", "12", columns=columns, lines=lines) as run:
+        shown = run.wait_for("Stable tree", "Life of merges", "q quit")
         assert len(shown) == lines
         status, drawn, errors = run.end()
         assert (status, errors) == (0, "")
@@ -42,27 +42,27 @@ def test_a_replay_draws_and_gives_the_terminal_back(bundled_capture, columns, li
 
 
 def test_keys_lead_to_every_view_and_back(running):
-    running.press("1")
-    running.wait_for("age of the oldest", without="reconstructed")
+    running.press("3")
+    running.wait_for("age of the oldest", without="1 Is KSM worth it?")
     running.press("\t")
     running.wait_for("latency of nine tenths")
-    running.press("\x1b[D\x1b[D")
-    running.wait_for("reconstructed", "1 Stable tree")
+    running.press("\x1b[D" * 4)
+    running.wait_for("1 Is KSM worth it?", "3 Stable tree")
     running.press("\x1b[Z")
     running.wait_for("counted", "via, and what it cannot know")
     running.press("0")
-    running.wait_for("1 Stable tree")
+    running.wait_for("3 Stable tree")
     running.press("?")
     running.wait_for("any key goes back", "exit status 130")
     running.press(" ")
-    running.wait_for("1 Stable tree", without="any key goes back")
+    running.wait_for("3 Stable tree", without="any key goes back")
 
 
 def test_pause_lets_the_picture_stand(running):
     running.press("p")
     stood = running.wait_for("PAUSED")
     assert running.screen(seconds=2.5) == stood
-    running.press("1")
+    running.press("3")
     running.wait_for("PAUSED", "age of the oldest")
     running.press("0p")
     assert running.wait_for("q quit", without="PAUSED") != stood
@@ -73,7 +73,7 @@ def test_a_filter_is_typed_and_shown(running):
     running.wait_for("process:")
     running.press("alphx\x7fa")
     running.wait_for("process: alpha")
-    running.press("\r1")
+    running.press("\r3")
     running.wait_for("filter: alpha", "age of the oldest")
     running.press("/\x1b")
     running.wait_for("filter: alpha", without="process:")
@@ -82,7 +82,7 @@ def test_a_filter_is_typed_and_shown(running):
 def test_no_key_leaves_a_dead_screen(running):
     """Ctrl-Z, Ctrl-backslash and Ctrl-S would stop, kill or freeze what draws."""
     running.press("\x1a\x1c\x13")
-    running.press("1")
+    running.press("3")
     running.wait_for("age of the oldest")
     assert running.process.poll() is None
 
@@ -121,7 +121,7 @@ def test_a_signal_gives_the_terminal_back_and_prints_the_outcome(running, number
 def test_a_held_replay_waits_for_q(bundled_capture):
     with _replay(bundled_capture, "--hold") as run:
         run.wait_for("ended, q quits", "1,419")
-        run.press("2")
+        run.press("4")
         run.wait_for("Of 4,320 new pages")
         run.press("q")
         status, drawn, _ = run.end()
@@ -130,7 +130,7 @@ def test_a_held_replay_waits_for_q(bundled_capture):
 
 
 def test_a_paused_screen_outlives_its_run(bundled_capture):
-    with _replay(bundled_capture, "--speed", "4") as run:
+    with _replay(bundled_capture, "--speed", "16") as run:
         run.wait_for("Stable tree")
         run.press("p")
         run.wait_for("PAUSED")
