@@ -55,7 +55,7 @@ def test_the_kernel_agreed_at_every_pass(replayed):
 
 
 def test_in_real_time_the_answers_are_the_same(bundled_capture, replayed):
-    ran = ksmtrace("replay", bundled_capture, "--json", "--speed", "20")
+    ran = ksmtrace("replay", bundled_capture, "--json", "--speed", "80")
     assert json.loads(ran.stdout)["analyzers"] == replayed[0]["analyzers"]
 
 

@@ -155,7 +155,7 @@ def test_a_frame_sends_little(bundled_capture):
 def test_no_color_is_honoured(bundled_capture, monkeypatch):
     import os
 
-    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "8"]
+    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "32"]
     _, coloured = on_terminal(command, columns=80, lines=24)
     environment = {**os.environ, "NO_COLOR": "1"}
     _, plain = on_terminal(command, columns=80, lines=24, env=environment)
@@ -164,7 +164,7 @@ def test_no_color_is_honoured(bundled_capture, monkeypatch):
 
 
 def test_no_tui_draws_nothing(bundled_capture):
-    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "8", "--no-tui"]
+    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "32", "--no-tui"]
     status, drawn = on_terminal(command, columns=80, lines=24)
     assert status == 0
     assert "\x1b[?1049h" not in drawn
