@@ -189,6 +189,28 @@ def test_bpf_is_refused(tmp_path):
     assert raised.value.status == 3
 
 
+def test_writes_to_tunables_alone_make_no_function_tier(tmp_path):
+    """sysfs_kf_write is everybody's: it can be hooked where nothing of KSM's own can."""
+    symbols = ["sysfs_kf_write", *DATA]
+    tracepoints = [name for name in TRACEPOINTS if name.startswith("ksm_")]
+    plan = make_plan(kernel(tmp_path, FakeBtf(symbols, tracepoints), symbols))
+    assert plan.probes[EventKind.TUNABLE].via.startswith("kprobe and kretprobe sysfs_kf_write")
+    assert plan.probes[EventKind.TUNABLE].exactness is Exactness.EXACT
+    assert plan.tier == "tracepoint"
+    nothing = kernel(tmp_path, FakeBtf(symbols, ()), symbols, {**WORKING, "perf": "refused"})
+    with pytest.raises(HostError, match="lacks the functions and tracepoints"):
+        make_plan(nothing)
+
+
+def test_tunables_are_read_where_writes_cannot_be_probed(tmp_path):
+    plan = make_plan(kernel(tmp_path), "tracepoint")
+    probe = plan.probes[EventKind.TUNABLE]
+    assert (probe.via, probe.exactness) == ("/sys/kernel/mm/ksm", Exactness.SAMPLED)
+    (name, reasons), *_ = plan.chosen[EventKind.TUNABLE].rejected
+    assert (name, reasons) == ("store", ("not asked for",))
+    assert counters_only(tmp_path).probes[EventKind.TUNABLE] == probe
+
+
 def test_addresses_are_hidden(tmp_path):
     offer = kernel(tmp_path)
     listing = (tmp_path / "proc/kallsyms").read_text()
