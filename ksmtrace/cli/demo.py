@@ -21,8 +21,8 @@ def add_parser(verbs: Verbs) -> None:
         help="trace a workload that is brought along, with KSM switched on for it",
         description=(
             "Start three small processes with equal, unique, zero, volatile and later rewritten pages, "
-            f"write 1 to /sys/kernel/mm/ksm/run, trace for {_SECONDS:.0f} s as `live` does, and put "
-            "everything back. Needs root."
+            "switch KSM on at the kernel's default pace (run, pages_to_scan, sleep_millisecs, no advisor), "
+            f"trace for {_SECONDS:.0f} s as `live` does, and put everything back. Needs root."
         ),
     )
     add_source_options(parser)

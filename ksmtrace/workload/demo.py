@@ -8,6 +8,7 @@ from typing import Self
 
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+from ksmtrace.workload.tunables import DEFAULTS
 
 NAMES = ("demo-web", "demo-db", "demo-cache")
 
@@ -23,7 +24,9 @@ _REWRITE_AT_BEAT = 160
 
 
 class Demo:
-    """The processes `NAMES`, ready to be merged; a context manager. Only `run` is written, and put back.
+    """The processes `NAMES`, ready to be merged; a context manager.
+
+    `run` is switched on, with the kernel's default pace (`pages_to_scan`, `sleep_millisecs`, no advisor); all is put back.
 
     Raises:
         HostError: no KSM, not root, or another demo is running.
@@ -75,13 +78,21 @@ class Demo:
             do(name, "fill", region=region, content=content)
             do(name, "mergeable", region=region)
 
+    def _switch_on(self) -> None:
+        """At the kernel's own pace: a ksmd that was told to sleep for an hour would show nothing."""
+        if self._guard.has("advisor_mode"):
+            self._guard.write("advisor_mode", "none")
+        for name in ("pages_to_scan", "sleep_millisecs"):
+            self._guard.write(name, DEFAULTS[name])
+        self._guard.write("run", 1)
+
     def _live(self) -> None:
         """Rewrite the volatile pages again and again, and once, after they have merged, the others."""
         for beat in itertools.count():
             if self._ending.wait(_BEAT_SECONDS):
                 return
             if beat == _SWITCH_ON_AT_BEAT:
-                self._guard.write("run", 1)
+                self._switch_on()
             for name in NAMES:
                 self._processes.do(name, "poke", region="volatile", offset=8, value=beat % 251)
             if beat == _REWRITE_AT_BEAT:

@@ -15,6 +15,7 @@ from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.sysfs import has_ksm, ksm_directory, read_counters, read_tunables
 from ksmtrace.workload.ksmd import Ksmd
+from ksmtrace.workload.tunables import DEFAULTS
 from ksmtrace.workload.warden import Plan, Warden, carry_out
 
 LOCK = Path("/run/lock/ksmtrace.lock")
@@ -26,8 +27,8 @@ class KsmGuard:
     """A context in which KSM's tunables may be written; `run` and all others are restored at its end, or at our death.
 
     Args:
-        clean: everything is unmerged at both ends (run=2), and another user of the guard is waited for: for runs on a
-            machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
+        clean: everything is unmerged at both ends (run=2), every tunable begins with the kernel's default, and another
+            user of the guard is waited for: for runs on a machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
         alone: refuse where a process has mergeable memory.
         waiting: a context around the wait for another user.
 
@@ -65,7 +66,7 @@ class KsmGuard:
         self._warden = Warden(self._lock.fileno())
         self._warden.add(self._plan)
         if self._clean:
-            self._unmerge()
+            self._start_clean()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -172,6 +173,14 @@ class KsmGuard:
             steps = [("run", "2"), ("run", "0"), *steps]
         return [(str(ksm_directory() / name), value) for name, value in steps]
 
-    def _unmerge(self) -> None:
+    def _start_clean(self) -> None:
+        """Nothing merged, and the kernel's own defaults, whatever a run that was killed has left; ksmd is awake."""
         self.write("run", 2)
         self.write("run", 0)
+        carry_out(
+            [
+                (str(ksm_directory() / name), str(value))
+                for name, value in DEFAULTS.items()
+                if self.has(name)
+            ]
+        )

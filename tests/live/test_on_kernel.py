@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -333,7 +334,16 @@ def processes_named(name):
     return found
 
 
-def wait_for(condition, seconds=30):
+def open_files(pid):
+    """The names of a process's open files; one that is closed while we look is not."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(Path(os.readlink(fd)).name)
+    return found
+
+
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -369,10 +379,9 @@ def test_restores_when_it_is_ended(number, tmp_path):
 def test_a_signal_ends_the_wait_for_ksm(ksm, tmp_path):
     (tmp_path / "w.toml").write_text(workload_toml(*TWELVE, "scan 2"))
     with subprocess.Popen([KSMTRACE, "simulate", str(tmp_path / "w.toml"), "--on-kernel"]) as run:
-        lock = Path(f"/proc/{run.pid}/fd")
-        wait_for(lambda: any("ksmtrace.lock" in os.readlink(fd) for fd in lock.iterdir()))
-        run.terminate()
         try:
-            assert run.wait(timeout=10) == 130
+            wait_for(lambda: "ksmtrace.lock" in open_files(run.pid))
+            run.terminate()
+            assert run.wait(timeout=30) == 130
         finally:
             run.kill()

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from conftest import cannot
-from guest import OUT, REPOSITORY
+from guest import LIMIT_SECONDS, OUT, REPOSITORY
 from kernels import install, kernels
 
 CI_KERNELS = sorted(name for name, kernel in kernels().items() if kernel.ci)
@@ -36,6 +36,7 @@ def guests(request, tmp_path_factory):
 
 
 @pytest.mark.vm
+@pytest.mark.timeout(LIMIT_SECONDS + 600)
 @pytest.mark.parametrize("kernel", CI_KERNELS)
 def test_guest_passes_the_live_tests(guests, kernel):
     run, file = guests[kernel]
