@@ -11,13 +11,15 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch
 from ksmtrace.model.rules import RULES, Recommendation, recommend
+from ksmtrace.model.tunables import Tunables
 from ksmtrace.section import Section, Table
 from ksmtrace.session import Session
 
 
 class Plugin:
-    """At most five recommendations, most important first. Tunables are those of the start of the run.
+    """At most five recommendations, most important first.
 
     JSON:
         recommendations: each with the `rule` (of `ksmtrace.model.rules`), the `advice`, the `evidence` for it, and the `command`
@@ -26,11 +28,17 @@ class Plugin:
 
     def __init__(self) -> None:
         self._given: list[Recommendation] = []
+        self._tunables = Tunables()
+
+    @hookimpl
+    def ksmtrace_batch(self, batch: EventBatch) -> None:
+        """Follow the tunables."""
+        self._tunables.apply(batch)
 
     @hookimpl
     def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, object]:
         """The recommendations."""
-        self._given = recommend(document, session.tunables)
+        self._given = recommend(document, self._tunables.now(session))
         return {"recommendations": [one.to_json() for one in self._given]}
 
     @hookimpl

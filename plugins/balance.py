@@ -18,6 +18,7 @@ from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.sheet import Attribution, rmap_items_read
 from ksmtrace.model.timeline import Timeline
+from ksmtrace.model.tunables import Tunables
 from ksmtrace.model.verdict import LEAST_GIB_PER_CORE, Answer
 from ksmtrace.panel import figures_panel
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
@@ -83,6 +84,7 @@ class Plugin:
         self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
         self._settling = Settling()
+        self._tunables = Tunables()
         self._first: dict[Gauge, int] = {}
         self._counters: dict[Gauge, int] = {}
         self._over_time = Timeline("saved", "net")
@@ -96,6 +98,7 @@ class Plugin:
         """Count by process; take in the kernel's counters."""
         self._reconstruction, self._balance = reconstruction, None
         self._accounts.apply(batch, reconstruction.processes)
+        self._tunables.apply(batch)
         for reading in self._readings.apply(batch):
             self._take(reading, session)
 
@@ -169,6 +172,7 @@ class Plugin:
                 self._accounts,
                 self._settling,
                 self._counters,
+                run=self._tunables.now(session).get("run"),
                 active=self._active(),
             )
         return self._balance
@@ -238,15 +242,17 @@ def _section(balance: Balance, over_time: Timeline) -> Section:
             Figure("bookkeeping", total.metadata_bytes, "bytes", "derived"),
             Figure("net", total.net_saved_bytes, "bytes", note=balance.profits[1] or ""),
             Figure("ksmd", _seconds(total.ksmd_cpu_ns), "seconds", "sampled"),
-            Figure("GiB saved a core", balance.facts.gib_per_core, "", "derived", copies),
+            Figure("saved a core", _bytes(balance.facts.gib_per_core), "bytes", "derived", copies),
             Figure("copies of written pages", total.user_break_pages, "pages"),
             Figure("time for them", _seconds(total.user_break_ns), "seconds"),
         ],
         tables=[
-            _table("guests", balance.by_guest),
-            _table("cgroups", balance.by_cgroup),
-            _table("processes", balance.by_process),
-            _table("processes that have exited", Ranking([("all", sheet.exited.row(0))], None, 0)),
+            _table("guests", "guest", balance.by_guest),
+            _table("cgroups", "cgroup", balance.by_cgroup),
+            _table("processes", "process", balance.by_process),
+            _table(
+                "exited", "processes", Ranking([("all that exited", sheet.exited.row(0))], None, 0)
+            ),
         ],
         charts=[_chart(over_time)],
         exactness="derived: shares from merges and removals, ksmd's time by what it visited",
@@ -268,7 +274,7 @@ def _break_seconds(figures: dict[str, float | None]) -> Iterable[Metric]:
         yield family
 
 
-def _table(title: str, ranking: Ranking) -> Table:
+def _table(title: str, of: str, ranking: Ranking) -> Table:
     rows = [(name or "unknown", row) for name, row in ranking.listed]
     if ranking.rest is not None:
         rows.append((f"{ranking.others} others", ranking.rest))
@@ -277,7 +283,7 @@ def _table(title: str, ranking: Ranking) -> Table:
         figures = row.to_json()
         shown.append([name, *(figures[key] for _, key, _ in _COLUMNS)])
     names, units = [name for name, _, _ in _COLUMNS], [unit for _, _, unit in _COLUMNS]
-    return Table(title, ["", *names], ["text", *units], shown)
+    return Table(title, [of, *names], ["text", *units], shown)
 
 
 def _chart(over_time: Timeline) -> Chart:
@@ -288,6 +294,10 @@ def _chart(over_time: Timeline) -> Chart:
 
 def _mib(value_bytes: int | None) -> float | None:
     return None if value_bytes is None else round(value_bytes / 2**20, 1)
+
+
+def _bytes(gib: float | None) -> float | None:
+    return None if gib is None else gib * 2**30
 
 
 def _seconds(value_ns: int | None) -> float | None:

@@ -14,23 +14,23 @@ from prometheus_client.core import (
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind
-from ksmtrace.model.readings import ReadingTracker
+from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.model.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.timeline import Timeline
+from ksmtrace.model.tunables import Tunables
 from ksmtrace.panel import figures_panel
 from ksmtrace.section import Chart, Figure, Section
 from ksmtrace.session import Session
+from ksmtrace.units import written
 
 ZERO_CHECKSUM = 0x32D8BBDB
 """calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
 
-NO_ADVISOR = (
-    "no record tells what the advisor wrote: the tunables are those at the start of the run"
-)
+_ADVISOR = "scan-time"
 
 
 class Plugin:
@@ -51,8 +51,9 @@ class Plugin:
         settled: whether pages_sharing changed by less than 1 % in each of the last two passes.
         last_pass_sharing_change_ratio: by how much in the last.
         settled_after_passes, settled_after_seconds: when it last changed by more; None unless settled.
-        advisor_mode, pages_to_scan, sleep_millisecs: when the run began.
-        advisor_pages_to_scan: what the advisor made of pages_to_scan over time; advisor_reason: why it is None.
+        advisor_mode, pages_to_scan, sleep_millisecs: now, with all writes since the run began.
+        advisor_pages_to_scan: what the advisor made of pages_to_scan, by the readings of it while advisor_mode was scan-time:
+            "seconds" since the start and "pages", at most 512 of each; None without any.
     """
 
     def __init__(self) -> None:
@@ -64,6 +65,8 @@ class Plugin:
         self._last: tuple[int, int, int | None, int] | None = None
         self._times = PassTimes()
         self._over_time = Timeline("duration", "examined", "skipped")
+        self._tunables = Tunables()
+        self._advised = Timeline("pages")
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, session: Session) -> None:
@@ -79,7 +82,9 @@ class Plugin:
             zero = zero[zero > starts[-1]]
         self._zeroes += len(zero)
         every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
+        self._tunables.apply(batch)
         for reading in self._readings.apply(batch):
+            self._advise(reading, session)
             self._spent.read(reading, self._examined if every else None)
             self._times.read(reading)
             self._settling.read(reading, session)
@@ -110,18 +115,26 @@ class Plugin:
         """The figures of the class docstring."""
         names = [*map(str, BUCKETS_SECONDS), "more"]
         timed = session.sees(EventKind.SCAN_STOP) and _timed(session)
+        tunables = self._tunables.now(session)
+        advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
         return {
             **self._figures(session),
             "pass_seconds_histogram": dict(zip(names, self._times.counts, strict=True))
             if timed
             else None,
             "settled": self._settling.settled,
-            "advisor_mode": session.tunables.get("advisor_mode"),
-            "pages_to_scan": _number(session.tunables.get("pages_to_scan")),
-            "sleep_millisecs": _number(session.tunables.get("sleep_millisecs")),
-            "advisor_pages_to_scan": None,
-            "advisor_reason": NO_ADVISOR,
+            "advisor_mode": tunables.get("advisor_mode"),
+            "pages_to_scan": _number(tunables.get("pages_to_scan")),
+            "sleep_millisecs": _number(tunables.get("sleep_millisecs")),
+            "advisor_pages_to_scan": advised if advised["pages"] else None,
         }
+
+    def _advise(self, reading: Reading, session: Session) -> None:
+        """Keep what the advisor has made of pages_to_scan."""
+        self._tunables.read(reading)
+        pages = reading.values.get(Gauge.PAGES_TO_SCAN)
+        if pages is not None and self._tunables.now(session).get("advisor_mode") == _ADVISOR:
+            self._advised.add(max(0, reading.ns - session.monotonic_ns) / 1e9, pages)
 
     def _figures(self, session: Session) -> dict[str, float | None]:
         seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
@@ -209,13 +222,31 @@ class Plugin:
             charts=[
                 Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
                 Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
+                *self._advised_chart(),
             ],
             exactness="passes and pages as their probes; ksmd's CPU time is sampled",
         )  # fmt: skip
 
+    def _advised_chart(self) -> Iterable[Chart]:
+        pages = self._advised.column("pages")
+        if pages:
+            seconds = self._advised.column("seconds")
+            yield Chart(
+                "pages_to_scan, by the advisor",
+                "line",
+                "time",
+                seconds,
+                {"pages_to_scan": pages},
+                _PAGES,
+            )
+
     def _lead(self, figures: dict[str, float | None]) -> str:
         mean, cores = figures["mean_pass_seconds"], figures["ksmd_cores"]
-        said = "How long passes take is not known" if mean is None else f"A pass takes {mean:.3g} s"
+        said = (
+            "How long passes take is not known"
+            if mean is None
+            else f"A pass takes {written(mean, 'seconds')}"
+        )
         said += "" if cores is None else f" and ksmd {cores:.1%} of a core"
         settled = self._settling.settled
         if settled is None:

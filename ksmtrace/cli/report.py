@@ -64,12 +64,10 @@ def run(options: Namespace) -> int:
 
 
 def _tell(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
-    from ksmtrace.drawing.words import place
     from ksmtrace.report.text import report_text
     from ksmtrace.report.trust import trust
 
-    told = sorted(snapshot.sections, key=lambda named: place(named[0]))
-    sections = [*(section for _, section in told), trust(snapshot.document, warnings)]
+    sections = [*(section for _, section in snapshot.sections), trust(snapshot.document, warnings)]
     made = ""
     if options.output is not None:
         from ksmtrace.report.page import page

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ksmtrace.drawing.charts import ChartView
 from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.tables import TableView
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.units import written
 
@@ -42,32 +43,22 @@ class SectionView:
             yield Text()
             yield ChartView(found_in_chart(chart, self._needle))
         for table in section.tables:
-            yield Text()
-            yield from self._table(table)
+            if table.rows:
+                yield Text()
+                yield from self._table(table)
         if section.exactness:
             yield Text()
             yield Text(one_line(section.exactness), "dim")
 
-    def _table(self, table: Table) -> Iterator[Text | RichTable]:
+    def _table(self, table: Table) -> Iterator[Text | TableView]:
         shown = found_in_table(table, self._needle)
         sort = None if self._sort is None or self._sort >= len(table.columns) else self._sort
         rows = shown.rows if sort is None else sorted_rows(shown.rows, sort)
         hidden = len(table.rows) - len(rows)
         title = Text(one_line(table.title), "bold")
         yield title.append(f"  ({hidden:,} rows hidden by the filter)", "dim") if hidden else title
-        drawn = RichTable(box=None, padding=(0, 2, 0, 0), header_style="bold dim")
-        for number, (name, unit) in enumerate(zip(table.columns, table.units, strict=True)):
-            text = unit == "text"
-            drawn.add_column(
-                Text(one_line(name) + (" v" if number == sort else "")),
-                justify="left" if text else "right",
-                no_wrap=not text,
-                overflow="fold",
-            )
-        for row in rows:
-            cells = (written(value, u) for value, u in zip(row, table.units, strict=True))
-            drawn.add_row(*(Text(one_line(cell)) for cell in cells))
-        yield drawn
+        if rows:
+            yield TableView(replace(table, rows=rows), sort)
         if table.note:
             yield Text(one_line(table.note), "dim")
 

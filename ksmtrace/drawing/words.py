@@ -10,14 +10,6 @@ from ksmtrace.units import duration
 
 Document = Mapping[str, Any]
 
-LEADING = ("balance", "advice")
-"""The analyzers that conclude: their sections stand before all others."""
-
-
-def place(analyzer: str) -> int:
-    """By this the sections of analyzers are sorted; those of others keep their order."""
-    return LEADING.index(analyzer) if analyzer in LEADING else len(LEADING)
-
 
 def facts(document: Document) -> list[str]:
     """What was traced and how it went, in a few words each."""

@@ -25,7 +25,7 @@ TUNABLES = (
 )
 """Writable files of /sys/kernel/mm/ksm; a kernel has those that it knows."""
 
-_SYSFS_GAUGES = tuple(gauge for gauge in Gauge if gauge <= Gauge.GENERAL_PROFIT)
+_SYSFS_GAUGES = (*(gauge for gauge in Gauge if gauge <= Gauge.GENERAL_PROFIT), Gauge.PAGES_TO_SCAN)
 
 
 def ksm_directory(root: Path = ROOT) -> Path:

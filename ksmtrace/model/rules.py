@@ -38,7 +38,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The document of a run, and the tunables as they were when it began."""
+    """The document of a run, and the tunables as they stand."""
 
     document: Mapping[str, Any]
     tunables: Mapping[str, str]

@@ -27,7 +27,7 @@ class Facts:
     """What the answer rests on; None where the run does not know it.
 
     Attributes:
-        run: the tunable `run` when the run began.
+        run: the tunable `run` now.
         active: ksmd examined pages or ended a pass.
         rmap_items: pages that KSM keeps track of.
         saved_bytes: by shared pages and zero pages.
@@ -94,10 +94,11 @@ def _weigh(facts: Facts) -> Verdict:
         unknown = facts.cost_cores is None
         spent = "CPU time is not known" if unknown else "it took no CPU time"
         return Verdict(Answer.WORTH_IT, (saves, spent))
-    cost = f"{facts.cost_cores:.1%} of a core, {per_core:,.1f} GiB saved a core"
+    cost = f"{facts.cost_cores:.1%} of a core, {size(round(per_core * 2**30))} saved a core"
     if per_core < LEAST_GIB_PER_CORE:
         return Verdict(
-            Answer.COSTS_MORE, (saves, f"{cost}, less than the {LEAST_GIB_PER_CORE:g} it is worth")
+            Answer.COSTS_MORE,
+            (saves, f"{cost}, less than the {LEAST_GIB_PER_CORE:g} GiB it is worth"),
         )
     return Verdict(Answer.WORTH_IT, (saves, cost))
 

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from ksmtrace.drawing.scales import one_line
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.drawing.words import LEADING
 from ksmtrace.plugins.tui.look import OVERVIEW, Look
 from ksmtrace.plugins.tui.panels import (
     WIDE,
@@ -28,6 +27,8 @@ from ksmtrace.plugins.tui.picture import PROBES, Picture
 Lines = list[list[Segment]]
 
 _ROOMY_LINES = 36
+_LEADING = ("balance", "advice")
+"""The analyzers that conclude: their leads are shown whole."""
 _KEYS = "q quit  ? help  1-9 a-z details  Tab next  p pause  / filter  s sort"
 _HELP = (
     ("1-9, a letter", "an analyzer in detail: the overview names them"),
@@ -138,7 +139,7 @@ def _overview(draw: _Canvas, picture: Picture, room: int) -> Lines:
 def _leads(picture: Picture, views: dict[str, str]) -> Iterable[RenderableType]:
     for name, key in views.items():
         for section in picture.sections_of(name):
-            leading = name in LEADING
+            leading = name in _LEADING
             line = Text(no_wrap=not leading, overflow="fold" if leading else "ellipsis")
             line.append_text(_key(key)).append(f" {one_line(section.title)}: ", "bold cyan")
             yield line.append(one_line(section.lead), "bold" if leading else "")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from ksmtrace.drawing.words import place
 from ksmtrace.section import Section
 
 if TYPE_CHECKING:
@@ -42,9 +41,8 @@ class Picture:
         return cls(snapshot.document, snapshot.panels, snapshot.sections, snapshot.final)
 
     def views(self) -> dict[str, str]:
-        """Key by name of each view in detail, the verdict first: every plugin that tells something, then the probes."""
-        named = dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)])
-        names = sorted(named, key=place)
+        """Key by name of each view in detail: every plugin that tells something, as registered, then the probes."""
+        names = list(dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)]))
         return dict(zip([*names[: len(_KEYS) - 1], PROBES], _KEYS, strict=False))
 
     def sections_of(self, name: str) -> list[Section]:

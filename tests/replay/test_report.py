@@ -48,6 +48,14 @@ def browse(request, page, tmp_path):
     return run
 
 
+def test_what_concludes_stands_first(bundled_capture):
+    told = ksmtrace("report", bundled_capture).stdout
+    titles = ("Is KSM worth it?", "What to do?", "What does scanning cost?")
+    places = [told.index(title) for title in titles]
+    assert places == sorted(places)
+    assert set(re.findall(r".*\?$", told, re.MULTILINE)[:2]) == set(titles[:2])
+
+
 def test_every_chart_is_drawn_in_a_browser(browse):
     dom = browse("--dump-dom")
     charts = re.findall(r'<figure class="chart">(.*?)</figure>', dom, re.DOTALL)

@@ -46,6 +46,7 @@ def test_counters_and_tunables(root):
         Gauge.GENERAL_PROFIT: -4096,
         Gauge.COW_KSM: 77,
         Gauge.KSMD_CPU_NS: 123456789,
+        Gauge.PAGES_TO_SCAN: 100,
     }
     assert has_ksm(root)
 

@@ -221,10 +221,9 @@ def _truth(ksm):
     by_tree = {tree: [] for tree in Tree}
     slot = ksm.mm_head.next
     while slot is not ksm.mm_head:
-        item = slot.rmap_list
-        while item is not None:
+        items = (item for block in slot.mm.ptes.blocks.values() for item in block.items)
+        for item in filter(None, items):
             by_tree[item.tree].append((item, item.mm.ptes.get(item.vpn)))
-            item = item.rmap_list
         slot = slot.next
     there = {page for _, page in by_tree[Tree.UNSTABLE]}
     merged = {page.data for _, page in by_tree[Tree.STABLE] if page is not None and page.ksm}

@@ -519,7 +519,7 @@ def test_worth_it_or_not_by_what_a_core_saves():
     assert "2.0 MiB saved" in why
     dear, why = _verdict(_measured(rows, cpu_ns=10**7, seconds=1))
     assert dear == "costs more than it saves"
-    assert "1.0% of a core, 0.2 GiB saved a core, less than the 4 it is worth" in why
+    assert "1.0% of a core, 200.0 MiB saved a core, less than the 4 GiB it is worth" in why
     alone = [examined(64 * n, mm=1, new=n) for n in range(1, 100)]
     assert _verdict(_passes([*EMPTY, *alone]))[0] == "costs more than it saves"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ksmtrace.events import EventKind
+from ksmtrace.events.tunable import TunableWrite, tunable_records
 from ksmtrace.model.scan_times import BUCKETS_SECONDS
 from ksmtrace.plugins.scan_cost import ZERO_CHECKSUM
 from support.runs import (
@@ -240,19 +241,44 @@ def test_without_pass_ends_the_steps_of_full_scans_tell():
     assert figures["settled_after_seconds"] == 5
 
 
-def test_the_advisor_is_not_guessed():
+def _tunables(figures):
+    return tuple(figures[name] for name in ("advisor_mode", "pages_to_scan", "sleep_millisecs"))
+
+
+def _written(*writes):
+    return [
+        {name: record[name].item() for name in record.dtype.names}
+        for record in tunable_records(*writes)
+    ]
+
+
+def test_the_advisors_decisions_are_as_they_were_read():
+    """While advisor_mode is scan-time, and no longer; the others as last written."""
     of = replace(
         session(),
-        tunables={"pages_to_scan": "100", "advisor_mode": "scan-time", "sleep_millisecs": "20"},
+        tunables={"pages_to_scan": "100", "advisor_mode": "none", "sleep_millisecs": "20"},
     )
-    figures = _analysis(EMPTY, of=of)
-    assert (figures["advisor_mode"], figures["pages_to_scan"], figures["sleep_millisecs"]) == (
-        "scan-time",
-        100,
-        20,
-    )
-    assert figures["advisor_pages_to_scan"] is None
-    assert "no record" in figures["advisor_reason"]
+    assert _tunables(_analysis(EMPTY, of=of)) == ("none", 100, 20)
+    rows = [
+        *sample(ts=SECOND, pages_to_scan=100),
+        *_written(
+            TunableWrite("advisor_mode", "scan-time", ts=SECOND),
+            TunableWrite("sleep_millisecs", "10", ts=SECOND),
+            TunableWrite("sleep_millisecs", "11", err=-22, ts=SECOND),
+        ),
+    ]
+    for second, pages in ((2, 500), (3, 800), (4, 650)):
+        rows += sample(ts=second * SECOND, pages_to_scan=pages)
+    figures = _analysis(rows, of=of)
+    assert _tunables(figures) == ("scan-time", 650, 10)
+    assert figures["advisor_pages_to_scan"] == {"seconds": [2, 3, 4], "pages": [500, 800, 650]}
+    rows += _written(TunableWrite("advisor_mode", "none", ts=5 * SECOND))
+    rows += sample(ts=6 * SECOND, pages_to_scan=650)
+    assert _analysis(rows, of=of)["advisor_pages_to_scan"]["seconds"] == [2, 3, 4]
+
+
+def test_without_the_advisor_it_decides_nothing():
+    assert _analysis([*EMPTY, *sample(pages_to_scan=9)])["advisor_pages_to_scan"] is None
 
 
 @given(cut_streams())

@@ -10,6 +10,7 @@ from rich.segment import Segment, Segments
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
+from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.tui import Plugin
 from ksmtrace.plugins.tui.frame import frame
 from ksmtrace.plugins.tui.look import OVERVIEW, Look
@@ -112,14 +113,10 @@ def test_the_overview_shows_the_run():
 
 
 def test_the_verdict_comes_first():
-    class Concludes:
-        @hookimpl
-        def ksmtrace_panels(self):
-            return ["worth it"]
-
-    plugins = {**{name: plugin(name) for name in ANALYZERS}, "balance": Concludes()}
-    shown = Picture.of(runner([events(*story())], plugins, interval=3600).run())
-    assert list(shown.views().items())[:2] == [("balance", "1"), ("stable_tree", "2")]
+    names = [one.name for one in BUILTINS if one.role is Role.ANALYZER]
+    shown = picture(story(), *names).views()
+    assert list(shown.items())[:3] == [("balance", "1"), ("advice", "2"), ("stable_tree", "3")]
+    assert sorted(shown) == sorted([*names, PROBES])
 
 
 def test_a_view_draws_lead_figures_charts_and_tables():

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ksmtrace.drawing.words import advice, place, verdict
+from ksmtrace.drawing.words import advice, verdict
 from ksmtrace.model.rules import Recommendation
 from ksmtrace.report.page import page
 from ksmtrace.report.text import report_text
@@ -123,11 +123,6 @@ def test_the_text_has_80_columns_and_no_escape_codes(rows, encoding):
     assert "\x1b" not in text
     text.encode(encoding)
     assert text.index("Verdict: Worth it") < text.index("- Scan slower") < text.index("Stable tree")
-
-
-def test_what_concludes_stands_first_and_the_others_keep_their_order():
-    names = ["volatile", "advice", "cow", "balance", "stable_tree"]
-    assert sorted(names, key=place) == ["balance", "advice", "volatile", "cow", "stable_tree"]
 
 
 def test_recommendations_come_with_evidence_and_command_and_the_verdict_with_reasons():
