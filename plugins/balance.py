@@ -23,6 +23,7 @@ from ksmtrace.model.verdict import LEAST_GIB_PER_CORE, Answer
 from ksmtrace.panel import figures_panel
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.session import Session
+from ksmtrace.units import written
 
 _GAUGES = (
     (
@@ -141,7 +142,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
-        """The verdict, the figures behind it and the guests that save most, usable 26 columns wide."""
+        """The figures behind the verdict and the guests that save most, usable 26 columns wide."""
         return [_panel(self._now(session))]
 
     @hookimpl
@@ -213,18 +214,17 @@ def _metrics(balance: Balance) -> Iterable[Metric]:
 
 
 def _panel(balance: Balance) -> Panel:
-    """The verdict, the figures behind it and the three guests that save most."""
+    """The figures behind the verdict and the three guests that save most."""
     total, cores = balance.total, balance.ksmd_cores
     rows: list[tuple[str | Text, float | str | None]] = [
-        (Text(balance.verdict.answer.value, style="bold"), ""),
-        ("saved MiB", _mib(total.saved_bytes)),
-        ("net MiB", _mib(total.net_saved_bytes)),
-        ("metadata MiB", _mib(total.metadata_bytes)),
+        ("saved", written(total.saved_bytes, "bytes")),
+        ("net", written(total.net_saved_bytes, "bytes")),
+        ("metadata", written(total.metadata_bytes, "bytes")),
         ("ksmd", None if cores is None else f"{cores:.1%}"),
         ("written to", total.user_break_pages),
     ]
     for name, row in balance.by_guest.listed[:3]:
-        rows.append((Text(name, style="cyan"), _mib(row.saved_bytes)))
+        rows.append((Text(name, style="cyan"), written(row.saved_bytes, "bytes")))
     return figures_panel("balance", rows, "cyan")
 
 
@@ -290,10 +290,6 @@ def _chart(over_time: Timeline) -> Chart:
     series = {name: over_time.column(name) for name in over_time.names}
     seconds = over_time.column("seconds")
     return Chart("saved over time", "line", "time", seconds, series, ("seconds", "bytes"))
-
-
-def _mib(value_bytes: int | None) -> float | None:
-    return None if value_bytes is None else round(value_bytes / 2**20, 1)
 
 
 def _bytes(gib: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """Switches that forbid skips, and fixtures that borrow this machine's KSM."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import import_bcc
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+
+# A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not what these tests are about.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Times say nothing on a machine that is shared.
 settings.register_profile("ksmtrace", deadline=None)

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,11 @@ def test_an_interruption_ends_all_workers(endless, number, whole_group, delay):
         time.sleep(0.05)
     time.sleep(delay)  # at first the workers are about to start, later at work
     (os.killpg if whole_group else os.kill)(run.pid, number)
-    out, errors = run.communicate(timeout=30)
+    try:
+        out, errors = run.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == (-number if number == signal.SIGKILL else 130)
     assert out == ""
     assert "Traceback" not in errors
