@@ -64,7 +64,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_sections(self) -> Iterable[Section]:
-        """The recommendations with their evidence and commands."""
+        """The recommendations with their evidence and commands, which are printed, never run."""
         count = len(self._given)
         lead = (
             f"{count} recommendation{'s' * (count > 1)}: {self._given[0].advice}" if count else ""
@@ -73,13 +73,8 @@ class Plugin:
             "What to do?",
             lead or "Nothing to recommend.",
             tables=[
-                Table(
-                    "recommendations",
-                    ("what", "why", "command"),
-                    ("text", "text", "text"),
-                    [(one.advice, one.evidence, one.command) for one in self._given],
-                    note="commands are printed, never run",
-                )
+                Table(one.advice, ("why",), ("text",), [(one.evidence,)], note=one.command)
+                for one in self._given
             ],
             exactness="derived",
         )

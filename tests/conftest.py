@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import import_bcc
@@ -18,7 +18,10 @@ from ksmtrace.workload.processes import Processes
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Times say nothing on a machine that is shared.
-settings.register_profile("ksmtrace", deadline=None)
+# To explain a failure hypothesis traces every line of every example: many times the time of the examples themselves.
+settings.register_profile(
+    "ksmtrace", deadline=None, phases=[phase for phase in Phase if phase is not Phase.explain]
+)
 settings.load_profile("ksmtrace")
 
 

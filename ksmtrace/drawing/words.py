@@ -46,11 +46,10 @@ def verdict(document: Document) -> str:
     return one_line(": ".join(filter(None, (said, "; ".join(map(str, reasons))))))
 
 
-def advice(document: Document) -> list[str]:
-    """What the analyzer `advice` recommends, a line each: the advice, its evidence and the command."""
+def advice(document: Document) -> list[tuple[str, str]]:
+    """What the analyzer `advice` recommends: of each the advice with its evidence, and the command."""
     given = document["analyzers"].get("advice", {}).get("recommendations") or ()
-    return [_recommendation(one) for one in given]
-
-
-def _recommendation(given: Mapping[str, str]) -> str:
-    return one_line(f"{given['advice']} ({given['evidence']}): {given['command']}")
+    return [
+        (one_line(f"{one['advice']} ({one['evidence']})"), one_line(one["command"]))
+        for one in given
+    ]

@@ -147,13 +147,15 @@ def unmerge_writers(told: Told) -> Recommendation | None:
 BUSY_CORES = 0.05
 CALM_CORES = 0.02
 _LONGEST_SLEEP = 10_000
+_LEAST_PAGES = 100
 
 
 def scan_slower(told: Told) -> Recommendation | None:
     """Settled, and ksmd still takes 5 % of a core: let it take 2 %. Threshold our own; source: ksm.rst, "sleep_millisecs".
 
-    A batch takes w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02. With the advisor on, which would scan more
-    pages a batch to make up for it, its target time is raised instead.
+    A batch takes w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02; where that would be over 10 s, batches are too
+    long, and pages_to_scan is lowered. With the advisor on, which would scan more pages a batch to make up for it, its target
+    time is raised instead.
     """
     cores, sleep = told.of("scan_cost", "ksmd_cores"), told.tunable("sleep_millisecs")
     if not told.settled or cores is None or cores < BUSY_CORES or sleep is None:
@@ -163,10 +165,13 @@ def scan_slower(told: Told) -> Recommendation | None:
         command = f"echo {ceil(target * cores / CALM_CORES)} > {SYSFS}/advisor_target_scan_time"
     else:
         work = sleep * cores / (1 - cores) if cores < 1 else 0
-        longer = min(max(20, ceil(work * (1 - CALM_CORES) / CALM_CORES)), _LONGEST_SLEEP)
-        if longer <= sleep:
+        longer = max(20, ceil(work * (1 - CALM_CORES) / CALM_CORES))
+        if longer <= _LONGEST_SLEEP and longer > sleep:
+            command = f"echo {longer} > {SYSFS}/sleep_millisecs"
+        elif (fewer := int((told.tunable("pages_to_scan") or 0) * sleep / longer)) >= _LEAST_PAGES:
+            command = f"echo {fewer} > {SYSFS}/pages_to_scan"
+        else:
             return None
-        command = f"echo {longer} > {SYSFS}/sleep_millisecs"
     return Recommendation(
         "scan_slower",
         "Let ksmd scan slower: KSM has settled.",

@@ -27,13 +27,19 @@ def report_text(document: Document, sections: Sequence[Section], encoding: str) 
     if said := verdict(document):
         parts.append(_wrap(f"Verdict: {said}"))
     if given := advice(document):
-        parts.append("\n".join(_wrap(f"- {line}", "  ") for line in given))
+        parts.append(
+            "\n".join(
+                f"{_wrap(f'- {why}', '  ')}\n{_wrap(do, '    ', '    ')}" for why, do in given
+            )
+        )
     parts += [_section(section, encoding) for section in sections]
     return "\n\n".join(parts) + "\n"
 
 
-def _wrap(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+def _wrap(text: str, indent: str = "", first: str = "") -> str:
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def _section(section: Section, encoding: str) -> str:

@@ -44,9 +44,9 @@ def plain_text(snapshot: Snapshot) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _wrap(text: str, indent: str = "") -> str:
+def _wrap(text: str, indent: str = "", first: str = "") -> str:
     return textwrap.fill(
-        text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False, initial_indent=""
+        text, _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
     )
 
 
@@ -72,8 +72,9 @@ def _verdict(document: Document) -> Iterator[str]:
     """What the analyzers `balance` and `advice` conclude, where the run has them."""
     if said := verdict(document):
         yield _wrap(f"Verdict: {said}")
-    for line in advice(document):
-        yield _wrap(f"- {line}", "  ")
+    for why, command in advice(document):
+        yield _wrap(f"- {why}", "  ")
+        yield _wrap(command, "    ", "    ")
 
 
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:

@@ -69,12 +69,13 @@ class Shadow:
 def rmap_items(ksm):
     slot = ksm.mm_head.next
     while slot is not ksm.mm_head:
-        blocks = slot.mm.ptes.blocks
-        for number in tuple(blocks):
-            for index in range(512):
-                item = slot.mm.ptes.item(number << 9 | index)
+        ptes = slot.mm.ptes
+        for block in tuple(ptes.blocks.values()):
+            if block.frozen:
+                ptes.thaw(block)
+            for vpn, item in enumerate(block.items, block.first):
                 if item is not None:
-                    assert (item.mm, item.vpn) == (slot.mm, number << 9 | index)
+                    assert (item.mm, item.vpn) == (slot.mm, vpn)
                     yield item
         slot = slot.next
 
@@ -88,10 +89,12 @@ def walk(node, depth=0):
 
 
 def in_unstable_tree(ksm):
-    """The rmap_items in the unstable tree, or in what stands for it."""
+    """The rmap_items in the unstable tree, or in what stands for it; between two passes nobody looks there."""
     index = ksm.index
     if index is None or index.built:
         return [item for root in ksm.unstable_roots for item in walk(root.rb_node)]
+    if not index.columns.in_pass:
+        return []
     return [index.columns.item(slot) for slot in index.unstable.tolist() if slot >= 0]
 
 

@@ -89,6 +89,7 @@ FIRES = [
     ("unmerge_writers", {f"{BALANCE}breaking": [_writer(90, 100), _writer(500, 1000)]}, {}, "MADV_UNMERGEABLE", "500 merged pages, while 1,000"),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.5}, {}, "echo 980 > /sys/kernel/mm/ksm/sleep_millisecs", "50.0% of a core, settled after 4"),
     ("scan_slower", {f"{SCAN}ksmd_cores": 1.0}, {"sleep_millisecs": "0"}, "echo 20 >", "100.0% of a core"),
+    ("scan_slower", {f"{SCAN}ksmd_cores": 0.5}, {"sleep_millisecs": "1000", "pages_to_scan": "100000"}, "echo 2040 > /sys/kernel/mm/ksm/pages_to_scan", "50.0%"),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.1}, {"advisor_mode": "scan-time"}, "echo 1000 > /sys/kernel/mm/ksm/advisor_target_scan_time", "10.0%"),
     ("scan_faster", {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 900.0}, {}, "echo scan-time > /sys/kernel/mm/ksm/advisor_mode", "900 s"),
     ("scan_faster", {f"{SCAN}settled": None, f"{SCAN}mean_pass_seconds": 900.0}, {"advisor_mode": None}, "echo 450 > /sys/kernel/mm/ksm/pages_to_scan", "900 s"),
@@ -177,7 +178,7 @@ def test_the_writer_of_the_story_is_found_by_the_whole_pipeline():
     assert "java (pid 815)" in given[0]["advice"]
     assert given[0]["evidence"].startswith("it wrote to 203 merged pages")
     (section,) = [section for name, section in snapshot.sections if name == "advice"]
-    assert section.tables[0].rows[0][2] == given[0]["command"]
+    assert section.tables[0].note == given[0]["command"]
 
 
 @pytest.mark.parametrize("first", ["metrics", "panels", "sections"])
