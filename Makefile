@@ -20,8 +20,13 @@ run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20
 		$(BIN)/ksmtrace replay $(CAPTURE); \
 	else exit $$status; fi
 
+# Tests that have KSM or a guest to themselves run one by one, all others side by side; a failure of the one does not hide the other's.
+ALONE := tests/live tests/vm
 test: .venv/ready-test lint ## set up, and run every test that this machine can run
-	$(BIN)/pytest -q $(PYTEST_FLAGS)
+	@status=0; \
+	$(BIN)/pytest -q $(PYTEST_FLAGS) --numprocesses auto --dist worksteal $(ALONE:%=--ignore=%) || status=1; \
+	$(BIN)/pytest -q $(PYTEST_FLAGS) $(ALONE) || status=1; \
+	exit $$status
 
 lint: .venv/ready-test ## ruff and mypy
 	$(BIN)/ruff check .

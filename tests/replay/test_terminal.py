@@ -130,12 +130,12 @@ def test_a_held_replay_waits_for_q(bundled_capture):
 
 
 def test_a_paused_screen_outlives_its_run(bundled_capture):
-    with _replay(bundled_capture, "--speed", "16") as run:
+    with _replay(bundled_capture, "--speed", "32") as run:
         run.wait_for("Stable tree")
         run.press("p")
         run.wait_for("PAUSED")
         assert run.process.poll() is None
-        run.screen(seconds=4)
+        run.screen(seconds=8)
         assert run.process.poll() is None
         run.press("p")
         run.wait_for("ended, q quits", "1,419")

@@ -70,7 +70,7 @@ class OnTerminal:
         self._read(seconds)
         return list(self._emulated.display)
 
-    def wait_for(self, *words: str, without: str | None = None, seconds: float = 15) -> list[str]:
+    def wait_for(self, *words: str, without: str | None = None, seconds: float = 90) -> list[str]:
         """The screen, once all these words are on it and `without` is not."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -80,7 +80,7 @@ class OnTerminal:
                 return shown
         raise AssertionError(f"not on the screen: {words}, or on it: {without}\n" + text)
 
-    def end(self, seconds: float = 30) -> tuple[int, str, str]:
+    def end(self, seconds: float = 120) -> tuple[int, str, str]:
         """Exit status, what was drawn, and stderr, once the command has ended."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:

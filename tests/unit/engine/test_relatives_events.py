@@ -26,6 +26,7 @@ def traced(variant, *contents):
     emitter = Emitter()
     engine = Engine(variant, {"pages_to_scan": 1000}, watcher=emitter)
     region(engine, "p", "r", contents, mergeable=False)
+    emitter.take()
     return engine, emitter
 
 
@@ -78,14 +79,14 @@ def test_records_of_a_merge_by_pksm():
         (E.SCAN_START, 0),
         (E.PROCESS, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, 0),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
         (E.REPLACE_PAGE, 0),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, 0),
@@ -159,7 +160,7 @@ def test_records_of_zero_pages():
         assert kinds == [
             (E.SCAN_START, 0),
             (E.PROCESS, 0),
-            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE),
+            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE | Flag.PAGE_STATE),
             (E.REPLACE_PAGE, Flag.ZERO_PAGE),
             (E.CMP_AND_MERGE_PAGE, 0),
             *freed,

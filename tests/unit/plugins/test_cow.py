@@ -253,7 +253,7 @@ def test_an_engines_writes_are_all_found(variant):
     """The script says who writes where; every merge is younger than a minute."""
     emitter = Emitter()
     engine = machine(variant, watcher=emitter)
-    rows = [emitter.sample(engine.ksm), emitter.take()][1:]
+    rows = [emitter.sample(engine.scanner.readings()), emitter.take()][1:]
     region(engine, "p", "r", [1] * 6 + [2, 2, 3])
     region(engine, "q", "r", [1, 2, 2])
     engine.scan_passes(3)

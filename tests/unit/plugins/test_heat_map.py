@@ -130,7 +130,7 @@ def test_states_are_those_of_the_engine():
     """A region for each page, so that each has a row of its own; every pass against the engine's trees."""
     emitter = Emitter()
     engine = machine("ksm-6.12", watcher=emitter, smart_scan=1)
-    emitter.sample(engine.ksm)
+    emitter.sample(engine.scanner.readings())
     batches = [emitter.take()]
     engine.spawn("p")
     for number, byte in enumerate((1, 1, 1, 2, 3, 4, 4)):

@@ -80,6 +80,8 @@ class _Plain:
             self.number, self.whole = self.number + 1, True
         elif kind == EventKind.CMP_AND_MERGE_PAGE and not flags & FREED:
             self.examined(self.life(item, ts), flags)
+        elif kind == EventKind.SKIPPED:
+            self.life(item, ts)
         elif kind == EventKind.STABLE_APPEND:
             self.joined(self.life(item, ts), node, ts)
         elif kind == EventKind.REMOVE_STABLE_NODE:
