@@ -161,12 +161,12 @@ def test_states_are_those_of_the_engine():
 
 def engine_states(mm, skipped):
     """The letter of each page that ksmd tracks, by address."""
-    found, item = {}, mm.slot.rmap_list
-    while item is not None:
+    found = {}
+    items = (item for block in mm.ptes.blocks.values() for item in block.items)
+    for item in filter(None, items):
         address = item.vpn << 12
         outside = "s" if address in skipped else "v"
         found[address] = {Tree.STABLE: "m", Tree.UNSTABLE: "c", Tree.NEITHER: outside}[item.tree]
-        item = item.rmap_list
     return found
 
 
