@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 OUT = REPOSITORY / ".vm"
 BIN = Path(sys.executable).parent
 TESTS = [
-    str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s",
+    str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s", "--durations=12",
     "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
 LIMIT_SECONDS = 2700
