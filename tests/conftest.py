@@ -36,6 +36,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """In a guest a failure is told at once, with the time: a guest that is stopped at its limit comes to no summary."""
+    report = yield
+    if item.config.getoption("--in-guest"):
+        print(f"\n{report.nodeid} {report.when} {report.outcome} after {report.duration:.0f} s")
+        if report.failed:
+            print(report.longreprtext)
+    return report
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests for guests run in guests only, and nothing else does there."""
     in_guest = config.getoption("--in-guest")
