@@ -8,10 +8,10 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
 
-.PHONY: help run test lint fix docs vm vm-all bench golden dist clean
+.PHONY: help run test lint fix docs dashboards vm vm-all bench golden dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20 s
 	@$(BIN)/ksmtrace demo; status=$$?; \
@@ -36,6 +36,9 @@ docs: .venv/ready-test ## print the tables of docs anew
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.probes_table
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.variants_table
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.metrics_table
+
+dashboards: .venv/ready-test ## make the dashboards' files anew
+	$(BIN)/python -m ksmtrace.dashboards.made
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)

@@ -66,8 +66,9 @@ def families(
     figures: Mapping[str, float | None],
     failed: Mapping[str, int] | None,
     sharers: Mapping[str, int] | None,
+    chains: tuple[int, int] | None,
 ) -> Iterable[Metric]:
-    """What is known of `figures`, attempts by errno and nodes by number of sharers."""
+    """What is known of `figures`, attempts by errno, nodes by number of sharers, and (chains, dups)."""
     for key, help_text in _GAUGES:
         value = figures[key]
         if value is not None:
@@ -76,6 +77,13 @@ def families(
         value = figures[key]
         if value is not None:
             yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
+    if chains is not None:
+        yield GaugeMetricFamily(
+            "ksmtrace_stable_chain_mean_nodes",
+            "KSM pages for each content that has a chain of them, 0 without chains. "
+            "Growing: one content has more sharers than max_page_sharing lets a page have; raise it.",
+            chains[1] / chains[0] if chains[0] else 0,
+        )
     if failed is not None:
         yield _attempts(int(figures["attempted_pages"] or 0), failed)
     yield from _replaced(figures["replaced_pages"], figures["zero_page_pages"])

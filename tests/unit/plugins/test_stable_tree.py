@@ -254,3 +254,18 @@ def _of_one_process(row):
 
 def _own(snapshot):
     return {k: v for k, v in series(snapshot.metrics).items() if "plugin_seconds" not in k[0]}
+
+
+@pytest.mark.parametrize(
+    ("read", "mean"),
+    [
+        ({"stable_node_chains": 2, "stable_node_dups": 5}, 2.5),
+        ({"stable_node_chains": 0, "stable_node_dups": 0}, 0),
+        ({"stable_node_chains": 2}, None),
+        ({}, None),
+    ],
+)
+def test_the_mean_length_of_chains_as_read_last(read, mean):
+    rows = [*EMPTY, *sample(**{**read, "pages_shared": 1})]
+    found = series(analyse(rows, "stable_tree").metrics)
+    assert found.get(("ksmtrace_stable_chain_mean_nodes", ())) == mean
