@@ -125,7 +125,7 @@ def _first_row(made: Dashboard) -> None:
     made.with_panel(
         number(
             "Storms in this time",
-            "Bursts of faults in the time shown: seconds with 1000 broken pages or more and over 8 times the usual.",
+            "Bursts of copies, for processes or by the kernel, in the time shown: seconds with 1000 broken pages or more and over 8 times the usual.",
             "none",
             "sum(increase(ksmtrace_cow_storms_total{}[$__range]))",
             steps=((None, "green"), (1, "red")),

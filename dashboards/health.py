@@ -6,6 +6,9 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from ksmtrace.dashboards.parts import SIXTH, THIRD, frame, lines, number, rate, rows
 
+_FIFTH = 5
+"""Columns of four panels beside one of `SIXTH`."""
+
 _NONE_WRONG = ((None, "green"), (1, "red"))
 
 
@@ -72,8 +75,9 @@ def health() -> Dashboard:
 
 
 def _first_row(made: Dashboard) -> None:
-    for title, description, unit, expression, steps in (
+    for width, title, description, unit, expression, steps in (
         (
+            SIXTH,
             "Tracers that answer",
             "Share of the chosen tracers whose last scrape worked.",
             "percentunit",
@@ -81,6 +85,7 @@ def _first_row(made: Dashboard) -> None:
             ((None, "red"), (1, "green")),
         ),
         (
+            _FIFTH,
             "Lost in this time",
             "Events dropped in the time shown.",
             "short",
@@ -88,6 +93,7 @@ def _first_row(made: Dashboard) -> None:
             _NONE_WRONG,
         ),
         (
+            _FIFTH,
             "Whole state known",
             "Share of the tracers that know all of ksmd's state: not before a pass was seen whole after a late start or a loss.",
             "percentunit",
@@ -95,6 +101,7 @@ def _first_row(made: Dashboard) -> None:
             ((None, "orange"), (1, "green")),
         ),
         (
+            _FIFTH,
             "Passes that differed",
             "Ends of passes in the time shown at which a reconstructed gauge differed from the kernel's.",
             "none",
@@ -102,18 +109,12 @@ def _first_row(made: Dashboard) -> None:
             _NONE_WRONG,
         ),
         (
+            _FIFTH,
             "Plugins that failed",
             "Plugins that raised and were dropped: their metrics are missing from then on.",
             "none",
             "count(ksmtrace_plugin_success{}) - sum(ksmtrace_plugin_success{})",
             _NONE_WRONG,
         ),
-        (
-            "Passes",
-            "Full passes of ksmd a second. 0: KSM is stopped, or a pass takes very long.",
-            "cps",
-            f"sum({rate('ksmtrace_passes_total{}')})",
-            (),
-        ),
     ):
-        made.with_panel(number(title, description, unit, expression, steps=steps, width=SIXTH))
+        made.with_panel(number(title, description, unit, expression, steps=steps, width=width))

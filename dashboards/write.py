@@ -32,6 +32,8 @@ def write_dashboards(directory: str) -> list[Path]:
     Raises:
         KsmtraceError: the directory cannot be written to, or a file of such a name is not ours.
     """
+    if not directory:
+        raise KsmtraceError("the name of the directory is empty: give one with -o DIR")
     target = Path(directory)
     texts = shipped()
     try:
