@@ -26,6 +26,9 @@ BUILTINS = (
     Builtin(
         "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
     ),
+    Builtin(
+        "groups", Role.ANALYZER, "metrics by cgroup, unit and guest, in a bounded number (--groups)"
+    ),
     Builtin("advice", Role.ANALYZER, "recommendations, with evidence and the command"),
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),

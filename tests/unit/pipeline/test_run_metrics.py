@@ -32,6 +32,8 @@ COUNTED = (
     "_scan_stops_differing",
     "_cow_faults",
     "_storms",
+    "_groups_evicted",
+    "_groups_tracked",
 )
 
 

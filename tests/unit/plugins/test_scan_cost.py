@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ksmtrace.events import EventKind
+from ksmtrace.model.accounts import ZERO_CHECKSUM
 from ksmtrace.model.scan_times import BUCKETS_SECONDS
-from ksmtrace.plugins.scan_cost import ZERO_CHECKSUM
 from support.runs import (
     EMPTY,
     FREED,
