@@ -68,6 +68,18 @@ _HISTOGRAMS = {
 }
 
 
+_OF_GROUPS = {
+    "group_saved_bytes": "saved_bytes",
+    "group_metadata_bytes": "metadata_bytes",
+    "group_merged_pages_total": "merged_pages",
+    "group_examined_pages_total": "examined_pages",
+    "group_wasted_pages_total": "wasted_pages",
+    "group_cow_faults_total": "{by}_break_pages",
+    "group_cow_seconds_total": "{by}_break_seconds",
+    "group_ksmd_cpu_seconds_total": "ksmd_cpu_seconds",
+}
+
+
 def said(document: dict[str, Any], name: str, labels: dict[str, str]) -> float | str | None:
     """What the document says of a series; None where it has no such figure."""
     own = name.removeprefix("ksmtrace_")
@@ -80,6 +92,8 @@ def said(document: dict[str, Any], name: str, labels: dict[str, str]) -> float |
     if own in _NAMED:
         label, names = _NAMED[own]
         return analyzers["stable_tree"][names[labels[label]]]
+    if own in _OF_GROUPS:
+        return _group(analyzers["groups"], labels)[_OF_GROUPS[own].format_map(labels)]
     if own in _HISTOGRAMS:
         return _cumulative(_at(analyzers, _HISTOGRAMS[own]), labels["le"])
     return _DERIVED[own](document, labels) if own in _DERIVED else None
@@ -89,6 +103,14 @@ def _at(node: Any, path: str) -> Any:
     for key in path.split("."):
         node = node[key]
     return node
+
+
+def _group(found: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """The group with these labels, a missing one is empty; all others together where they are "other"."""
+    wanted = {label: labels.get(label, "") for label in ("cgroup", "unit", "vm")}
+    if set(wanted.values()) == {"other"}:
+        return found["other"]
+    return next(group for group in found["groups"] if wanted.items() <= group.items())
 
 
 def _cumulative(histogram: dict[str, int], le: str) -> int:
@@ -129,6 +151,8 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
     "cow_fault_seconds_bucket": _fault_bucket,
     "events_total": lambda d, by: d["events"]["by_kind"][by["kind"].upper()],
     "examined_pages_total": lambda d, by: d["analyzers"]["volatile"][_OUTCOMES.get(by["outcome"], f"{by['outcome']}_pages")],
+    "groups_evicted_total": lambda d, _: _at(d, "analyzers.groups.evicted"),
+    "groups_tracked": lambda d, _: len(_at(d, "analyzers.groups.groups")),
     "kernel_info": lambda d, by: d["kernel"] == {key: by[key] for key in ("release", "build_id")},
     "lost_events_total": lambda d, _: d["events"]["lost"],
     "merge_attempts_total": _attempts,
