@@ -7,8 +7,15 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from ksmtrace.dashboards.parts import PAGES_A_SECOND, bars, frame, lines, number, rate, rows
 
 _BY = "cgroup, unit, vm"
-_NAMED = "{{vm}} {{unit}} {{cgroup}}"
+_NAMED = "{{group}}"
 _COPYING = """ksmtrace_group_cow_seconds_total{by="user"}"""
+
+
+def _largest(expression: str) -> str:
+    """The ten groups with most of it, each with its name in the label `group`: guest and cgroup, or "other"."""
+    most = f"topk(10, sum by ({_BY}) ({expression}))"
+    named = f'label_join({most}, "group", " ", "vm", "cgroup")'
+    return f'label_replace({named}, "group", "other", "group", "other other")'
 
 
 def groups() -> Dashboard:
@@ -64,7 +71,7 @@ def _first_row(made: Dashboard) -> None:
             "Who gains",
             "The ten groups that save most memory now.",
             "bytes",
-            f"topk(10, sum by ({_BY}) (ksmtrace_group_saved_bytes{{}}))",
+            _largest("ksmtrace_group_saved_bytes{}"),
             _NAMED,
         )
     )
@@ -73,7 +80,7 @@ def _first_row(made: Dashboard) -> None:
             "What ksmd works for",
             "The ten groups that ksmd spends most time on, as a share of a core. High here and low in 'Who gains': take their memory out of KSM.",
             "percentunit",
-            f"topk(10, sum by ({_BY}) ({rate('ksmtrace_group_ksmd_cpu_seconds_total{}')}))",
+            _largest(rate("ksmtrace_group_ksmd_cpu_seconds_total{}")),
             _NAMED,
         )
     )
@@ -82,7 +89,7 @@ def _first_row(made: Dashboard) -> None:
             "Who pays with faults",
             "The ten groups that spend most time in writes to merged pages, as a share of a core. Services that must answer fast should not be here.",
             "percentunit",
-            f"topk(10, sum by ({_BY}) ({rate(_COPYING)}))",
+            _largest(rate(_COPYING)),
             _NAMED,
         )
     )
@@ -94,25 +101,25 @@ def _over_time(made: Dashboard) -> None:
             "Saved",
             "Memory that each of the ten largest groups saves.",
             "bytes",
-            f"topk(10, sum by ({_BY}) (ksmtrace_group_saved_bytes{{}}))",
+            _largest("ksmtrace_group_saved_bytes{}"),
         ),
         (
             "Bookkeeping",
             "KSM's own memory for each group's pages. Near what the group saves: it should not be in KSM.",
             "bytes",
-            f"topk(10, sum by ({_BY}) (ksmtrace_group_metadata_bytes{{}}))",
+            _largest("ksmtrace_group_metadata_bytes{}"),
         ),
         (
             "Merged",
             "Pages of each group that joined a KSM page. High while what is saved stands still: they are written to and merged again.",
             PAGES_A_SECOND,
-            f"topk(10, sum by ({_BY}) ({rate('ksmtrace_group_merged_pages_total{}')}))",
+            _largest(rate("ksmtrace_group_merged_pages_total{}")),
         ),
         (
             "Merged pages written to",
             "Writes of each group to merged pages: each is a fault and a copy.",
             PAGES_A_SECOND,
-            f"""topk(10, sum by ({_BY}) ({rate('ksmtrace_group_cow_faults_total{by="user"}')}))""",
+            _largest(rate('ksmtrace_group_cow_faults_total{by="user"}')),
         ),
     ):
         made.with_panel(lines(title, description, unit, {_NAMED: expression}))

@@ -115,9 +115,11 @@ def number(
     width: int = SIXTH,
     decimals: int | None = None,
 ) -> stat.Panel:
-    """One figure, large, with its course behind it; where `legend` is given, a figure for each series."""
+    """One figure, large, with its course behind it; where `legend` is given, a figure for each series that there is now."""
     made = _common(stat.Panel(), title, description, unit, width, _ROW)
-    made.with_target(_query(expression, legend or title, "A"))
+    query = _query(expression, legend or title, "A")
+    # What a series that has ended said last is no figure of now.
+    made.with_target(query.instant() if legend else query)
     made.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     made.graph_mode(options.BigValueGraphMode.AREA)
     if legend:
