@@ -1,14 +1,13 @@
 """A real Prometheus scrapes a replay: every expression of every panel and rule returns data."""
 
 import json
-import math
 import subprocess
 
 import pytest
 
 from support.command import KSMTRACE
 from support.dashboards import RULES, Target, looked_at, rules, substituted, targets
-from support.prometheus import Prometheus, free_port, need_prometheus, prometheus, until
+from support.prometheus import free_port, need_prometheus, prometheus, until
 
 RANGE = "30s"
 """As long as the replay takes and somewhat more: rates are over all of it."""
@@ -39,15 +38,9 @@ def server(request, bundled_capture, tmp_path_factory):
         assert json.loads(out)["passes"] == 40
 
 
-def values(server: Prometheus, expression: str) -> list[float]:
-    """Numbers that an expression has now; NaN is none: a quantile of nothing."""
-    found = (float(series["value"][1]) for series in server.instant(expression))
-    return [value for value in found if not math.isnan(value)]
-
-
 def test_every_panel_has_data(server):
     def lacks(target: Target) -> bool:
-        return not values(server, substituted(target.expression, RANGE, RANGE))
+        return not server.values(substituted(target.expression, RANGE, RANGE))
 
     asked = targets()
     assert [target.name for target in asked if lacks(target)] == []
@@ -56,7 +49,7 @@ def test_every_panel_has_data(server):
 
 def test_every_recording_rule_records(server):
     names = [rule["record"] for rule in rules("record")]
-    assert [name for name in names if not until(lambda name=name: values(server, name))] == []
+    assert [name for name in names if not until(lambda name=name: server.values(name))] == []
     assert len(names) == 5
 
 
@@ -66,7 +59,7 @@ def test_every_alert_looks_at_something_that_is_there(server):
         for rule in rules("alert")
         for side in looked_at(rule["expr"])
     ]
-    assert [side for side in sides if not values(server, side[1])] == []
+    assert [side for side in sides if not server.values(side[1])] == []
     assert {name for name, _ in sides} == {rule["alert"] for rule in rules("alert")}
 
 

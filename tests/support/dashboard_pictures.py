@@ -38,9 +38,9 @@ LEGEND = {
         "columns": {"expr": "max(2, floor(width / 110))"},
         "labelLimit": 130,
     },
-    **{"symbolSize": 40, "labelFontSize": 9, "rowPadding": 0},
+    **{"symbolSize": 40, "symbolLimit": 9, "labelFontSize": 9, "rowPadding": 0},
 }
-MOST_ROWS, MOST_LETTERS = 20, 34
+MOST_ROWS, MOST_LETTERS = 12, 34
 NAMES_PIXELS, TABLE_PIXELS = 130, 560
 NAMES = {"labelLimit": NAMES_PIXELS}
 

@@ -1,6 +1,7 @@
 """A real Prometheus: started, asked, ended."""
 
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -72,9 +73,15 @@ class Prometheus:
         """What `/api/v1/PATH` answers."""
         return json.loads(fetch(f"{self._url}/api/v1/{path}?{urlencode(asked)}"))["data"]
 
-    def instant(self, expression: str) -> list[dict]:
-        """The series of an instant query, now."""
-        return self.api("query", query=expression)["result"]
+    def instant(self, expression: str, at: float | None = None) -> list[dict]:
+        """The series of an instant query, now or at so many seconds since 1970."""
+        when = {} if at is None else {"time": at}
+        return self.api("query", query=expression, **when)["result"]
+
+    def values(self, expression: str, at: float | None = None) -> list[float]:
+        """Numbers that an expression has; NaN is none: a quantile of nothing."""
+        found = (float(series["value"][1]) for series in self.instant(expression, at))
+        return [value for value in found if not math.isnan(value)]
 
     def range(self, expression: str, start: float, end: float, step: float) -> list[dict]:
         """The series of a range query, seconds since 1970."""
