@@ -8,7 +8,7 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
 
-.PHONY: help run test lint fix docs dashboards vm vm-all bench golden dist clean
+.PHONY: help run test lint fix docs dashboards pictures vm vm-all bench golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ docs: .venv/ready-test ## print the tables of docs anew
 
 dashboards: .venv/ready-test ## make the dashboards' files anew
 	$(BIN)/python -m ksmtrace.dashboards.made
+
+pictures: .venv/ready-test ## draw docs/pictures anew from a real Prometheus, in four minutes
+	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.dashboard_pictures
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)

@@ -136,10 +136,10 @@ def _over_time(made: Dashboard) -> None:
     made.with_panel(
         number(
             "Groups that only cost",
-            "Groups whose bookkeeping takes as much as they save, or more: candidates for taking out of KSM.",
+            "Groups whose bookkeeping takes more than they save: candidates for taking out of KSM.",
             "none",
             f"sum(sum by (instance, {_BY}) (ksmtrace_group_saved_bytes{{}})"
-            f" <= bool sum by (instance, {_BY}) (ksmtrace_group_metadata_bytes{{}}))",
+            f" < bool sum by (instance, {_BY}) (ksmtrace_group_metadata_bytes{{}}))",
             width=12,
         )
     )

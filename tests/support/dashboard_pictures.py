@@ -38,7 +38,7 @@ LEGEND = {
         "columns": {"expr": "max(2, floor(width / 110))"},
         "labelLimit": 130,
     },
-    **{"symbolSize": 40, "symbolLimit": 9, "labelFontSize": 9, "rowPadding": 0},
+    **{"symbolSize": 40, "symbolLimit": 7, "labelFontSize": 9, "rowPadding": 0},
 }
 MOST_ROWS, MOST_LETTERS = 12, 34
 NAMES_PIXELS, TABLE_PIXELS = 130, 560
