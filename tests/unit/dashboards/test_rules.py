@@ -79,3 +79,23 @@ def test_the_runbook_has_no_paragraph_too_many(repository):
     parts = re.split(r"^### (\w+)\n", text, flags=re.MULTILINE)[1:]
     assert parts[::2] == list(ALERTS)
     assert all(len(part.split()) > 30 for part in parts[1::2])
+
+
+def test_prometheus_takes_what_the_document_tells_to_configure(request, repository, tmp_path):
+    need_prometheus(request, "promtool")
+    text = (repository / "docs/PROMETHEUS.md").read_text()
+    parts = [
+        yaml.safe_load(part)
+        for part in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+    wanted = {"scrape_configs", "rule_files"}
+    config = {key: value for part in parts for key, value in part.items() if key in wanted}
+    assert set(config) == wanted
+    assert config["rule_files"] == ["/etc/ksmtrace/rules/ksmtrace.rules.yaml"]
+    config["rule_files"] = [str(RULES)]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    ran = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert ran.returncode == 0, ran.stderr
+    assert f"{len(ALERTS) + len(rules('record'))} rules found" in ran.stdout
+    (provider,) = next(part["providers"] for part in parts if "providers" in part)
+    assert provider["options"] == {"path": "/etc/ksmtrace"}
