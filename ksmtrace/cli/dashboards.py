@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
 
 _DESCRIPTION = """\
-Write the Grafana dashboards (DIR/*.json) and the Prometheus recording and alert
-rules (DIR/rules/ksmtrace.rules.yaml) that go with `live --listen`. Needs neither
-root nor network.
+Write the Grafana dashboards (DIR/*.json) and the Prometheus recording and
+alert rules (DIR/rules/ksmtrace.rules.yaml) that go with `live --listen`. Needs
+neither root nor network.
 
-Older files of the same names are replaced; files of these names that are not of
-ksmtrace are left alone, and nothing is written then.
+Older files of the same names are replaced; files of these names that are not
+of ksmtrace are left alone, and nothing is written then.
 """
 
 
