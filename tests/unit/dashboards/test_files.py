@@ -2,6 +2,7 @@
 
 import json
 from itertools import combinations
+from xml.sax.saxutils import escape
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -81,6 +82,15 @@ def test_every_metric_is_one_of_ours_or_of_prometheus():
         asked |= metrics(rule["expr"]) - recorded
     assert sorted(asked - shown - OF_PROMETHEUS) == []
     assert len(asked) > 55
+
+
+@EVERY
+def test_its_picture_in_the_documents_shows_every_panel(uid, repository):
+    """`make pictures` mends it."""
+    picture = (repository / f"docs/pictures/{uid}.svg").read_text()
+    titles = [escape(panel["title"]) for panel in dashboards()[uid]["panels"]]
+    assert [title for title in titles if f">{title}<" not in picture] == []
+    assert f"(pictures/{uid}.svg)" in (repository / "docs/PROMETHEUS.md").read_text()
 
 
 def test_tables_name_each_of_their_columns():
