@@ -49,6 +49,7 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/replay.py
+	$(BIN)/python tests/bench/scrape.py
 	$(BIN)/python tests/bench/whatif.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 
