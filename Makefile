@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
 .PHONY: help run test lint fix docs vm vm-all bench golden dist clean
 
