@@ -6,7 +6,7 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
 .PHONY: help run test lint fix docs dashboards pictures vm vm-all bench golden dist clean
 
@@ -55,6 +55,7 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/replay.py
+	$(BIN)/python tests/bench/scrape.py
 	$(BIN)/python tests/bench/whatif.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 

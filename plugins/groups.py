@@ -45,6 +45,7 @@ class Plugin:
         self._accounts = GroupAccounts(MOST_GROUPS)
         self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
+        self._found: dict[Group, Figures] | None = None
 
     @hookimpl
     def ksmtrace_session_start(self, options: Namespace) -> None:
@@ -56,7 +57,7 @@ class Plugin:
         self, batch: EventBatch, reconstruction: Reconstruction, session: Session
     ) -> None:
         """Count by group; at a reading of the kernel's counters, see which groups to follow."""
-        self._reconstruction = reconstruction
+        self._reconstruction, self._found = reconstruction, None
         self._accounts.apply(batch, reconstruction.processes)
         for reading in self._readings.apply(batch):
             self._accounts.read(reading)
@@ -65,14 +66,14 @@ class Plugin:
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
         """The figures of the class docstring."""
-        found = self._figures(session)
-        other = found.pop(OTHER)
+        found = self._now(session)
         return {
             "groups": [
                 {"cgroup": group.cgroup, "unit": group.unit, "vm": group.vm, **_shown(figures)}
                 for group, figures in sorted(found.items())
+                if group is not OTHER
             ],
-            "other": _shown(other),
+            "other": _shown(found[OTHER]),
             "most": self._accounts.most,
             "evicted": self._accounts.evicted,
         }
@@ -80,7 +81,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Families of what this run can see, with a series for each group followed, and one for the others."""
-        found = self._figures(session)
+        found = self._now(session)
         families = [
             *(_gauge(found, key, help_text) for key, help_text in _GAUGES),
             *(_counter(found, name, by, help_text) for name, by, help_text in _COUNTERS),
@@ -114,8 +115,13 @@ class Plugin:
             return None
         return share_out(now, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
 
+    def _now(self, session: Session) -> dict[Group, Figures]:
+        """Everything, by group, made once for all that is asked between two batches; times in nanoseconds."""
+        if self._found is None:
+            self._found = self._figures(session)
+        return self._found
+
     def _figures(self, session: Session) -> dict[Group, Figures]:
-        """Everything, by group; times in nanoseconds."""
         accounts = self._accounts
         timed = accounts.read_ns > 0 and not session.only_pids
         found = {

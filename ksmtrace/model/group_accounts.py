@@ -129,8 +129,14 @@ class GroupAccounts(Accounts):
 
     def _meet(self, processes: ProcessTable) -> None:
         self._met = False
-        found = ((one.number, group_of(one)) for one in processes.known() if not one.exited)
-        self._groups = {number: group for number, group in found if group is not None}
+        found: dict[int, Group] = {}
+        for process in processes.known():
+            group = self._groups.get(process.number)
+            if group is None or (group.cgroup, group.vm) != (process.cgroup, process.vm):
+                group = group_of(process)
+            if group is not None and not process.exited:
+                found[process.number] = group
+        self._groups = found
         alive = set(self._groups.values())
         for group, one in self.tracked.items():
             if group in alive:

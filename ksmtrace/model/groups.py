@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ksmtrace.model.processes import Process
 
@@ -31,11 +30,7 @@ OTHER = Group("other", "other", "other")
 
 def group_of(process: Process) -> Group | None:
     """The group that the process belongs to; None where neither its cgroup nor a guest is known."""
-    return _group(process.cgroup, process.vm)
-
-
-@lru_cache(maxsize=1 << 14)
-def _group(cgroup: str, vm: str) -> Group | None:
+    cgroup, vm = process.cgroup, process.vm
     return Group(cgroup, unit_of(cgroup), vm) if cgroup or vm else None
 
 

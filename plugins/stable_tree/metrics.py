@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -61,6 +62,8 @@ _COUNTERS = (
     ),
 )
 
+_ERRNOS = frozenset(errno.errorcode.values())
+
 
 def families(
     figures: Mapping[str, float | None],
@@ -97,13 +100,16 @@ def families(
 def _attempts(attempted: int, failed: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(
         "ksmtrace_merge_attempts_total",
-        "Calls of try_to_merge_one_page by result, done or the errno. "
+        "Calls of try_to_merge_one_page by result: done, the errno, or other for one that this system does not know. "
         "Many EFAULT: pages are pinned (DMA, io_uring, passthrough) or written to while being merged.",
         labels=["result"],
     )
     family.add_metric(["done"], attempted - sum(failed.values()))
-    for name, count in sorted(failed.items()):
+    named = {name: count for name, count in failed.items() if name in _ERRNOS}
+    for name, count in sorted(named.items()):
         family.add_metric([name], count)
+    if len(named) < len(failed):
+        family.add_metric(["other"], sum(failed.values()) - sum(named.values()))
     return family
 
 
