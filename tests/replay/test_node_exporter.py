@@ -5,11 +5,11 @@ import subprocess
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from replay.test_real_prometheus import fetch, free_port, running, until
 
 from conftest import cannot
 from support.command import ksmtrace
 from support.exposition import samples
+from support.prometheus import fetch, free_port, running, until
 
 NODE_EXPORTER = "prometheus-node-exporter"
 

@@ -59,6 +59,17 @@ def until(what: Callable[[], Any], patience: float = 60.0) -> Any:
         time.sleep(0.2)
 
 
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that is ended with the context; what it says is not read."""
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
 class Prometheus:
     """The HTTP API of a server on the loopback."""
 
@@ -98,14 +109,10 @@ def prometheus(
     config = _CONFIG.format(interval=interval, rules=named, port=target)
     (directory / "prometheus.yml").write_text(config)
     port = free_port()
-    command = [
+    with running(
         *("prometheus", f"--config.file={directory}/prometheus.yml"),
         *(f"--storage.tsdb.path={directory}/data", f"--web.listen-address=127.0.0.1:{port}"),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            server = Prometheus(port)
-            until(server.ready)
-            yield server
-        finally:
-            process.terminate()
+    ):
+        server = Prometheus(port)
+        until(server.ready)
+        yield server
