@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_asgi_app, write_to_textfile
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
@@ -72,7 +73,7 @@ class Plugin:
         """
         if self._endpoint is None and self._textfile is None:
             return
-        self._published = snapshot.metrics
+        self._published = (*snapshot.metrics, _published())
         self._write_textfile()
 
     @hookimpl
@@ -92,3 +93,11 @@ class Plugin:
                 f"cannot write {self._textfile}: {error.strerror or error}; "
                 "give a directory that exists and can be written with --textfile DIR"
             ) from error
+
+
+def _published() -> Metric:
+    return GaugeMetricFamily(
+        "ksmtrace_published_timestamp_seconds",
+        "When these figures were made; a scrape reads the last ones. Older than a few --interval: the run hangs, or is over.",
+        time.time(),
+    )

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -65,11 +66,26 @@ def test_openmetrics_is_served_to_who_asks_for_it():
     def look(sink):
         _, kind, text = _get(sink, Accept="application/openmetrics-text; version=1.0.0")
         assert kind.startswith("application/openmetrics-text")
+        assert text.endswith("\n# EOF\n")
         found.update({f.name: f for f in parse_openmetrics(text)})
 
     _run(look)
     assert found["ksmtrace_stable_node_sharers"].type == "gaugehistogram"
     assert found["ksmtrace_kernel"].type == "info"
+
+
+def test_when_figures_were_made_is_told():
+    stamps = []
+
+    def look(sink):
+        families = {f.name: f for f in parse_text(_get(sink)[2])}
+        made = families["ksmtrace_published_timestamp_seconds"].samples[0].value
+        stamps.append(made)
+        assert before <= made <= time.time()
+
+    before = time.time()
+    _run(look)
+    assert stamps == sorted(set(stamps))
 
 
 def test_the_exposition_is_empty_but_valid_before_the_first_publish():
