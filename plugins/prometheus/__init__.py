@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import Namespace
 from collections.abc import Iterable
@@ -61,6 +62,7 @@ class Plugin:
             path = None if web_config is None else Path(web_config)
             self._endpoint = Endpoint(listen, path, make_asgi_app(self._registry))
             self.port = self._endpoint.address[1]
+            options.serving = self._endpoint.url
         elif web_config is not None:
             raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
@@ -86,6 +88,8 @@ class Plugin:
     def _write_textfile(self) -> None:
         if self._textfile is None:
             return
+        # for node_exporter, which is another user, whatever the mask of a service is
+        mask = os.umask(0o022)
         try:
             write_to_textfile(str(self._textfile), self._registry)
         except OSError as error:
@@ -93,6 +97,8 @@ class Plugin:
                 f"cannot write {self._textfile}: {error.strerror or error}; "
                 "give a directory that exists and can be written with --textfile DIR"
             ) from error
+        finally:
+            os.umask(mask)
 
 
 def _published() -> Metric:

@@ -1,5 +1,6 @@
 """The prometheus sink: a real server on a free port, and the text file."""
 
+import os
 import socket
 import threading
 import time
@@ -240,6 +241,16 @@ def test_the_text_file_is_replaced_as_a_whole(tmp_path):
     _run(lambda sink: None, listen=None, textfile=tmp_path)
     assert "old" not in path.read_text()
     assert path.stat().st_ino != inode
+
+
+def test_node_exporter_may_read_the_text_file_whatever_the_mask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        _run(lambda sink: None, listen=None, textfile=tmp_path)
+    finally:
+        kept = os.umask(before)
+    assert kept == 0o077
+    assert (tmp_path / "ksmtrace.prom").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_directory_that_cannot_be_written_is_refused_at_the_start(tmp_path):
