@@ -58,9 +58,12 @@ def health() -> Dashboard:
         ),
         (
             "Scrapes",
-            "How long Prometheus waited for each tracer. A scrape reads what was published last: it should stay below a tenth of a second.",
+            "How long Prometheus waited for each tracer, which should stay below a tenth of a second; and how old the figures were that it read: a second or two. An age that grows with time: the run hangs.",
             "s",
-            {"{{instance}}": "max by (instance) (scrape_duration_seconds{})"},
+            {
+                "{{instance}} waited": "max by (instance) (scrape_duration_seconds{})",
+                "{{instance}} age": "time() - max by (instance) (ksmtrace_published_timestamp_seconds{})",
+            },
         ),
     ):
         made.with_panel(lines(title, description, unit, queries, width=THIRD))

@@ -52,6 +52,7 @@ BUILTINS = (
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
+    Builtin("log", Role.SINK, "tells a service's log what is worth knowing (live --log)"),
     Builtin("jsonl", Role.SINK, "prints one JSON document per interval (--json)"),
     Builtin("tui", Role.SINK, "draws the screen on a terminal"),
 )
