@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -144,10 +145,9 @@ class Accounts:
 
     def apply(self, batch: EventBatch, processes: ProcessTable) -> None:
         """Count the events of a batch, after `processes` has followed them."""
-        columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
-        rows = np.flatnonzero(columns != _NONE)
-        if len(rows):
-            self._count(batch, rows, columns[rows], processes)
+        found = _counted(batch)
+        if found is not None:
+            self._count(found, processes)
         if (batch.kind == EventKind.MM_EXIT).any():
             self._fold()
 
@@ -172,30 +172,15 @@ class Accounts:
                 left -= part
         self.unshared_ns += left
 
-    def _count(
-        self,
-        batch: EventBatch,
-        rows: npt.NDArray[np.intp],
-        column: npt.NDArray[np.int8],
-        processes: ProcessTable,
-    ) -> None:
-        _part_unplaced(batch, rows, column)
-        mm = batch.events["mm"][rows]
-        starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
-        mms, runs = np.unique(mm[starts], return_inverse=True)
-        which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
-        width = len(COUNTS)
-        counts = np.bincount(which * width + column, minlength=len(mms) * width)
-        counts = counts.reshape(-1, width)
-        nanoseconds = _break_ns(batch, rows, column, which, len(mms))
-        self.total.counts += counts.sum(axis=0)
-        self.total.break_ns += nanoseconds.sum(axis=0)
-        due = (counts[:, :_VISITS] @ VISIT_COST).tolist()
-        for index, one in enumerate(mms.tolist()):
+    def _count(self, found: _Counted, processes: ProcessTable) -> None:
+        self.total.counts += found.counts.sum(axis=0)
+        self.total.break_ns += found.break_ns.sum(axis=0)
+        due = (found.counts[:, :_VISITS] @ VISIT_COST).tolist()
+        for index, one in enumerate(found.mms):
             if one:
                 account = self.account_of(processes.of(one))
-                account.counts += counts[index]
-                account.break_ns += nanoseconds[index]
+                account.counts += found.counts[index]
+                account.break_ns += found.break_ns[index]
                 account.due += due[index]
 
     def account_of(self, process: Process) -> Account:
@@ -209,6 +194,34 @@ class Accounts:
         gone = [n for n, a in self._of.items() if a.process is not None and a.process.exited]
         for number in gone:
             self.exited.add(self._of.pop(number))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What happened in a batch: a row for each mm, columns as in `Account`."""
+
+    mms: list[int]
+    counts: npt.NDArray[np.int64]
+    break_ns: npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=1)
+def _counted(batch: EventBatch) -> _Counted | None:
+    """Count once for all accounts that are kept of one run; None where nothing is to be counted."""
+    columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
+    rows = np.flatnonzero(columns != _NONE)
+    if not len(rows):
+        return None
+    column = columns[rows]
+    _part_unplaced(batch, rows, column)
+    mm = batch.events["mm"][rows]
+    starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
+    mms, runs = np.unique(mm[starts], return_inverse=True)
+    which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
+    width = len(COUNTS)
+    counts = np.bincount(which * width + column, minlength=len(mms) * width)
+    break_ns = _break_ns(batch, rows, column, which, len(mms))
+    return _Counted(mms.tolist(), counts.reshape(-1, width), break_ns)
 
 
 def _part_unplaced(
