@@ -12,7 +12,7 @@ from support.prometheus import free_port, need_prometheus, prometheus
 
 pytestmark = pytest.mark.live
 
-SECONDS, RANGE = 24, "2m"
+SECONDS, RANGE = 24, "25s"
 
 NEEDS = {
     # each page that ksmd examines, and what became of it
