@@ -6,12 +6,12 @@ PYTEST_FLAGS ?=
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus curl chromium
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
-.PHONY: help run test lint fix docs vm vm-all bench golden dist clean
+.PHONY: help run test lint fix docs dashboards pictures vm vm-all bench golden dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20 s
 	@$(BIN)/ksmtrace demo; status=$$?; \
@@ -42,6 +42,12 @@ docs: .venv/ready-test ## print the tables of docs anew
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.variants_table
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.metrics_table
 
+dashboards: .venv/ready-test ## make the dashboards' files anew
+	$(BIN)/python -m ksmtrace.dashboards.made
+
+pictures: .venv/ready-test ## draw docs/pictures anew from a real Prometheus, in four minutes
+	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.dashboard_pictures
+
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py $(KERNEL)
 
@@ -54,6 +60,7 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/replay.py
+	$(BIN)/python tests/bench/scrape.py
 	$(BIN)/python tests/bench/whatif.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
 

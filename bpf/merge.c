@@ -53,8 +53,10 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
     state->page = page;
     state->kpage = kpage;
     state->replacing = 0;
+    /* A trampoline's argument has a type, and the verifier no arithmetic for it; what comes out of a map is a number. */
+    u64 number = *(volatile u64 *)&state->page;
     u32 references, mappings;
-    state->was_compound = page_state(page, &references, &mappings) & COMPOUND;
+    state->was_compound = page_state(number, &references, &mappings) & COMPOUND;
     return 0;
 }
 

@@ -26,6 +26,9 @@ BUILTINS = (
     Builtin(
         "balance", Role.ANALYZER, "what each process, cgroup and guest saves and costs; a verdict"
     ),
+    Builtin(
+        "groups", Role.ANALYZER, "metrics by cgroup, unit and guest, in a bounded number (--groups)"
+    ),
     Builtin("advice", Role.ANALYZER, "recommendations, with evidence and the command"),
     Builtin("stable_tree", Role.ANALYZER, "stable nodes, their sharers, merges and breaks"),
     Builtin("merge_life", Role.ANALYZER, "how fast pages are merged, and how long merges last"),
@@ -49,6 +52,7 @@ BUILTINS = (
     Builtin("snapshot", Role.ANALYZER, "who shared what when the trace began"),
     Builtin("recorder", Role.SINK, "writes the capture (--record, record -o)"),
     Builtin("prometheus", Role.SINK, "serves metrics (--listen)"),
+    Builtin("log", Role.SINK, "tells a service's log what is worth knowing (live --log)"),
     Builtin("jsonl", Role.SINK, "prints one JSON document per interval (--json)"),
     Builtin("tui", Role.SINK, "draws the screen on a terminal"),
 )

@@ -15,6 +15,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.model.accounts import ZERO_CHECKSUM
 from ksmtrace.model.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -26,9 +27,6 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.section import Chart, Figure, Section
 from ksmtrace.session import Session
 from ksmtrace.units import written
-
-ZERO_CHECKSUM = 0x32D8BBDB
-"""calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
 
 _ADVISOR = "scan-time"
 

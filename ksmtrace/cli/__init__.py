@@ -12,7 +12,7 @@ from ksmtrace.errors import ExitStatus, KsmtraceError
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("doctor", "probemap", "plugins", "demo"),
+    *("doctor", "probemap", "plugins", "dashboards", "demo"),
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
@@ -25,6 +25,7 @@ examples:
   ksmtrace report host.ksmtrace -o host.html  the same as one page to read
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
   ksmtrace whatif host.ksmtrace --sweep smart_scan=0,1
+  ksmtrace dashboards -o DIR                  Grafana dashboards, Prometheus rules
   sudo ksmtrace demo                          try it on a workload that is brought along
 
 exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or bad input,

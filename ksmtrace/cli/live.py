@@ -30,6 +30,11 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help=f"one answer at the end (after {_ONCE_SECONDS:.0f} s without --duration)",
     )
+    parser.add_argument(
+        "--log",
+        action="store_true",
+        help="for a service: lines on stderr for what is worth knowing, no text at the end; so it is under systemd without asking",
+    )
     add_output_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run)

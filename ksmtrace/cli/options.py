@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
+_MOST_GROUPS = 1000
+"""Ten series each: more are a burden to Prometheus, and to the run."""
+
 
 def add_plugin_options(parser: argparse.ArgumentParser) -> None:
     """`-p`, by which plugins are chosen."""
@@ -38,6 +41,13 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--textfile", metavar="DIR", help="write ksmtrace.prom for node_exporter to DIR"
+    )
+    parser.add_argument(
+        "--groups",
+        type=_group_count,
+        default=20,
+        metavar="N",
+        help=f"cgroups with metrics of their own, 0 to {_MOST_GROUPS} (default 20); the rest is one",
     )
 
 
@@ -78,6 +88,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="PID",
         help="only pages of these processes",
     )
+
+
+def _group_count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= _MOST_GROUPS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 to {_MOST_GROUPS}")
+    return int(text)
 
 
 def positive_seconds(text: str) -> float:

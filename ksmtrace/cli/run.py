@@ -17,6 +17,7 @@ import pluggy
 from ksmtrace.errors import ExitStatus
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.pipeline.snapshot import Snapshot
+from ksmtrace.plugins.log import stderr_is_journal
 from ksmtrace.sources import Source
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ def run_pipeline(
         source.stop()
     live = source.session.source == "live"
     options.json_stream = options.json and live and not options.once
-    options.tui = not (options.json or options.no_tui or options.once) and sys.stdout.isatty()
+    asked, answers = getattr(options, "log", False), options.json or options.once
+    options.tui = not (answers or asked or options.no_tui) and sys.stdout.isatty()
+    under_systemd = stderr_is_journal() and not (answers or options.tui)
+    options.log = live and (asked or under_systemd)
     options.quit_run = interruption.quit_run
     options.interrupted = lambda: interruption.came
     runner = Runner(source, manager, options, fail_fast=fail_fast)
@@ -114,7 +118,7 @@ def run_pipeline(
 
 
 def _print_outcome(snapshot: Snapshot, options: Namespace, engine: EngineReplay | None) -> None:
-    if options.json_stream:
+    if options.json_stream or (options.log and not (options.json or options.once)):
         return
     if options.json:
         followed = {} if engine is None else {"engine": engine.to_json()}

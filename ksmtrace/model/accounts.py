@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +14,25 @@ from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.readings import Reading
 
 COUNTS = (
-    *("passed_over", "settled", "changed", "searched"),
+    *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),
     *("joined", "zero_page", "user_break", "kernel_break"),
 )
-"""Columns of an account: four outcomes of a visit (skipped; left alone in the stable tree; checksum changed; looked up in the
-trees), STABLE_APPEND, REPLACE_PAGE by the zero page, COW_FAULT by the process and by the kernel."""
+"""Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum changed; no checksum to compare
+with; looked up in the trees, and placed there or a page of zeroes; the same in vain; gone before the outcome could be read),
+STABLE_APPEND, REPLACE_PAGE by the zero page, COW_FAULT by the process and by the kernel."""
 
-VISIT_COST = np.array([1, 1, 4, 20])
+ZERO_CHECKSUM = 0x32D8BBDB
+"""calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
+
+VISIT_COST = np.array([1, 1, 4, 4, 20, 20, 20])
 """ksmd's time for each outcome of a visit, in units of 0.33 us: measured on 6.18 with 20,000 pages of one process, 0.33, 0.38,
 1.36 and 7.2 us a page (checksum and search depend on the machine and on the trees; what is shared out is measured)."""
+
+EXAMINED = COUNTS[1 : len(VISIT_COST)]
+"""Columns of examinations."""
+
+WASTED = ("changed", "unplaced", "freed")
+"""Columns of examinations that came to nothing, as `Cause` has them but for CHAIN_FULL, which only the end of a pass tells."""
 
 _VISITS = len(VISIT_COST)
 _JOINED, _ZERO_PAGE, _USER_BREAK, _KERNEL_BREAK = range(_VISITS, len(COUNTS))
@@ -32,17 +43,18 @@ _NONE = -1
 def _table() -> npt.NDArray[np.int8]:
     """The column by kind and flags, shape (256, 256); `_NONE` for what is not counted.
 
-    An examination that ended in no tree is among the changed ones until its checksums are looked at.
+    An examination that ended in no tree is among the unplaced ones until its checksums are looked at.
     """
     flags = np.arange(256)
     table = np.full((256, 256), _NONE, dtype=np.int8)
     table[EventKind.SKIPPED] = COUNTS.index("passed_over")
     examined = table[EventKind.CMP_AND_MERGE_PAGE]
-    examined[:] = COUNTS.index("searched")
+    examined[:] = COUNTS.index("placed")
     stable = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER)
     examined[flags & stable == stable] = COUNTS.index("settled")
-    after = int(Flag.STABLE_AFTER | Flag.UNSTABLE_AFTER | Flag.FREED)
-    examined[flags & after == 0] = COUNTS.index("changed")
+    after = int(Flag.STABLE_AFTER | Flag.UNSTABLE_AFTER)
+    examined[flags & after == 0] = COUNTS.index("unplaced")
+    examined[flags & int(Flag.FREED) != 0] = COUNTS.index("freed")
     table[EventKind.STABLE_APPEND] = _JOINED
     table[EventKind.REPLACE_PAGE, flags & int(Flag.ZERO_PAGE) != 0] = _ZERO_PAGE
     table[EventKind.COW_FAULT] = np.where(
@@ -83,6 +95,11 @@ class Account:
         """CMP_AND_MERGE_PAGE."""
         return int(self.counts[1:_VISITS].sum())
 
+    @property
+    def wasted(self) -> int:
+        """Examinations that came to nothing."""
+        return sum(map(self.count, WASTED))
+
     def add(self, other: Account) -> None:
         """Take over another account's figures."""
         self.counts += other.counts
@@ -122,12 +139,15 @@ class Accounts:
         """The account of a process alive."""
         return self._of.get(number)
 
+    def every(self) -> list[Account]:
+        """All accounts that are open, and that of those exited."""
+        return [*self._of.values(), self.exited]
+
     def apply(self, batch: EventBatch, processes: ProcessTable) -> None:
         """Count the events of a batch, after `processes` has followed them."""
-        columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
-        rows = np.flatnonzero(columns != _NONE)
-        if len(rows):
-            self._count(batch, rows, columns[rows], processes)
+        found = _counted(batch)
+        if found is not None:
+            self._count(found, processes)
         if (batch.kind == EventKind.MM_EXIT).any():
             self._fold()
 
@@ -140,7 +160,7 @@ class Accounts:
         worked = max(0, now - last[0]) if last is not None else 0
         self.ksmd_ns += worked
         self.read_ns += max(0, reading.ns - last[1]) if last is not None else 0
-        accounts = [*self._of.values(), self.exited]
+        accounts = self.every()
         due = sum(account.due for account in accounts)
         left = worked
         for account in accounts:
@@ -152,33 +172,19 @@ class Accounts:
                 left -= part
         self.unshared_ns += left
 
-    def _count(
-        self,
-        batch: EventBatch,
-        rows: npt.NDArray[np.intp],
-        column: npt.NDArray[np.int8],
-        processes: ProcessTable,
-    ) -> None:
-        _part_searched(batch, rows, column)
-        mm = batch.events["mm"][rows]
-        starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
-        mms, runs = np.unique(mm[starts], return_inverse=True)
-        which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
-        width = len(COUNTS)
-        counts = np.bincount(which * width + column, minlength=len(mms) * width)
-        counts = counts.reshape(-1, width)
-        nanoseconds = _break_ns(batch, rows, column, which, len(mms))
-        self.total.counts += counts.sum(axis=0)
-        self.total.break_ns += nanoseconds.sum(axis=0)
-        due = (counts[:, :_VISITS] @ VISIT_COST).tolist()
-        for index, one in enumerate(mms.tolist()):
+    def _count(self, found: _Counted, processes: ProcessTable) -> None:
+        self.total.counts += found.counts.sum(axis=0)
+        self.total.break_ns += found.break_ns.sum(axis=0)
+        due = (found.counts[:, :_VISITS] @ VISIT_COST).tolist()
+        for index, one in enumerate(found.mms):
             if one:
-                account = self._account(processes.of(one))
-                account.counts += counts[index]
-                account.break_ns += nanoseconds[index]
+                account = self.account_of(processes.of(one))
+                account.counts += found.counts[index]
+                account.break_ns += found.break_ns[index]
                 account.due += due[index]
 
-    def _account(self, process: Process) -> Account:
+    def account_of(self, process: Process) -> Account:
+        """Where what happens to a process is counted, opened when there is none."""
         account = self._of.get(process.number)
         if account is None:
             account = self._of[process.number] = Account(process)
@@ -190,14 +196,47 @@ class Accounts:
             self.exited.add(self._of.pop(number))
 
 
-def _part_searched(
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What happened in a batch: a row for each mm, columns as in `Account`."""
+
+    mms: list[int]
+    counts: npt.NDArray[np.int64]
+    break_ns: npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=1)
+def _counted(batch: EventBatch) -> _Counted | None:
+    """Count once for all accounts that are kept of one run; None where nothing is to be counted."""
+    columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
+    rows = np.flatnonzero(columns != _NONE)
+    if not len(rows):
+        return None
+    column = columns[rows]
+    _part_unplaced(batch, rows, column)
+    mm = batch.events["mm"][rows]
+    starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
+    mms, runs = np.unique(mm[starts], return_inverse=True)
+    which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
+    width = len(COUNTS)
+    counts = np.bincount(which * width + column, minlength=len(mms) * width)
+    break_ns = _break_ns(batch, rows, column, which, len(mms))
+    return _Counted(mms.tolist(), counts.reshape(-1, width), break_ns)
+
+
+def _part_unplaced(
     batch: EventBatch, rows: npt.NDArray[np.intp], column: npt.NDArray[np.int8]
 ) -> None:
-    """Of what ended in no tree, only what had changed was not looked up in the trees: mend `column`."""
-    unplaced = np.flatnonzero(column == COUNTS.index("changed"))
+    """Tell apart by their checksums what ended in no tree: mend `column`.
+
+    Only what had not changed was looked up in the trees. A page of zeroes is then taken for one that the zero page replaced.
+    """
+    unplaced = np.flatnonzero(column == COUNTS.index("unplaced"))
     where = rows[unplaced]
-    same = batch.events["oldchecksum"][where] == batch.events["checksum"][where]
-    column[unplaced[same]] = COUNTS.index("searched")
+    before, now = batch.events["oldchecksum"][where], batch.events["checksum"][where]
+    column[unplaced[before != now]] = COUNTS.index("changed")
+    column[unplaced[(before != now) & (before == 0)]] = COUNTS.index("first_look")
+    column[unplaced[(before == now) & (now == ZERO_CHECKSUM)]] = COUNTS.index("placed")
 
 
 def _break_ns(

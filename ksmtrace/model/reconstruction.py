@@ -72,6 +72,7 @@ class Reconstruction:
         processes: whose memory it is.
         owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype int64.
         state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
+        batches: how many were applied; what is derived from one state holds while this stands.
         ids: for each event of the last batch, the number of its rmap_item, or -1; shape (n,).
     """
 
@@ -91,6 +92,7 @@ class Reconstruction:
         self.reason = "no reading of the kernel's counters yet"
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
+        self.batches = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -173,6 +175,7 @@ class Reconstruction:
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
+        self.batches += 1
         whole = self.complete and not batch.lost
         self.processes.apply(batch)
         ids, born = [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,12 @@ def share_out(reconstruction: Reconstruction, page_bytes: int, node_bytes: int) 
 
     A node of which not all rmap_items are known is credited for those that are: less than it saves.
     """
+    return _share_out(reconstruction, reconstruction.batches, page_bytes, node_bytes)
+
+
+@lru_cache(maxsize=1)
+def _share_out(reconstruction: Reconstruction, _: int, page_bytes: int, node_bytes: int) -> Shares:
+    """Once for all who ask between two batches."""
     alive = reconstruction.items.numbers()
     owner = reconstruction.owner[alive]
     number, which = _compact(owner)

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
-from ksmtrace.model.accounts import COUNTS, Account, Accounts
+from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 from ksmtrace.model.rows import Row, Rows
@@ -148,7 +148,7 @@ def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> 
     break_ns = np.array([account.break_ns for account in accounts]).reshape(-1, 2)
     by_name = dict(zip(COUNTS, counts.T, strict=True))
     if session.sees(EventKind.CMP_AND_MERGE_PAGE):
-        rows.put("examined_pages", by_name["settled"] + by_name["changed"] + by_name["searched"])
+        rows.put("examined_pages", sum(by_name[name] for name in EXAMINED))
         if timed:
             rows.put("ksmd_cpu_ns", [account.ksmd_ns for account in accounts])
     for kind, name, column in (

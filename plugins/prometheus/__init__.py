@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_asgi_app, write_to_textfile
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
@@ -60,6 +62,7 @@ class Plugin:
             path = None if web_config is None else Path(web_config)
             self._endpoint = Endpoint(listen, path, make_asgi_app(self._registry))
             self.port = self._endpoint.address[1]
+            options.serving = self._endpoint.url
         elif web_config is not None:
             raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
@@ -72,7 +75,7 @@ class Plugin:
         """
         if self._endpoint is None and self._textfile is None:
             return
-        self._published = snapshot.metrics
+        self._published = (*snapshot.metrics, _published())
         self._write_textfile()
 
     @hookimpl
@@ -85,6 +88,8 @@ class Plugin:
     def _write_textfile(self) -> None:
         if self._textfile is None:
             return
+        # for node_exporter, which is another user, whatever the mask of a service is
+        mask = os.umask(0o022)
         try:
             write_to_textfile(str(self._textfile), self._registry)
         except OSError as error:
@@ -92,3 +97,13 @@ class Plugin:
                 f"cannot write {self._textfile}: {error.strerror or error}; "
                 "give a directory that exists and can be written with --textfile DIR"
             ) from error
+        finally:
+            os.umask(mask)
+
+
+def _published() -> Metric:
+    return GaugeMetricFamily(
+        "ksmtrace_published_timestamp_seconds",
+        "When these figures were made; a scrape reads the last ones. Older than a few --interval: the run hangs, or is over.",
+        time.time(),
+    )

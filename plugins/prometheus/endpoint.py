@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.plugins.prometheus.access import Access, Application
+from ksmtrace.plugins.prometheus.access import METRICS, Access, Application
 from ksmtrace.plugins.prometheus.web_config import WebConfigFile
 
 LOOPBACK = "127.0.0.1"
@@ -32,6 +32,7 @@ class Endpoint:
 
     Attributes:
         address: the host and port listened on.
+        url: where metrics are served.
 
     Raises:
         KsmtraceError: the address or the web configuration cannot be used.
@@ -58,6 +59,9 @@ class Endpoint:
         )
         settings.load()
         settings.ssl = _renewing(config)
+        host, port = self.address
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'http' if settings.ssl is None else 'https'}://{shown}:{port}{METRICS}"
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(
             target=self._server.run,

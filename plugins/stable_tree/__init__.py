@@ -144,7 +144,7 @@ class Plugin:
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
         failed = self._failed if session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE) else None
-        yield from families(self._figures(session), failed, self._sharers())
+        yield from families(self._figures(session), failed, self._sharers(), self._readings.chains)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:

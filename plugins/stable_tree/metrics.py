@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -61,13 +62,16 @@ _COUNTERS = (
     ),
 )
 
+_ERRNOS = frozenset(errno.errorcode.values())
+
 
 def families(
     figures: Mapping[str, float | None],
     failed: Mapping[str, int] | None,
     sharers: Mapping[str, int] | None,
+    chains: tuple[int, int] | None,
 ) -> Iterable[Metric]:
-    """What is known of `figures`, attempts by errno and nodes by number of sharers."""
+    """What is known of `figures`, attempts by errno, nodes by number of sharers, and (chains, dups)."""
     for key, help_text in _GAUGES:
         value = figures[key]
         if value is not None:
@@ -76,6 +80,13 @@ def families(
         value = figures[key]
         if value is not None:
             yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
+    if chains is not None:
+        yield GaugeMetricFamily(
+            "ksmtrace_stable_chain_mean_nodes",
+            "KSM pages for each content that has a chain of them, 0 without chains. "
+            "Growing: one content has more sharers than max_page_sharing lets a page have; raise it.",
+            chains[1] / chains[0] if chains[0] else 0,
+        )
     if failed is not None:
         yield _attempts(int(figures["attempted_pages"] or 0), failed)
     yield from _replaced(figures["replaced_pages"], figures["zero_page_pages"])
@@ -89,13 +100,16 @@ def families(
 def _attempts(attempted: int, failed: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(
         "ksmtrace_merge_attempts_total",
-        "Calls of try_to_merge_one_page by result, done or the errno. "
+        "Calls of try_to_merge_one_page by result: done, the errno, or other for one that this system does not know. "
         "Many EFAULT: pages are pinned (DMA, io_uring, passthrough) or written to while being merged.",
         labels=["result"],
     )
     family.add_metric(["done"], attempted - sum(failed.values()))
-    for name, count in sorted(failed.items()):
+    named = {name: count for name, count in failed.items() if name in _ERRNOS}
+    for name, count in sorted(named.items()):
         family.add_metric([name], count)
+    if len(named) < len(failed):
+        family.add_metric(["other"], sum(failed.values()) - sum(named.values()))
     return family
 
 

@@ -20,6 +20,13 @@ class Readings:
         self.now_ns = 0
         self.over_time = Timeline("shared", "sharing")
 
+    @property
+    def chains(self) -> tuple[int, int] | None:
+        """Chains, and stable nodes in them, as read last; None where they were not read."""
+        chains = self.last.get(Gauge.STABLE_NODE_CHAINS)
+        dups = self.last.get(Gauge.STABLE_NODE_DUPS)
+        return None if chains is None or dups is None else (chains, dups)
+
     def apply(self, batch: EventBatch, began_ns: int) -> None:
         """Take in the SAMPLE records of a batch."""
         samples = batch.of(EventKind.SAMPLE)

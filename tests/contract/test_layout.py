@@ -49,6 +49,7 @@ ALLOWED = {
         "drawing",
         "",
     },
+    "dashboards": {"dashboards", "errors"},
     "drawing": {"section", "units", "drawing"},
     "report": {"pipeline", "section", "units", "drawing", "errors", "report", ""},
 }
@@ -58,6 +59,7 @@ ALLOWED = {
 def modules(repository):
     yield from (repository / "ksmtrace").rglob("*.py")
     yield from (repository / "plugins").rglob("*.py")
+    yield from (repository / "dashboards").rglob("*.py")
 
 
 def imported(tree):
@@ -75,7 +77,7 @@ def test_imports_follow_the_rule(repository):
     wrong = []
     for path in modules(repository):
         parts = path.relative_to(repository).parts
-        package = parts[0] if parts[0] == "plugins" else parts[1] if len(parts) > 2 else None
+        package = parts[0] if parts[0] != "ksmtrace" else parts[1] if len(parts) > 2 else None
         for name in imported(ast.parse(path.read_text())):
             if name.split(".")[0] == "bcc" and parts[-1] != "host.py":
                 wrong.append(f"{path}: imports bcc")
@@ -110,6 +112,7 @@ def test_every_package_is_in_the_wheel(repository):
         ("ksmtrace", "ksmtrace"),
         ("plugins", "ksmtrace.plugins"),
         ("bpf", "ksmtrace.bpf"),
+        ("dashboards", "ksmtrace.dashboards"),
     ):
         for init in (repository / root).rglob("__init__.py"):
             inner = init.parent.relative_to(repository / root).parts

@@ -12,10 +12,10 @@ import time
 import bcrypt
 import pytest
 import trustme
-from replay.test_real_prometheus import fetch, free_port, running, until
 
 from conftest import cannot
 from support.command import KSMTRACE
+from support.prometheus import fetch, free_port, running, until
 
 SECRET = "correct horse"
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)

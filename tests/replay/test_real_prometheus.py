@@ -1,110 +1,93 @@
-"""A real Prometheus scrapes a replay, and sees what the endpoint says; promtool finds nothing to blame."""
+"""A real Prometheus scrapes a replay, and sees what the endpoint and the document say; promtool finds nothing to blame."""
 
 import json
-import shutil
-import socket
 import subprocess
-import time
-import urllib.request
-from contextlib import contextmanager
-from urllib.parse import quote
 
 import pytest
 
-from conftest import cannot
 from support.command import KSMTRACE
+from support.document_series import ONLY_SERVED, said
 from support.exposition import samples
-
-CONFIG = """
-global: {{ scrape_interval: 1s }}
-scrape_configs:
-  - job_name: ksmtrace
-    static_configs: [ {{ targets: ["127.0.0.1:{port}"] }} ]
-"""
+from support.prometheus import fetch, free_port, need_prometheus, prometheus, until
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Replay:
+    """A replay that has ended and goes on serving."""
 
+    def __init__(self, capture):
+        self.port = free_port()
+        command = [KSMTRACE, "replay", str(capture), "--json", "--listen", f"127.0.0.1:{self.port}"]
+        pipe = subprocess.PIPE
+        self.run = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        assert "still serving" in self.run.stderr.readline()
 
-def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
+    def metrics(self):
+        return fetch(f"http://127.0.0.1:{self.port}/metrics")
 
-
-def until(what, patience=60.0):
-    """The first answer of `what` that is true; it may fail while a server comes up."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            found = what()
-        except (OSError, ValueError):
-            found = None
-        if found:
-            return found
-        assert time.monotonic() < deadline, "the server did not answer in time"
-        time.sleep(0.2)
-
-
-@contextmanager
-def running(*command):
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+    def document(self):
+        """What it prints once it is ended."""
+        self.run.terminate()
+        out, _ = self.run.communicate(timeout=30)
+        assert self.run.returncode == 0
+        return json.loads(out)
 
 
 @pytest.fixture
 def serving(bundled_capture):
-    """Address of a replay that has ended and goes on serving."""
-    port = free_port()
-    command = [KSMTRACE, "replay", str(bundled_capture), "--json", "--listen", f"127.0.0.1:{port}"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
-        assert "still serving" in run.stderr.readline()
-        yield port
-        run.terminate()
-        out, _ = run.communicate(timeout=30)
-        assert run.returncode == 0
-        assert json.loads(out)["source"] == "capture"
+    replay = Replay(bundled_capture)
+    yield replay
+    if replay.run.poll() is None:
+        assert replay.document()["source"] == "capture"
+
+
+def seen(request, serving, directory):
+    """(name, labels) to value, of every series of ours that a Prometheus has."""
+    need_prometheus(request)
+    with prometheus(directory, serving.port) as server:
+        answer = until(lambda: server.instant('{__name__=~"ksmtrace_.*"}'))
+    found = {}
+    for series in answer:
+        labels = series["metric"]
+        assert labels.pop("job") == "ksmtrace"
+        assert labels.pop("instance") == f"127.0.0.1:{serving.port}"
+        found[labels.pop("__name__"), *sorted(labels.items())] = float(series["value"][1])
+    return found
 
 
 def test_prometheus_sees_what_the_replay_says(request, serving, tmp_path):
-    if shutil.which("prometheus") is None:
-        cannot(request, "--require-live", "needs Debian's prometheus (make test installs it)")
-    exposed = samples(fetch(f"http://127.0.0.1:{serving}/metrics"))
-    (tmp_path / "prometheus.yml").write_text(CONFIG.format(port=serving))
-    port = free_port()
-    with running(
-        "prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ):  # fmt: skip
-        query = f"http://127.0.0.1:{port}/api/v1/query?query=" + quote('{__name__=~"ksmtrace_.*"}')
-        answer = until(lambda: json.loads(fetch(query))["data"]["result"])
-    seen = {}
-    for series in answer:
-        labels = series["metric"]
-        key = (labels.pop("__name__"), *sorted(labels.items()))
-        seen[tuple(k for k in key if k not in {("job", "ksmtrace"), ("instance", f"127.0.0.1:{serving}")})] = (
-            float(series["value"][1])
-        )  # fmt: skip
-    assert {key: seen.get(key) for key in exposed} == exposed
+    # an empty label is none to Prometheus
+    exposed = {
+        (name, *(label for label in labels if label[1])): value
+        for (name, *labels), value in samples(serving.metrics()).items()
+    }
+    found = seen(request, serving, tmp_path)
+    assert {key: found.get(key) for key in exposed} == exposed
     assert len(exposed) > 50
 
 
+def test_prometheus_sees_what_the_document_says_series_by_series(request, serving, tmp_path):
+    found = seen(request, serving, tmp_path)
+    document = serving.document()
+    of_document = {
+        (name, *labels): said(document, name, dict(labels))
+        for name, *labels in found
+        if name not in ONLY_SERVED
+    }
+    assert [key for key, value in of_document.items() if value is None] == []
+    # approx takes True for something else than 1
+    expected = {key: float(value) for key, value in of_document.items()}
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-9)
+    assert len(of_document) > 200
+
+
 def test_promtool_has_nothing_to_say(request, serving):
-    if shutil.which("promtool") is None:
-        cannot(request, "--require-live", "needs promtool (make test installs prometheus)")
+    need_prometheus(request, "promtool")
     ran = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=fetch(f"http://127.0.0.1:{serving}/metrics"), capture_output=True, text=True, check=False,
+        input=serving.metrics(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
 
 def test_health(serving):
-    assert fetch(f"http://127.0.0.1:{serving}/-/healthy")
+    assert fetch(f"http://127.0.0.1:{serving.port}/-/healthy")

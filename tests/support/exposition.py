@@ -2,8 +2,12 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-OF_THE_RUN = {"ksmtrace_build_info", "ksmtrace_plugin_seconds_total"}
-"""Which program it was and how long it took: not facts of the stream."""
+OF_THE_RUN = {
+    "ksmtrace_build_info",
+    "ksmtrace_plugin_seconds_total",
+    "ksmtrace_published_timestamp_seconds",
+}
+"""Which program it was, when it ran and how long that took: not facts of the stream."""
 
 
 def samples(text: str) -> dict[tuple, float]:

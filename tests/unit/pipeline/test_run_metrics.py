@@ -1,7 +1,13 @@
 """The metrics of the run itself, and what holds for the metrics of all plugins together."""
 
+import math
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from ksmtrace import __version__, hookimpl
 from ksmtrace.events import EventKind
@@ -32,6 +38,8 @@ COUNTED = (
     "_scan_stops_differing",
     "_cow_faults",
     "_storms",
+    "_groups_evicted",
+    "_groups_tracked",
 )
 
 
@@ -119,6 +127,29 @@ def test_names_and_help_texts_follow_the_conventions():
         for s in family.samples:
             assert s.name.endswith("_total") == (family.type == "counter")
             assert not {"pid", "mm", "address"} & set(s.labels)
+
+
+def test_histograms_are_cumulative_with_log_spaced_buckets():
+    """Merge latency, latency of faults, duration of passes, as a parser of the exposition has them."""
+    found = {f.name: f for f in analyse(story(), *ANALYZERS).metrics if "histogram" in f.type}
+    times = {"merge_latency", "cow_fault", "scan_pass"}
+    assert {f"ksmtrace_{name}_seconds" for name in times} < found.keys()
+    registry = CollectorRegistry()
+    registry.register(type("Shown", (), {"collect": lambda _: found.values()})())
+    read = list(parse_openmetrics(openmetrics(registry).decode()))  # refuses what is not cumulative
+    assert {family.name for family in read} == found.keys()
+    for family in read:
+        buckets = [s for s in family.samples if s.name.endswith("_bucket")]
+        *bounds, last = [float(s.labels["le"]) for s in buckets]
+        ratios = [after / before for before, after in pairwise(bounds)]
+        assert ratios == pytest.approx([ratios[0]] * len(ratios))
+        assert ratios[0] in (2, 4)
+        assert last == math.inf
+        counts = [s.value for s in buckets]
+        assert counts == sorted(counts)
+        (count,) = (s.value for s in family.samples if s.name.endswith("count"))
+        assert counts[-1] == count > 0
+        assert any(s.name.endswith("sum") for s in family.samples)
 
 
 def test_every_name_says_what_it_counts():

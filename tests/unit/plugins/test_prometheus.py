@@ -1,7 +1,9 @@
 """The prometheus sink: a real server on a free port, and the text file."""
 
+import os
 import socket
 import threading
+import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -65,11 +67,26 @@ def test_openmetrics_is_served_to_who_asks_for_it():
     def look(sink):
         _, kind, text = _get(sink, Accept="application/openmetrics-text; version=1.0.0")
         assert kind.startswith("application/openmetrics-text")
+        assert text.endswith("\n# EOF\n")
         found.update({f.name: f for f in parse_openmetrics(text)})
 
     _run(look)
     assert found["ksmtrace_stable_node_sharers"].type == "gaugehistogram"
     assert found["ksmtrace_kernel"].type == "info"
+
+
+def test_when_figures_were_made_is_told():
+    stamps = []
+
+    def look(sink):
+        families = {f.name: f for f in parse_text(_get(sink)[2])}
+        made = families["ksmtrace_published_timestamp_seconds"].samples[0].value
+        stamps.append(made)
+        assert before <= made <= time.time()
+
+    before = time.time()
+    _run(look)
+    assert stamps == sorted(set(stamps))
 
 
 def test_the_exposition_is_empty_but_valid_before_the_first_publish():
@@ -224,6 +241,16 @@ def test_the_text_file_is_replaced_as_a_whole(tmp_path):
     _run(lambda sink: None, listen=None, textfile=tmp_path)
     assert "old" not in path.read_text()
     assert path.stat().st_ino != inode
+
+
+def test_node_exporter_may_read_the_text_file_whatever_the_mask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        _run(lambda sink: None, listen=None, textfile=tmp_path)
+    finally:
+        kept = os.umask(before)
+    assert kept == 0o077
+    assert (tmp_path / "ksmtrace.prom").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_directory_that_cannot_be_written_is_refused_at_the_start(tmp_path):

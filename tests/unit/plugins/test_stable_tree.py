@@ -83,6 +83,14 @@ def test_an_errno_without_a_name_is_shown_as_its_number():
     }
 
 
+def test_errnos_that_nobody_knows_are_one_series():
+    rows = [*EMPTY, attempt(err=-14), *(attempt(err=-number) for number in range(900, 990))]
+    found = series(analyse(rows, "stable_tree").metrics)
+    name = "ksmtrace_merge_attempts_total"
+    results = {dict(labels)["result"]: n for (key, labels), n in found.items() if key == name}
+    assert results == {"done": 0, "EFAULT": 1, "other": 90}
+
+
 def test_a_node_falls_into_the_bucket_of_its_sharers():
     rows = [*EMPTY]
     item = 0
@@ -254,3 +262,18 @@ def _of_one_process(row):
 
 def _own(snapshot):
     return {k: v for k, v in series(snapshot.metrics).items() if "plugin_seconds" not in k[0]}
+
+
+@pytest.mark.parametrize(
+    ("read", "mean"),
+    [
+        ({"stable_node_chains": 2, "stable_node_dups": 5}, 2.5),
+        ({"stable_node_chains": 0, "stable_node_dups": 0}, 0),
+        ({"stable_node_chains": 2}, None),
+        ({}, None),
+    ],
+)
+def test_the_mean_length_of_chains_as_read_last(read, mean):
+    rows = [*EMPTY, *sample(**{**read, "pages_shared": 1})]
+    found = series(analyse(rows, "stable_tree").metrics)
+    assert found.get(("ksmtrace_stable_chain_mean_nodes", ())) == mean

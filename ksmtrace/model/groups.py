@@ -1,0 +1,47 @@
+"""Groups of processes as they are labelled: a cgroup, the systemd unit that it is in, the guest that runs in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ksmtrace.model.processes import Process
+
+_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Group:
+    """Labels; no two groups have the same.
+
+    Attributes:
+        cgroup: path of the cgroup below the mount, "" where not known.
+        unit: as `unit_of` finds it.
+        vm: the guest, "" where none runs. Two guests in one cgroup are two groups.
+    """
+
+    cgroup: str
+    unit: str
+    vm: str
+
+
+OTHER = Group("other", "other", "other")
+"""All that has no group of its own. No process's group is this one: the unit of a path "other" is ""."""
+
+
+def group_of(process: Process) -> Group | None:
+    """The group that the process belongs to; None where neither its cgroup nor a guest is known."""
+    cgroup, vm = process.cgroup, process.vm
+    return Group(cgroup, unit_of(cgroup), vm) if cgroup or vm else None
+
+
+def unit_of(cgroup: str) -> str:
+    """The systemd unit that a cgroup is in: the innermost service, scope or the like, else the innermost slice, else "".
+
+    A unit whose name would be taken for a file of the kernel has a "_" before it (systemd.resource-control(5), cg_escape).
+    """
+    names = [name.removeprefix("_") for name in reversed(cgroup.split("/"))]
+    for endings in (_UNITS, (".slice",)):
+        for name in names:
+            if name.endswith(endings) and name not in endings:
+                return name
+    return ""

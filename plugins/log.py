@@ -1,0 +1,113 @@
+"""Sink: a line on stderr for each thing worth knowing, for a run that is a service (`live --log`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from ksmtrace import __version__, hookimpl
+from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.tunable import tunable_writes
+from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from ksmtrace.pipeline.snapshot import Snapshot
+
+LOSS_SECONDS = 60.0
+"""Losses are told at once, and what follows within this time in one line after it."""
+
+_INFO, _WARNING = 6, 4
+"""Levels of syslog(3)."""
+
+
+class Plugin:
+    """One line at the start, one at the end; between them losses and writes to KSM's `run`. Nothing is said of an interval in which all is well.
+
+    Where stderr is the journal, lines begin with their level, as sd-daemon(3) has it.
+    """
+
+    def __init__(self) -> None:
+        self._wanted = False
+        self._levels = False
+        self._run = ""
+        self._lost = 0
+        self._quiet_until = 0.0
+
+    @hookimpl(trylast=True)  # when the metrics are served already
+    def ksmtrace_session_start(self, session: Session, options: Namespace) -> None:
+        """Say what is traced, how, and where its figures are."""
+        self._wanted = bool(getattr(options, "log", False))
+        self._levels = stderr_is_journal()
+        self._run = session.tunables.get("run", "")
+        if not self._wanted:
+            return
+        parts = [f"{__version__} traces KSM of {session.kernel.release}, run is {self._run or '?'}"]
+        unseen = [
+            kind.name.lower()
+            for kind in session.probes
+            if not session.sees(kind) and kind is not EventKind.SAMPLE
+        ]
+        parts.append(
+            f"tier {session.tier}" + (f", not seen: {', '.join(unseen)}" if unseen else "")
+        )
+        serving, textfile = getattr(options, "serving", None), getattr(options, "textfile", None)
+        parts += [f"metrics at {serving}"] if serving else []
+        parts += [f"metrics in {textfile}"] if textfile else []
+        self._say(_INFO, "; ".join(parts))
+
+    @hookimpl
+    def ksmtrace_lost(self, count: int) -> None:
+        """Count a loss."""
+        self._lost += count
+
+    @hookimpl
+    def ksmtrace_batch(self, batch: EventBatch) -> None:
+        """Tell losses, and who switches KSM on and off."""
+        if not self._wanted:
+            return
+        if self._lost and time.monotonic() >= self._quiet_until:
+            self._tell_losses()
+        for write in tunable_writes(batch.events):
+            if write.name == "run" and write.number is not None and write.text != self._run:
+                self._say(_WARNING, f"KSM's run was {self._run or '?'} and is {write.text} now")
+                self._run = write.text
+
+    @hookimpl
+    def ksmtrace_publish(self, snapshot: Snapshot) -> None:
+        """At the end, say what came of it."""
+        if not (self._wanted and snapshot.final):
+            return
+        if self._lost:
+            self._tell_losses()
+        found = snapshot.document
+        events = found["events"]
+        verdict = found["analyzers"].get("balance", {}).get("verdict")
+        self._say(
+            _INFO,
+            f"ends after {found['duration_seconds']:.0f} s: {found['passes']} passes, {events['total']} events, "
+            f"{events['lost']} lost" + (f"; KSM here: {verdict}" if verdict else ""),
+        )
+
+    def _tell_losses(self) -> None:
+        self._say(
+            _WARNING,
+            f"{self._lost} events were lost, every count is too low: lower pages_to_scan, or leave plugins out (-p no:NAME)",
+        )
+        self._lost = 0
+        self._quiet_until = time.monotonic() + LOSS_SECONDS
+
+    def _say(self, level: int, line: str) -> None:
+        plain = "".join(c if c.isprintable() else "?" for c in line)
+        print(f"{f'<{level}>' if self._levels else ''}ksmtrace: {plain}", file=sys.stderr)  # noqa: T201
+
+
+def stderr_is_journal() -> bool:
+    """Whether stderr goes to systemd's journal: JOURNAL_STREAM of systemd.exec(5) names it by device and inode."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
