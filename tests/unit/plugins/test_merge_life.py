@@ -29,6 +29,7 @@ from support.story import story
 from support.streams import sample, session
 
 SECOND = 1_000_000_000
+VISITS = (EventKind.CMP_AND_MERGE_PAGE, EventKind.SKIPPED)
 HELD = sample(pages_shared=5, pages_sharing=5, pages_unshared=0, pages_volatile=0)
 
 
@@ -78,10 +79,8 @@ class _Plain:
             self.lose()
         elif kind == EventKind.SCAN_START:
             self.number, self.whole = self.number + 1, True
-        elif kind == EventKind.CMP_AND_MERGE_PAGE and not flags & FREED:
+        elif kind in VISITS and not flags & FREED:
             self.examined(self.life(item, ts), flags)
-        elif kind == EventKind.SKIPPED:
-            self.life(item, ts)
         elif kind == EventKind.STABLE_APPEND:
             self.joined(self.life(item, ts), node, ts)
         elif kind == EventKind.REMOVE_STABLE_NODE:
