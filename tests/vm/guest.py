@@ -25,7 +25,7 @@ TESTS = [
     str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s", "--durations=12",
     "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
-LIMIT_SECONDS = 2700
+LIMIT_SECONDS = 3600
 BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
 
