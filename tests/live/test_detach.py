@@ -13,10 +13,19 @@ from support.command import KSMTRACE
 SECONDS_TO_ATTACH = 180
 
 
+def listed(what: str) -> set[int]:
+    """Ids that bpftool lists; it fails when one of them goes while it looks, and is then asked again."""
+    for _ in range(20):
+        ran = subprocess.run(["bpftool", "-j", what, "list"], capture_output=True, check=False)
+        if ran.returncode == 0:
+            return {one["id"] for one in json.loads(ran.stdout or b"[]")}
+        time.sleep(0.5)
+    raise AssertionError(ran.stderr.decode())
+
+
 def programs() -> set[int]:
     """Ids of the BPF programs that are loaded."""
-    listed = subprocess.run(["bpftool", "-j", "prog", "list"], capture_output=True, check=True)
-    return {program["id"] for program in json.loads(listed.stdout)}
+    return listed("prog")
 
 
 def kprobes() -> str:
@@ -39,8 +48,7 @@ def until(what, seconds) -> bool:
 
 def links() -> set[int]:
     """Ids of the links by which programs are attached, fentry's and fexit's among them."""
-    listed = subprocess.run(["bpftool", "-j", "link", "list"], capture_output=True, check=True)
-    return {link["id"] for link in json.loads(listed.stdout or b"[]")}
+    return listed("link")
 
 
 def end_by(number: int, probes: str) -> None:
