@@ -152,14 +152,12 @@ class SmartScan:
                 self._account.part(rule, event, "passed over the page", "no smart scan at all")
             return
         self._latest.append((event.ts, item))
-        before = self._tunables.before("smart_scan", event)
-        now = values["smart_scan"]
-        values["smart_scan"] = now if before is None else before
-        try:
-            self._decide(item, event, skipped=skipped, ksm_page=ksm_page)
-        finally:
-            if before is not None:
-                values["smart_scan"] = now
+        if self._tunables.before("smart_scan", event) not in (None, values["smart_scan"]):
+            # The kernel reads the value a moment after it came to the page: the old one or the new, and the age goes with it.
+            item.age_known = False
+            self._account.unknown(rule)
+            return
+        self._decide(item, event, skipped=skipped, ksm_page=ksm_page)
 
     def _decide(self, item: SeenItem, event: Event, *, skipped: bool, ksm_page: bool) -> None:
         rule = Rule.SMART_SCAN
