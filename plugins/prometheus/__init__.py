@@ -75,7 +75,7 @@ class Plugin:
         """
         if self._endpoint is None and self._textfile is None:
             return
-        self._published = (*snapshot.metrics, _published())
+        self._published = (*snapshot.metrics, published())
         self._write_textfile()
 
     @hookimpl
@@ -101,7 +101,8 @@ class Plugin:
             os.umask(mask)
 
 
-def _published() -> Metric:
+def published() -> Metric:
+    """When the figures were made: this sink's own metric."""
     return GaugeMetricFamily(
         "ksmtrace_published_timestamp_seconds",
         "When these figures were made; a scrape reads the last ones. Older than a few --interval: the run hangs, or is over.",

@@ -5,7 +5,8 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from ksmtrace.plugins import BUILTINS, Role
-from support.runs import plugin, runner
+from ksmtrace.plugins.prometheus import published
+from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
 from support.story import story
 from support.streams import events, sample
 
@@ -25,11 +26,23 @@ _EVERY_GAUGE = {
 }
 
 
+def _broken_merges() -> list[dict]:
+    """So many merges end that half of all have: a half-life is known."""
+    items = range(100_000, 101_000)
+    return [
+        start(9),
+        *(appended(item, 77, new=item == items[0]) for item in items),
+        stop(9),
+        *({**removed(item, IN_STABLE), "ts": 15 * 10**9} for item in items),
+    ]
+
+
 def families() -> list[tuple[str, Metric]]:
     """(plugin or "run", family) of a run that sees everything, by name."""
     names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
     rows = [
         *sample(**dict.fromkeys(_EVERY_GAUGE, 0)),
+        *_broken_merges(),
         *story(),
         *sample(ts=20 * 10**9, **_EVERY_GAUGE),
     ]
@@ -41,6 +54,7 @@ def families() -> list[tuple[str, Metric]]:
         for family in some
     }
     found = {family.name: (owner.get(family.name, "run"), family) for family in shown}
+    found["ksmtrace_published_timestamp_seconds"] = "prometheus", published()
     return [found[name] for name in sorted(found)]
 
 
