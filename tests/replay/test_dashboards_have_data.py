@@ -21,7 +21,7 @@ def server(request, bundled_capture, tmp_path_factory):
     """A Prometheus that has scraped a paced replay from beginning to end, with our rules."""
     need_prometheus(request)
     port = free_port()
-    command = [KSMTRACE, "replay", str(bundled_capture), "--json", "--speed", "12"]
+    command = [KSMTRACE, "replay", str(bundled_capture), "--json", "--speed", "4"]
     command += ["--listen", f"127.0.0.1:{port}", "-p", "no:tui"]
     with (
         prometheus(

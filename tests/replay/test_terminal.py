@@ -32,7 +32,7 @@ def assert_given_back(run, drawn):
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
 def test_a_replay_draws_and_gives_the_terminal_back(bundled_capture, columns, lines):
-    with _replay(bundled_capture, "--speed", "12", columns=columns, lines=lines) as run:
+    with _replay(bundled_capture, "--speed", "4", columns=columns, lines=lines) as run:
         shown = run.wait_for("Stable tree", "Life of merges", "q quit")
         assert len(shown) == lines
         status, drawn, errors = run.end()
@@ -130,7 +130,7 @@ def test_a_held_replay_waits_for_q(bundled_capture):
 
 
 def test_a_paused_screen_outlives_its_run(bundled_capture):
-    with _replay(bundled_capture, "--speed", "32") as run:
+    with _replay(bundled_capture, "--speed", "10") as run:
         run.wait_for("Stable tree")
         run.press("p")
         run.wait_for("PAUSED")
@@ -155,7 +155,7 @@ def test_a_frame_sends_little(bundled_capture):
 def test_no_color_is_honoured(bundled_capture, monkeypatch):
     import os
 
-    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "32"]
+    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "10"]
     _, coloured = on_terminal(command, columns=80, lines=24)
     environment = {**os.environ, "NO_COLOR": "1"}
     _, plain = on_terminal(command, columns=80, lines=24, env=environment)
@@ -164,7 +164,7 @@ def test_no_color_is_honoured(bundled_capture, monkeypatch):
 
 
 def test_no_tui_draws_nothing(bundled_capture):
-    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "32", "--no-tui"]
+    command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "10", "--no-tui"]
     status, drawn = on_terminal(command, columns=80, lines=24)
     assert status == 0
     assert "\x1b[?1049h" not in drawn
