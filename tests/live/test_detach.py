@@ -38,11 +38,12 @@ def kprobes() -> str:
 
 
 def until(what, seconds) -> bool:
+    """Looks seldom: to start bpftool takes an emulated processor a second, which the tracer lacks."""
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.2)
+        time.sleep(3)
     return True
 
 
