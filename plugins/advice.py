@@ -11,9 +11,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch
+from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.rules import RULES, Recommendation, recommend
-from ksmtrace.model.tunables import Tunables
 from ksmtrace.section import Section, Table
 from ksmtrace.session import Session
 
@@ -28,17 +27,17 @@ class Plugin:
 
     def __init__(self) -> None:
         self._given: list[Recommendation] = []
-        self._tunables = Tunables()
+        self._tunables: Mapping[str, str] = {}
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch) -> None:
-        """Follow the tunables."""
-        self._tunables.apply(batch)
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
+        """Keep the tunables at hand."""
+        self._tunables = reconstruction.tunables
 
     @hookimpl
     def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, object]:
         """The recommendations."""
-        self._given = recommend(document, self._tunables.now(session))
+        self._given = recommend(document, self._tunables or session.tunables)
         return {"recommendations": [one.to_json() for one in self._given]}
 
     @hookimpl

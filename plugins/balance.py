@@ -18,7 +18,6 @@ from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.sheet import Attribution, rmap_items_read
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.model.tunables import Tunables
 from ksmtrace.model.verdict import LEAST_GIB_PER_CORE, Answer
 from ksmtrace.panel import figures_panel
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
@@ -85,7 +84,6 @@ class Plugin:
         self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
         self._settling = Settling()
-        self._tunables = Tunables()
         self._first: dict[Gauge, int] = {}
         self._counters: dict[Gauge, int] = {}
         self._over_time = Timeline("saved", "net")
@@ -99,7 +97,6 @@ class Plugin:
         """Count by process; take in the kernel's counters."""
         self._reconstruction, self._balance = reconstruction, None
         self._accounts.apply(batch, reconstruction.processes)
-        self._tunables.apply(batch)
         for reading in self._readings.apply(batch):
             self._take(reading, session)
 
@@ -117,6 +114,7 @@ class Plugin:
         """The figures of the class docstring."""
         balance = self._now(session)
         excess, said = balance.profits
+        per_core = balance.facts.bytes_per_core
         left = balance.unattributed_bytes
         exact = balance.sheet.attribution is Attribution.EXACT
         assert not exact or left == 0, "every saved page is credited, and once"
@@ -130,7 +128,7 @@ class Plugin:
             "process_profit_excess_bytes": excess,
             "process_profit_said": said,
             "ksmd_cores": balance.ksmd_cores,
-            "gib_saved_per_core": balance.facts.gib_per_core,
+            "gib_saved_per_core": None if per_core is None else per_core / 2**30,
             **lists(balance),
             "exited": balance.sheet.exited.row(0).to_json(),
         }
@@ -173,7 +171,6 @@ class Plugin:
                 self._accounts,
                 self._settling,
                 self._counters,
-                run=self._tunables.now(session).get("run"),
                 active=self._active(),
             )
         return self._balance
@@ -195,12 +192,12 @@ def _metrics(balance: Balance) -> Iterable[Metric]:
         value = figures[key]
         if value is not None:
             yield GaugeMetricFamily(f"ksmtrace_{name}", help_text, value)
-    if balance.facts.gib_per_core is not None:
+    if balance.facts.bytes_per_core is not None:
         yield GaugeMetricFamily(
             "ksmtrace_balance_saved_per_core_bytes",
             "Memory saved for each core that ksmd and users' COW faults take. "
             f"Below {LEAST_GIB_PER_CORE:g} GiB for long: memory is cheaper than this, scan slower or stop.",
-            balance.facts.gib_per_core * 2**30,
+            balance.facts.bytes_per_core,
         )
     yield from _break_seconds(figures)
     family = GaugeMetricFamily(
@@ -242,7 +239,7 @@ def _section(balance: Balance, over_time: Timeline) -> Section:
             Figure("bookkeeping", total.metadata_bytes, "bytes", "derived"),
             Figure("net", total.net_saved_bytes, "bytes", note=balance.profits[1] or ""),
             Figure("ksmd", _seconds(total.ksmd_cpu_ns), "seconds", "sampled"),
-            Figure("saved a core", _bytes(balance.facts.gib_per_core), "bytes", "derived", copies),
+            Figure("saved a core", balance.facts.bytes_per_core, "bytes", "derived", copies),
             Figure("copies of written pages", total.user_break_pages, "pages"),
             Figure("time for them", _seconds(total.user_break_ns), "seconds"),
         ],
@@ -290,10 +287,6 @@ def _chart(over_time: Timeline) -> Chart:
     series = {name: over_time.column(name) for name in over_time.names}
     seconds = over_time.column("seconds")
     return Chart("saved over time", "line", "time", seconds, series, ("seconds", "bytes"))
-
-
-def _bytes(gib: float | None) -> float | None:
-    return None if gib is None else gib * 2**30
 
 
 def _seconds(value_ns: int | None) -> float | None:

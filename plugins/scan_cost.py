@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from prometheus_client.core import (
@@ -22,7 +22,6 @@ from ksmtrace.model.scan import Scan
 from ksmtrace.model.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.model.tunables import Tunables
 from ksmtrace.panel import figures_panel
 from ksmtrace.section import Chart, Figure, Section
 from ksmtrace.session import Session
@@ -63,11 +62,13 @@ class Plugin:
         self._last: tuple[int, int, int | None, int] | None = None
         self._times = PassTimes()
         self._over_time = Timeline("duration", "examined", "skipped")
-        self._tunables = Tunables()
+        self._tunables: Mapping[str, str] = {}
         self._advised = Timeline("pages")
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, session: Session) -> None:
+    def ksmtrace_batch(
+        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
+    ) -> None:
         """Count what was examined; take in the kernel's counters."""
         kind = batch.kind
         examined = kind == EventKind.CMP_AND_MERGE_PAGE
@@ -80,7 +81,7 @@ class Plugin:
             zero = zero[zero > starts[-1]]
         self._zeroes += len(zero)
         every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
-        self._tunables.apply(batch)
+        self._tunables = reconstruction.tunables
         for reading in self._readings.apply(batch):
             self._advise(reading, session)
             self._spent.read(reading, self._examined if every else None)
@@ -113,7 +114,7 @@ class Plugin:
         """The figures of the class docstring."""
         names = [*map(str, BUCKETS_SECONDS), "more"]
         timed = session.sees(EventKind.SCAN_STOP) and _timed(session)
-        tunables = self._tunables.now(session)
+        tunables = self._tunables or session.tunables
         advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
         return {
             **self._figures(session),
@@ -129,9 +130,8 @@ class Plugin:
 
     def _advise(self, reading: Reading, session: Session) -> None:
         """Keep what the advisor has made of pages_to_scan."""
-        self._tunables.read(reading)
         pages = reading.values.get(Gauge.PAGES_TO_SCAN)
-        if pages is not None and self._tunables.now(session).get("advisor_mode") == _ADVISOR:
+        if pages is not None and self._tunables.get("advisor_mode") == _ADVISOR:
             self._advised.add(max(0, reading.ns - session.monotonic_ns) / 1e9, pages)
 
     def _figures(self, session: Session) -> dict[str, float | None]:

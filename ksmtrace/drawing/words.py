@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from ksmtrace.drawing.scales import one_line
 from ksmtrace.units import duration
 
 Document = Mapping[str, Any]
+
+WIDTH = 80
+"""Columns of plain text."""
 
 
 def facts(document: Document) -> list[str]:
@@ -53,3 +57,18 @@ def advice(document: Document) -> list[tuple[str, str]]:
         (one_line(f"{one['advice']} ({one['evidence']})"), one_line(one["command"]))
         for one in given
     ]
+
+
+def advice_text(document: Document) -> str:
+    """The same as plain text: commands on lines of their own, to be copied; "" without any."""
+    lines = []
+    for why, command in advice(document):
+        lines += [wrapped(f"- {why}", "  "), wrapped(command, "    ", "    ")]
+    return "\n".join(lines)
+
+
+def wrapped(text: str, indent: str = "", first: str = "") -> str:
+    """`text` in lines of at most `WIDTH` columns, the first after `first`, the others after `indent`."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )

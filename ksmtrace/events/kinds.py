@@ -124,8 +124,8 @@ class Gauge(IntEnum):
 
     Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a line
     of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat, `candidates_found` how often
-    ksm_next_page_pmd_entry returned 1 since the probes were attached, `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that the advisor
-    changes by itself.
+    ksm_next_page_pmd_entry returned 1 since the probes were attached, `events_lost` how many events found the ring full.
+    `pages_to_scan` is a tunable, but one that the advisor changes by itself.
     """
 
     PAGES_SHARED = 1

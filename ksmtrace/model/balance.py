@@ -100,12 +100,11 @@ def make_balance(
     settling: Settling,
     counters: Mapping[Gauge, int],
     *,
-    run: str | None,
     active: bool,
 ) -> Balance:
     """The balance as things stand.
 
-    `counters` are the kernel's, as last read; `run` is the tunable now; `active` says whether ksmd did anything in this run.
+    `counters` are the kernel's, as last read; `active` says whether ksmd did anything in this run.
     """
     sheet = make_sheet(session, reconstruction, accounts)
     total = total_of(session, reconstruction, accounts, counters, sheet)
@@ -114,7 +113,7 @@ def make_balance(
         saved += (total.zero_pages or 0) * session.kernel.page_size_bytes
     spent = None if ksmd is None else ksmd + (total.user_break_ns or 0)
     facts = Facts(
-        run=run,
+        run=reconstruction.tunables.get("run"),
         active=active,
         rmap_items=total.rmap_items,
         saved_bytes=saved,

@@ -17,6 +17,7 @@ from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
+from ksmtrace.model.tunables import follow_writes
 from ksmtrace.session import Session
 
 NEITHER = 0
@@ -70,6 +71,7 @@ class Reconstruction:
         items: the rmap_items, by number.
         nodes: the stable nodes, by number.
         processes: whose memory it is.
+        tunables: /sys/kernel/mm/ksm's writable files as they stand, name to text.
         owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype int64.
         state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
         batches: how many were applied; what is derived from one state holds while this stands.
@@ -92,6 +94,7 @@ class Reconstruction:
         self.reason = "no reading of the kernel's counters yet"
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
+        self.tunables = dict(session.tunables)
         self.batches = 0
         self._forget()
 
@@ -178,6 +181,7 @@ class Reconstruction:
         self.batches += 1
         whole = self.complete and not batch.lost
         self.processes.apply(batch)
+        follow_writes(self.tunables, batch)
         ids, born = [], []
         for part, forgets in self._parts(batch):
             ids.append(self.items.resolve(part))

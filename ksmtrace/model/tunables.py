@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from ksmtrace.events import EventBatch, EventKind, Gauge
+import numpy as np
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.model.readings import Reading
-from ksmtrace.session import Session
 
 
-class Tunables:
-    """Those of the session, and every write since; `pages_to_scan`, which the advisor changes by itself, as last read."""
+def follow_writes(tunables: dict[str, str], batch: EventBatch) -> None:
+    """Change `tunables`, name to text, as the events of `batch` say, in their order.
 
-    def __init__(self) -> None:
-        self._since: dict[str, str] = {}
-
-    def apply(self, batch: EventBatch) -> None:
-        """Take in the writes of a batch; what the kernel refused, or a record cannot hold, changes nothing."""
-        if (batch.kind == EventKind.TUNABLE).any():
-            for write in tunable_writes(batch.events):
-                if write.whole and not write.err:
-                    self._since[write.name] = write.text
-
-    def read(self, reading: Reading) -> None:
-        """Take in a reading of the kernel's counters."""
-        pages = reading.values.get(Gauge.PAGES_TO_SCAN)
-        if pages is not None:
-            self._since["pages_to_scan"] = str(pages)
-
-    def now(self, session: Session) -> dict[str, str]:
-        """Name to text, those that this kernel has."""
-        return {**session.tunables, **self._since}
+    What the kernel refused, or a record cannot hold, changes nothing. `pages_to_scan`, which the advisor changes by itself, is
+    also taken from readings of the kernel's counters.
+    """
+    events = batch.events
+    read = (batch.kind == EventKind.SAMPLE) & (events["address"] == Gauge.PAGES_TO_SCAN)
+    for row in np.flatnonzero((batch.kind == EventKind.TUNABLE) | read).tolist():
+        if read[row]:
+            tunables["pages_to_scan"] = str(events["aux"][row])
+            continue
+        (write,) = tunable_writes(events[row : row + 1])
+        if write.whole and not write.err:
+            tunables[write.name] = write.text

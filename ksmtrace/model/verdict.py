@@ -46,11 +46,11 @@ class Facts:
     change_ratio: float | None
 
     @property
-    def gib_per_core(self) -> float | None:
-        """GiB saved for each core that is spent; None where nothing was spent, or one of both is not known."""
+    def bytes_per_core(self) -> float | None:
+        """Bytes saved for each core that is spent; None where nothing was spent, or one of both is not known."""
         if not self.cost_cores or self.saved_bytes is None:
             return None
-        return self.saved_bytes / 2**30 / self.cost_cores
+        return self.saved_bytes / self.cost_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _weigh(facts: Facts) -> Verdict:
-    net, per_core = facts.net_saved_bytes, facts.gib_per_core
+    net, per_core = facts.net_saved_bytes, facts.bytes_per_core
     if net is None:
         return Verdict(Answer.NOT_SETTLED, ("what is saved is not known",))
     saves = f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping"
@@ -94,8 +94,8 @@ def _weigh(facts: Facts) -> Verdict:
         unknown = facts.cost_cores is None
         spent = "CPU time is not known" if unknown else "it took no CPU time"
         return Verdict(Answer.WORTH_IT, (saves, spent))
-    cost = f"{facts.cost_cores:.1%} of a core, {size(round(per_core * 2**30))} saved a core"
-    if per_core < LEAST_GIB_PER_CORE:
+    cost = f"{facts.cost_cores:.1%} of a core, {size(round(per_core))} saved a core"
+    if per_core < LEAST_GIB_PER_CORE * 2**30:
         return Verdict(
             Answer.COSTS_MORE,
             (saves, f"{cost}, less than the {LEAST_GIB_PER_CORE:g} GiB it is worth"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.drawing.words import Document, advice, facts, verdict
+from ksmtrace.drawing.words import WIDTH, Document, advice_text, facts, verdict, wrapped
 from ksmtrace.section import Section
-
-WIDTH = 80
 
 
 def report_text(document: Document, sections: Sequence[Section], encoding: str) -> str:
@@ -23,23 +20,13 @@ def report_text(document: Document, sections: Sequence[Section], encoding: str) 
         sections: what the plugins tell.
         encoding: of the output; blocks are drawn where it knows them.
     """
-    parts = [_wrap(f"ksmtrace report: {', '.join(facts(document))}")]
+    parts = [wrapped(f"ksmtrace report: {', '.join(facts(document))}")]
     if said := verdict(document):
-        parts.append(_wrap(f"Verdict: {said}"))
-    if given := advice(document):
-        parts.append(
-            "\n".join(
-                f"{_wrap(f'- {why}', '  ')}\n{_wrap(do, '    ', '    ')}" for why, do in given
-            )
-        )
+        parts.append(wrapped(f"Verdict: {said}"))
+    if given := advice_text(document):
+        parts.append(given)
     parts += [_section(section, encoding) for section in sections]
     return "\n\n".join(parts) + "\n"
-
-
-def _wrap(text: str, indent: str = "", first: str = "") -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    )
 
 
 def _section(section: Section, encoding: str) -> str:

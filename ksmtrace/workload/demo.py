@@ -8,7 +8,6 @@ from typing import Self
 
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
-from ksmtrace.workload.tunables import DEFAULTS
 
 NAMES = ("demo-web", "demo-db", "demo-cache")
 
@@ -80,10 +79,7 @@ class Demo:
 
     def _switch_on(self) -> None:
         """At the kernel's own pace: a ksmd that was told to sleep for an hour would show nothing."""
-        if self._guard.has("advisor_mode"):
-            self._guard.write("advisor_mode", "none")
-        for name in ("pages_to_scan", "sleep_millisecs"):
-            self._guard.write(name, DEFAULTS[name])
+        self._guard.write_defaults("advisor_mode", "pages_to_scan", "sleep_millisecs")
         self._guard.write("run", 1)
 
     def _live(self) -> None:

@@ -28,7 +28,8 @@ class KsmGuard:
 
     Args:
         clean: everything is unmerged at both ends (run=2), every tunable begins with the kernel's default, and another
-            user of the guard is waited for: for runs on a machine of one's own. Without, nobody else's merged pages are touched, and nobody is waited for.
+            user of the guard is waited for: for runs on a machine of one's own. Without, nobody else's merged pages are
+            touched, and nobody is waited for.
         alone: refuse where a process has mergeable memory.
         waiting: a context around the wait for another user.
 
@@ -87,6 +88,13 @@ class KsmGuard:
             OSError: the kernel refuses the value, or has no such tunable.
         """
         (ksm_directory() / name).write_text(str(value))
+
+    def write_defaults(self, *names: str) -> None:
+        """Write the kernel's default to each of these tunables that this kernel has; one that it refuses is left."""
+        plan = [
+            (str(ksm_directory() / name), str(DEFAULTS[name])) for name in names if self.has(name)
+        ]
+        carry_out(plan)
 
     def has(self, name: str) -> bool:
         """Whether this kernel has the tunable or counter."""
@@ -177,10 +185,4 @@ class KsmGuard:
         """Nothing merged, and the kernel's own defaults, whatever a run that was killed has left; ksmd is awake."""
         self.write("run", 2)
         self.write("run", 0)
-        carry_out(
-            [
-                (str(ksm_directory() / name), str(value))
-                for name, value in DEFAULTS.items()
-                if self.has(name)
-            ]
-        )
+        self.write_defaults(*DEFAULTS)

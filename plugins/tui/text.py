@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.words import Document, advice, agreement, verdict
+from ksmtrace.drawing.words import WIDTH, Document, advice_text, agreement, verdict, wrapped
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
-
-_WIDTH = 80
 
 
 def plain_text(snapshot: Snapshot) -> str:
@@ -44,14 +41,8 @@ def plain_text(snapshot: Snapshot) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _wrap(text: str, indent: str = "", first: str = "") -> str:
-    return textwrap.fill(
-        text, _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    )
-
-
 def _cut(line: str) -> str:
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def _title(document: Document, only_pids: tuple[int, ...]) -> str:
@@ -61,7 +52,7 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
         if only_pids
         else ""
     )
-    return _wrap(
+    return wrapped(
         f"ksmtrace {one_line(document['version'])}: {document['source']}, "
         f"kernel {one_line(document['kernel']['release'])}, {one_line(document['tier'])} tier, "
         f"{duration(document['duration_seconds'])}, {passes:,} pass{'' if passes == 1 else 'es'}{limit}"
@@ -71,10 +62,9 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
 def _verdict(document: Document) -> Iterator[str]:
     """What the analyzers `balance` and `advice` conclude, where the run has them."""
     if said := verdict(document):
-        yield _wrap(f"Verdict: {said}")
-    for why, command in advice(document):
-        yield _wrap(f"- {why}", "  ")
-        yield _wrap(command, "    ", "    ")
+        yield wrapped(f"Verdict: {said}")
+    if given := advice_text(document):
+        yield given
 
 
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
@@ -83,24 +73,24 @@ def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
     if shared is None or sharing is None:
         yield "What KSM saves is not known: the kernel's counters were not read."
         return
-    yield _wrap(
+    yield wrapped(
         f"KSM saves {size(sharing * page_size_bytes)}: {shared:,} KSM pages stand for {shared + sharing:,} pages."
     )
     zero_pages = counters.get("ksm_zero_pages")
     if zero_pages:
-        yield _wrap(
+        yield wrapped(
             f"The zero page stands for {zero_pages:,} more, {size(zero_pages * page_size_bytes)}."
         )
     profit = counters.get("general_profit")
     if profit is not None:
         verdict = "" if profit >= 0 else ": it costs more than it saves"
-        yield _wrap(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit){verdict}.")
+        yield wrapped(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit){verdict}.")
 
 
 def _before(document: Document) -> Iterator[str]:
     before = document["analyzers"].get("snapshot", {})
     if before.get("mapped_pages"):
-        yield _wrap(
+        yield wrapped(
             f"When the trace began, {before['mapped_pages']:,} pages shared {before['ksm_pages']:,} KSM pages "
             f"already (by {one_line(before['via'])})."
         )
@@ -121,10 +111,10 @@ def _merges(document: Document) -> Iterator[str]:
     if tree.get("break_cow_pages") is not None:
         said.append(f"undone by break_cow: {tree['break_cow_pages']:,}")
     if said:
-        yield _wrap(f"In this run {'; '.join(said)}.")
+        yield wrapped(f"In this run {'; '.join(said)}.")
     unstable = document["analyzers"].get("unstable_tree", {})
     if unstable.get("matched_pages") is not None:
-        yield _wrap(
+        yield wrapped(
             f"The unstable tree took in {unstable['inserted_pages']:,} candidates; "
             f"{unstable['matched_pages']:,} found an equal page."
         )
@@ -144,7 +134,7 @@ def _examinations(document: Document) -> Iterator[str]:
         ("freed_pages", "gone before the outcome was read"),
     )
     said = [f"{volatile[key] / examined:.1%} {what}" for key, what in outcomes if volatile[key]]
-    yield _wrap(f"Of {examined:,} pages examined: {', '.join(said)}.")
+    yield wrapped(f"Of {examined:,} pages examined: {', '.join(said)}.")
 
 
 def _gauges(document: Document) -> Iterator[str]:
@@ -155,11 +145,11 @@ def _gauges(document: Document) -> Iterator[str]:
     unseen = document["probes"].get("remove_rmap_item", {}).get("exactness") == "absent"
     ahead = sum(figures["difference"] or 0 for figures in gauges.values())
     if unseen and ahead > 0:
-        yield _wrap(
+        yield wrapped(
             f"The difference: {ahead:,} pages left the stable tree (written to, unmapped), which no probe "
             "of this tier sees."
         )
-    yield _wrap(f"Reconstruction: {agreement(document)}.")
+    yield wrapped(f"Reconstruction: {agreement(document)}.")
     yield from _counts(document)
 
 
@@ -168,10 +158,10 @@ def _counts(document: Document) -> Iterator[str]:
     counts = document["self_check"]["counts"]
     agreeing = [row["against"] for row in counts.values() if not row["difference"]]
     if agreeing:
-        yield _wrap(f"Counts of events agree with {', '.join(agreeing)}.")
+        yield wrapped(f"Counts of events agree with {', '.join(agreeing)}.")
     for name, row in counts.items():
         if row["difference"]:
-            yield _wrap(
+            yield wrapped(
                 f"Counts differ: {row['events']:,} {name} events, {row['counted']:,} by {row['against']}."
             )
 
@@ -189,7 +179,7 @@ def _processes(document: Document) -> Iterator[str]:
 def _other_panels(snapshot: Snapshot) -> str:
     """What plugins of other packages show; the built-in ones' figures are in the text already."""
     own = {builtin.name for builtin in BUILTINS}
-    console = Console(width=_WIDTH, color_system=None, force_terminal=False)
+    console = Console(width=WIDTH, color_system=None, force_terminal=False)
     with console.capture() as capture:
         for name, panel in sorted(snapshot.panels, key=lambda named: named[0]):
             if name not in own:
@@ -200,7 +190,7 @@ def _other_panels(snapshot: Snapshot) -> str:
 def _probes(document: Document) -> Iterator[str]:
     events, probes = document["events"], document["probes"]
     lost = events["lost"]
-    yield _wrap(
+    yield wrapped(
         f"{events['total']:,} events, {lost:,} LOST: every count above may be too low."
         if lost
         else f"{events['total']:,} events, none lost."
@@ -220,13 +210,13 @@ def _limits(document: Document) -> Iterator[str]:
     if absent:
         yield "Not seen in this run:"
         for name, probe in absent.items():
-            yield _wrap(f"  {name}: {one_line(probe['note']) or 'no probe'}", "    ")
+            yield wrapped(f"  {name}: {one_line(probe['note']) or 'no probe'}", "    ")
     noted = {
         n: probes[n] for n in MISSION_NAMES if n not in absent and probes.get(n, {}).get("note")
     }
     if noted:
         yield "To bear in mind:"
         for name, probe in noted.items():
-            yield _wrap(f"  {name} ({probe['exactness']}): {one_line(probe['note'])}", "    ")
+            yield wrapped(f"  {name} ({probe['exactness']}): {one_line(probe['note'])}", "    ")
     for name, failure in document["plugins_failed"].items():
-        yield _wrap(f"Plugin {one_line(name)} was dropped: {one_line(failure)}", "    ")
+        yield wrapped(f"Plugin {one_line(name)} was dropped: {one_line(failure)}", "    ")
