@@ -1,18 +1,22 @@
 """KSM in pure Python: a model of mm/ksm.c that can be read, run, and held against a kernel.
 
-It has two modes. The exact mode walks both trees as the kernel does: their shape and the number of comparisons are the kernel's. The
-fast mode looks pages up by content (`content_index`), keeps no objects of pages that nobody looks at one by one (`columns`), and
-examines thousands of those at once (`bulk`: `decide`, then `bulk_merge`); it counts no comparisons. Both decide alike in every case, so
-that counters and events are the same, one by one. Where a decision hangs on the way that a search takes, the fast mode makes objects
-and walks as well:
+It has three modes, which decide alike in every case, so that counters and events are the same, one by one:
+
+- `plain` is mm/ksm.c page by page, with trees of rmap_items and stable nodes. It is what the others are held against.
+- `exact` makes the same comparisons, and its trees have the same shape, but it looks pages up by content (`content_index`), keeps no objects of
+  pages that nobody looks at one by one (`columns`), and examines thousands of those at once (`bulk`: `decide`, then `bulk_merge`). What the
+  kernel would compare follows from the shape of its trees, which is kept beside (`shape`, `bulk_comparisons`).
+- `fast` does without the shape of the unstable tree, and counts no comparisons.
+
+Where a decision hangs on the way that a search takes, the other two make objects and walk as the plain mode does:
 
 - A page in the unstable tree was written to, unmapped or put out of ksmd's reach during the pass: the tree may be out of order, and a
-  search may go astray or end there. The tree is made from the log of the pass so far, and walked until the pass ends.
-- A stable node has lost its page, or there are chains: a search changes those that it meets. The stable tree, which both modes keep in
+  search may go astray or end there. The tree is made, of its shape or of the log of the pass so far, and walked until the pass ends.
+- A stable node has lost its page, or there are chains: a search changes those that it meets. The stable tree, which all modes keep in
   the kernel's shape, is walked until they are gone.
 - `merge_across_nodes` is 0: all is walked.
 
-So the fast mode is fast where memory is written to between two passes, and no faster than the exact one where that happens all through
+So they are fast where memory is written to between two passes, and no faster than the plain mode where that happens all through
 them. Pages that a fork has shared, pinned ones and those of mappings with huge pages are always examined one by one, and so are all pages
 under a `Watcher` that does not take many at once.
 """

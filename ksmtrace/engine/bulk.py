@@ -1,4 +1,4 @@
-"""The fast mode's scan of many pages at once: neighbours in frozen blocks, of one process and one mapping.
+"""The scan of many pages at once, but in the plain mode: neighbours in frozen blocks, of one process and one mapping.
 
 What is done is what `scan.cmp_and_merge_page` would do with them one by one. A page for which that takes a walk, or more than is
 written here, is left to it: one that meets the zero page under use_zero_pages, a chain, a full KSM page, or a partner in a thawed block.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ksmtrace.engine.bulk_comparisons import count_comparisons
 from ksmtrace.engine.bulk_merge import merge_many
 from ksmtrace.engine.columns import Columns, State
 from ksmtrace.engine.content_index import ContentIndex
@@ -130,7 +131,11 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
     if ksm.tunables["smart_scan"]:
         grow_older(columns.age[slots], columns.remaining_skips[slots], plain)
     _leave_and_join(ksm, index, decisions, was_unstable)
-    merge_many(ksm, index, mm, decisions, node_keys)
+    made = merge_many(ksm, index, mm, decisions, node_keys)
+    if ksm.counts_comparisons:
+        count_comparisons(ksm, index, decisions, made)
+    else:
+        ksm.insert_later(made)
     skipped = int(np.count_nonzero(done == Done.SKIPPED))
     ksm.counters.pages_skipped += skipped
     ksm.counters.pages_scanned += seen - skipped
@@ -200,4 +205,5 @@ def _leave_and_join(
     ksm.counters.pages_unshared += len(joined) - int(np.count_nonzero(was_unstable))
     numbers = columns.content[slots]
     index.unstable[numbers[joined]] = joined + slots.start
-    index.log.append(numbers[(done == Done.JOINED) | (done == Done.PAIRED)])
+    asks = numbers[(done == Done.JOINED) | (done == Done.PAIRED)]
+    ksm.counters.comparisons += index.join_or_leave_many(asks)

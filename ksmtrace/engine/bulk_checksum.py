@@ -11,8 +11,9 @@ from xxhash import xxh64_intdigest
 
 from ksmtrace.engine.checksum import JHASH_INITVAL, JHASH_SEED, PAGE_SIZE, jhash2, xxhash
 
-Words = npt.NDArray[np.uint64]
 Checksums = npt.NDArray[np.uint32]
+
+_REPEAT = PAGE_SIZE // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +22,16 @@ class Checksum:
 
     Attributes:
         of_page: the checksum of 4096 bytes.
-        of_words: the checksums of pages that repeat a word each.
+        of_words: the checksums of pages that repeat a word of 8 bytes each.
     """
 
     of_page: Callable[[bytes], int]
-    of_words: Callable[[Words], Checksums]
+    of_words: Callable[[list[bytes]], Checksums]
 
 
-def jhash2_of_words(words: Words) -> Checksums:
+def jhash2_of_words(words: list[bytes]) -> Checksums:
     """`checksum.jhash2` of the pages that repeat these words; arithmetic wraps at 32 bits."""
-    halves = np.ascontiguousarray(words).view(np.uint32).reshape(-1, 2)
+    halves = np.frombuffer(b"".join(words), np.uint32).reshape(-1, 2)
     count = PAGE_SIZE // 4
     start = (JHASH_INITVAL + (count << 2) + JHASH_SEED) % 2**32
     a, b, c = (np.full(len(words), start, dtype=np.uint32) for _ in range(3))
@@ -50,23 +51,17 @@ def _rotate32(values: Checksums, by: int) -> Checksums:
     return values << np.uint32(by) | values >> np.uint32(32 - by)
 
 
-def xxhash_of_words(words: Words) -> Checksums:
+def xxhash_of_words(words: list[bytes]) -> Checksums:
     """`checksum.xxhash` of the pages that repeat these words."""
-    content, repeat = words.tobytes(), PAGE_SIZE // words.itemsize
-    digests = [xxh64_intdigest(content[at : at + 8] * repeat) for at in range(0, len(content), 8)]
+    digests = [xxh64_intdigest(word * _REPEAT) for word in words]
     return np.array(digests, dtype=np.uint64).astype(np.uint32)
 
 
 def one_by_one(of_page: Callable[[bytes], int]) -> Checksum:
     """A checksum that has no way for many pages."""
 
-    def of_words(words: Words) -> Checksums:
-        content, size = words.tobytes(), words.itemsize
-        repeat = PAGE_SIZE // size
-        return np.array(
-            [of_page(content[at : at + size] * repeat) for at in range(0, len(content), size)],
-            dtype=np.uint32,
-        )
+    def of_words(words: list[bytes]) -> Checksums:
+        return np.array([of_page(word * _REPEAT) for word in words], dtype=np.uint32)
 
     return Checksum(of_page, of_words)
 

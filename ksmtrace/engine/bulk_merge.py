@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def merge_many(
     ksm: Ksm, index: ContentIndex, mm: Mm, decisions: Decisions, keys: list[int]
-) -> None:
+) -> list[StableNode]:
     """Carry out what is decided on PAIRED and SHARED pages.
 
     Args:
@@ -29,20 +29,21 @@ def merge_many(
         mm: the process that the pages belong to.
         decisions: on neighbouring pages; their rmap_items have their keys, and have left the unstable tree.
         keys: of the stable nodes to be made, one for each PAIRED page.
+
+    Returns:
+        These nodes; they have still to be put in the stable tree.
     """
     columns, slots, counters = index.columns, decisions.slots, ksm.counters
     pairs = np.flatnonzero(decisions.done == Done.PAIRED)
     partner = decisions.partner[pairs]
     numbers = columns.content[slots][pairs]
-    made = np.array(
-        [
-            _new_node(ksm, index, key, pfn, number)
-            for key, pfn, number in zip(
-                keys, columns.pfn[slots][pairs].tolist(), numbers.tolist(), strict=True
-            )
-        ],
-        np.int32,
-    )
+    joining = [
+        _new_node(index, key, pfn, number)
+        for key, pfn, number in zip(
+            keys, columns.pfn[slots][pairs].tolist(), numbers.tolist(), strict=True
+        )
+    ]
+    made = np.array([columns.number_of(its) for its in joining], np.int32)
     index.unstable[numbers] = -1
     index.stable[numbers] = made
     for gone in (pairs + slots.start, partner):
@@ -69,13 +70,13 @@ def merge_many(
         block = columns.blocks[number]
         assert block is not None, "a partner is mapped"
         block.mm.ksm_merging_pages += 1
+    return joining
 
 
-def _new_node(ksm: Ksm, index: ContentIndex, key: int, pfn: int, number: int) -> int:
+def _new_node(index: ContentIndex, key: int, pfn: int, number: int) -> StableNode:
     kpage = Frame(pfn, index.pool.contents[number], 0)
     kpage.ksm = True
     kpage.exclusive = False
     node = kpage.stable_node = StableNode(key, kpage, 0)
     node.frozen = kpage.mapcount = 2
-    ksm.insert_later(node)
-    return index.columns.number_of(node)
+    return node

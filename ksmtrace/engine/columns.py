@@ -1,4 +1,4 @@
-"""Pages of which the fast mode keeps no objects: private to one process or KSM pages, and as ksmd left them.
+"""Pages of which no objects are kept, but in the plain mode: private to one process or KSM pages, and as ksmd left them.
 
 Each block of a page table has its part of every column, and is either frozen, when the columns hold what there is to know, or
 thawed, when frames and rmap_items do. What looks at a single page thaws its block; ksmd freezes it again when it comes by.

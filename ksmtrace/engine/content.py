@@ -50,7 +50,7 @@ class PagePool:
 
     Attributes:
         only_words: every page so far has repeated a word.
-        contents: in the fast mode, all contents by number.
+        contents: all contents by number, but in the plain mode.
     """
 
     def __init__(self, checksum: Checksum) -> None:
@@ -128,7 +128,8 @@ class PagePool:
             self._checksums[missing] = order
             missing = missing[self._checksums[missing] == order]
             contents = self.contents
-            self._checksums[missing] = self._hash_all([contents[n] for n in missing.tolist()])
+            units = [contents[number].unit for number in missing.tolist()]
+            self._checksums[missing] = self._hash_all(units)
             self._hashed[missing] = True
         return self._checksums[numbers]
 
@@ -155,7 +156,7 @@ class PagePool:
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
     def _number(self, data: PageData) -> None:
-        assert self._free is not None, "contents have numbers in the fast mode"
+        assert self._free is not None, "contents have numbers but in the plain mode"
         if self._free:
             data.number = self._free.pop()
             self.contents[data.number] = data
@@ -173,14 +174,15 @@ class PagePool:
                 self._known[unit] = data
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
-    def _hash_all(self, some: list[PageData]) -> npt.NDArray[np.uint32]:
-        units = b"".join([data.unit for data in some])
-        if len(units) == _WORD * len(some):
-            return self._hash.of_words(np.frombuffer(units, dtype="<u8"))
-        return np.array([self._hash.of_page(bytes(data)) for data in some], np.uint32)
+    def _hash_all(self, units: list[bytes]) -> npt.NDArray[np.uint32]:
+        if self.only_words:
+            return self._hash.of_words(units)
+        pages = (unit * (PAGE_SIZE // len(unit)) for unit in units)
+        return np.array([self._hash.of_page(page) for page in pages], np.uint32)
 
     def _hash_many(self) -> None:
         count = min(len(self._unhashed), _MOST_AT_ONCE)
         some = [self._unhashed.popleft() for _ in range(count)]
-        for data, checksum in zip(some, self._hash_all(some).tolist(), strict=True):
+        checksums = self._hash.of_words([data.unit for data in some]).tolist()
+        for data, checksum in zip(some, checksums, strict=True):
             data.checksum_memo = checksum

@@ -1,59 +1,67 @@
-"""What stands for both trees in the fast mode: where a content is, by its number, and from what the trees themselves can be made.
+"""What stands for the unstable tree, and beside the stable one: where a content is, by its number.
 
-As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in the tree does not matter. Once one has
-changed, a search may go astray at it. The tree is then made from the log of what has joined and left it, and the rest of the pass
-walks it as the exact mode does. So both modes decide alike at all times.
+As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in the tree does not matter but for
+the number of comparisons, for which the exact mode keeps the tree's shape. Once a page has changed, a search may go astray at it. The
+tree is then made, of its shape or of the log of what has joined and left it, and walked for the rest of the pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ksmtrace.engine.columns import Columns
-from ksmtrace.engine.ordered import find_in_order
 from ksmtrace.engine.page_table import BLOCK_MASK, BLOCK_SHIFT
-from ksmtrace.engine.rbtree import (
-    RbNode,
-    RbRoot,
-    rb_erase,
-    rb_insert_color,
-    rb_link_node,
-    rb_replace_node,
-)
+from ksmtrace.engine.rbtree import RbRoot, rb_replace_node
 from ksmtrace.engine.rmap_item import RmapItem
+from ksmtrace.engine.shape import Numbers, Shape
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.bulk_comparisons import Depths
     from ksmtrace.engine.content import PagePool
     from ksmtrace.engine.stable_node import StableNode
-
-Numbers = npt.NDArray[np.int32]
 
 
 class ContentIndex:
     """Both trees, by `PageData.number`.
 
-    Attributes:
+    Args:
         columns: pages of which there are no objects.
+        pool: their contents.
+        counting: for the exact mode: comparisons are counted.
+
+    Attributes:
         stable: the number of the stable node that stands in the tree with a page of its own; -1 without one. Valid with one tree only.
         unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without one.
-        log: contents that have joined the unstable tree, and left it when they come again; one by one, or many in an array.
-        scratch: as long as these two, for whoever needs it for a moment.
-        built: the tree has been made, and has taken over from `unstable` and `log`.
+        shape: in the exact mode, the unstable tree's.
+        depths: in the exact mode, what searches of the stable tree compare, if that has been found out.
+        scratch: as long as the first two, for whoever needs it for a moment.
+        built: the tree has been made, and has taken over from `unstable` and `shape`.
     """
 
-    __slots__ = ("built", "columns", "log", "pool", "scratch", "stable", "unstable")
+    __slots__ = (
+        "_log",
+        "built",
+        "columns",
+        "depths",
+        "pool",
+        "scratch",
+        "shape",
+        "stable",
+        "unstable",
+    )
 
-    def __init__(self, columns: Columns, pool: PagePool) -> None:
+    def __init__(self, columns: Columns, pool: PagePool, *, counting: bool) -> None:
         self.columns = columns
         self.pool = pool
         self.stable = np.zeros(0, np.int32)
         self.unstable = np.zeros(0, np.int32)
         self.scratch = np.zeros(0, np.int32)
-        self.log: list[int | Numbers] = []
+        self.shape = Shape(pool) if counting else None
+        self.depths: Depths | None = None
+        # What has joined the unstable tree, and left it when it comes again; one by one, or many in an array.
+        self._log: list[int | Numbers] = []
         self.built = False
 
     def make_room(self) -> None:
@@ -90,57 +98,62 @@ class ContentIndex:
         slot = self.unstable.item(number)
         return None if slot < 0 else self.columns.item(slot)
 
-    def insert(self, item: RmapItem, number: int) -> None:
-        """`item` joins the unstable tree."""
+    def insert(self, item: RmapItem, number: int) -> int:
+        """`item` joins the unstable tree; the comparisons that it takes, 0 where they are not counted."""
         block = item.mm.ptes.blocks[item.vpn >> BLOCK_SHIFT]
         self.unstable[number] = block.number << BLOCK_SHIFT | item.vpn & BLOCK_MASK
-        self.log.append(number)
+        return self._join_or_leave(number)
 
     def erase(self, item: RmapItem) -> None:
         """`item` leaves it; the tree must be in order, and not built."""
         number = self.pool.number_of(item.rb_key)
         self.unstable[number] = -1
-        self.log.append(number)
+        self._join_or_leave(number)
+
+    def join_or_leave_many(self, numbers: Numbers) -> int:
+        """These contents join the unstable tree, and leave it where they come again; the comparisons, as in `insert`."""
+        if self.shape is None:
+            self._log.append(numbers)
+            return 0
+        return self.shape.join_or_leave_many(numbers)
 
     def drop(self) -> None:
         """A pass begins, with an empty unstable tree."""
         self.unstable.fill(-1)
-        self.log.clear()
+        self._log.clear()
+        if self.shape is not None:
+            self.shape.drop()
         self.built = False
         columns = self.columns
         columns.in_pass = True
         used = columns.content[: len(columns.blocks) << BLOCK_SHIFT]
         self.pool.sweep(used)
 
-    def build(self, root: RbRoot, *, words: bool) -> None:
-        """Make the unstable tree, if that has not been done: the same steps give the same shape.
-
-        `words` as in `find_in_order`.
-        """
+    def build(self, root: RbRoot) -> None:
+        """Make the unstable tree, if that has not been done."""
         if self.built:
             return
         self.built = True
-        contents = self.pool.contents
-        nodes: dict[int, RbNode] = {}
-        for number in self._joined_and_left():
-            node = nodes.pop(number, None)
-            if node is not None:
-                rb_erase(root, node)
-                continue
-            node = nodes[number] = RbNode()
-            node.rb_key = contents[number].unit
-            spot = find_in_order(root, node.rb_key, words=words)
-            rb_link_node(root, node, spot.parent, left=spot.left)
-            rb_insert_color(root, node)
-        for number, node in nodes.items():
+        shape = self._shape_of_log() if self.shape is None else self.shape
+        root.rb_node = shape.root.rb_node
+        for number, node in shape.standing():
             item = self.columns.item(self.unstable.item(number))
             item.rb_key = node.rb_key
             rb_replace_node(root, node, item)
-        self.log.clear()
 
-    def _joined_and_left(self) -> Iterator[int]:
-        for entry in self.log:
+    def _join_or_leave(self, number: int) -> int:
+        if self.shape is None:
+            self._log.append(number)
+            return 0
+        return self.shape.join_or_leave(number)
+
+    def _shape_of_log(self) -> Shape:
+        # The same steps give the same shape.
+        shape = Shape(self.pool)
+        for entry in self._log:
             if isinstance(entry, int):
-                yield entry
+                shape.join_or_leave(entry)
             else:
-                yield from entry.tolist()
+                shape.join_or_leave_many(entry)
+        self._log.clear()
+        return shape

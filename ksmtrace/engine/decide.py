@@ -15,7 +15,6 @@ from ksmtrace.engine.page_table import BLOCK_SHIFT
 from ksmtrace.engine.smart_scan import NEVER_SKIPPED_BELOW
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.stable_node import StableNode
     from ksmtrace.engine.state import Ksm
 
 
@@ -196,8 +195,10 @@ class _Room:
         at = np.flatnonzero(decisions.done == Done.SHARED)
         wanted = decisions.node[at]
         numbers, counts = np.unique(wanted, return_counts=True)
-        nodes = self._nodes
-        sharers = np.array([_sharers(nodes[number]) for number in numbers.tolist()], np.int64)
+        nodes = [self._nodes[number] for number in numbers.tolist()]
+        sharers = np.array(
+            [len(node.items) + node.frozen for node in nodes if node is not None], np.int64
+        )
         # Entries that a fork has copied are adopted beyond the limit.
         room = np.where(sharers > 0, np.maximum(self._limit - sharers, 0), 0)
         full = counts > room
@@ -208,8 +209,3 @@ class _Room:
             ),
             default=None,
         )
-
-
-def _sharers(node: StableNode | None) -> int:
-    assert node is not None, "the index holds nodes in the tree"
-    return len(node.items) + node.frozen

@@ -21,7 +21,7 @@ from ksmtrace.engine.watcher import Watcher
 from ksmtrace.engine.writing import write_pages
 from ksmtrace.errors import KsmtraceError
 
-MODES = ("exact", "fast")
+MODES = ("exact", "fast", "plain")
 """How the engine can work."""
 
 
@@ -36,11 +36,11 @@ class Engine:
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
         watcher: told of everything that ksmd does.
-        mode: "exact" or "fast", as `ksmtrace.engine` says; counters and events are the same.
+        mode: "exact", "fast" or "plain", as `ksmtrace.engine` says; counters and events are the same.
 
     Attributes:
         scanner: the algorithm at work.
-        mode: as above; the relatives of KSM have the exact mode only.
+        mode: as above; the relatives of KSM have no fast mode, and are always plain.
         memory: all processes' memory.
         processes: by name.
 
@@ -68,8 +68,8 @@ class Engine:
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
         self.mode = mode
-        if mode == "fast":
-            self.ksm.be_fast()
+        if mode == "fast" or (mode == "exact" and isinstance(self.scanner, KsmScanner)):
+            self.ksm.be_quick(counting=mode == "exact")
         self.memory = self.scanner.memory
         self.processes: dict[str, Process] = {}
         for name, value in (tunables or {}).items():

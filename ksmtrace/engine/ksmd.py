@@ -45,7 +45,7 @@ class KsmScanner:
         Raises:
             KsmtraceError: the fast mode does not make them.
         """
-        if self.ksm.fast:
+        if not self.ksm.counts_comparisons:
             raise KsmtraceError("the fast mode makes no comparisons: count them in the exact mode")
         return self.ksm.counters.comparisons
 

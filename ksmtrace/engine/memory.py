@@ -164,7 +164,7 @@ class Memory:
         changed: a page that was present has been written to, unmapped or put out of ksmd's reach since this was last
             set to False. Unless that happened, the unstable tree is in order.
         freed_ksm_pages: KSM pages that nobody maps any more, and whose stable nodes ksmd has not removed yet.
-        columns: in the fast mode, pages of which there are no objects.
+        columns: pages of which there are no objects; None in the plain mode.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
@@ -204,7 +204,7 @@ class Memory:
 
     def has_items(self, block: Block, low: int, high: int) -> bool:
         """Whether pages `low` to `high` - 1 of a frozen block have rmap_items."""
-        assert self.columns is not None, "the exact mode freezes nothing"
+        assert self.columns is not None, "the plain mode freezes nothing"
         first = block.number << BLOCK_SHIFT
         return bool(self.columns.key[first + low : first + high].any())
 

@@ -23,7 +23,7 @@ class Block:
         first: number of the first page.
         frames: by page, the frame that it maps; None where none is present.
         items: by page, its rmap_item, which may outlive the entry.
-        number: of its part of `Columns`; -1 in the exact mode.
+        number: of its part of `Columns`; -1 in the plain mode.
         frozen: both lists are empty, and `Columns` has what they would hold.
     """
 
@@ -82,14 +82,14 @@ class PageTable:
         """The frame of page `vpn`, if it is a KSM page."""
         block = self.blocks.get(vpn >> BLOCK_SHIFT)
         if block is not None and block.frozen:
-            assert self._columns is not None, "the exact mode freezes nothing"
+            assert self._columns is not None, "the plain mode freezes nothing"
             return self._columns.ksm_page(block, vpn & BLOCK_MASK)
         frame = self.get(vpn)
         return frame if frame is not None and frame.ksm else None
 
     def thaw(self, block: Block) -> None:
         """Make objects of the pages of a frozen block."""
-        assert self._columns is not None, "the exact mode freezes nothing"
+        assert self._columns is not None, "the plain mode freezes nothing"
         self._columns.thaw(block)
 
     def new_block(self, vpn: int) -> Block:
@@ -155,7 +155,7 @@ class PageTable:
         if block is None:
             return False
         if block.frozen:
-            assert self._columns is not None, "the exact mode freezes nothing"
+            assert self._columns is not None, "the plain mode freezes nothing"
             return self._columns.is_present(block, vpn & BLOCK_MASK)
         return block.frames[vpn & BLOCK_MASK] is not None
 

@@ -27,16 +27,22 @@ class RbNode:
 
 
 class RbRoot:
-    """A tree; an empty one has no `rb_node`."""
+    """A tree; an empty one has no `rb_node`.
 
-    __slots__ = ("rb_node",)
+    Attributes:
+        changes: how often a node has been linked, replaced or taken out.
+    """
+
+    __slots__ = ("changes", "rb_node")
 
     def __init__(self) -> None:
         self.rb_node: RbNode | None = None
+        self.changes = 0
 
 
 def rb_link_node(root: RbRoot, node: RbNode, parent: RbNode | None, *, left: bool) -> None:
     """Hang `node` under `parent` as a red leaf (rb_link_node); `rb_insert_color` must follow."""
+    root.changes += 1
     node.rb_left = node.rb_right = None
     node.rb_parent = parent
     node.rb_red = True
@@ -78,6 +84,7 @@ def rb_insert_color(root: RbRoot, node: RbNode) -> None:
 
 def rb_erase(root: RbRoot, node: RbNode) -> None:
     """Take `node` out (lib/rbtree.c: rb_erase); with two children, its successor takes its place."""
+    root.changes += 1
     if node.rb_left is not None and node.rb_right is not None:
         successor = node.rb_right
         while successor.rb_left is not None:
@@ -111,6 +118,7 @@ def rb_erase(root: RbRoot, node: RbNode) -> None:
 
 def rb_replace_node(root: RbRoot, victim: RbNode, new: RbNode) -> None:
     """Put `new` where `victim` stands, without a look at the order (lib/rbtree.c: rb_replace_node)."""
+    root.changes += 1
     new.rb_left, new.rb_right, new.rb_red = victim.rb_left, victim.rb_right, victim.rb_red
     for child in (new.rb_left, new.rb_right):
         if child is not None:

@@ -73,7 +73,7 @@ def ksm_do_scan(ksm: Ksm, npages: int) -> None:
 
 
 def _examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int:
-    # In the fast mode: pages that need not be examined one by one; the last process is left as the exact mode leaves it.
+    # Pages that need not be examined one by one; the last process is left as the plain mode leaves it.
     scan, head = ksm.scan, ksm.mm_head
     if not ksm.watcher.takes_many() or head.next is head:
         return 0

@@ -53,7 +53,7 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
     found: Found | _Leaf | None
-    if ksm.index is not None and page_node is None and index_holds(ksm):
+    if not ksm.counts_comparisons and page_node is None and index_holds(ksm):
         found = _look_up(ksm, page)
         if found is None:
             return None
@@ -130,7 +130,7 @@ def migrate_node(ksm: Ksm, node: StableNode) -> None:
 
 
 def _look_up(ksm: Ksm, page: Frame) -> Found | None:
-    assert ksm.index is not None, "the exact mode walks"
+    assert ksm.index is not None, "without an index all is walked"
     node = ksm.index.find_stable(page.data.number)
     if node is None:
         return None

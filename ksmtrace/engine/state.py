@@ -37,7 +37,7 @@ class Ksm:
         mm_head: head of the list of processes.
         scan: the cursor.
         unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
-        index: in the fast mode, what stands for both trees.
+        index: what stands for the trees; None in the plain mode.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
         now_ms: the time; nothing but its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
@@ -71,16 +71,16 @@ class Ksm:
         self._made = 0
 
     @property
-    def fast(self) -> bool:
-        """Whether pages are looked up by content; else the trees are walked."""
-        return self.index is not None
+    def counts_comparisons(self) -> bool:
+        """Whether `counters.comparisons` are the kernel's."""
+        return self.index is None or self.index.shape is not None
 
-    def be_fast(self) -> None:
-        """Look pages up by content from now on, the beginning."""
+    def be_quick(self, *, counting: bool) -> None:
+        """Look pages up by content from now on, the beginning; `counting` comparisons all the same."""
         memory = self.memory
         memory.pool.number_contents()
         memory.columns = Columns(memory)
-        self.index = ContentIndex(memory.columns, memory.pool)
+        self.index = ContentIndex(memory.columns, memory.pool, counting=counting)
 
     def new_key(self) -> int:
         """A number that stands for the address of a new struct, never given twice."""
@@ -106,9 +106,9 @@ class Ksm:
             self._to_insert.clear()
         return self._stable_roots
 
-    def insert_later(self, node: StableNode) -> None:
-        """`node` joins the first stable tree, in which nothing is equal to it, when that is looked at next."""
-        self._to_insert.append(node)
+    def insert_later(self, nodes: list[StableNode]) -> None:
+        """They join the first stable tree, in which nothing is equal to them, when that is looked at next."""
+        self._to_insert += nodes
 
     def nid_of(self, page: Frame) -> int:
         """The NUMA node whose trees `page` belongs to; 0 when merging across nodes (get_kpfn_nid, 3.9)."""

@@ -51,17 +51,21 @@ def unstable_tree_search_insert(
         if in_order:
             partner = ksm.index.find(page.data.number)
             if partner is not None:
-                return _unless_same(partner, page)
+                found = _unless_same(partner, page)
+                if ksm.index.shape is not None:
+                    steps = ksm.index.shape.comparisons(page.data.number)
+                    ksm.counters.comparisons += steps - (found is None)
+                return found
             _join(ksm, item, page, nid)
-            ksm.index.insert(item, page.data.number)
+            ksm.counters.comparisons += ksm.index.insert(item, page.data.number)
             return None
-        ksm.index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
+        ksm.index.build(ksm.unstable_roots[0])
     root = ksm.unstable_roots[nid]
-    found = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
-    if not isinstance(found, _Leaf):
-        return found
+    walked = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
+    if not isinstance(walked, _Leaf):
+        return walked
     _join(ksm, item, page, nid)
-    rb_link_node(root, item, found.parent, left=found.left)
+    rb_link_node(root, item, walked.parent, left=walked.left)
     rb_insert_color(root, item)
     return None
 
@@ -70,7 +74,7 @@ def unstable_tree_erase(ksm: Ksm, item: RmapItem) -> None:
     """Take out an item that joined the tree in this pass (part of remove_rmap_item_from_tree)."""
     index = ksm.index
     if index is not None and ksm.memory.changed:
-        index.build(ksm.unstable_roots[0], words=ksm.memory.pool.only_words)
+        index.build(ksm.unstable_roots[0])
     if index is None or index.built:
         rb_erase(ksm.unstable_roots[item.nid], item)
     else:

@@ -87,7 +87,7 @@ class Watcher:
         return type(self) is Watcher
 
     def examined(self, pages: Examined) -> None:
-        """In the fast mode: ksmd has been over many pages, which are already as it left them."""
+        """Many pages have been examined, and are already as ksmd left them."""
 
     def skipped(self, item: Tracked) -> None:
         """Smart scan passes over a page."""

@@ -4,9 +4,9 @@ from ksmtrace.engine.engine import Engine
 
 
 def machine(variant="ksm-6.18", *, nodes=1, watcher=None, **tunables):
-    """An engine that scans a pass in one batch, without smart scan if not said otherwise."""
+    """An engine that scans a pass in one batch, without smart scan if not said otherwise; plain, since tests look at its objects."""
     settings = {"pages_to_scan": 100000, "smart_scan": 0, **tunables}
-    engine = Engine(variant, nodes=nodes, watcher=watcher)
+    engine = Engine(variant, nodes=nodes, watcher=watcher, mode="plain")
     for name, value in settings.items():
         if name not in engine.ksm.variant.absent_tunables:
             engine.write_tunable(name, value)

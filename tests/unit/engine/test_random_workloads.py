@@ -3,8 +3,10 @@
 from collections import Counter
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from unit.engine.strategies import workloads
 
+from ksmtrace.engine.engine import MODES
 from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine.simulate import Simulation, simulate
 from ksmtrace.engine.stable_node import Place
@@ -156,20 +158,13 @@ def after_every_batch(workload, mode="exact"):
         yield simulation.engine, shadow
 
 
-@settings(max_examples=200, deadline=None)
-@given(workloads(variants=tuple(KERNELS)))
-def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload):
-    for engine, shadow in after_every_batch(workload):
-        check_state(engine)
-        check_order(engine.ksm)
-        check_frames(engine)
-        shadow.check(engine)
+EVERY_MODE = st.sampled_from(MODES)
 
 
-@settings(max_examples=100, deadline=None)
-@given(workloads(variants=tuple(KERNELS)))
-def test_so_it_is_in_the_fast_mode(workload):
-    for engine, shadow in after_every_batch(workload, mode="fast"):
+@settings(max_examples=300, deadline=None)
+@given(workloads(variants=tuple(KERNELS)), EVERY_MODE)
+def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload, mode):
+    for engine, shadow in after_every_batch(workload, mode):
         check_state(engine)
         check_order(engine.ksm)
         check_frames(engine)
@@ -177,9 +172,9 @@ def test_so_it_is_in_the_fast_mode(workload):
 
 
 @settings(max_examples=25, deadline=None)
-@given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
-def test_the_same_with_huge_pages(workload):
-    for engine, shadow in after_every_batch(workload):
+@given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True), EVERY_MODE)
+def test_the_same_with_huge_pages(workload, mode):
+    for engine, shadow in after_every_batch(workload, mode):
         check_state(engine)
         check_frames(engine)
         shadow.check_mapped(engine)
