@@ -49,11 +49,11 @@ pictures: .venv/ready-test ## draw docs/pictures anew from a real Prometheus, in
 	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.dashboard_pictures
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
-	$(BIN)/python tests/vm/guest.py $(KERNEL)
+	$(BIN)/python tests/vm/guest.py --limit 7200 $(KERNEL)
 
 vm-all: .venv/ready-test ## run tests/live in a guest of every kernel in tests/vm/kernels.toml
 	@for kernel in $$(sed -n 's/^name = "\(.*\)"/\1/p' tests/vm/kernels.toml); do \
-		echo "== $$kernel"; $(BIN)/python tests/vm/guest.py $$kernel || failed="$$failed $$kernel"; done; \
+		echo "== $$kernel"; $(BIN)/python tests/vm/guest.py --limit 7200 $$kernel || failed="$$failed $$kernel"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 bench: .venv/ready-test ## measure what the documents claim; medians

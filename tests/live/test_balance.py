@@ -43,10 +43,9 @@ def _ksmd_cpu_ns():
 
 
 def _of_process(pid):
-    """What the kernel counts for a process, by its own names."""
-    merging = int(Path(f"/proc/{pid}/ksm_merging_pages").read_text())
-    found = {"ksm_merging_pages": merging}
-    path = Path(f"/proc/{pid}/ksm_stat")
+    """What the kernel counts for a process, by its own names; nothing before 5.19."""
+    merging, path = (Path(f"/proc/{pid}/{name}") for name in ("ksm_merging_pages", "ksm_stat"))
+    found = {"ksm_merging_pages": int(merging.read_text())} if merging.exists() else {}
     for line in path.read_text().splitlines() if path.exists() else ():
         name, _, value = line.partition(" ")
         if value.lstrip("-").isdecimal():
@@ -187,6 +186,8 @@ def _against_the_kernel(document, script, counted, processes):
             table.add(f"{name}: {ours}", row[ours], kernel.get(theirs))
         table.add(f"{name}: zero_pages_placed", row["zero_pages_placed"], 23)
     everyone = [*rows.values(), balance["exited"]]
+    merged = truth["pages_shared"] + truth["pages_sharing"]
+    table.add("sum of merged_pages", sum(r["merged_pages"] for r in everyone), merged)
     table.add(
         "sum of saved_bytes", sum(r["saved_bytes"] for r in everyone), truth["pages_sharing"] * PAGE
     )

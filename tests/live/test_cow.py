@@ -49,10 +49,12 @@ def compared(told, script, processes, address, counted):
     found = {
         "by writes": (told["user_pages"], user),
         "by the kernel": (told["kernel_pages"], kernel),
-        "both, against cow_ksm": (told["user_pages"] + told["kernel_pages"], counted["cow_ksm"]),
         "ranges": (len(told["ranges"]), len(script)),
         "timed faults": (sum(count for _, count in told["fault_histogram"]), user),
     }
+    if "cow_ksm" in counted:  # since 5.19
+        both = told["user_pages"] + told["kernel_pages"]
+        found["both, against cow_ksm"] = both, counted["cow_ksm"]
     by_range = {(one["pid"], one["start"]): one for one in told["ranges"]}
     for (name, number), (by_write, by_kernel) in script.items():
         start = f"{address + number * IN_A_RANGE * 4096:#x}"

@@ -10,7 +10,7 @@ import pytest
 
 from support.command import KSMTRACE
 
-SECONDS_TO_ATTACH = 180
+SECONDS_TO_ATTACH = 600
 
 
 def listed(what: str) -> set[int]:

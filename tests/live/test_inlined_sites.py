@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -95,14 +96,19 @@ READ = {
 
 
 def map_of_this_kernel():
-    """The bundled map of the running build; it must be there."""
+    """The bundled map of the running build; it must be there for kernels that CI boots."""
     kernel = read_kernel()
     for path in sorted(MAPS.glob("*.json")):
         probe_map = ProbeMap.load(path)
         if probe_map.build_id == kernel.build_id:
             probe_map.check(kernel.build_id)
             return probe_map
-    pytest.fail(
+    table = tomllib.loads((Path(__file__).parent.parent / "vm/kernels.toml").read_text())
+    needed = [row["name"] for row in table["kernel"] if row["ci"]]
+    missing = (
+        pytest.fail if kernel.release.startswith(tuple(f"{n}." for n in needed)) else pytest.skip
+    )
+    missing(
         f"no map in {MAPS} is of build {kernel.build_id}; take vmlinux out of linux-image-{kernel.release}-dbg and run "
         f"`ksmtrace probemap vmlinux-{kernel.release} -o tests/data/probemaps/debian-{kernel.release}.json`"
     )

@@ -3,6 +3,7 @@
     .venv/bin/python tests/vm/guest.py 6.1                     all guest tests
     .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
     .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is instructions executed
+    .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below $OUT.
 """
@@ -30,13 +31,13 @@ BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
 
 
-def boot(release: str, command: list[str], *, icount: bool = False) -> int:
+def boot(release: str, command: list[str], *, icount: bool, limit_seconds: int) -> int:
     """Run `command` in a guest of that kernel, as root in the repository; returns its exit status, 125 if it has none."""
     OUT.mkdir(exist_ok=True)
     for attempt in range(1, BOOTS + 1):
         with tempfile.TemporaryDirectory(dir=OUT) as scratch:
             status, log = (Path(scratch) / name for name in ("status", "log"))
-            console = _run(release, command, Path(scratch), icount=icount)
+            console = _run(release, command, Path(scratch), icount, limit_seconds)
             if status.exists():
                 print(log.read_text(errors="replace"), flush=True)
                 return int(status.read_text())
@@ -48,7 +49,13 @@ def boot(release: str, command: list[str], *, icount: bool = False) -> int:
     return 125
 
 
-def _run(release: str, command: list[str], scratch: Path, *, icount: bool) -> str:
+def _run(
+    release: str,
+    command: list[str],
+    scratch: Path,
+    icount: bool,
+    limit_seconds: int,
+) -> str:
     """Boot once; returns the end of what the guest's console and vng said."""
     script = scratch / "run.sh"
     script.write_text(
@@ -75,10 +82,10 @@ def _run(release: str, command: list[str], scratch: Path, *, icount: bool) -> st
         start_new_session=True,
     ) as vng:
         try:
-            said = vng.communicate(timeout=LIMIT_SECONDS)[0]
+            said = vng.communicate(timeout=limit_seconds)[0]
             ended = f"vng ended with status {vng.returncode}"
         except subprocess.TimeoutExpired:
-            ended = f"no answer within {LIMIT_SECONDS} s"
+            ended = f"no answer within {limit_seconds} s"
             os.killpg(vng.pid, signal.SIGKILL)  # vng alone would leave its qemu behind
             said = vng.communicate()[0]
     return f"{said[-4000:].decode(errors='replace')}\n{ended}"
@@ -89,10 +96,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kernel", choices=sorted(kernels()))
     parser.add_argument("--icount", action="store_true", help="time is instructions executed")
+    parser.add_argument("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS")
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
     release = install(kernels()[options.kernel])
-    return boot(release, options.command or TESTS, icount=options.icount)
+    command = options.command or TESTS
+    return boot(release, command, icount=options.icount, limit_seconds=options.limit)
 
 
 if __name__ == "__main__":
