@@ -88,6 +88,9 @@ def _run(
             ended = f"no answer within {limit_seconds} s"
             os.killpg(vng.pid, signal.SIGKILL)  # vng alone would leave its qemu behind
             said = vng.communicate()[0]
+        except BaseException:
+            os.killpg(vng.pid, signal.SIGKILL)
+            raise
     return f"{said[-4000:].decode(errors='replace')}\n{ended}"
 
 
@@ -99,6 +102,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS")
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     release = install(kernels()[options.kernel])
     command = options.command or TESTS
     return boot(release, command, icount=options.icount, limit_seconds=options.limit)
