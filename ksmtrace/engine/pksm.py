@@ -39,10 +39,11 @@ class PksmScanner(Relative):
         self.stable = PksmTree(self._remove_from_tree)
         self.unstable = PksmTree(self._remove_from_tree)
         self._items: dict[Frame, PksmItem] = {}
-        self._new: dict[PksmItem, None] = {}
+        self._new: dict[PksmItem, int] = {}  # by age, with how many had entered before
+        self._entered = 0
         self._deleted: list[PksmItem] = []
         self._recheck: dict[PksmItem, None] = {}
-        self._due = 0
+        self._pass_end: int | None = None
         self._content_comparisons = 0
         self._made = 0
 
@@ -60,7 +61,7 @@ class PksmScanner(Relative):
         """A new anonymous page is put on the list of new ones (pksm_add_new_anon_page)."""
         if page.mapcount == 1 and not page.ksm and page not in self._items:
             item = self._items[page] = PksmItem(self._new_key(), page, mm, vpn)
-            self._new[item] = None
+            self._enter(item)
 
     def page_unmapped(self, page: Frame, mm: Mm, vpn: int) -> None:
         """An entry is gone; with the last one the page is (pksm_del_anon_page)."""
@@ -85,8 +86,8 @@ class PksmScanner(Relative):
 
     def scan_batch(self) -> None:
         """Examine new items, free deleted ones, check a part of the unstable tree again (ksm_do_scan)."""
-        if self._due <= 0:
-            self._due = len(self._new)
+        if self._pass_end is None:
+            self._pass_end = self._entered
             self.watcher.scan_start(self._passes)
         taken = list(self._new)[: self.tunables["pages_to_scan"] + _EXTRA]
         for item in taken:
@@ -98,8 +99,9 @@ class PksmScanner(Relative):
             self._free(item)
         self._deleted.clear()
         self._update_unstable_checksums()
-        self._due -= len(taken)
-        if self._due <= 0:
+        # What was new as the pass began may have gone unseen.
+        if next(iter(self._new.values()), self._pass_end) >= self._pass_end:
+            self._pass_end = None
             self._passes += 1
             self.watcher.scan_stop(self._passes - 1, self.readings())
 
@@ -140,7 +142,7 @@ class PksmScanner(Relative):
     def _examine_later(self, item: PksmItem) -> None:
         if item.page is not None:
             item.flags |= PksmFlag.NEWLIST | PksmFlag.INITCHECKSUM
-            self._new[item] = None
+            self._enter(item)
 
     def _cmp_and_merge_page(self, item: PksmItem, page: Frame) -> Result:
         # cmp_and_merge_page: zero page, then stable tree, then unstable tree; no wait for a second look.
@@ -266,7 +268,11 @@ class PksmScanner(Relative):
             item.oldchecksum = checksum
             self._remove_from_tree(item)
             item.flags |= PksmFlag.NEWLIST
-            self._new[item] = None
+            self._enter(item)
+
+    def _enter(self, item: PksmItem) -> None:
+        self._new[item] = self._entered
+        self._entered += 1
 
     def _free(self, item: PksmItem) -> None:
         self._remove_from_tree(item)

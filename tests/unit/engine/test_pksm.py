@@ -65,6 +65,17 @@ def test_a_batch_takes_two_items_more_than_it_was_told():
     assert seen == [(3, 0), (6, 0), (9, 0), (10, 1)]
 
 
+def test_a_pass_whose_new_pages_have_gone_ends():
+    engine = pksm(*range(1, 11), pages_to_scan=1)
+    engine.scan_batches(1)
+    assert engine.counters()["full_scans"] == 0
+    engine.unmap("p", "r", 3, 7)
+    assert engine.scan_passes(1) == 1
+    engine.fill("p", "r", 0, 1, repeated(77))
+    assert engine.scan_passes(2) == 2
+    assert gauges(engine)[2] == 3
+
+
 def test_an_unstable_page_that_changed_is_new_again():
     engine = pksm(7, 8)
     engine.scan_passes(1)
