@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.decide import Decisions
 from ksmtrace.engine.examined import Done
-from ksmtrace.engine.ordered import find_in_order
-from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_insert_color, rb_link_node
+from ksmtrace.engine.ordered import find_in_order, insert_in_order
+from ksmtrace.engine.rbtree import RbNode, RbRoot
 from ksmtrace.engine.shape import Numbers, words_of
 from ksmtrace.engine.stable_node import StableNode
 
@@ -98,7 +98,7 @@ def count_comparisons(
         if index.depths is None or not index.depths.hold(root):
             index.depths = Depths(root, ksm.counters.pages_shared)
         if index.depths.pay(len(numbers)):
-            words = words_of([pool.contents[number].unit for number in numbers.tolist()])
+            words = words_of(pool.units_of(numbers))
             ksm.counters.comparisons += index.depths.comparisons(words)
             return
     ksm.counters.comparisons += _walk(root, pool, numbers, done[searches], made)
@@ -113,13 +113,10 @@ def _walk(
 ) -> int:
     compared = 0
     joining = iter(made)
-    words, contents = pool.only_words, pool.contents
-    for number, what in zip(numbers.tolist(), done.tolist(), strict=True):
-        spot = find_in_order(root, contents[number].unit, words=words)
-        compared += spot.steps
-        if what == Done.PAIRED:
-            compared += spot.steps  # stable_tree_insert walks the same way once more
-            node = next(joining)
-            rb_link_node(root, node, spot.parent, left=spot.left)
-            rb_insert_color(root, node)
+    words = pool.only_words
+    for unit, what in zip(pool.units_of(numbers), done.tolist(), strict=True):
+        if what == Done.PAIRED:  # stable_tree_insert walks the same way once more
+            compared += 2 * insert_in_order(root, next(joining), words=words)
+        else:
+            compared += find_in_order(root, unit, words=words).steps
     return compared

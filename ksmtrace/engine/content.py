@@ -95,6 +95,11 @@ class PagePool:
                 self._unhashed.append(data)
         return data
 
+    def units_of(self, numbers: npt.NDArray[np.int32]) -> list[bytes]:
+        """`PageData.unit` of contents by number."""
+        contents = self.contents
+        return [contents[number].unit for number in numbers.tolist()]
+
     def number_of(self, unit: bytes) -> int:
         """The number of a content that some page has."""
         return self._known[unit].number
@@ -127,9 +132,7 @@ class PagePool:
             order = np.arange(len(missing), dtype=np.uint32)
             self._checksums[missing] = order
             missing = missing[self._checksums[missing] == order]
-            contents = self.contents
-            units = [contents[number].unit for number in missing.tolist()]
-            self._checksums[missing] = self._hash_all(units)
+            self._checksums[missing] = self._hash_all(self.units_of(missing))
             self._hashed[missing] = True
         return self._checksums[numbers]
 
@@ -175,7 +178,7 @@ class PagePool:
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
     def _hash_all(self, units: list[bytes]) -> npt.NDArray[np.uint32]:
-        if self.only_words:
+        if self.only_words or all(len(unit) == _WORD for unit in units):
             return self._hash.of_words(units)
         pages = (unit * (PAGE_SIZE // len(unit)) for unit in units)
         return np.array([self._hash.of_page(page) for page in pages], np.uint32)

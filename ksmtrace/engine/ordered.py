@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ksmtrace.engine.checksum import PAGE_SIZE
-from ksmtrace.engine.rbtree import RbNode, RbRoot
+from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_insert_color, rb_link_node
 
 
 class Spot(NamedTuple):
@@ -56,3 +56,14 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
         else:
             parent, node, left = node, node.rb_right, False
     return Spot(None, parent, left, steps)
+
+
+def insert_in_order(root: RbRoot, node: RbNode, *, words: bool) -> int:
+    """Put `node` where its `rb_key`, which is not in the tree, belongs; the nodes whose content was compared.
+
+    `words` as in `find_in_order`.
+    """
+    spot = find_in_order(root, node.rb_key, words=words)
+    rb_link_node(root, node, spot.parent, left=spot.left)
+    rb_insert_color(root, node)
+    return spot.steps

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.engine.ordered import find_in_order
+from ksmtrace.engine.ordered import insert_in_order
 from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Shape:
             return sum(map(self._join_or_leave, some))
         self._take_in()
         self._since += some
-        contents = self._pool.contents
-        units = [contents[number].unit for number in some]
+        units = self._pool.units_of(numbers)
         compared = 0
         nodes, stands, root = self._nodes, self._stands, self.root
         for number, unit, smaller in zip(some, units, self._smaller(numbers, units), strict=True):
@@ -117,12 +116,9 @@ class Shape:
             self._count -= 1
             return compared
         node.rb_key = self._pool.contents[number].unit
-        spot = find_in_order(self.root, node.rb_key, words=self._pool.only_words)
-        rb_link_node(self.root, node, spot.parent, left=spot.left)
-        rb_insert_color(self.root, node)
         self._stands[number] = True
         self._count += 1
-        return spot.steps
+        return insert_in_order(self.root, node, words=self._pool.only_words)
 
     def _smaller(self, numbers: Numbers, units: list[bytes]) -> list[int]:
         # For each content, the next smaller one of those in the tree and of those that come before it here; -1 without one.
@@ -147,8 +143,7 @@ class Shape:
         # `_words` and `_numbers` are as the tree is now.
         touched = np.unique(np.array(self._since, np.int32))
         self._since.clear()
-        contents = self._pool.contents
-        words = words_of([contents[number].unit for number in touched.tolist()])
+        words = words_of(self._pool.units_of(touched))
         stands = np.frombuffer(self._stands, np.bool_)[touched]
         at = np.searchsorted(self._words, words)
         stood = self._numbers[at] == touched

@@ -11,8 +11,8 @@ from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.counters import Counters
 from ksmtrace.engine.memory import Frame, Memory
 from ksmtrace.engine.mm_slot import MmSlot
-from ksmtrace.engine.ordered import compare_units, find_in_order
-from ksmtrace.engine.rbtree import RbRoot, rb_insert_color, rb_link_node
+from ksmtrace.engine.ordered import compare_units, insert_in_order
+from ksmtrace.engine.rbtree import RbRoot
 from ksmtrace.engine.scan import Cursor
 from ksmtrace.engine.stable_node import StableNode
 from ksmtrace.engine.tunables import DEFAULTS, RUN_STOP
@@ -99,10 +99,7 @@ class Ksm:
         """The stable trees, by NUMA node; all pages are in the first when merging across nodes."""
         if self._to_insert:
             for node in self._to_insert:
-                root = self._stable_roots[0]
-                spot = find_in_order(root, node.rb_key, words=self.memory.pool.only_words)
-                rb_link_node(root, node, spot.parent, left=spot.left)
-                rb_insert_color(root, node)
+                insert_in_order(self._stable_roots[0], node, words=self.memory.pool.only_words)
             self._to_insert.clear()
         return self._stable_roots
 

@@ -16,10 +16,11 @@ def follow_writes(tunables: dict[str, str], batch: EventBatch) -> None:
     also taken from readings of the kernel's counters.
     """
     events = batch.events
-    read = (batch.kind == EventKind.SAMPLE) & (events["address"] == Gauge.PAGES_TO_SCAN)
-    for row in np.flatnonzero((batch.kind == EventKind.TUNABLE) | read).tolist():
-        if read[row]:
-            tunables["pages_to_scan"] = str(events["aux"][row])
+    is_write = batch.kind == EventKind.TUNABLE
+    for row in np.flatnonzero(is_write | (batch.kind == EventKind.SAMPLE)).tolist():
+        if not is_write[row]:
+            if events["address"][row] == Gauge.PAGES_TO_SCAN:
+                tunables["pages_to_scan"] = str(events["aux"][row])
             continue
         (write,) = tunable_writes(events[row : row + 1])
         if write.whole and not write.err:

@@ -44,8 +44,10 @@ def _ksmd_cpu_ns():
 
 def _of_process(pid):
     """What the kernel counts for a process, by its own names; nothing before 5.19."""
-    merging, path = (Path(f"/proc/{pid}/{name}") for name in ("ksm_merging_pages", "ksm_stat"))
-    found = {"ksm_merging_pages": int(merging.read_text())} if merging.exists() else {}
+    found = {}
+    if Path("/proc/self/ksm_merging_pages").exists():
+        found["ksm_merging_pages"] = int(Path(f"/proc/{pid}/ksm_merging_pages").read_text())
+    path = Path(f"/proc/{pid}/ksm_stat")
     for line in path.read_text().splitlines() if path.exists() else ():
         name, _, value = line.partition(" ")
         if value.lstrip("-").isdecimal():

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from unit.engine.strategies import workloads
 
 from ksmtrace.engine.engine import MODES
@@ -158,11 +158,12 @@ def after_every_batch(workload, mode="exact"):
         yield simulation.engine, shadow
 
 
-EVERY_MODE = st.sampled_from(MODES)
+EVERY_MODE = pytest.mark.parametrize("mode", MODES)
 
 
-@settings(max_examples=300, deadline=None)
-@given(workloads(variants=tuple(KERNELS)), EVERY_MODE)
+@EVERY_MODE
+@settings(max_examples=200, deadline=None)
+@given(workload=workloads(variants=tuple(KERNELS)))
 def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload, mode):
     for engine, shadow in after_every_batch(workload, mode):
         check_state(engine)
@@ -171,8 +172,9 @@ def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload,
         shadow.check(engine)
 
 
+@EVERY_MODE
 @settings(max_examples=25, deadline=None)
-@given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True), EVERY_MODE)
+@given(workload=workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
 def test_the_same_with_huge_pages(workload, mode):
     for engine, shadow in after_every_batch(workload, mode):
         check_state(engine)
