@@ -15,6 +15,7 @@ Where a decision hangs on the way that a search takes, the other two make object
 - A stable node has lost its page, or there are chains: a search changes those that it meets. The stable tree, which all modes keep in
   the kernel's shape, is walked until they are gone.
 - `merge_across_nodes` is 0: all is walked.
+- A page has been seen that does not repeat one word of 8 bytes: the exact mode walks to count, though it still decides by content.
 
 So they are fast where memory is written to between two passes, and no faster than the plain mode where that happens all through
 them. Pages that a fork has shared, pinned ones and those of mappings with huge pages are always examined one by one, and so are all pages
