@@ -200,7 +200,15 @@ class Causes:
         known = (flags & _UNSTABLE_AFTER != 0) | paired
         checksum = np.where(known, batch.events["checksum"][rows], 0)
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
-        self._checksum[items[here]] = checksum[here]
+        # One that leaves its stable node may be in another by the end of the same look, for which no checksum is taken.
+        left = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _STABLE_BEFORE != 0)
+        left = np.flatnonzero(left & (ids >= 0))
+        if len(left):
+            order = np.argsort(np.append(rows[here], left), kind="stable")
+            forgotten = np.append(checksum[here], np.zeros(len(left), dtype=np.uint32))
+            self._checksum[np.append(items[here], ids[left])[order]] = forgotten[order]
+        else:
+            self._checksum[items[here]] = checksum[here]
         skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
         if len(skipped):
             order = np.argsort(np.concatenate([rows, skipped]), kind="stable")
