@@ -206,4 +206,4 @@ def _leave_and_join(
     numbers = columns.content[slots]
     index.unstable[numbers[joined]] = joined + slots.start
     asks = numbers[(done == Done.JOINED) | (done == Done.PAIRED)]
-    ksm.counters.comparisons += index.join_or_leave_many(asks)
+    ksm.counters.comparisons += index.log.join_or_leave_many(asks)

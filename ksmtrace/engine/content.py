@@ -49,6 +49,7 @@ class PagePool:
         checksum: how the kernel computes it.
 
     Attributes:
+        sweeps: how often `sweep` has forgotten contents.
         only_words: every page so far has repeated a word.
         contents: all contents by number, but in the plain mode.
     """
@@ -58,6 +59,7 @@ class PagePool:
         self._unhashed: deque[PageData] = deque()
         self._known: dict[bytes, PageData] = {}
         self._sweep_at = _LEAST_SWEEP
+        self.sweeps = 0
         self.only_words = True
         self.contents: list[PageData] = []
         self._free: list[int] | None = None
@@ -140,6 +142,7 @@ class PagePool:
         """Forget what no page contains any more, if there may be much of it; `used` are numbers that count as used."""
         if self._free is None or len(self._known) < self._sweep_at:
             return
+        self.sweeps += 1
         keep = np.zeros(len(self.contents), np.bool_)
         keep[used] = True
         keep[[self.zero.number, *self._free]] = True

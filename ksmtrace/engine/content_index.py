@@ -1,8 +1,8 @@
 """What stands for the unstable tree, and beside the stable one: where a content is, by its number.
 
 As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in the tree does not matter but for
-the number of comparisons, for which the exact mode keeps the tree's shape. Once a page has changed, a search may go astray at it. The
-tree is then made, of its shape or of the log of what has joined and left it, and walked for the rest of the pass.
+the number of comparisons, for which the exact mode follows the tree's shape. Once a page has changed, a search may go astray at it. The
+tree is then made, of the log of what has joined and left it, and walked for the rest of the pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ksmtrace.engine.columns import Columns
 from ksmtrace.engine.page_table import BLOCK_MASK, BLOCK_SHIFT
 from ksmtrace.engine.rbtree import RbRoot, rb_replace_node
 from ksmtrace.engine.rmap_item import RmapItem
-from ksmtrace.engine.shape import Numbers, Shape
+from ksmtrace.engine.unstable_log import UnstableLog
 
 if TYPE_CHECKING:
     from ksmtrace.engine.bulk_comparisons import Depths
@@ -34,20 +34,21 @@ class ContentIndex:
     Attributes:
         stable: the number of the stable node that stands in the tree with a page of its own; -1 without one. Valid with one tree only.
         unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without one.
-        shape: in the exact mode, the unstable tree's.
+        counting: `counting`.
+        log: what has joined the unstable tree, and so its shape.
         depths: in the exact mode, what searches of the stable tree compare, if that has been found out.
         scratch: as long as the first two, for whoever needs it for a moment.
-        built: the tree has been made, and has taken over from `unstable` and `shape`.
+        built: the tree has been made, and has taken over from `unstable` and `log`.
     """
 
     __slots__ = (
-        "_log",
         "built",
         "columns",
+        "counting",
         "depths",
+        "log",
         "pool",
         "scratch",
-        "shape",
         "stable",
         "unstable",
     )
@@ -58,10 +59,9 @@ class ContentIndex:
         self.stable = np.zeros(0, np.int32)
         self.unstable = np.zeros(0, np.int32)
         self.scratch = np.zeros(0, np.int32)
-        self.shape = Shape(pool) if counting else None
+        self.counting = counting
+        self.log = UnstableLog(pool, counting=counting)
         self.depths: Depths | None = None
-        # What has joined the unstable tree, and left it when it comes again; one by one, or many in an array.
-        self._log: list[int | Numbers] = []
         self.built = False
 
     def make_room(self) -> None:
@@ -102,58 +102,32 @@ class ContentIndex:
         """`item` joins the unstable tree; the comparisons that it takes, 0 where they are not counted."""
         block = item.mm.ptes.blocks[item.vpn >> BLOCK_SHIFT]
         self.unstable[number] = block.number << BLOCK_SHIFT | item.vpn & BLOCK_MASK
-        return self._join_or_leave(number)
+        return self.log.join_or_leave(number)
 
     def erase(self, item: RmapItem) -> None:
         """`item` leaves it; the tree must be in order, and not built."""
         number = self.pool.number_of(item.rb_key)
         self.unstable[number] = -1
-        self._join_or_leave(number)
-
-    def join_or_leave_many(self, numbers: Numbers) -> int:
-        """These contents join the unstable tree, and leave it where they come again; the comparisons, as in `insert`."""
-        if self.shape is None:
-            self._log.append(numbers)
-            return 0
-        return self.shape.join_or_leave_many(numbers)
+        self.log.join_or_leave(number)
 
     def drop(self) -> None:
         """A pass begins, with an empty unstable tree."""
         self.unstable.fill(-1)
-        self._log.clear()
-        if self.shape is not None:
-            self.shape.drop()
         self.built = False
         columns = self.columns
         columns.in_pass = True
         used = columns.content[: len(columns.blocks) << BLOCK_SHIFT]
         self.pool.sweep(used)
+        self.log.drop()
 
     def build(self, root: RbRoot) -> None:
         """Make the unstable tree, if that has not been done."""
         if self.built:
             return
         self.built = True
-        shape = self._shape_of_log() if self.shape is None else self.shape
+        shape = self.log.shape()
         root.rb_node = shape.root.rb_node
         for number, node in shape.standing():
             item = self.columns.item(self.unstable.item(number))
             item.rb_key = node.rb_key
             rb_replace_node(root, node, item)
-
-    def _join_or_leave(self, number: int) -> int:
-        if self.shape is None:
-            self._log.append(number)
-            return 0
-        return self.shape.join_or_leave(number)
-
-    def _shape_of_log(self) -> Shape:
-        # The same steps give the same shape.
-        shape = Shape(self.pool)
-        for entry in self._log:
-            if isinstance(entry, int):
-                shape.join_or_leave(entry)
-            else:
-                shape.join_or_leave_many(entry)
-        self._log.clear()
-        return shape

@@ -70,34 +70,32 @@ class Shape:
         """What a search for a content that is in the tree compares."""
         return _nodes_up_from(self._nodes[number])
 
-    def join_or_leave(self, number: int) -> int:
-        """A content joins the tree, or leaves it when it is there; what the search for it compares."""
-        self._make_room()
-        self._since.append(number)
-        return self._join_or_leave(number)
+    def join_or_leave(self, numbers: Numbers) -> bytes:
+        """One content after the other joins the tree, or leaves it when it is there.
 
-    def join_or_leave_many(self, numbers: Numbers) -> int:
-        """The same for one content after the other; what all searches compare."""
+        Returns:
+            What the search for each compares, a byte for each: no tree is higher than that.
+        """
         self._make_room()
         some = numbers.tolist()
         many = len(some) >= _LEAST_AT_ONCE and len(some) * _MOST_TO_MOVE >= self._count
         if not many or not self._pool.only_words:
             self._since += some
-            return sum(map(self._join_or_leave, some))
+            return bytes(map(self._join_or_leave, some))
         self._take_in()
         self._since += some
         units = self._pool.units_of(numbers)
-        compared = 0
+        compared = bytearray()
         nodes, stands, root = self._nodes, self._stands, self.root
         for number, unit, smaller in zip(some, units, self._smaller(numbers, units), strict=True):
             if smaller < 0 or not stands[smaller] or stands[number]:
-                compared += self._join_or_leave(number)
+                compared.append(self._join_or_leave(number))
                 continue
             parent, left = nodes[smaller], False
             below = parent.rb_right
             while below is not None:
                 parent, below, left = below, below.rb_left, True
-            compared += _nodes_up_from(parent)
+            compared.append(_nodes_up_from(parent))
             node = nodes[number]
             node.rb_key = unit
             rb_link_node(root, node, parent, left=left)
@@ -105,7 +103,7 @@ class Shape:
                 rb_insert_color(root, node)
             stands[number] = True
             self._count += 1
-        return compared
+        return bytes(compared)
 
     def _join_or_leave(self, number: int) -> int:
         node = self._nodes[number]

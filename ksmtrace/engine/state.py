@@ -73,7 +73,7 @@ class Ksm:
     @property
     def counts_comparisons(self) -> bool:
         """Whether `counters.comparisons` are the kernel's."""
-        return self.index is None or self.index.shape is not None
+        return self.index is None or self.index.counting
 
     def be_quick(self, *, counting: bool) -> None:
         """Look pages up by content from now on, the beginning; `counting` comparisons all the same."""

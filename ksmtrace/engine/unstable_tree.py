@@ -52,8 +52,8 @@ def unstable_tree_search_insert(
             partner = ksm.index.find(page.data.number)
             if partner is not None:
                 found = _unless_same(partner, page)
-                if ksm.index.shape is not None:
-                    steps = ksm.index.shape.comparisons(page.data.number)
+                if ksm.index.counting:
+                    steps = ksm.index.log.comparisons(page.data.number)
                     ksm.counters.comparisons += steps - (found is None)
                 return found
             _join(ksm, item, page, nid)

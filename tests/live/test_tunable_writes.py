@@ -169,8 +169,6 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
     replay.end()
     found = replay.to_json()
     print({key: found[key] for key in ("variant", "agreed", "parted", "unknown", "by_rule")})
-    assert found["differences"] == []
-    assert found["by_rule"]["zero_page"]["agreed"] > 0
     at = np.flatnonzero(records["kind"] == EventKind.TUNABLE)
     amid = [
         one
@@ -179,4 +177,7 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
             {EventKind.SCAN_STOP, EventKind.SCAN_START}
         )
     ]
+    print("writes amid a batch:", len(amid), "of", len(at))
+    assert found["differences"] == []
+    assert found["by_rule"]["zero_page"]["agreed"] > 0
     assert len(amid) > 20

@@ -1,8 +1,9 @@
-"""The unstable tree's shape, against the same tree walked step by step."""
+"""The unstable tree's shape and the log that it is made of, against the same tree walked step by step."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from ksmtrace.engine.bulk_checksum import XXHASH
 from ksmtrace.engine.bulk_comparisons import Depths
@@ -10,6 +11,7 @@ from ksmtrace.engine.content import PagePool
 from ksmtrace.engine.ordered import find_in_order
 from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
 from ksmtrace.engine.shape import Shape, words_of
+from ksmtrace.engine.unstable_log import UnstableLog
 
 
 class Walked:
@@ -46,7 +48,7 @@ def pool_of(words, page=None):
 
 WHICH = st.integers(0, 300)
 CHUNKS = st.lists(
-    st.lists(WHICH, min_size=32, max_size=150) | st.lists(WHICH, max_size=9) | WHICH, max_size=12
+    st.lists(WHICH, min_size=32, max_size=150) | st.lists(WHICH, max_size=9), max_size=12
 )
 
 
@@ -61,12 +63,9 @@ def test_many_at_once_are_as_one_by_one(chunks, only_words, drop_at):
         if place == drop_at:
             shape.drop()
             walked = Walked()
-        some = [numbers[which] for which in ([chunk] if isinstance(chunk, int) else chunk)]
-        expected = sum(walked.join_or_leave(pool.contents[number].unit) for number in some)
-        if isinstance(chunk, int):
-            assert shape.join_or_leave(some[0]) == expected
-        else:
-            assert shape.join_or_leave_many(np.array(some, np.int32)) == expected
+        some = [numbers[which] for which in chunk]
+        expected = [walked.join_or_leave(pool.contents[number].unit) for number in some]
+        assert list(shape.join_or_leave(np.array(some, np.int32))) == expected
         assert drawn(shape.root.rb_node) == drawn(walked.root.rb_node)
     assert {number for number, _ in shape.standing()} == {
         number for number in numbers if pool.contents[number].unit in walked.nodes
@@ -75,6 +74,60 @@ def test_many_at_once_are_as_one_by_one(chunks, only_words, drop_at):
         assert node.rb_key == pool.contents[number].unit
         spot = find_in_order(walked.root, node.rb_key, words=False)
         assert shape.comparisons(number) == spot.steps
+
+
+class Passes(RuleBasedStateMachine):
+    """The log of passes that begin as the one before them did, or do not, against walks of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.numbers = pool_of(300)
+        self.exact = UnstableLog(self.pool, counting=True)
+        self.fast = UnstableLog(self.pool, counting=False)
+        self.walked = Walked()
+        self.steps, self.before = [], []
+
+    def step(self, which, *, one):
+        some = [self.numbers[index] for index in which]
+        self.steps.append(which)
+        expected = [self.walked.join_or_leave(self.pool.contents[number].unit) for number in some]
+        for log in (self.exact, self.fast):
+            if one:
+                compared = sum(log.join_or_leave(number) for number in some)
+            else:
+                compared = log.join_or_leave_many(np.array(some, np.int32))
+            assert compared == (sum(expected) if log is self.exact else 0)
+
+    @rule(which=st.lists(WHICH.filter(lambda index: index < 300), max_size=60), one=st.booleans())
+    def go_on(self, which, one):
+        self.step(which, one=one)
+
+    @rule(one=st.booleans(), count=st.integers(1, 5))
+    def go_on_as_before(self, one, count):
+        for which in self.before[len(self.steps) : len(self.steps) + count]:
+            self.step(which, one=one)
+
+    @rule(forgotten=st.lists(WHICH.filter(lambda index: index < 300), max_size=2))
+    def begin(self, forgotten):
+        """Another pass; a number may stand for another content afterwards."""
+        if len(forgotten) == 2:
+            one, other = (self.numbers[index] for index in forgotten)
+            contents = self.pool.contents
+            contents[one], contents[other] = contents[other], contents[one]
+            self.pool.sweeps += 1
+        for log in (self.exact, self.fast):
+            log.drop()
+        self.walked = Walked()
+        self.before, self.steps = self.steps, []
+
+    @rule(fast=st.booleans())
+    def make_the_tree(self, fast):
+        shape = (self.fast if fast else self.exact).shape()
+        assert drawn(shape.root.rb_node) == drawn(self.walked.root.rb_node)
+
+
+TestPasses = Passes.TestCase
+TestPasses.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
 
 
 @settings(deadline=None)
