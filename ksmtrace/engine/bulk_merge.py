@@ -44,6 +44,7 @@ def merge_many(
         )
     ]
     made = np.array([columns.number_of(its) for its in joining], np.int32)
+    columns.sharers[made] = 2
     index.unstable[numbers] = -1
     index.stable[numbers] = made
     for gone in (pairs + slots.start, partner):
@@ -57,11 +58,7 @@ def merge_many(
     node[of_pair] = node_of_pair[-2 - node[of_pair]]
     columns.state[slots][shared] = State.KSM
     columns.node[slots][shared] = node
-    for its in map(columns.nodes.__getitem__, node.tolist()):
-        assert its is not None, "the index holds nodes in the tree"
-        assert its.kpage is not None, "which have a page"
-        its.frozen += 1
-        its.kpage.mapcount += 1
+    np.add.at(columns.sharers, node, 1)
     counters.pages_shared += len(pairs)
     counters.pages_sharing += len(pairs) + len(shared)
     counters.pages_unshared -= len(pairs)
@@ -78,5 +75,4 @@ def _new_node(index: ContentIndex, key: int, pfn: int, number: int) -> StableNod
     kpage.ksm = True
     kpage.exclusive = False
     node = kpage.stable_node = StableNode(key, kpage, 0)
-    node.frozen = kpage.mapcount = 2
     return node

@@ -66,7 +66,7 @@ class Columns:
         frozen: whether each block is.
         nodes: stable nodes by number.
         in_pass: the unstable tree is in use, since a pass has begun.
-        node_key, kpfn: of each, its key and the frame number of its page.
+        node_key, kpfn, sharers: of each, its key, the frame number of its page, and how many rmap_items share that.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -90,6 +90,7 @@ class Columns:
         self.nodes: list[StableNode | None] = []
         self.node_key = np.zeros(1, np.uint64)
         self.kpfn = np.zeros(1, np.uint32)
+        self.sharers = np.zeros(1, np.int32)
         self._free_nodes: list[int] = []
         self.in_pass = False
 
@@ -149,10 +150,10 @@ class Columns:
         slots = self.slots(block)
         for name, values in zip(_DTYPES, zip(*rows, strict=True), strict=True):
             getattr(self, name)[slots] = values
-        for item in block.items:
-            if item is not None and item.head is not None:
+        for frame, item in zip(block.frames, block.items, strict=True):
+            if frame is not None and item is not None and item.head is not None:
                 del item.head.items[item]
-                item.head.frozen += 1
+                frame.mapped -= 1
         self.be_frozen(block)
         return True
 
@@ -191,14 +192,18 @@ class Columns:
             if node.number == len(self.kpfn):
                 self.node_key = np.resize(self.node_key, 2 * node.number)
                 self.kpfn = np.resize(self.kpfn, 2 * node.number)
+                self.sharers = np.resize(self.sharers, 2 * node.number)
             self.node_key[node.number] = node.key
             self.kpfn[node.number] = node.kpfn
+            self.sharers[node.number] = len(node.items)
+            node.columns = self
         return node.number
 
     def forget_node(self, node: StableNode) -> None:
         """A stable node is no more."""
         if node.number >= 0:
             self.nodes[node.number] = None
+            node.columns = None
             self._free_nodes.append(node.number)
 
     def _grow(self) -> None:
@@ -241,15 +246,17 @@ class Columns:
             item.rb_key = data.unit
         if state < State.KSM:
             frame = Frame(pfn, data, 0)
-            frame.mapcount = 1
+            frame.mapped = 1
             return frame, item
         node = self.nodes[number]
         assert node is not None, "a node stays as long as it has rmap_items"
         assert item is not None, "so has every KSM page of a frozen block"
         item.head = node
         node.items[item] = None
-        node.frozen -= 1
-        return node.kpage, item
+        kpage = node.kpage
+        assert kpage is not None, "no frozen page is a chain's"
+        kpage.mapped += 1
+        return kpage, item
 
 
 def _of_item(item: RmapItem) -> tuple[int, int, int, int]:

@@ -188,17 +188,14 @@ class _Room:
 
     def __init__(self, ksm: Ksm, index: ContentIndex) -> None:
         self._limit = ksm.tunables["max_page_sharing"] if ksm.variant.chains else 1 << 60
-        self._nodes = index.columns.nodes
+        self._sharers = index.columns.sharers
 
     def first_without(self, decisions: Decisions) -> int | None:
         """The first of the pages that would share a page which has no sharers, or no room for another."""
         at = np.flatnonzero(decisions.done == Done.SHARED)
         wanted = decisions.node[at]
         numbers, counts = np.unique(wanted, return_counts=True)
-        nodes = [self._nodes[number] for number in numbers.tolist()]
-        sharers = np.array(
-            [len(node.items) + node.frozen for node in nodes if node is not None], np.int64
-        )
+        sharers = self._sharers[numbers].astype(np.int64)
         # Entries that a fork has copied are adopted beyond the limit.
         room = np.where(sharers > 0, np.maximum(self._limit - sharers, 0), 0)
         full = counts > room

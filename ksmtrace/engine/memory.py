@@ -30,14 +30,14 @@ class Frame:
         anon: False for the zero page alone.
         data: what it contains; to be changed only right after `fault.writable_page` has given the frame.
         ksm: the page is a KSM page; `stable_node` is None until it is in the stable tree (PageKsm).
-        mapcount: page table entries that map it.
+        mapped: page table entries that map it, but for frozen ones.
         references: who else holds it: ksmd while it looks at it, and pins such as O_DIRECT's.
         exclusive: mapped by one process only, which may write without a fault (PageAnonExclusive).
         compound: the huge page that it is a part of.
     """
 
     __slots__ = (
-        *("compound", "data", "exclusive", "ksm", "mapcount", "nid", "pfn"),
+        *("compound", "data", "exclusive", "ksm", "mapped", "nid", "pfn"),
         *("references", "stable_node"),
     )
 
@@ -49,10 +49,15 @@ class Frame:
         self.nid = nid
         self.ksm = False
         self.stable_node: StableNode | None = None
-        self.mapcount = 0
+        self.mapped = 0
         self.references = 0
         self.exclusive = True
         self.compound: Compound | None = None
+
+    @property
+    def mapcount(self) -> int:
+        """Page table entries that map it."""
+        return self.mapped if self.stable_node is None else self.mapped + self.stable_node.frozen
 
     @property
     def allocated(self) -> bool:
@@ -212,7 +217,7 @@ class Memory:
         """Make page `vpn` of `mm` an entry for `frame`, in place of what was there."""
         self.unmap_frame(mm, vpn)
         mm.ptes[vpn] = frame
-        frame.mapcount += 1
+        frame.mapped += 1
         if self.owner is not None and frame.anon:
             self.owner.page_mapped(frame, mm, vpn)
 
@@ -229,8 +234,8 @@ class Memory:
         if frame is None:
             return
         self.changed = True
-        frame.mapcount -= 1
-        if not frame.mapcount and frame.stable_node is not None:
+        frame.mapped -= 1
+        if frame.stable_node is not None and not frame.mapcount:
             self.freed_ksm_pages.add(frame)
         if self.owner is not None and frame.anon:
             self.owner.page_unmapped(frame, mm, vpn)

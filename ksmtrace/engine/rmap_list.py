@@ -76,7 +76,7 @@ def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False)
         assert node is not None, "a stable item has its node"
         if ksm_get_folio(ksm, node) is None:
             return
-        del node.items[item]
+        node.remove(item)
         if node.sharers:
             ksm.counters.pages_sharing -= 1
         else:

@@ -10,6 +10,7 @@ from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_replace_node
 from ksmtrace.engine.rmap_item import RmapItem, Tree
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.columns import Columns
     from ksmtrace.engine.state import Ksm
 
 
@@ -30,15 +31,15 @@ class StableNode(RbNode):
         kpage: its KSM page; None for a chain. The node holds no reference on it.
         nid: NUMA node of the tree that it stands in; 0 when merging across nodes.
         items: rmap_items that share the page, but for frozen ones.
-        frozen: how many of the rmap_items that share the page are frozen.
         number: its place in `Columns.nodes`; -1 without one.
+        columns: those with that place, which then count its sharers; else None.
         chain: for a dup, its chain.
         dups: for a chain, its dups, latest first.
         chain_prune_time: for a chain, when stale dups were last dropped, in milliseconds.
     """
 
     __slots__ = (
-        *("chain", "chain_prune_time", "dups", "frozen", "items", "key", "kpage", "nid"),
+        *("chain", "chain_prune_time", "columns", "dups", "items", "key", "kpage", "nid"),
         *("number", "place"),
     )
 
@@ -51,8 +52,8 @@ class StableNode(RbNode):
         self.nid = nid
         self.place = Place.TREE
         self.items: dict[RmapItem, None] = {}
-        self.frozen = 0
         self.number = -1
+        self.columns: Columns | None = None
         self.chain: StableNode | None = None
         self.dups: list[StableNode] = []
         self.chain_prune_time = 0
@@ -66,12 +67,29 @@ class StableNode(RbNode):
     @property
     def sharers(self) -> int:
         """How many rmap_items share the page (rmap_hlist_len)."""
-        return len(self.items) + self.frozen
+        return len(self.items) if self.columns is None else self.columns.sharers.item(self.number)
+
+    @property
+    def frozen(self) -> int:
+        """How many of them are frozen, each of which maps the page too."""
+        return self.sharers - len(self.items)
 
     @property
     def is_new(self) -> bool:
         """Whether nobody shares its page yet, or no more."""
         return not self.sharers
+
+    def add(self, item: RmapItem) -> None:
+        """`item` shares the page."""
+        self.items[item] = None
+        if self.columns is not None:
+            self.columns.sharers[self.number] += 1
+
+    def remove(self, item: RmapItem) -> None:
+        """It no longer does."""
+        del self.items[item]
+        if self.columns is not None:
+            self.columns.sharers[self.number] -= 1
 
 
 def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
@@ -95,11 +113,11 @@ def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
     if node.items:
         ksm.counters.pages_sharing -= len(node.items) - 1
         ksm.counters.pages_shared -= 1
-    for item in node.items:
+    for item in tuple(node.items):
+        node.remove(item)
         item.mm.ksm_merging_pages -= 1
         item.head = None
         item.tree = Tree.NEITHER
-    node.items.clear()
     if node.place is Place.MIGRATING:
         ksm.migrate_nodes.remove(node)
     else:
@@ -115,11 +133,11 @@ def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
     The argument max_page_sharing_bypass of 4.13 and later only silences a warning, and is left out.
     """
     ksm.watcher.appended(item, node)
-    if node.items or node.frozen:
+    if node.sharers:
         ksm.counters.pages_sharing += 1
     else:
         ksm.counters.pages_shared += 1
-    node.items[item] = None
+    node.add(item)
     item.head = node
     item.tree = Tree.STABLE
     item.mm.ksm_merging_pages += 1

@@ -79,7 +79,7 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
     child.huge_zero = set(parent.huge_zero)
     parent.ptes.copy_to(child.ptes)
     for frame in parent.ptes.values():
-        frame.mapcount += 1
+        frame.mapped += 1
         frame.exclusive = False
     child.ksm_zero = set(parent.ksm_zero)
 
