@@ -152,7 +152,11 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
 
     def workload():
         ksm.write("sleep_millisecs", 0)
+        ksm.write("use_zero_pages", 1)  # before 6.11 a KSM page of zeros, once there, comes first
         ksm.write("run", 1)
+        settled = ksm.counter("full_scans") + 3
+        while ksm.counter("full_scans") < settled:
+            time.sleep(0.1)
         for beat in range(40):
             ksm.write("use_zero_pages", beat % 2)
             if has_smart_scan:
@@ -179,5 +183,5 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
     ]
     print("writes amid a batch:", len(amid), "of", len(at))
     assert found["differences"] == []
-    assert found["by_rule"]["zero_page"]["agreed"] > 0
+    assert found["by_rule"]["zero_page"]["agreed"] >= 400
     assert len(amid) > 20
