@@ -65,7 +65,6 @@ class Columns:
         mm_key, first: of each block, the process's key and the first page's number.
         frozen: whether each block is.
         nodes: stable nodes by number.
-        in_pass: the unstable tree is in use, since a pass has begun.
         node_key, kpfn, sharers: of each, its key, the frame number of its page, and how many rmap_items share that.
     """
 
@@ -92,7 +91,6 @@ class Columns:
         self.kpfn = np.zeros(1, np.uint32)
         self.sharers = np.zeros(1, np.int32)
         self._free_nodes: list[int] = []
-        self.in_pass = False
 
     def add(self, block: Block) -> None:
         """Give a new block its number; it stays thawed."""

@@ -115,7 +115,6 @@ class ContentIndex:
         self.unstable.fill(-1)
         self.built = False
         columns = self.columns
-        columns.in_pass = True
         used = columns.content[: len(columns.blocks) << BLOCK_SHIFT]
         self.pool.sweep(used)
         self.log.drop()

@@ -23,7 +23,7 @@ def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
 def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     """The frame of page `vpn`, private to `mm`, as a write needs it (handle_mm_fault)."""
     frame = mm.ptes.get(vpn)
-    memory.changed = True
+    memory.changed = memory.changed or memory.in_unstable_tree(mm, vpn)
     if frame is None:
         frame = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ksmtrace.engine.content import PageData, PagePool
 from ksmtrace.engine.page_table import BLOCK_SHIFT, Block, PageTable
+from ksmtrace.engine.rmap_item import Tree
 from ksmtrace.engine.watcher import Watcher
 
 if TYPE_CHECKING:
     from ksmtrace.engine.columns import Columns
     from ksmtrace.engine.mm_slot import MmSlot
+    from ksmtrace.engine.scan import Cursor
     from ksmtrace.engine.stable_node import StableNode
     from ksmtrace.engine.variant import Variant
 
@@ -166,8 +168,9 @@ class Memory:
         cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
         node_of_next_page: NUMA node from which the next frame comes.
         owner: told of entries that come and go; forks excepted.
-        changed: a page that was present has been written to, unmapped or put out of ksmd's reach since this was last
-            set to False. Unless that happened, the unstable tree is in order.
+        scan: where ksmd stands; None without one.
+        changed: a page in the unstable tree has been written to, unmapped or put out of ksmd's reach since this was last set to
+            False. Unless that happened, the tree is in order.
         freed_ksm_pages: KSM pages that nobody maps any more, and whose stable nodes ksmd has not removed yet.
         columns: pages of which there are no objects; None in the plain mode.
     """
@@ -181,6 +184,7 @@ class Memory:
         self.cow_ksm = 0
         self.node_of_next_page = 0
         self.owner: PageOwner | None = None
+        self.scan: Cursor | None = None
         self.changed = False
         self.freed_ksm_pages: set[Frame] = set()
         self._made_mms = 0
@@ -213,6 +217,13 @@ class Memory:
         first = block.number << BLOCK_SHIFT
         return bool(self.columns.key[first + low : first + high].any())
 
+    def in_unstable_tree(self, mm: Mm, vpn: int) -> bool:
+        """Whether the rmap_item of page `vpn` is in the unstable tree of the pass under way."""
+        item = mm.ptes.item(vpn)
+        if self.scan is None or item is None or item.tree is not Tree.UNSTABLE:
+            return False
+        return item.seqnr == self.scan.seqnr & 0xFF
+
     def map_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
         """Make page `vpn` of `mm` an entry for `frame`, in place of what was there."""
         self.unmap_frame(mm, vpn)
@@ -233,7 +244,7 @@ class Memory:
         frame = mm.ptes.pop(vpn)
         if frame is None:
             return
-        self.changed = True
+        self.changed = self.changed or self.in_unstable_tree(mm, vpn)
         frame.mapped -= 1
         if frame.stable_node is not None and not frame.mapcount:
             self.freed_ksm_pages.add(frame)

@@ -100,8 +100,6 @@ def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
         _leave_mm(ksm, scan.slot)
     ksm.advisor.stop_scan(ksm)
     scan.seqnr += 1
-    if ksm.index is not None:
-        ksm.index.columns.in_pass = False
     ksm.watcher.scan_stop(scan.seqnr - 1, ksm.counters.gauges())
     return None
 

@@ -60,7 +60,7 @@ class Ksm:
         self.advisor = Advisor()
         self.run = RUN_STOP
         self.mm_head = MmSlot(None)
-        self.scan = Cursor(self.mm_head)
+        self.scan = self.memory.scan = Cursor(self.mm_head)
         self._stable_roots = [RbRoot() for _ in range(nodes)]
         self._to_insert: list[StableNode] = []
         self.unstable_roots = [RbRoot() for _ in range(nodes)]

@@ -61,6 +61,7 @@ def unstable_tree_search_insert(
             return None
         ksm.index.build(ksm.unstable_roots[0])
     root = ksm.unstable_roots[nid]
+    in_order = in_order and ksm.index is not None  # the plain mode looks at every page
     walked = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
     if not isinstance(walked, _Leaf):
         return walked

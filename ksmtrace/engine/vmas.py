@@ -87,7 +87,6 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
 def exit_mmap(memory: Memory, mm: Mm) -> None:
     """Release all memory of `mm` (mm/mmap.c: exit_mmap)."""
     mm.exited = True
-    memory.changed = True
     for vpn in list(mm.ptes):
         memory.unmap_frame(mm, vpn)
     memory.mms.remove(mm)

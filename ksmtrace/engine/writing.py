@@ -18,13 +18,13 @@ Change = Callable[[int, PageData], PageData]
 
 def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: Change) -> None:
     """Write to pages `first` to `end` - 1 of `vma`, in order."""
-    columns = memory.columns
-    if columns is None or vma.huge or memory.node_of_next_page:
+    columns, scan = memory.columns, memory.scan
+    if columns is None or scan is None or vma.huge or memory.node_of_next_page:
         _write_one_by_one(memory, mm, vma, first, end, change)
         return
     while first < end:
         stop = min(end, (first | BLOCK_MASK) + 1)
-        if not _write_columns(memory, columns, mm, first, stop, change):
+        if not _write_columns(memory, columns, mm, scan.seqnr, first, stop, change):
             _write_one_by_one(memory, mm, vma, first, stop, change)
         first = stop
 
@@ -38,9 +38,9 @@ def _write_one_by_one(
 
 
 def _write_columns(
-    memory: Memory, columns: Columns, mm: Mm, first: int, end: int, change: Change
+    memory: Memory, columns: Columns, mm: Mm, seqnr: int, first: int, end: int, change: Change
 ) -> bool:
-    # A page of the unstable tree that is in use, or a page that a write would copy, is not written to here.
+    # A page of this pass's unstable tree, or a page that a write would copy, is not written to here.
     block = mm.ptes.blocks.get(first >> BLOCK_SHIFT)
     if block is None:
         block = mm.ptes.new_block(first)
@@ -51,8 +51,7 @@ def _write_columns(
     slots = slice(slot, slot + end - first)
     state = columns.state[slots]
     writable = (state == State.ABSENT) | (state == State.ALONE)
-    if not columns.in_pass:
-        writable |= state == State.UNSTABLE
+    writable |= (state == State.UNSTABLE) & (columns.seqnr[slots] != seqnr & 0xFF)
     if not writable.all():
         return False
     absent = np.flatnonzero(state == State.ABSENT)
@@ -64,5 +63,4 @@ def _write_columns(
     start = memory.new_frames(len(absent))
     columns.pfn[slots][absent] = np.arange(start, start + len(absent))
     state[absent] = State.ALONE
-    memory.changed = True
     return True

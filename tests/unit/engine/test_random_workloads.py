@@ -95,7 +95,7 @@ def in_unstable_tree(ksm):
     index = ksm.index
     if index is None or index.built:
         return [item for root in ksm.unstable_roots for item in walk(root.rb_node)]
-    if not index.columns.in_pass:
+    if ksm.scan.slot is ksm.mm_head:
         return []
     return [index.columns.item(slot) for slot in index.unstable.tolist() if slot >= 0]
 
