@@ -7,6 +7,8 @@ from typing import NamedTuple
 from ksmtrace.engine.checksum import PAGE_SIZE
 from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_insert_color, rb_link_node
 
+_WORD = 8
+
 
 class Spot(NamedTuple):
     """Where a walk has ended.
@@ -41,7 +43,8 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
         key: what to find.
         words: this key and all in the tree are words, whose own order is that of the pages.
     """
-    compare = None if words else compare_units
+    # Units have the order of their pages but where one begins with the other.
+    size, begins = len(key), b"" if words else key[:_WORD]
     parent: RbNode | None = None
     left = False
     steps = 0
@@ -49,7 +52,11 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
     while node is not None:
         steps += 1
         its = node.rb_key
-        if key < its if compare is None else compare(key, its) < 0:
+        if not words and len(its) != size and its[:_WORD] == begins:
+            less = compare_units(key, its) < 0
+        else:
+            less = key < its
+        if less:
             parent, node, left = node, node.rb_left, True
         elif key == its:
             return Spot(node, parent, left, steps)

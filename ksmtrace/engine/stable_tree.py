@@ -153,16 +153,28 @@ def _add_to_index(ksm: Ksm, node: StableNode) -> None:
 
 
 def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
-    if ksm.memory.freed_ksm_pages or ksm.counters.stable_node_chains:
-        return _walk_looking(ksm, page, root, prune=prune)
     spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
+    special = bool(ksm.memory.freed_ksm_pages) or ksm.counters.stable_node_chains > 0
+    if special and (ksm.index is None or _meets_gone_or_chain(ksm, spot.node or spot.parent)):
+        return _walk_looking(ksm, page, root, prune=prune)
     ksm.counters.comparisons += spot.steps
     node = spot.node
     if node is None:
         return _Leaf(spot.parent, left=spot.left)
     assert isinstance(node, StableNode), "the stable tree holds stable nodes"
-    assert node.kpage is not None, "there are no chains"
+    assert node.kpage is not None, "it is no chain"
     return Found(node.kpage, node, node)
+
+
+def _meets_gone_or_chain(ksm: Ksm, node: RbNode | None) -> bool:
+    # Whether a walk that ends at `node` comes by a node that it may change.
+    freed = ksm.memory.freed_ksm_pages
+    while node is not None:
+        assert isinstance(node, StableNode), "the stable tree holds stable nodes"
+        if node.kpage is None or node.kpage in freed:
+            return True
+        node = node.rb_parent
+    return False
 
 
 def _walk_looking(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
