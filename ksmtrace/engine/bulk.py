@@ -15,12 +15,12 @@ from ksmtrace.engine.bulk_merge import merge_many
 from ksmtrace.engine.columns import Columns, State
 from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.decide import Decisions, decide
+from ksmtrace.engine.detours import has_too_many
 from ksmtrace.engine.examined import Done, Examined, Mask, Partners
 from ksmtrace.engine.memory import Mm
 from ksmtrace.engine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
 from ksmtrace.engine.rmap_list import free_rmap_items
 from ksmtrace.engine.smart_scan import grow_older
-from ksmtrace.engine.stable_tree import index_holds
 
 if TYPE_CHECKING:
     from ksmtrace.engine.state import Ksm
@@ -67,7 +67,7 @@ def _examine_run(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: in
     if not block.frozen:
         return None
     index.make_room()
-    alone = ksm.memory.changed or index.built or not index_holds(ksm)
+    alone = ksm.memory.changed or index.built or has_too_many(ksm)
     decisions = decide(ksm, index, slots, alone=alone)
     if not len(decisions.done):
         return None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ksmtrace.engine.columns import Columns, State
 from ksmtrace.engine.content_index import ContentIndex
+from ksmtrace.engine.detours import has_detours, meet
 from ksmtrace.engine.examined import Done, Mask
 from ksmtrace.engine.page_table import BLOCK_SHIFT
 from ksmtrace.engine.smart_scan import NEVER_SKIPPED_BELOW
@@ -121,8 +122,26 @@ def _decide_on_candidates(
         here = look[partner >= 0]
         ends.append(int(here[~index.columns.frozen[thawed >> BLOCK_SHIFT]][0]))
     ends.append(_decide_on_twins(ksm, index, decisions, look, numbers, changed, shares))
+    if has_detours(ksm):
+        ends.append(_first_detour(ksm, decisions, look, index.pool.units_of(numbers), changed))
     found = [end for end in ends if end is not None]
     return min(found) if found else None
+
+
+def _first_detour(
+    ksm: Ksm,
+    decisions: Decisions,
+    look: npt.NDArray[np.intp],
+    units: list[bytes],
+    changed: Mask,
+) -> int | None:
+    # The tree is as it is now up to the first new node, with which it may turn.
+    detours = meet(ksm, units)
+    if ksm.variant.checks_before_stable_tree:
+        detours &= ~changed
+    first = look[detours][:1].tolist()
+    new = np.flatnonzero(decisions.done == Done.PAIRED)[:1] + 1
+    return min(first + new.tolist(), default=None)
 
 
 def _first_zero_page(

@@ -157,6 +157,7 @@ def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNo
     chain.rb_key = dup.rb_key
     chain.chain_prune_time = ksm.now_ms
     ksm.counters.stable_node_chains += 1
+    ksm.chains.add(chain)
     rb_replace_node(root, dup, chain)
     if ksm.index is not None:
         ksm.index.remove_stable(dup)
@@ -193,6 +194,7 @@ def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
         ksm.index.add_stable(dup)
     dup.place = Place.TREE
     dup.chain = None
+    ksm.chains.remove(chain)
     ksm.counters.stable_node_chains -= 1
     ksm.counters.stable_node_dups -= 1
 
@@ -200,4 +202,5 @@ def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
 def free_stable_node_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
     """Free a chain without dups (free_stable_node_chain, 4.13)."""
     rb_erase(root, chain)
+    ksm.chains.remove(chain)
     ksm.counters.stable_node_chains -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ksmtrace.engine.chains import Found
+from ksmtrace.engine.detours import has_detours
 from ksmtrace.engine.memory import Frame
 from ksmtrace.engine.ordered import find_in_order
 from ksmtrace.engine.rbtree import (
@@ -53,7 +54,7 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
     found: Found | _Leaf | None
-    if not ksm.counts_comparisons and page_node is None and index_holds(ksm):
+    if not ksm.counts_comparisons and page_node is None and _index_holds(ksm):
         found = _look_up(ksm, page)
         if found is None:
             return None
@@ -138,13 +139,9 @@ def _look_up(ksm: Ksm, page: Frame) -> Found | None:
     return Found(node.kpage, node, node)
 
 
-def index_holds(ksm: Ksm) -> bool:
-    """Whether `index.stable` answers for the tree; else a search may meet a node that is gone, or a chain, and change it."""
-    return (
-        ksm.tunables["merge_across_nodes"] == 1
-        and not ksm.memory.freed_ksm_pages
-        and not ksm.counters.stable_node_chains
-    )
+def _index_holds(ksm: Ksm) -> bool:
+    """Whether `index.stable` answers for the whole tree."""
+    return ksm.tunables["merge_across_nodes"] == 1 and not has_detours(ksm)
 
 
 def _add_to_index(ksm: Ksm, node: StableNode) -> None:
@@ -154,8 +151,8 @@ def _add_to_index(ksm: Ksm, node: StableNode) -> None:
 
 def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
     spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
-    special = bool(ksm.memory.freed_ksm_pages) or ksm.counters.stable_node_chains > 0
-    if special and (ksm.index is None or _meets_gone_or_chain(ksm, spot.node or spot.parent)):
+    plain = ksm.index is None
+    if has_detours(ksm) and (plain or _is_detour(ksm, spot.node or spot.parent)):
         return _walk_looking(ksm, page, root, prune=prune)
     ksm.counters.comparisons += spot.steps
     node = spot.node
@@ -166,8 +163,8 @@ def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
     return Found(node.kpage, node, node)
 
 
-def _meets_gone_or_chain(ksm: Ksm, node: RbNode | None) -> bool:
-    # Whether a walk that ends at `node` comes by a node that it may change.
+def _is_detour(ksm: Ksm, node: RbNode | None) -> bool:
+    # Whether a walk that ends at `node` comes by a chain or a node whose page is gone.
     freed = ksm.memory.freed_ksm_pages
     while node is not None:
         assert isinstance(node, StableNode), "the stable tree holds stable nodes"

@@ -38,13 +38,23 @@ class Ksm:
         scan: the cursor.
         unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
         index: what stands for the trees; None in the plain mode.
+        chains: stable nodes that are chains.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
         now_ms: the time; nothing but its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
     """
 
     __slots__ = (
-        *("_made", "advisor", "counters", "ksmd_ns", "memory", "migrate_nodes", "mm_head"),
+        *(
+            "_made",
+            "advisor",
+            "chains",
+            "counters",
+            "ksmd_ns",
+            "memory",
+            "migrate_nodes",
+            "mm_head",
+        ),
         *("now_ms", "run", "scan", "tunables", "unstable_roots", "variant"),
         *("_stable_roots", "_to_insert", "index", "watcher"),
     )
@@ -65,6 +75,7 @@ class Ksm:
         self._to_insert: list[StableNode] = []
         self.unstable_roots = [RbRoot() for _ in range(nodes)]
         self.index: ContentIndex | None = None
+        self.chains: set[StableNode] = set()
         self.migrate_nodes: list[StableNode] = []
         self.now_ms = 0
         self.ksmd_ns = 0
