@@ -1,7 +1,8 @@
 """The scan of many pages at once, but in the plain mode: neighbours in frozen blocks, of one process and one mapping.
 
 What is done is what `scan.cmp_and_merge_page` would do with them one by one. A page for which that takes a walk, or more than is
-written here, is left to it: one that meets the zero page under use_zero_pages, a chain, a full KSM page, or a partner in a thawed block.
+written here, is left to it: one that meets the zero page under use_zero_pages, a full KSM page or a partner in a thawed block, or whose
+search comes by a chain or a node without its page.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ksmtrace.engine.bulk_merge import merge_many
 from ksmtrace.engine.columns import Columns, State
 from ksmtrace.engine.content_index import ContentIndex
 from ksmtrace.engine.decide import Decisions, decide
-from ksmtrace.engine.detours import has_too_many
+from ksmtrace.engine.detours import has_detours, has_too_many
 from ksmtrace.engine.examined import Done, Examined, Mask, Partners
 from ksmtrace.engine.memory import Mm
 from ksmtrace.engine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _MOST = 8192
 """More pages do not fit the cache."""
+_MOST_WITH_DETOURS = 1024
+"""Then the first new pair ends what has been decided on, and the rest was in vain."""
 
 
 def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
@@ -40,9 +43,10 @@ def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
     assert mm is not None, "the cursor is not at the head"
     if mm.exited or ksm.tunables["merge_across_nodes"] != 1:
         return 0
+    npages = min(npages, _MOST_WITH_DETOURS if has_detours(ksm) else _MOST)
     while (place := _next_block(mm, scan.vpn)) is not None:
         block, vpn, end = place
-        examined = _examine_run(ksm, index, block, vpn, min(end - vpn, npages, _MOST))
+        examined = _examine_run(ksm, index, block, vpn, min(end - vpn, npages))
         if examined is None:
             scan.one_by_one = block.first
             return 0
