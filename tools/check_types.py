@@ -8,7 +8,6 @@ from it for Any. It therefore reads a tree of links, which pyproject.toml names 
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
