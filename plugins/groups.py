@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -18,9 +17,9 @@ from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import Shares, share_out
 from ksmtrace.model.sheet import STABLE_NODE_BYTES, attribution_of
+from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
 from ksmtrace.session import Session
 
-MOST_GROUPS = 20
 """Groups with series of their own, unless `--groups` says another number."""
 
 LABELS = ("cgroup", "unit", "vm")
@@ -48,9 +47,9 @@ class Plugin:
         self._found: dict[Group, Figures] | None = None
 
     @hookimpl
-    def ksmtrace_session_start(self, options: Namespace) -> None:
+    def ksmtrace_session_start(self, options: RunOptions) -> None:
         """Take the number of groups."""
-        self._accounts.most = getattr(options, "groups", MOST_GROUPS)
+        self._accounts.most = options.groups
 
     @hookimpl
     def ksmtrace_batch(

@@ -1,7 +1,6 @@
 """Runs hand-made events through the real Runner with chosen plugins, and builds the rows to do so."""
 
 import struct
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from ksmtrace import hookspecs
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.session import Session
@@ -43,7 +43,7 @@ def runner(
     for name, instance in plugins.items():
         manager.register(instance, name=name)
     manager.check_pending()
-    given = Namespace(**{"interval": 0.0, **options})
+    given = RunOptions(**{"interval": 0.0, **options})
     return Runner(ListSource(of or session(), batches), manager, given, fail_fast=fail_fast)
 
 
