@@ -15,7 +15,7 @@ from ksmtrace.engine.process import Process, Region
 from ksmtrace.engine.state import Ksm
 from ksmtrace.engine.tunables import RUN_MERGE, RUN_STOP
 from ksmtrace.engine.variant import Variant
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.engine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.watcher import Watcher
 from ksmtrace.engine.writing import write_pages
@@ -51,7 +51,7 @@ class Engine:
 
     def __init__(
         self,
-        variant: str | Variant = "ksm-6.18",
+        variant: str | Variant = NEWEST,
         tunables: Mapping[str, int | str] | None = None,
         *,
         nodes: int = 1,
