@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ksmtrace.engine.rmap_item import Tree
-from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import variant_of
-from ksmtrace.engine.written import WrittenTunables
 from ksmtrace.engine_replay import beliefs, told
 from ksmtrace.engine_replay.account import Account, Difference, sentence
 from ksmtrace.engine_replay.candidate import Candidates
@@ -73,7 +73,7 @@ class EngineReplay:
         self.variant = variant or variant_of(session.kernel.release, session.tunables)
         self.account = Account()
         self._next = 0
-        self._written = WrittenTunables(self.variant, session.tunables)
+        self._written = TunablesShadow(self.variant, session.tunables)
         probe = session.probes.get(EventKind.TUNABLE)
         self._told = probe is not None and probe.exactness is Exactness.EXACT
         self._forget(in_view=False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.engine.bulk_checksum import JHASH2, XXHASH
+from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH
 from ksmtrace.engine.variants import KERNELS, NEWEST, variant_of
 from ksmtrace.engine_replay.replay import EngineReplay
 from ksmtrace.events import EventBatch
