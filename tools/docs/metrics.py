@@ -1,7 +1,5 @@
 """docs/METRICS.md, made from what the plugins say of their metrics: `make docs`."""
 
-from pathlib import Path
-
 from prometheus_client.core import Metric
 
 from ksmtrace.plugins import BUILTINS, Role
@@ -9,8 +7,9 @@ from ksmtrace.plugins.prometheus import published
 from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
 from support.story import story
 from support.streams import events, sample
+from tools.docs.marked import DOCS
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs/METRICS.md"
+DOCUMENT = DOCS / "METRICS.md"
 
 HEAD = """# Metrics
 
@@ -26,7 +25,7 @@ _EVERY_GAUGE = {
 }
 
 
-def _broken_merges() -> list[dict]:
+def _broken_merges() -> list[dict[str, int]]:
     """So many merges end that half of all have: a half-life is known."""
     items = range(100_000, 101_000)
     return [
@@ -41,10 +40,10 @@ def families() -> list[tuple[str, Metric]]:
     """(plugin or "run", family) of a run that sees everything, by name."""
     names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
     rows = [
-        *sample(**dict.fromkeys(_EVERY_GAUGE, 0)),
+        *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
         *_broken_merges(),
         *story(),
-        *sample(ts=20 * 10**9, **_EVERY_GAUGE),
+        *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
     ]
     run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
     shown = run.run().metrics
