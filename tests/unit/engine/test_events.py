@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from unit.engine.machines import machine, region, unique
 from unit.engine.strategies import step, workloads
 
-from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.events.tunable import tunable_writes
