@@ -187,7 +187,9 @@ def _of_this_run(session: Session, observer: Observer) -> list[str]:
     if not session.sees(EventKind.COW_FAULT):
         lines.append("writes to merged pages were not seen: only their new contents are")
     elif not session.sees_who_broke:
-        lines.append("the kernel's own breaks of merged pages count as writes: they look alike here")
+        lines.append(
+            "the kernel's own breaks of merged pages count as writes: they look alike here"
+        )
     return lines
 
 
