@@ -110,7 +110,10 @@ class Distribution:
         """How to get the Python module bcc: a command, else a sentence."""
         packages = self._packages
         if packages is None:
-            return "install the Python 3 module of bcc, the BPF Compiler Collection, from the distribution"
+            return (
+                "install the Python 3 module of bcc, the BPF Compiler Collection, "
+                "from the distribution"
+            )
         return f"{packages.install} {packages.bcc}"
 
     def install_libbpf(self) -> str:
