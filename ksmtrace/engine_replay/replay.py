@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ksmtrace.engine.rmap_item import Tree
-from ksmtrace.engine.variant import Variant
-from ksmtrace.engine.written import WrittenTunables
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.tunables_shadow import TunablesShadow
+from ksmtrace.engine.variants import variant_of
 from ksmtrace.engine_replay import beliefs, told
 from ksmtrace.engine_replay.account import Account, Difference, sentence
 from ksmtrace.engine_replay.candidate import Candidates
@@ -14,7 +15,7 @@ from ksmtrace.engine_replay.event import Event, events_of
 from ksmtrace.engine_replay.merges import Merges
 from ksmtrace.engine_replay.mirror import Mirror
 from ksmtrace.engine_replay.removals import Removals
-from ksmtrace.engine_replay.requirements import check_session, variant_of
+from ksmtrace.engine_replay.requirements import check_session
 from ksmtrace.engine_replay.rules import Rule
 from ksmtrace.engine_replay.scan_order import ScanOrder
 from ksmtrace.engine_replay.told import Tunables
@@ -69,10 +70,10 @@ class EngineReplay:
     def __init__(self, session: Session, variant: Variant | None = None) -> None:
         check_session(session)
         self.session = session
-        self.variant = variant_of(session) if variant is None else variant
+        self.variant = variant or variant_of(session.kernel.release, session.tunables)
         self.account = Account()
         self._next = 0
-        self._written = WrittenTunables(self.variant, session.tunables)
+        self._written = TunablesShadow(self.variant, session.tunables)
         probe = session.probes.get(EventKind.TUNABLE)
         self._told = probe is not None and probe.exactness is Exactness.EXACT
         self._forget(in_view=False)

@@ -1,0 +1,86 @@
+"""docs/METRICS.md, made from what the plugins say of their metrics: `make docs`."""
+
+from collections import Counter
+
+from prometheus_client.core import Metric
+
+from ksmtrace.events import EventKind
+from ksmtrace.plugins import BUILTINS, Role
+from ksmtrace.plugins.prometheus import published
+from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
+from support.story import story
+from support.streams import events, sample
+from tools.docs.marked import DOCS
+
+DOCUMENT = DOCS / "METRICS.md"
+
+HEAD = """# Metrics
+
+Made by `make docs` from the plugins' own help texts. Names, units and types follow Prometheus's conventions; `_total` counts from the
+start of the trace. A run has those that its probes can see (`ksmtrace_probe_info`). No series is labelled with a pid, an address or a page frame.
+"""
+
+_EVERY_GAUGE = {
+    **{"pages_shared": 40, "pages_sharing": 80, "pages_unshared": 60, "pages_volatile": 80},
+    **{"full_scans": 3, "stable_node_chains": 2, "stable_node_dups": 5, "pages_scanned": 785},
+    **{"pages_skipped": 12, "ksm_zero_pages": 3, "general_profit": 311_296, "rmap_items": 260},
+    **{"cow_ksm": 4, "ksmd_cpu_ns": 4_000_000},
+}
+
+
+def _broken_merges() -> list[dict[str, int]]:
+    """So many merges end, by writes, that half of all have: both half-lives are known."""
+    items = range(100_000, 101_000)
+    pages = {item: {"address": item << 12} for item in items}
+    fault = {"kind": EventKind.COW_FAULT, "mm": 1, "ts": 14 * 10**9}
+    return [
+        start(9),
+        *({**appended(item, 77, new=item == items[0]), **page} for item, page in pages.items()),
+        stop(9),
+        *({**fault, **page} for page in pages.values()),
+        *({**removed(item, IN_STABLE), **page, "ts": 15 * 10**9} for item, page in pages.items()),
+    ]
+
+
+def families() -> list[tuple[str, Metric]]:
+    """(plugin or "run", family) of a run that sees everything, by name."""
+    names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
+    rows = [
+        *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
+        *_broken_merges(),
+        *story(),
+        *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
+    ]
+    run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
+    shown = run.run().metrics
+    owner = {
+        family.name: name
+        for name, some in run.calls.each("ksmtrace_metrics", session=run.session)
+        for family in some
+    }
+    found = [(owner.get(family.name, "run"), family) for family in shown]
+    found.append(("prometheus", published()))
+    times = Counter(family.name for _, family in found)
+    if set(times.values()) != {1}:
+        raise ValueError(f"a name of two families: {times.most_common(3)}")
+    return sorted(found, key=lambda one: one[1].name)
+
+
+def document() -> str:
+    """The whole page."""
+    lines = [
+        HEAD,
+        "| metric | type | labels | from | what it is, and what to do with it |",
+        "|---|---|---|---|---|",
+    ]
+    for origin, family in families():
+        labels = sorted({label for s in family.samples for label in s.labels} - {"le"})
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        lines.append(
+            f"| `{family.name}{suffix}` | {family.type} | {', '.join(labels)} | {origin} | {family.documentation} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())
