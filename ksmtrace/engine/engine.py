@@ -18,7 +18,7 @@ from ksmtrace.engine.machine.faults import read_page
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.process import Process, Region
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("reference", "accelerated")
@@ -53,7 +53,7 @@ class Engine:
 
     def __init__(
         self,
-        variant: str | Variant = "ksm-6.18",
+        variant: str | Variant = NEWEST,
         tunables: Mapping[str, int | str] | None = None,
         *,
         nodes: int = 1,
