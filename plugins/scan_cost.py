@@ -103,7 +103,7 @@ class Plugin:
         )
         items = reconstruction.rmap_items if reconstruction.complete else None
         self._last = examined, skipped, items, self._zeroes
-        if scan.duration_ns and _timed(session):
+        if scan.duration_ns and session.timed:
             seconds = scan.duration_ns / 1e9
             self._times.add(seconds)
             at = max(0, scan.ended_ns - session.monotonic_ns) / 1e9
@@ -113,7 +113,7 @@ class Plugin:
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
         """The figures of the class docstring."""
         names = [*map(str, BUCKETS_SECONDS), "more"]
-        timed = session.sees(EventKind.SCAN_STOP) and _timed(session)
+        timed = session.sees(EventKind.SCAN_STOP) and session.timed
         tunables = self._tunables or session.tunables
         advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
         return {
@@ -139,7 +139,7 @@ class Plugin:
         skips = session.sees(EventKind.SKIPPED)
         visited = self._examined + self._skipped
         examined, skipped, items, zeroes = self._last or (None, None, None, None)
-        spent, settling, timed = self._spent, self._settling, _timed(session)
+        spent, settling, timed = self._spent, self._settling, session.timed
         return {
             "passes": self._passes if session.sees(EventKind.SCAN_STOP) else None,
             "last_pass_seconds": self._times.last_seconds,
@@ -176,7 +176,7 @@ class Plugin:
         settled = self._settling.settled
         if settled is not None:
             yield GaugeMetricFamily("ksmtrace_scan_settled", _SETTLED_HELP, int(settled))
-        if session.sees(EventKind.SCAN_STOP) and _timed(session):
+        if session.sees(EventKind.SCAN_STOP) and session.timed:
             counts = np.cumsum(self._times.counts).tolist()
             bounds = [*map(str, BUCKETS_SECONDS), "+Inf"]
             yield HistogramMetricFamily(
@@ -297,11 +297,6 @@ _SHOWN = (
 )
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
-
-
-def _timed(session: Session) -> bool:
-    """Whether times are times: an engine's only show the order."""
-    return session.kernel.machine != "engine"
 
 
 def _number(text: str | None) -> int | None:

@@ -16,7 +16,6 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace.model.log_histogram import PER_OCTAVE, LogHistogram
-from ksmtrace.model.rates import Rates
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
@@ -63,7 +62,7 @@ def metrics(analysis: Json, latency: LogHistogram) -> Iterable[Metric]:
             yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, analysis[key])
     if analysis["half_life_seconds"] is not None:
         yield GaugeMetricFamily(
-            "ksmtrace_merge_half_life_seconds",
+            "ksmtrace_merge_written_half_life_seconds",
             "By what age half of the merges are written to. Minutes or less: what is merged does not stay merged.",
             analysis["half_life_seconds"],
         )
@@ -81,13 +80,13 @@ def panel(analysis: Json) -> Panel:
         ("storms", analysis["storms"]),
     ]
     for process in (analysis["processes"] or ())[:3]:
-        pages = process["user_pages"] + process["kernel_pages"]
+        pages = process["user_pages"] + (process["kernel_pages"] or 0)
         rows.append((Text(_label(process), style="red"), pages))
     return figures_panel("copies", rows, "red")
 
 
-def section(analysis: Json, rates: Rates, note: str) -> Section:
-    """All of it; `note` is what the probe cannot know."""
+def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
+    """All of it; `starts` are the seconds at which the rates' intervals begin, `note` is what the probe cannot know."""
     exactness = (
         "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
     )
@@ -109,7 +108,9 @@ def section(analysis: Json, rates: Rates, note: str) -> Section:
         _lead(analysis),
         figures,
         [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
-        [_over_time(rates), _latency(analysis)] if seen and analysis["user_pages"] else [],
+        [_over_time(analysis, starts), _latency(analysis)]
+        if seen and analysis["user_pages"]
+        else [],
         f"{exactness}; {note}" if note else exactness,
     )
 
@@ -176,13 +177,14 @@ def _storms(analysis: Json) -> Table:
     )
 
 
-def _over_time(rates: Rates) -> Chart:
+def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
+    lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
     return Chart(
         "Pages broken a second",
         "line",
         "time",
-        rates.seconds(),
-        {"by writes": rates.per_second("user"), "by the kernel": rates.per_second("kernel")},
+        starts,
+        {name: analysis[key] for name, key in lines.items() if analysis[key] is not None},
         ("seconds", "pages"),
     )
 
