@@ -5,47 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.unstable_tree.metrics import families
+from ksmtrace.plugins.unstable_tree.view import panel
 from ksmtrace.session import Session
 
 _BEFORE, _AFTER, _FREED = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
 _STABLE_AFTER = int(Flag.STABLE_AFTER)
-
-_GAUGES = (
-    (
-        "unshared_pages",
-        "Candidates in the unstable tree: unchanged pages without a twin. "
-        "Far above ksmtrace_sharing_pages for long: the scan finds little, slow it down or advise less memory.",
-    ),
-    (
-        "last_pass_inserted_pages",
-        "Candidates put into the unstable tree in the last whole pass: the size of the haystack searched.",
-    ),
-)
-_COUNTERS = (
-    (
-        "inserted_pages",
-        "unstable_inserted_pages",
-        "Candidates put into the unstable tree, again in each pass that examines them.",
-    ),
-    (
-        "matched_pages",
-        "unstable_matched_pages",
-        "Candidates that left the unstable tree to join a stable node. Divide by inserted pages: the yield of scanning.",
-    ),
-    (
-        "gone_pages",
-        "unstable_gone_pages",
-        "Candidates whose rmap_item was freed while they waited: unmapped or exited. "
-        "Near the rate of insertion: processes live too short to be worth scanning.",
-    ),
-)
 
 
 class Plugin:
@@ -155,28 +126,9 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = self.ksmtrace_analysis(session)
-        for key, help_text in _GAUGES:
-            value = figures[key]
-            if value is not None:
-                yield GaugeMetricFamily(f"ksmtrace_{key}", help_text, value)
-        for key, name, help_text in _COUNTERS:
-            value = figures[key]
-            if value is not None:
-                yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
+        return families(self.ksmtrace_analysis(session))
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        figures = self.ksmtrace_analysis(session)
-        rows = (
-            ("unshared", "unshared_pages"),
-            ("inserted", "inserted_pages"),
-            ("  last pass", "last_pass_inserted_pages"),
-            ("taken out", "removed_pages"),
-            ("  matched", "matched_pages"),
-            ("gone", "gone_pages"),
-        )
-        yield figures_panel(
-            "unstable tree", ((label, figures[key]) for label, key in rows), "yellow"
-        )
+        return [panel(self.ksmtrace_analysis(session))]
