@@ -8,7 +8,7 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
-.PHONY: help run test lint fix docs dashboards pictures vm vm-all bench golden dist clean
+.PHONY: help run test lint type fix docs dashboards pictures vm vm-all bench golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ test: .venv/ready-test lint ## set up, and run every test that this machine can 
 lint: .venv/ready-test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@$(MAKE) -s type
+
+type: .venv/ready-test ## mypy
+	@$(BIN)/python -m tools.check_types
 
 fix: .venv/ready-test ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

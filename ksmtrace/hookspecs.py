@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ksmtrace.events.batch import EventBatch
+    from ksmtrace.model.readings import Reading
     from ksmtrace.model.reconstruction import Reconstruction
     from ksmtrace.model.scan import Scan
     from ksmtrace.pipeline.snapshot import Snapshot
@@ -44,6 +45,14 @@ def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: S
     A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it. A LOST is a batch of
     its own, for numbers of rmap_items from before it hold no longer.
     What a plugin derives must not depend on how the stream is cut into batches: replay cuts it otherwise.
+    """
+
+
+@hookspec
+def ksmtrace_reading(reading: Reading, reconstruction: Reconstruction, session: Session) -> None:
+    """The kernel's counters were read: called after the batch that ends with the reading.
+
+    `reconstruction` is ksmd's state at the reading. Each reading comes once, in stream order, whole.
     """
 
 

@@ -6,19 +6,19 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from ksmtrace.engine.bulk.range_write import write_pages
 from ksmtrace.engine.collector import collector_paused
-from ksmtrace.engine.content import PageData
-from ksmtrace.engine.fault import read_page
-from ksmtrace.engine.ksmd import KsmScanner
-from ksmtrace.engine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.ksm.ksmd import KsmScanner
+from ksmtrace.engine.ksm.state import Ksm
+from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.content import PageData
+from ksmtrace.engine.machine.faults import read_page
+from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.process import Process, Region
-from ksmtrace.engine.state import Ksm
-from ksmtrace.engine.tunables import RUN_MERGE, RUN_STOP
-from ksmtrace.engine.variant import Variant
 from ksmtrace.engine.variants import VARIANTS
-from ksmtrace.engine.vmas import dup_mmap, exit_mmap, munmap, zap_range
-from ksmtrace.engine.watcher import Watcher
-from ksmtrace.engine.writing import write_pages
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("exact", "fast", "plain")

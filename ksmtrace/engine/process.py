@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ksmtrace.engine.memory import Mm
+from ksmtrace.engine.machine.memory import Mm
 
 _FIRST_VPN = 0x1_0000_0000
 

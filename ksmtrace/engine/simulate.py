@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.variant import Variant
-from ksmtrace.engine.watcher import Watcher
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.steps import ended_early

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ksmtrace.engine.emitter import Emitter
-from ksmtrace.engine.seen import engine_session
+from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.simulate import Say, Simulation
-from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.events import EventBatch
 from ksmtrace.workload.file import Workload
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ksmtrace.engine.bulk_checksum import JHASH2, XXHASH, one_by_one
-from ksmtrace.engine.chains import look_best_dup, look_candidate_or_any, look_plain
-from ksmtrace.engine.ksmd import KsmScanner
-from ksmtrace.engine.pksm import PksmScanner
-from ksmtrace.engine.pksm_item import sampled_hash
-from ksmtrace.engine.state import Ksm
-from ksmtrace.engine.tunables import DEFAULTS
-from ksmtrace.engine.variant import Variant
-from ksmtrace.engine.watcher import Watcher
-from ksmtrace.engine.zero_page import ZeroPageScanner
+from ksmtrace.engine.ksm.chains import look_best_dup, look_candidate_or_any, look_plain
+from ksmtrace.engine.ksm.ksmd import KsmScanner
+from ksmtrace.engine.ksm.state import Ksm
+from ksmtrace.engine.ksm.tunables import DEFAULTS
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
+from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.engine.relatives.pksm_item import sampled_hash
+from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
 
 
 def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:

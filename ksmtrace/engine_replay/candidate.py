@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine_replay.account import Account
 from ksmtrace.engine_replay.body import Body, Parted
 from ksmtrace.engine_replay.event import Event

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ksmtrace.engine.rmap_item import Tree
-from ksmtrace.engine.stable_node import StableNode
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.stable_node import StableNode
 from ksmtrace.engine_replay.account import Account
 from ksmtrace.engine_replay.body import Body, Parted
 from ksmtrace.engine_replay.event import Event

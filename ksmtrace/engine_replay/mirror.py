@@ -5,12 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 
-from ksmtrace.engine.memory import Frame, Mm
-from ksmtrace.engine.rmap_item import RmapItem, Tree
-from ksmtrace.engine.smart_scan import should_skip_rmap_item
-from ksmtrace.engine.stable_node import StableNode, is_page_sharing_candidate, stable_tree_append
-from ksmtrace.engine.state import Ksm
-from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
+from ksmtrace.engine.ksm.smart_scan import should_skip_rmap_item
+from ksmtrace.engine.ksm.stable_node import (
+    StableNode,
+    is_page_sharing_candidate,
+    stable_tree_append,
+)
+from ksmtrace.engine.ksm.state import Ksm
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.events import Flag
 
 _PAGE_SHIFT = 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ksmtrace.engine.rmap_item import Tree
-from ksmtrace.engine.variant import Variant
-from ksmtrace.engine.written import WrittenTunables
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine_replay import beliefs, told
 from ksmtrace.engine_replay.account import Account, Difference, sentence
 from ksmtrace.engine_replay.candidate import Candidates
@@ -72,7 +72,7 @@ class EngineReplay:
         self.variant = variant_of(session) if variant is None else variant
         self.account = Account()
         self._next = 0
-        self._written = WrittenTunables(self.variant, session.tunables)
+        self._written = TunablesShadow(self.variant, session.tunables)
         probe = session.probes.get(EventKind.TUNABLE)
         self._told = probe is not None and probe.exactness is Exactness.EXACT
         self._forget(in_view=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ksmtrace.engine.tunables import DEFAULTS
-from ksmtrace.engine.variant import Variant
+from ksmtrace.engine.ksm.tunables import DEFAULTS
+from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.variants import KERNELS, VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventKind

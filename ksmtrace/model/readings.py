@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
@@ -13,12 +15,12 @@ class Reading:
     """The counters that were read together.
 
     Attributes:
-        values: by gauge; pages, counts, bytes or nanoseconds as the gauge is.
-        ns: CLOCK_MONOTONIC of the last of them.
+        values: by gauge; pages, counts, bytes or nanoseconds as the gauge is. Read-only.
+        ns: CLOCK_MONOTONIC of the last of them, in nanoseconds.
         at_scan_stop: the probe itself read them as a pass ended.
     """
 
-    values: dict[Gauge, int]
+    values: Mapping[Gauge, int]
     ns: int
     at_scan_stop: bool
 
@@ -43,6 +45,7 @@ class ReadingTracker:
             if gauge in Gauge.__members__.values():
                 self._values[Gauge(gauge)] = value
             if flags & Flag.LAST_OF_SAMPLE:
-                found.append(Reading(self._values, ns, bool(flags & Flag.AT_SCAN_STOP)))
+                values = MappingProxyType(self._values)
+                found.append(Reading(values, ns, bool(flags & Flag.AT_SCAN_STOP)))
                 self._values = {}
         return found

@@ -1,10 +1,9 @@
-"""Stands the reconstruction against the kernel's own counters, at every reading of them."""
+"""Compares the reconstruction with the kernel's own counters, at every reading of them."""
 
 from __future__ import annotations
 
-from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import Gauge
-from ksmtrace.model.readings import ReadingTracker
+from ksmtrace.model.readings import Reading
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 
 
@@ -23,24 +22,10 @@ class Reconciliation:
         self.differences: dict[Gauge, tuple[int | None, int | None]] = {}
         self.at_scan_stop = 0
         self.at_scan_stop_differing = 0
-        self._readings = ReadingTracker()
 
-    def apply(
-        self, batch: EventBatch, reconstruction: Reconstruction
-    ) -> tuple[dict[Gauge, int] | None, bool]:
-        """Take in the SAMPLE records of a batch that ends with the reading, if it holds one.
-
-        Returns the reading, or None, and whether the probe took it as a pass ended.
-        """
-        found, at_scan_stop = None, False
-        for reading in self._readings.apply(batch):
-            found, at_scan_stop = reading.values, reading.at_scan_stop
-            self._compare(found, reconstruction, at_scan_stop=at_scan_stop)
-        return found, at_scan_stop
-
-    def _compare(
-        self, sample: dict[Gauge, int], reconstruction: Reconstruction, *, at_scan_stop: bool
-    ) -> None:
+    def read(self, reading: Reading, reconstruction: Reconstruction) -> None:
+        """Compare `reading` with `reconstruction`, the state after the batch that ends with it."""
+        sample = dict(reading.values)
         if Gauge.RMAP_ITEMS in sample and Gauge.PAGES_VOLATILE not in sample:
             others = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
             sample[Gauge.PAGES_VOLATILE] = max(0, sample[Gauge.RMAP_ITEMS] - others)
@@ -50,7 +35,7 @@ class Reconciliation:
         self.differences = {
             gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
         }
-        if at_scan_stop:
+        if reading.at_scan_stop:
             pairs = [pair for pair in self.differences.values() if None not in pair]
             if pairs:
                 self.at_scan_stop += 1

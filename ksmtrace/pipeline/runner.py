@@ -11,6 +11,7 @@ import pluggy
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import ScanTracker
 from ksmtrace.pipeline.calls import PluginCalls
@@ -43,6 +44,7 @@ class Runner:
         self.lost = 0
         self.last_ns = self.session.monotonic_ns
         self.passes = 0
+        self._readings = ReadingTracker()
         self._scans = ScanTracker()
 
     def run(self, at_end: Callable[[Snapshot], None] | None = None) -> Snapshot:
@@ -81,11 +83,21 @@ class Runner:
         self.by_kind += np.bincount(batch.kind, minlength=256)
         self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
         reconstruction.apply(batch)
-        reading, at_scan_stop = self.reconciliation.apply(batch, reconstruction)
-        self.self_check.apply(batch, reading, at_scan_stop=at_scan_stop)
+        self.self_check.apply(batch)
+        readings = self._readings.apply(batch)
+        for reading in readings:
+            self.reconciliation.read(reading, reconstruction)
+            self.self_check.read(reading)
         self.calls.call(
             "ksmtrace_batch", batch=batch, reconstruction=reconstruction, session=session
         )
+        for reading in readings:
+            self.calls.call(
+                "ksmtrace_reading",
+                reading=reading,
+                reconstruction=reconstruction,
+                session=session,
+            )
         scan = self._scans.apply(batch)
         if scan is not None:
             self.passes += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.model.readings import Reading
 from ksmtrace.session import Exactness, Session
 
 
@@ -42,15 +44,13 @@ class SelfCheck:
         )
         self._by_kind = np.zeros(256, dtype=np.int64)
         self._succeeded = 0
-        self._first: dict[Gauge, int] | None = None
+        self._first: Mapping[Gauge, int] | None = None
         self._found_from: tuple[int, int] | None = None
         self._found: Row | None = None
         self.rows: tuple[Row, ...] = ()
 
-    def apply(
-        self, batch: EventBatch, sample: dict[Gauge, int] | None, *, at_scan_stop: bool
-    ) -> None:
-        """Take in a batch, and the reading with which it ended, if any."""
+    def apply(self, batch: EventBatch) -> None:
+        """Count the events of a batch."""
         if self._limited:
             return
         if self._first is not None:
@@ -58,9 +58,13 @@ class SelfCheck:
             attempts = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)
             merged = (attempts["err"] == 0) & (attempts["flags"] & Flag.ZERO_PAGE == 0)
             self._succeeded += int(np.count_nonzero(merged))
-        if sample is None:
+
+    def read(self, reading: Reading) -> None:
+        """Compare, at a reading, what was counted up to and with the batch that ends with it."""
+        if self._limited:
             return
-        if self._first is None and not at_scan_stop:
+        sample = reading.values
+        if self._first is None and not reading.at_scan_stop:
             self._first = sample
         if Gauge.CANDIDATES_FOUND in sample:
             self._compare_found(sample[Gauge.CANDIDATES_FOUND])
@@ -76,7 +80,7 @@ class SelfCheck:
             "candidates", "ksm_next_page_pmd_entry", ours - ours_before, found - found_before
         )
 
-    def _compare(self, first: dict[Gauge, int], now: dict[Gauge, int]) -> list[Row]:
+    def _compare(self, first: Mapping[Gauge, int], now: Mapping[Gauge, int]) -> list[Row]:
         rows = []
         for name, kind, gauge in (
             ("examined", EventKind.CMP_AND_MERGE_PAGE, Gauge.PAGES_SCANNED),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.capture.reader import open_capture
+from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import KERNELS, VARIANTS
-from ksmtrace.engine.written import WrittenTunables
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.session import Exactness, Session
@@ -56,7 +56,7 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
         session = capture.session
         _check(session, path)
         variant, guess = _variant_of(session.kernel.release)
-        writes = StoryTunables(WrittenTunables(VARIANTS[variant], session.tunables))
+        writes = StoryTunables(TunablesShadow(VARIANTS[variant], session.tunables))
         checks_first = VARIANTS[variant].checks_before_stable_tree
         observer = Observer(checks_first=checks_first, tunables=writes)
         points: dict[int, KernelPoint] = {}

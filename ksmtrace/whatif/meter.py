@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ksmtrace.engine.ksmd import KsmScanner
-from ksmtrace.engine.pksm import PksmScanner
-from ksmtrace.engine.watcher import Node, Tracked, Watcher
+from ksmtrace.engine.ksm.ksmd import KsmScanner
+from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
+from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.whatif.scenario import PAGE_BYTES, RMAP_ITEM_BYTES, STABLE_NODE_BYTES, Point
 
 if TYPE_CHECKING:
     from ksmtrace.engine.engine import Engine
-    from ksmtrace.engine.memory import Frame, Mm
+    from ksmtrace.engine.machine.memory import Frame, Mm
 
 
 class Meter(Watcher):

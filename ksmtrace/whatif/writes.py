@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmtrace.engine.written import WrittenTunables
+from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.events.tunable import TunableWrite
 
 
@@ -17,7 +17,7 @@ class StoryTunables:
         untold: files that were written, and to what cannot be told.
     """
 
-    def __init__(self, written: WrittenTunables) -> None:
+    def __init__(self, written: TunablesShadow) -> None:
         self._written = written
         self.amid = 0
         self.untold: set[str] = set()

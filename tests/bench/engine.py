@@ -14,9 +14,9 @@ import time
 import timeit
 from typing import Any
 
-from ksmtrace.engine.checksum import xxhash
-from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.engine import Engine
+from ksmtrace.engine.machine.checksum import xxhash
+from ksmtrace.engine.trace.emitter import Emitter
 
 PAGES = 1_000_000
 DUPLICATES = 0.4

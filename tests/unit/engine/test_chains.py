@@ -3,7 +3,7 @@
 import pytest
 from unit.engine.machines import chains, gauges, machine, region
 
-from ksmtrace.engine.stable_node import Place, is_page_sharing_candidate
+from ksmtrace.engine.ksm.stable_node import Place, is_page_sharing_candidate
 
 WITH_CHAINS = pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18"])
 ALWAYS, NEVER = 0, 10**9

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.engine.machines import machine
 
-from ksmtrace.engine.bulk_checksum import JHASH2, XXHASH, one_by_one
-from ksmtrace.engine.checksum import jhash2, xxh64, xxhash
-from ksmtrace.engine.content import PageData, PagePool
+from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
+from ksmtrace.engine.machine.checksum import jhash2, xxh64, xxhash
+from ksmtrace.engine.machine.content import PageData, PagePool
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmtrace.engine.detours import has_detours, meet
-from ksmtrace.engine.emitter import Emitter
+from ksmtrace.engine.bulk.hazards import has_detours, meet
 from ksmtrace.engine.engine import MODES, Engine
+from ksmtrace.engine.trace.emitter import Emitter
 
 PAGES = 700
 CLASSES = 120

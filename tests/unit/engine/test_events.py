@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from unit.engine.machines import machine, region, unique
 from unit.engine.strategies import step, workloads
 
-from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.events.tunable import tunable_writes
+from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
@@ -54,14 +55,11 @@ def test_reconstruction_equals_the_engine_after_every_batch(workload):
 @given(workloads(variants=("ksm-6.12", "ksm-6.18")))
 def test_counts_of_records_equal_the_counters(workload):
     source = EngineSource(workload)
-    check = SelfCheck(source.session)
+    check, readings = SelfCheck(source.session), ReadingTracker()
     for batch in source.batches():
-        samples = batch.of(EventKind.SAMPLE)
-        if not len(samples):
-            check.apply(batch, None, at_scan_stop=False)
-            continue
-        at_stop = bool(samples["flags"][-1] & Flag.AT_SCAN_STOP)
-        check.apply(batch, reading(batch), at_scan_stop=at_stop)
+        check.apply(batch)
+        for read in readings.apply(batch):
+            check.read(read)
     rows = check.to_json()
     assert {"examined", "skipped", "cow_faults", "merged"} <= set(rows)
     assert all(row["difference"] == 0 for row in rows.values())

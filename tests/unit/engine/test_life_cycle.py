@@ -4,7 +4,7 @@ import pytest
 from unit.engine.machines import chains, gauges, machine, region, repeated
 from unit.engine.test_random_workloads import rmap_items
 
-from ksmtrace.engine.memory import Memory
+from ksmtrace.engine.machine.memory import Memory
 from ksmtrace.engine.variants import KERNELS
 
 ALL = pytest.mark.parametrize("variant", KERNELS)

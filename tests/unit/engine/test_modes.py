@@ -9,13 +9,13 @@ from unit.engine.machines import unique
 from unit.engine.strategies import workloads
 from unit.engine.test_random_workloads import check_state
 
-from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.engine import MODES, Engine
-from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.simulate import Simulation, simulate
 from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
-from ksmtrace.engine.watcher import Watcher
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import RefusedError

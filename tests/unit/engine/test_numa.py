@@ -4,7 +4,7 @@ import pytest
 from unit.engine.machines import chains, gauges, machine, region
 from unit.engine.test_random_workloads import rmap_items
 
-from ksmtrace.engine.stable_node import Place
+from ksmtrace.engine.ksm.stable_node import Place
 from ksmtrace.engine.variants import KERNELS
 
 ALL = pytest.mark.parametrize("variant", KERNELS)
@@ -106,7 +106,7 @@ def test_a_migrated_page_that_is_freed_leaves_migrate_nodes_when_a_pass_begins()
     region(engine, "p", "r", [7] * 2)
     engine.scan_passes(2)
     (kpage,) = kpages(engine)
-    from ksmtrace.engine.stable_tree import migrate_node
+    from ksmtrace.engine.ksm.stable_tree import migrate_node
 
     migrate_node(engine.ksm, kpage.stable_node)
     engine.unmap("p", "r", 0, 2)

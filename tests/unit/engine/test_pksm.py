@@ -6,7 +6,7 @@ from unit.engine.strategies import workloads
 from unit.engine.test_random_workloads import Shadow, check_frames
 
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.pksm_item import PksmFlag, sampled_hash
+from ksmtrace.engine.relatives.pksm_item import PksmFlag, sampled_hash
 from ksmtrace.engine.simulate import Simulation
 
 

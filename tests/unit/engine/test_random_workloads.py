@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from unit.engine.strategies import workloads
 
 from ksmtrace.engine.engine import MODES
-from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.stable_node import Place
 from ksmtrace.engine.simulate import Simulation, simulate
-from ksmtrace.engine.stable_node import Place
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.workload.content import Content
 

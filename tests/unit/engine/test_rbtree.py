@@ -5,7 +5,7 @@ from bisect import insort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmtrace.engine.rbtree import (
+from ksmtrace.engine.machine.rbtree import (
     RbNode,
     RbRoot,
     rb_erase,

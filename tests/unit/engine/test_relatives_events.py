@@ -7,10 +7,10 @@ from unit.engine.machines import region, repeated
 from unit.engine.strategies import step, workloads
 from unit.engine.test_events import reading, recorded
 
-from ksmtrace.engine.emitter import Emitter
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.seen import engine_session
 from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.session import Exactness, Session

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ksmtrace.engine.bulk_checksum import XXHASH
-from ksmtrace.engine.bulk_comparisons import Depths
-from ksmtrace.engine.content import PagePool
-from ksmtrace.engine.ordered import find_in_order
-from ksmtrace.engine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
-from ksmtrace.engine.shape import Shape, words_of
-from ksmtrace.engine.unstable_log import UnstableLog
+from ksmtrace.engine.bulk.comparisons import Depths
+from ksmtrace.engine.bulk.shadow_tree import Shape, words_of
+from ksmtrace.engine.bulk.tree_search import find_in_order
+from ksmtrace.engine.bulk.unstable_log import UnstableLog
+from ksmtrace.engine.machine.bulk_checksum import XXHASH
+from ksmtrace.engine.machine.content import PagePool
+from ksmtrace.engine.machine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
 
 
 class Walked:

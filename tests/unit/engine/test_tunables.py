@@ -5,9 +5,9 @@ import errno
 import pytest
 from unit.engine.machines import machine, region
 
-from ksmtrace.engine.advisor import Advisor
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.tunables import DEFAULTS
+from ksmtrace.engine.ksm.advisor import Advisor
+from ksmtrace.engine.ksm.tunables import DEFAULTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload import tunables as workload_tunables
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from unit.engine.machines import machine, region
 from unit.engine.strategies import workloads
 
-from ksmtrace.engine.emitter import Emitter
-from ksmtrace.engine.seen import engine_session
+from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
 from support.engine_streams import followed, recorded, untold

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events import EventKind, Flag
+from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Exactness, Probe
 from support.streams import events, sample, session
@@ -14,10 +15,12 @@ TRY = {"kind": EventKind.TRY_TO_MERGE_ONE_PAGE}
 def run(check, *steps):
     """Each step: rows of events, and the reading at its end or None."""
     for rows, reading in steps:
-        gauges = {Gauge[name.upper()]: value for name, value in (reading or {}).items()}
-        batch = events(*rows, *sample(**reading)) if reading else events(*rows)
         at_scan_stop = "candidates_found" in (reading or {})
-        check.apply(batch, gauges or None, at_scan_stop=at_scan_stop)
+        read = sample(at_scan_stop=at_scan_stop, **reading) if reading else []
+        batch = events(*rows, *read)
+        check.apply(batch)
+        for one in ReadingTracker().apply(batch):
+            check.read(one)
     return check.to_json()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from unit.engine.machines import machine, region
 
-from ksmtrace.engine.emitter import Emitter
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.plugins.cow.breaks import MOST
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from unit.engine.machines import machine, repeated
 
-from ksmtrace.engine.emitter import Emitter
-from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventKind
 from ksmtrace.plugins.heat_map import MOST_PROCESSES
 from ksmtrace.plugins.heat_map.grid import LEAST_ROW_SHIFT, MOST_COLUMNS, MOST_ROWS, Grid, State

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from unit.engine.machines import machine, region, repeated, unique
 from unit.engine.strategies import workloads
 
-from ksmtrace.engine.emitter import Emitter
-from ksmtrace.engine.rmap_item import Tree
+from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.source import EngineSource
+from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventKind, Flag
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.volatile.cause import Cause

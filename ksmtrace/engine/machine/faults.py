@@ -1,0 +1,131 @@
+"""Page faults (mm/memory.c, mm/huge_memory.c): how memory is touched, and what a write copies."""
+
+from __future__ import annotations
+
+from ksmtrace.engine.machine.content import PageData
+from ksmtrace.engine.machine.memory import HUGE_PAGES, Compound, Frame, Memory, Mm, Vma
+
+
+def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
+    """Touch page `vpn` by reading: an untouched page becomes the shared zero page (do_anonymous_page)."""
+    if vpn in mm.ptes:
+        return
+    block = _free_block(mm, vma, vpn)
+    if block is None:
+        _note_table(mm, vma, vpn)
+        memory.map_frame(mm, vpn, memory.zero_page)
+        return
+    mm.huge_zero.add(block)
+    for page in range(block, block + HUGE_PAGES):
+        memory.map_frame(mm, page, memory.zero_page)
+
+
+def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
+    """The frame of page `vpn`, private to `mm`, as a write needs it (handle_mm_fault)."""
+    frame = mm.ptes.get(vpn)
+    memory.changed = memory.changed or memory.in_unstable_tree(mm, vpn)
+    if frame is None:
+        frame = _anonymous_fault(memory, mm, vma, vpn)
+    elif not frame.anon and _is_huge_zero(mm, vpn):
+        frame = _write_huge_zero_page(memory, mm, vma, vpn)
+    elif not frame.exclusive or not frame.anon or frame.ksm:
+        frame = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
+    return frame
+
+
+def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: bool) -> Frame:
+    """A write to a read-only page: copy it, or take it over when nobody else has it (mm/memory.c: do_wp_page).
+
+    A KSM page is always copied, even when it is mapped only once.
+
+    Returns:
+        The frame now mapped.
+    """
+    if frame.ksm:
+        result = memory.variant.cow_fault_result
+        memory.watcher.cow_fault(mm, vpn, frame, by_kernel=by_kernel, result=result)
+        memory.cow_ksm += 1
+    elif frame.anon and _take_over(memory, mm, frame):
+        return frame
+    compound = frame.compound
+    if compound is not None:
+        if memory.variant.huge_cow_copies_all and compound.vpn not in mm.tables:
+            return _copy_huge_page(memory, mm, compound)[vpn - compound.vpn]
+        mm.tables.add(compound.vpn)
+    copy = memory.new_frame(frame.data)
+    memory.map_frame(mm, vpn, copy)
+    return copy
+
+
+def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
+    # wp_can_reuse_anon_folio, and for a huge page mapped as one do_huge_pmd_wp_page.
+    compound = frame.compound
+    if compound is None:
+        frame.exclusive = frame.mapcount == 1 and not frame.references
+        return frame.exclusive
+    mapped_whole = compound.vpn not in mm.tables
+    if not _is_sole_owner(mm, compound):
+        return False
+    if mapped_whole:
+        for part in compound.frames:
+            part.exclusive = True
+    elif memory.variant.reuses_huge_parts:
+        # The last part that is mapped is copied all the same, so that the huge page can be freed.
+        frame.exclusive = sum(part.mapcount for part in compound.frames) > 1
+    return frame.exclusive
+
+
+def _is_sole_owner(mm: Mm, compound: Compound) -> bool:
+    return all(
+        not part.references and part.mapcount == (mm.ptes.get(compound.vpn + index) is part)
+        for index, part in enumerate(compound.frames)
+    )
+
+
+def _anonymous_fault(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
+    block = _free_block(mm, vma, vpn)
+    if block is not None:
+        return _map_huge_page(memory, mm, block, [memory.pool.zero] * HUGE_PAGES)[vpn - block]
+    _note_table(mm, vma, vpn)
+    frame = memory.new_frame(memory.pool.zero)
+    memory.map_frame(mm, vpn, frame)
+    return frame
+
+
+def _write_huge_zero_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
+    block = vpn - vpn % HUGE_PAGES
+    mm.huge_zero.remove(block)
+    if memory.variant.huge_zero_write_allocates:
+        return _map_huge_page(memory, mm, block, [memory.pool.zero] * HUGE_PAGES)[vpn - block]
+    _note_table(mm, vma, vpn)
+    return do_wp_page(memory, mm, vpn, memory.zero_page, by_kernel=False)
+
+
+def _copy_huge_page(memory: Memory, mm: Mm, compound: Compound) -> list[Frame]:
+    data = [frame.data for frame in compound.frames]
+    return _map_huge_page(memory, mm, compound.vpn, data)
+
+
+def _map_huge_page(memory: Memory, mm: Mm, block: int, data: list[PageData]) -> list[Frame]:
+    frames = [memory.new_frame(content) for content in data]
+    compound = Compound(block, frames)
+    for index, frame in enumerate(frames):
+        frame.compound = compound
+        memory.map_frame(mm, block + index, frame)
+    return frames
+
+
+def _free_block(mm: Mm, vma: Vma, vpn: int) -> int | None:
+    # The 2 MiB block around a fault, when a huge page fits there: nothing of it mapped by single entries.
+    block = vpn - vpn % HUGE_PAGES
+    fits = vma.huge and vma.start <= block and block + HUGE_PAGES <= vma.end
+    return block if fits and block not in mm.tables else None
+
+
+def _note_table(mm: Mm, vma: Vma, vpn: int) -> None:
+    if vma.huge:
+        mm.tables.add(vpn - vpn % HUGE_PAGES)
+
+
+def _is_huge_zero(mm: Mm, vpn: int) -> bool:
+    return vpn - vpn % HUGE_PAGES in mm.huge_zero

@@ -1,0 +1,71 @@
+"""What KSM's relatives have in common: nobody registers with them, and they know two tunables."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.memory import Memory, Mm, Vma
+
+
+class Relative:
+    """A `Scanner` of all memory of all processes, to be completed by its scan."""
+
+    def __init__(self, variant: Variant, watcher: Watcher, tunables: Mapping[str, int]) -> None:
+        self.name = variant.name
+        self.watcher = watcher
+        self.memory = Memory(variant, watcher)
+        self.tunables = dict(tunables)
+        self._passes = 0
+        self._scanned = 0
+
+    def counters(self) -> dict[str, int | None]:
+        """The counters of a workload's snapshot; None for those that there are not."""
+        raise NotImplementedError
+
+    def readings(self) -> dict[str, int]:
+        """The counters that there are."""
+        return {name: value for name, value in self.counters().items() if value is not None}
+
+    @property
+    def full_scans(self) -> int:
+        """Passes completed, as the relative's class defines them."""
+        return self._passes
+
+    @property
+    def pages_scanned(self) -> int:
+        """Pages examined."""
+        return self._scanned
+
+    def has_work(self) -> bool:
+        """Whether there are processes."""
+        return bool(self.memory.mms)
+
+    def mapped(self, mm: Mm, vma: Vma) -> None:
+        """Nothing: all memory is scanned."""
+
+    def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
+        """Ignored: all memory is scanned."""
+
+    def merge_any(self, mm: Mm, *, on: bool) -> None:
+        """Ignored: all memory is scanned."""
+
+    def forked(self, _parent: Mm, child: Mm, /) -> None:
+        """Count the child's zero pages; of its other pages nothing is new."""
+        self.memory.ksm_zero_pages += len(child.ksm_zero)
+
+    def exiting(self, mm: Mm) -> None:
+        """Nothing: what there is to forget goes page by page."""
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
+        if name not in self.tunables:
+            raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
+        self.tunables[name] = int(value)
+
+    def write_run(self, value: int) -> None:
+        """Accept 0, 1 and 2; OSError (EINVAL) for everything else."""
+        if value not in (0, 1, 2):
+            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to run")

@@ -1,0 +1,93 @@
+"""Zero-page merging alone: every empty page of every process becomes the shared zero page, at once and without asking."""
+
+from __future__ import annotations
+
+from errno import EFAULT
+
+from ksmtrace.engine.ksm.counters import COUNTERS
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
+from ksmtrace.engine.machine.memory import Mm
+from ksmtrace.engine.relatives.pte_item import Entry
+from ksmtrace.engine.relatives.whole_memory import Relative
+
+
+class ZeroPageScanner(Relative):
+    """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
+
+    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned page is left alone.
+    The zero pages that it has placed are counted as KSM's are.
+    """
+
+    def __init__(self, variant: Variant, watcher: Watcher) -> None:
+        super().__init__(variant, watcher, {"pages_to_scan": 100, "sleep_millisecs": 20})
+        self._comparisons = 0
+        self._left: list[Mm] = []
+        self._vpn = 0
+
+    @property
+    def comparisons(self) -> int:
+        """Pages compared with zeroes."""
+        return self._comparisons
+
+    def scan_batch(self) -> None:
+        """Examine pages_to_scan pages; the end of a pass ends the batch."""
+        if not self._left:
+            self._left = list(self.memory.mms)
+            self._vpn = 0
+            self.watcher.scan_start(self._passes)
+        for _ in range(self.tunables["pages_to_scan"]):
+            found = self._next()
+            if found is None:
+                self._passes += 1
+                self.watcher.scan_stop(self._passes - 1, self.readings())
+                return
+            self._examine(*found)
+
+    def write_run(self, value: int) -> None:
+        """With 2, give every process pages of its own again."""
+        super().write_run(value)
+        if value == 2:
+            for mm in self.memory.mms:
+                for vpn in sorted(mm.ksm_zero):
+                    self.memory.map_frame(mm, vpn, self.memory.new_frame(self.memory.pool.zero))
+            self._passes = 0
+            self._left = []
+
+    def counters(self) -> dict[str, int | None]:
+        """Passes, pages examined, zero pages placed, and the bytes that they save."""
+        zero = self.memory.ksm_zero_pages
+        return dict.fromkeys(COUNTERS) | {
+            "full_scans": self._passes,
+            "pages_scanned": self._scanned,
+            "ksm_zero_pages": zero,
+            "general_profit": zero * PAGE_SIZE,
+        }
+
+    def _next(self) -> tuple[Mm, int] | None:
+        while self._left:
+            mm = self._left[0]
+            for vma in mm.vmas:
+                for vpn in range(max(self._vpn, vma.start), vma.end):
+                    frame = mm.ptes.get(vpn)
+                    if frame is not None and frame.anon:
+                        self._vpn = vpn + 1
+                        return mm, vpn
+            self._left.pop(0)
+            self._vpn = 0
+        return None
+
+    def _examine(self, mm: Mm, vpn: int) -> None:
+        frame, zero_page = mm.ptes[vpn], self.memory.zero_page
+        entry = Entry(mm, vpn)
+        self.watcher.candidate(entry, frame)
+        self._scanned += 1
+        self._comparisons += 1
+        if frame.data is zero_page.data:
+            err = -EFAULT if frame.references else 0
+            self.watcher.merged_one(entry, frame, zero_page, err)
+            if err == 0:
+                self.watcher.replaced(entry, frame, zero_page)
+                self.memory.map_ksm_zero_page(mm, vpn)
+        self.watcher.candidate_done()

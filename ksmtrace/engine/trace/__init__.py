@@ -1,0 +1,1 @@
+"""What the engine does, as the records that the live tracer makes of a kernel."""

@@ -1,0 +1,121 @@
+"""Which events of which variant can be seen, and at which function."""
+
+from __future__ import annotations
+
+from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
+from ksmtrace.engine.ksm.ksmd import KsmScanner
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
+from ksmtrace.engine.machine.scanner import Scanner
+from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.events import EventKind
+from ksmtrace.session import Exactness, Kernel, Probe, Session
+
+_KSM = {
+    EventKind.CMP_AND_MERGE_PAGE: "cmp_and_merge_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "try_to_merge_one_page",
+    EventKind.REPLACE_PAGE: "replace_page",
+    EventKind.BREAK_COW: "break_cow",
+    EventKind.STABLE_APPEND: "stable_tree_append",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree",
+    EventKind.REMOVE_STABLE_NODE: "remove_node_from_stable_tree",
+    EventKind.SCAN_START: "scan_get_next_rmap_item",
+    EventKind.SCAN_STOP: "scan_get_next_rmap_item",
+    EventKind.MM_ENTER: "ksm_enter",
+    EventKind.MM_EXIT: "ksm_exit",
+    EventKind.PROCESS: "ksm_enter, scan_get_next_rmap_item",
+    EventKind.SAMPLE: "read_counters",
+    EventKind.SKIPPED: "should_skip_rmap_item",
+    EventKind.COW_FAULT: "do_wp_page",
+    EventKind.TUNABLE: "write_tunable, write_run",
+}
+
+_PKSM = {
+    EventKind.CMP_AND_MERGE_PAGE: "cmp_and_merge_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "try_to_merge_one_page",
+    EventKind.REPLACE_PAGE: "replace_page",
+    EventKind.STABLE_APPEND: "stable_tree_append",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree, pksm_del_anon_page",
+    EventKind.REMOVE_STABLE_NODE: "remove_rmap_item_from_tree",
+    EventKind.SCAN_START: "scan_batch",
+    EventKind.SCAN_STOP: "scan_batch",
+    EventKind.PROCESS: "cmp_and_merge_page",
+    EventKind.SAMPLE: "readings",
+    EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page",
+}
+_ZERO_PAGE = {
+    EventKind.CMP_AND_MERGE_PAGE: "scan_batch",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "scan_batch",
+    EventKind.REPLACE_PAGE: "scan_batch",
+    EventKind.SCAN_START: "scan_batch",
+    EventKind.SCAN_STOP: "scan_batch",
+    EventKind.PROCESS: "scan_batch",
+    EventKind.SAMPLE: "readings",
+    EventKind.TUNABLE: "write_tunable, write_run",
+}
+
+_NO_REGISTRATION = "all memory is scanned: nobody registers"
+_KSM_NOTES = {
+    EventKind.SNAPSHOT: "the engine starts with nothing merged",
+    EventKind.PROCESS_TEXT: "the engine has no /proc",
+    EventKind.PROCESS_SAMPLE: "the engine has no /proc",
+}
+_PKSM_NOTES = _KSM_NOTES | {
+    EventKind.CMP_AND_MERGE_PAGE: "one rmap_item per physical page; mm and address are those it was allocated at",
+    EventKind.STABLE_APPEND: "the KSM page's own rmap_item first, then one stable_node_anon per entry replaced",
+    EventKind.REMOVE_RMAP_ITEM: "an entry of a KSM page that goes takes a stable_node_anon with it, its own if it has one",
+    EventKind.SAMPLE: "pages_sharing is without the zero pages that pksm's file adds to it",
+    EventKind.BREAK_COW: "pksm cannot undo the first half of a merge",
+    EventKind.MM_ENTER: _NO_REGISTRATION,
+    EventKind.MM_EXIT: _NO_REGISTRATION,
+    EventKind.SKIPPED: "pksm has no smart scan",
+}
+_ZERO_PAGE_NOTES = _KSM_NOTES | {
+    EventKind.CMP_AND_MERGE_PAGE: "there are no rmap_items and no checksums",
+    EventKind.MM_ENTER: _NO_REGISTRATION,
+    EventKind.MM_EXIT: _NO_REGISTRATION,
+    EventKind.COW_FAULT: "a write to a zero page is no write to a KSM page",
+    **dict.fromkeys(
+        (
+            *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE, EventKind.REMOVE_RMAP_ITEM),
+            *(EventKind.BREAK_COW, EventKind.SKIPPED),
+        ),
+        "there are no trees",
+    ),
+}
+
+
+def engine_session(scanner: Scanner) -> Session:
+    """The facts of an engine's run: what happens at all is seen exactly, at a function of the engine."""
+    seen, notes = _ZERO_PAGE, _ZERO_PAGE_NOTES
+    shown = {name: str(value) for name, value in scanner.tunables.items()}
+    if isinstance(scanner, KsmScanner):
+        seen, notes, shown = _KSM, _KSM_NOTES, _ksm_tunables(scanner)
+        if "smart_scan" not in shown:
+            seen = {kind: at for kind, at in seen.items() if kind is not EventKind.SKIPPED}
+            notes = notes | {EventKind.SKIPPED: "this version has no smart scan"}
+    elif isinstance(scanner, PksmScanner):
+        seen, notes = _PKSM, _PKSM_NOTES
+    probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
+    return Session(
+        source="engine",
+        kernel=Kernel(scanner.name, "", "engine", PAGE_SIZE, RMAP_ITEM_SIZE),
+        tier="full",
+        probes=probes,
+        tunables=shown,
+    )
+
+
+def _ksm_tunables(scanner: KsmScanner) -> dict[str, str]:
+    ksm = scanner.ksm
+    absent = ksm.variant.absent_tunables
+    shown = {name: str(value) for name, value in ksm.tunables.items() if name not in absent}
+    if "advisor_mode" in shown:
+        shown["advisor_mode"] = "scan-time" if ksm.tunables["advisor_mode"] else "none"
+    return {"run": str(ksm.run), **shown}
+
+
+def _probe(function: str, note: str) -> Probe:
+    if not function:
+        return Probe("", Exactness.ABSENT, note)
+    return Probe(f"engine:{function}", Exactness.EXACT, note)
