@@ -103,7 +103,7 @@ class Plugin:
         }
 
     @hookimpl
-    def ksmtracefamilies(self, session: Session) -> Iterable[Metric]:
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Totals of what this run can see; figures of processes are in the JSON document alone."""
         return families(self._now(session))
 
