@@ -3,6 +3,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 KERNEL ?= 6.1
 PYTEST_FLAGS ?=
+# What makes and checks the repository draws on what the tests have.
+TOOL := PYTHONPATH=tests:tests/vm $(BIN)/python -m tools
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
@@ -34,22 +36,22 @@ lint: .venv/ready-test ## ruff and mypy
 	@$(MAKE) -s type
 
 type: .venv/ready-test ## mypy
-	@$(BIN)/python -m tools.check_types
+	@$(TOOL).check_types
 
 fix: .venv/ready-test ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: .venv/ready-test ## print the tables of docs anew
-	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.probes_table
-	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.variants_table
-	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.metrics_table
+	$(TOOL).docs.probes
+	$(TOOL).docs.variants
+	$(TOOL).docs.metrics
 
 dashboards: .venv/ready-test ## make the dashboards' files anew
-	$(BIN)/python -m ksmtrace.dashboards.made
+	$(TOOL).dashboards.generate
 
 pictures: .venv/ready-test ## draw docs/pictures anew from a real Prometheus, in four minutes
-	cd tests && PYTHONPATH=.:vm ../$(BIN)/python -m support.dashboard_pictures
+	$(TOOL).pictures
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py --limit 7200 $(KERNEL)
@@ -70,7 +72,7 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
 	$(BIN)/python tests/vm/guest.py 6.1 -- $(CURDIR)/$(BIN)/pytest tests/live/test_full_tier.py -k every_number --in-guest -q -s \
 		-p no:cacheprovider --capture-to $(CURDIR)/.vm/everything.ksmtrace
-	cd tests && PYTHONPATH=. ../$(BIN)/python -m support.compact ../.vm/everything.ksmtrace ../$(CAPTURE)
+	$(TOOL).compact .vm/everything.ksmtrace $(CAPTURE)
 	cp .vm/everything.ksmtrace.json $(CAPTURE).json
 	cp .vm/ksmtrace.prom $(CAPTURE).prom
 

@@ -1,4 +1,4 @@
-"""Grafana dashboards and Prometheus rules: the files, and the code that makes the dashboards.
+"""Grafana dashboards and Prometheus rules: the files, and how they are written to a directory.
 
-`ksmtrace.dashboards.made` needs grafana-foundation-sdk, which an installed ksmtrace does not: it has the files.
+The dashboards are made by tools/dashboards.
 """

@@ -1,4 +1,4 @@
-"""ksmtrace: a profiler for Linux KSM. A plugin author needs nothing but this module's names."""
+"""ksmtrace: a profiler for Linux KSM. A plugin author needs this module's names alone."""
 
 from importlib.metadata import PackageNotFoundError, version
 

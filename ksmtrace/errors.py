@@ -1,10 +1,10 @@
-"""The one exception that ends a run, and the exit statuses of the command line."""
+"""The exceptions that end a run with a message, and the exit statuses of the command line."""
 
 from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """Exit status of every verb, as the command line's contract has it."""
+    """Exit status of every verb."""
 
     DONE = 0
     FLAGGED = 1
@@ -14,7 +14,7 @@ class ExitStatus(IntEnum):
 
 
 class KsmtraceError(Exception):
-    """A run cannot go on: one line that says what, where and the remedy.
+    """A run cannot go on; the message is one line: what, where, and the remedy.
 
     `ksmtrace.cli.main` prints the line on stderr and returns `status`; nothing else exits.
     """

@@ -1,4 +1,4 @@
-"""The panel that analyzers put on the screen: figures under a title, usable 26 columns wide."""
+"""The panel that an analyzer shows on the screen: figures under a title, from 26 columns wide."""
 
 from __future__ import annotations
 

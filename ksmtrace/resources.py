@@ -1,4 +1,4 @@
-"""Data files that are installed with the package: the BPF text and the stub headers for bcc."""
+"""Finds the installed data files: the BPF text and the stub headers for bcc."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,7 @@
-"""What an analyzer has to tell, as data: the screen, the text report and the page draw it each in their own way."""
+"""Sections: an analyzer's answer as data (figures, tables, charts).
+
+The screen, the text report and the page draw the same section, each in its own way.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ class Figure:
     """One number with its name.
 
     Attributes:
-        unit: "pages", "bytes", "seconds", "ratio" (0 to 1) or "" for a plain count; it decides how the value is written.
+        unit: "pages", "bytes", "seconds", "ratio" (0 to 1) or "" for a plain count; it decides how
+            the value is written.
         exactness: "exact", "derived", "sampled", or "" where the section's own is meant.
-        note: what it is to be read against, such as the kernel's own figure and the difference.
+        note: what to compare it with, such as the kernel's own figure and the difference.
     """
 
     name: str
@@ -42,7 +46,8 @@ class Chart:
     """Series over a common x axis.
 
     Attributes:
-        kind: "line", "bar", or "heat" (then `series` are rows of cells, by row label, with values from 0 to len(legend) - 1).
+        kind: "line", "bar", or "heat" (then `series` are rows of cells, by row label, with values
+            from 0 to len(legend) - 1).
         x: positions, numbers or labels; all series have this length.
         units: of x and of the values, as in `Figure`.
         legend: for "heat", what each value means.

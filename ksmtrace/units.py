@@ -1,13 +1,15 @@
-"""How values are written for people: on the screen, in text and on the page."""
+"""Numbers as text with their units: for the screen, the text report and the page."""
 
 from __future__ import annotations
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
-_MOST_WHOLE = 1000
+_LEAST_ROUNDED = 1000
 
 
 def written(value: float | str | None, unit: str) -> str:
-    """A value with its unit, where the name does not say it: "17.8 MiB", "2.5 ms", "12.0%"; "-" for None.
+    """A value as text, such as "17.8 MiB", "2.5 ms" or "12.0%"; "-" for None.
+
+    Pages and counts come without a unit: the name of the value has it.
 
     Args:
         value: a number, or a text, which is returned as it is.
@@ -29,8 +31,8 @@ def written(value: float | str | None, unit: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number with thousands apart; three digits of one that is not whole."""
-    if value == int(value) or abs(value) >= _MOST_WHOLE:
+    """A number with thousands separators; one with a fraction gets three significant digits."""
+    if value == int(value) or abs(value) >= _LEAST_ROUNDED:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -1,1 +1,1 @@
-"""The capture format: an Arrow IPC stream, zstd compressed, in numbered segments (schema, writer, reader)."""
+"""Capture files: Arrow IPC streams with zstd, in numbered segments (schema, writer, reader)."""

@@ -1,4 +1,7 @@
-"""Reads captures: all segments, up to the last whole record batch, with a warning where something is missing."""
+"""Reads captures, all segments of them.
+
+A damaged one is read up to its last complete record batch, with a warning of what is missing.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +39,19 @@ _END_OF_STREAM_BYTES = 8
 
 
 def open_capture(path: str | os.PathLike[str], source: str = "capture") -> Capture:
-    """Open the capture at `path` (any of its segments, rightly the first); `source` becomes its session's.
+    """Open the capture at `path`, which is its first segment; a later one starts in the middle.
+
+    `source` becomes the session's.
 
     Raises:
-        KsmtraceError: `path` cannot be read, or is no capture of a version that this ksmtrace reads.
+        KsmtraceError: `path` cannot be read, or is no capture of a version that this ksmtrace
+            reads.
     """
     return Capture(_Segment(os.fspath(path), source), source)
 
 
 def is_capture(path: str) -> bool:
-    """Whether the file at `path` starts as a capture does, of whatever version.
+    """Whether the file at `path` has the header of a capture, of any version.
 
     Raises:
         OSError: it cannot be read.
@@ -62,7 +68,8 @@ class Capture:
 
     Attributes:
         session: the facts of the recorded run.
-        warnings: what is missing from the capture, one line each; complete once `batches` has ended.
+        warnings: what is missing from the capture, one line each; complete once `batches` has
+            ended.
     """
 
     def __init__(self, first: _Segment, source: str) -> None:
@@ -75,8 +82,9 @@ class Capture:
     def batches(self) -> Iterator[EventBatch]:
         """The recorded events in order, one batch per record batch.
 
-        Each call starts at the beginning, and may do so only once the iteration before it is over. Where a segment is cut, damaged, missing or foreign,
-        the batches end there and `warnings` says so.
+        Each call starts at the beginning, and may do so only once the iteration before it is over.
+        Where a segment is cut, damaged, missing or foreign, the batches end there and `warnings`
+        says so.
         """
         self.warnings.clear()
         read = 0
@@ -104,7 +112,7 @@ class Capture:
         self.close()
 
     def _following(self, segment: _Segment, read: int) -> _Segment | None:
-        """The segment after this one; None at the end, with a warning unless it is the right end."""
+        """The segment after this one; None at the end, with a warning if something is missing."""
         following = segment.following_path()
         if segment.end == CONTINUED:
             return self._open_following(following, segment.header, read)
@@ -146,7 +154,7 @@ class _Segment:
     """One open file of a capture.
 
     Attributes:
-        end: FINISHED or CONTINUED once `read` came to the segment's end mark, else b"".
+        end: FINISHED or CONTINUED once `read` has met the segment's end mark, else b"".
         fault: what ended `read` before that, or "".
     """
 
@@ -166,7 +174,7 @@ class _Segment:
             raise
 
     def read(self) -> Iterator[Records]:
-        """The events of each whole record batch, from the first one on."""
+        """The events of each complete record batch, from the first one on."""
         self.end = b""
         self.fault = ""
         try:
@@ -191,7 +199,7 @@ class _Segment:
             self.fault = _CUT
 
     def following_path(self) -> str:
-        """Path of the next segment, which lies beside the file that a symbolic link points to."""
+        """Path of the next segment, in the directory of the file itself if `path` is a link."""
         number = self.header.segment
         base = os.path.realpath(self.path)
         if number:
@@ -221,7 +229,7 @@ def _open(path: str) -> BufferedReader:
 
 
 def _bad_start(file: BufferedReader, path: str) -> KsmtraceError:
-    """The error for a file whose first message Arrow does not take: cut short, or of another format."""
+    """The error for a file that Arrow cannot open: it is cut short, or of another format."""
     file.seek(0)
     start = file.read(len(_CONTINUATION) + 4)
     length = int.from_bytes(start[len(_CONTINUATION) :], "little")

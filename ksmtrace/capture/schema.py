@@ -1,9 +1,9 @@
-"""What a capture file says of itself, and events as Arrow columns: all that writer and reader must agree on.
+"""The format of capture files: the header of a segment, and events as Arrow columns.
 
-A segment is an Arrow IPC stream with one column per field of `RECORD`. The metadata of its schema hold `KEYS`.
-Each record batch carries `crc32` in its custom metadata (of the columns' values, in the order of `RECORD`); the last
-one has no rows and carries `end`: FINISHED, or CONTINUED when the next segment goes on. Readers of every later
-version read version 1.
+A segment is an Arrow IPC stream with one column per field of `RECORD`. The metadata of its schema
+hold `KEYS`. Each record batch carries `crc32` in its custom metadata (of the columns' values, in
+the order of `RECORD`); the last one has no rows and carries `end`: FINISHED, or CONTINUED when the
+next segment goes on. Readers of every later version read version 1.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import RECORD, EventKind, Gauge
 from ksmtrace.events.record import Records
 from ksmtrace.session import Session
+
+ArrowSchema = Any  # pyarrow has no types
+ArrowBatch = Any
 
 FORMAT = b"ksmtrace.capture"
 VERSION = 1
@@ -58,13 +61,13 @@ UNITS = {
     "aux": "by kind",
 }
 COLUMNS = tuple(UNITS)
-_BLOCK = 2048  # events turned into columns or back at a time: so many stay in the processor's cache
+_BLOCK = 2048  # events converted at a time: as many as stay in the processor's cache
 TYPES: dict[str, Any] = {name: pa.from_numpy_dtype(RECORD[name]) for name in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the metadata of one segment say."""
+    """The facts in the metadata of one segment."""
 
     session: Session
     capture_id: str
@@ -72,11 +75,11 @@ class Header:
 
 
 def segment_path(path: str, number: int) -> str:
-    """Path of segment `number` of the capture at `path`: `path` itself for 0, else PATH.0001 and so on."""
+    """Path of a segment of the capture at `path`: for 0 `path`, then PATH.0001 and so on."""
     return f"{path}.{number:04d}" if number else path
 
 
-def build_schema(session: Session, segment: int) -> Any:  # noqa: ANN401 - pyarrow has no types
+def build_schema(session: Session, segment: int) -> ArrowSchema:
     """The Arrow schema of one segment, metadata and units of columns included."""
     facts = {
         b"capture_id": session.capture_id.encode(),
@@ -95,13 +98,13 @@ def build_schema(session: Session, segment: int) -> Any:  # noqa: ANN401 - pyarr
     return pa.schema(fields, metadata={**facts, CRC: _metadata_crc(facts)})
 
 
-def is_capture_schema(schema: Any) -> bool:  # noqa: ANN401 - pyarrow has no types
-    """Whether an Arrow schema is that of a capture, of whatever version."""
+def is_capture_schema(schema: ArrowSchema) -> bool:
+    """Whether an Arrow schema is that of a capture, of any version."""
     return bool((schema.metadata or {}).get(b"format") == FORMAT)
 
 
-def parse_header(schema: Any, path: str, source: str) -> Header:  # noqa: ANN401 - pyarrow has no types
-    """What the schema of the segment at `path` says; `source` becomes the session's.
+def parse_header(schema: ArrowSchema, path: str, source: str) -> Header:
+    """The header in the schema of the segment at `path`; `source` becomes the session's.
 
     Raises:
         KsmtraceError: not a capture, of a newer version, or damaged.
@@ -137,7 +140,7 @@ def not_a_capture(path: str) -> KsmtraceError:
     return KsmtraceError(f"{path}: not a ksmtrace capture: name a file made by `ksmtrace record`")
 
 
-def to_arrow(events: Records, schema: Any) -> tuple[Any, dict[bytes, bytes]]:  # noqa: ANN401 - pyarrow has no types
+def to_arrow(events: Records, schema: ArrowSchema) -> tuple[ArrowBatch, dict[bytes, bytes]]:
     """Events as (Arrow record batch, its custom metadata)."""
     columns = [np.empty(len(events), dtype=RECORD[name]) for name in COLUMNS]
     for start in range(0, len(events), _BLOCK):
@@ -151,11 +154,12 @@ def to_arrow(events: Records, schema: Any) -> tuple[Any, dict[bytes, bytes]]:  #
     return batch, {CRC: str(crc).encode()}
 
 
-def from_arrow(batch: Any, metadata: Mapping[bytes, bytes]) -> Records:  # noqa: ANN401 - pyarrow has no types
+def from_arrow(batch: ArrowBatch, metadata: Mapping[bytes, bytes]) -> Records:
     """The events of a record batch, shape (n,), dtype `RECORD`; other columns are ignored.
 
     Raises:
-        ValueError: the batch is damaged: a value is missing, or the checksum is missing or does not fit.
+        ValueError: the batch is damaged: a value is missing, or the checksum is missing or does not
+            fit.
     """
     batch.validate()
     columns = [batch.column(name).to_numpy(zero_copy_only=True) for name in COLUMNS]
@@ -172,12 +176,13 @@ def from_arrow(batch: Any, metadata: Mapping[bytes, bytes]) -> Records:  # noqa:
     return events
 
 
-def _check_columns(schema: Any, path: str) -> None:  # noqa: ANN401 - pyarrow has no types
+def _check_columns(schema: ArrowSchema, path: str) -> None:
     for name, kind in TYPES.items():
         index = schema.get_field_index(name)
         if index < 0 or schema.field(index).type != kind:
             raise KsmtraceError(
-                f"{path}: lacks the column {name!r} of type {kind}: the capture was changed, use the original"
+                f"{path}: lacks the column {name!r} of type {kind}: "
+                "the capture was changed, use the original"
             )
 
 

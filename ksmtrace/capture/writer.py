@@ -1,4 +1,4 @@
-"""Writes captures: buffers events, puts out record batches, starts a new segment when one is full."""
+"""Writes captures: buffers events, writes record batches, starts a new segment when one is full."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CaptureWriter:
         batch_events: int = BATCH_EVENTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the first segment in place of an older capture at `path`, whose segments are removed.
+        """Start the first segment; an older capture at `path` is removed, all its segments.
 
         Args:
             path: where to write; created with mode 0600.
@@ -93,7 +93,8 @@ class CaptureWriter:
         """Take in a copy of events of dtype `RECORD`, shape (n,).
 
         Raises:
-            KsmtraceError: the disk is full or fails; the capture is readable up to the last record batch.
+            KsmtraceError: the disk is full or fails; the capture is readable up to the last record
+                batch.
         """
         while len(events):
             part = events[: len(self._buffer) - self._buffered]
@@ -147,7 +148,8 @@ class CaptureWriter:
         self.close()
 
     def _next_segment(self, full: _Segment) -> None:
-        # The next one comes first: a reader that finds the mark CONTINUED finds the segment as well.
+        # The next one comes first: a reader that finds the mark CONTINUED finds the segment as
+        # well.
         number = full.number + 1
         path = segment_path(self.path, number)
         with self._failing_at(path):
@@ -162,7 +164,7 @@ class CaptureWriter:
 
     @contextmanager
     def _failing_at(self, path: str) -> Iterator[None]:
-        """Turn an error of the system into a KsmtraceError about `path`; the recording ends with it."""
+        """Turn an OSError into a KsmtraceError about `path`; the recording ends with it."""
         try:
             yield
         except OSError as error:
@@ -218,11 +220,11 @@ class _Segment:
         self._put_out()
 
     def close(self) -> None:
-        """Close the file as it stands."""
+        """Close the file without an end mark."""
         self._file.close()
 
     def _put_out(self) -> None:
-        """Write Arrow's message to the file; of one that does not fit, nothing stays."""
+        """Write Arrow's message to the file; one that does not fit leaves nothing behind."""
         with self._message.getbuffer() as message:
             try:
                 done = 0
@@ -238,7 +240,7 @@ class _Segment:
 
 
 def _old_segments(path: str) -> list[str]:
-    """Files beside `path` that are named as its further segments."""
+    """Files that are named as further segments of the capture at `path`."""
     directory, name = os.path.split(path)
     pattern = re.compile(re.escape(name) + r"\.\d{4,}")
     return [

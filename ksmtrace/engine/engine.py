@@ -18,11 +18,11 @@ from ksmtrace.engine.machine.faults import read_page
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.process import Process, Region
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
-MODES = ("exact", "fast", "plain")
-"""How the engine can work."""
+MODES = ("reference", "accelerated")
+"""How the engine can work, as `ksmtrace.engine` says."""
 
 
 class Engine:
@@ -36,27 +36,30 @@ class Engine:
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
         watcher: told of everything that ksmd does.
-        mode: "exact", "fast" or "plain", as `ksmtrace.engine` says; counters and events are the same.
+        mode: "reference" or "accelerated"; counters and events are the same.
+        count_comparisons: whether the accelerated mode follows the shape of the kernel's trees, to count what searches
+            compare; without that `Scanner.comparisons` is None. The reference mode and the relatives of KSM count anyway.
 
     Attributes:
         scanner: the algorithm at work.
-        mode: as above; the relatives of KSM have no fast mode, and are always plain.
+        mode: as above; a relative of KSM is not accelerated, and always "reference".
         memory: all processes' memory.
         processes: by name.
 
     Raises:
-        KsmtraceError: no such variant or mode, or a relative of KSM in the fast mode.
+        KsmtraceError: no such variant or mode.
         OSError: the kernel would refuse a tunable.
     """
 
     def __init__(
         self,
-        variant: str | Variant = "ksm-6.18",
+        variant: str | Variant = NEWEST,
         tunables: Mapping[str, int | str] | None = None,
         *,
         nodes: int = 1,
         watcher: Watcher | None = None,
-        mode: str = "exact",
+        mode: str = "accelerated",
+        count_comparisons: bool = True,
     ) -> None:
         if mode not in MODES:
             raise KsmtraceError(f"no mode {mode}: there are {', '.join(MODES)}")
@@ -67,9 +70,10 @@ class Engine:
         self.variant = variant
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
-        self.mode = mode
-        if mode == "fast" or (mode == "exact" and isinstance(self.scanner, KsmScanner)):
-            self.ksm.be_quick(counting=mode == "exact")
+        self.mode = "reference"
+        if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
+            self.mode = mode
+            self.ksm.accelerate(count_comparisons=count_comparisons)
         self.memory = self.scanner.memory
         self.processes: dict[str, Process] = {}
         for name, value in (tunables or {}).items():

@@ -24,7 +24,8 @@ def simulate(
     nodes: int = 1,
     watcher: Watcher | None = None,
     say: Say = lambda _: None,
-    mode: str = "exact",
+    mode: str = "accelerated",
+    count_comparisons: bool = True,
 ) -> dict[str, Any]:
     """The document of a run: its snapshots, as `ksmtrace simulate --json` prints it.
 
@@ -34,14 +35,21 @@ def simulate(
         nodes: NUMA nodes of the machine.
         watcher: told of everything that ksmd does.
         say: told what the user should know besides.
-        mode: of the engine, "exact" or "fast".
+        mode: of the engine, one of `MODES`.
+        count_comparisons: of the engine.
 
     Raises:
         RefusedError: the kernel would refuse a tunable.
         KsmtraceError: a step cannot be carried out.
     """
     simulation = Simulation(
-        workload, variant=variant, nodes=nodes, watcher=watcher, say=say, mode=mode
+        workload,
+        variant=variant,
+        nodes=nodes,
+        watcher=watcher,
+        say=say,
+        mode=mode,
+        count_comparisons=count_comparisons,
     )
     for _ in simulation.run():
         pass
@@ -63,9 +71,16 @@ class Simulation:
         nodes: int = 1,
         watcher: Watcher | None = None,
         say: Say = lambda _: None,
-        mode: str = "exact",
+        mode: str = "accelerated",
+        count_comparisons: bool = True,
     ) -> None:
-        self.engine = Engine(variant or workload.variant, nodes=nodes, watcher=watcher, mode=mode)
+        self.engine = Engine(
+            variant or workload.variant,
+            nodes=nodes,
+            watcher=watcher,
+            mode=mode,
+            count_comparisons=count_comparisons,
+        )
         self._workload = workload
         self._say = say
         self._snapshots: list[dict[str, Any]] = []

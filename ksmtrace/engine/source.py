@@ -30,11 +30,18 @@ class EngineSource:
         variant: str | Variant | None = None,
         nodes: int = 1,
         say: Say = lambda _: None,
-        mode: str = "exact",
+        mode: str = "accelerated",
+        count_comparisons: bool = True,
     ) -> None:
         self._emitter = Emitter()
         self._simulation = Simulation(
-            workload, variant=variant, nodes=nodes, watcher=self._emitter, say=say, mode=mode
+            workload,
+            variant=variant,
+            nodes=nodes,
+            watcher=self._emitter,
+            say=say,
+            mode=mode,
+            count_comparisons=count_comparisons,
         )
         self._emitter.take()  # writes of the workload's own tunables: those of the session
         self._stopping = False

@@ -39,7 +39,7 @@ class TunablesShadow:
         if write.name not in self.values or write.name in self._absent:
             return {}
         before = dict(self.values)
-        if not write.whole or not self._store(write.name, write.text):
+        if not write.complete or not self._store(write.name, write.text):
             return None
         return {name: value for name, value in self.values.items() if value != before[name]}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from ksmtrace.engine.ksm.chains import look_best_dup, look_candidate_or_any, look_plain
@@ -45,6 +47,7 @@ _COUNTERS_AFTER_4_4 = _COUNTERS_AFTER_5_10 | {"stable_node_chains", "stable_node
 
 _KSM_4_4 = Variant(
     name="ksm-4.4",
+    since=(2, 6),
     make=_ksm,
     checksum=JHASH2,
     look=look_plain,
@@ -65,6 +68,7 @@ _KSM_4_4 = Variant(
 _KSM_5_10 = replace(
     _KSM_4_4,
     name="ksm-5.10",
+    since=(4, 13),  # chains; the checksum's algorithm came with 5.0, see `variant_of`
     checksum=XXHASH,
     look=look_candidate_or_any,
     chains=True,
@@ -74,10 +78,16 @@ _KSM_5_10 = replace(
     huge_cow_copies_all=False,
     huge_zero_write_allocates=False,
 )
-_KSM_6_1 = replace(_KSM_5_10, name="ksm-6.1", absent_counters=_COUNTERS_AFTER_6_1)
+_KSM_6_1 = replace(
+    _KSM_5_10,
+    name="ksm-6.1",
+    since=(5, 19),  # cow_ksm, 94bfe85bde18 "mm/vmstat: add events for ksm cow"
+    absent_counters=_COUNTERS_AFTER_6_1,
+)
 _KSM_6_12 = replace(
     _KSM_6_1,
     name="ksm-6.12",
+    since=(6, 11),  # checks_before_stable_tree: no decision shows what came with 6.6, 6.8, 6.12
     look=look_best_dup,
     checks_before_stable_tree=True,
     counts_zero_pages=True,
@@ -89,6 +99,7 @@ _KSM_6_12 = replace(
 _KSM_6_18 = replace(
     _KSM_6_12,
     name="ksm-6.18",
+    since=(6, 13),  # huge_zero_write_allocates; the others came with 6.14 and 6.15
     huge_zero_write_allocates=True,
     reuses_huge_parts=True,
     discard_frees_page_tables=True,
@@ -110,3 +121,40 @@ KERNELS = {
 
 VARIANTS = {**KERNELS, _PKSM.name: _PKSM, _ZERO_PAGE.name: _ZERO_PAGE}
 """Every variant by name."""
+
+NEWEST = next(reversed(KERNELS))
+"""The name of the newest version of KSM."""
+
+_XXHASH_SINCE = (5, 0)
+
+
+def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
+    """The variant that works as a kernel does.
+
+    An engine's run has the variant's name as its release. Of a kernel it is the last variant whose
+    `Variant.since` is no later; the oldest for a release that does not begin with a version.
+    A version that came in several steps is split where a decision of ksmd changed: 6.11 to 6.12 for
+    the order of cmp_and_merge_page, although zero pages were counted from 6.6 on. Two things are
+    told apart within one variant: files of sysfs, and the checksum of 4.13 to 4.20, which is jhash2.
+
+    Args:
+        release: as `uname -r` prints it.
+        tunables: the files of /sys/kernel/mm/ksm that the kernel has, where that is known. They tell
+            what a distribution's kernel has earlier than upstream: a kernel with max_page_sharing
+            has chains, whatever its number, and `absent_tunables` is what is not among them.
+    """
+    if release in VARIANTS:
+        return VARIANTS[release]
+    number = _number(release)
+    known = [one for one in KERNELS.values() if one.chains or "max_page_sharing" not in tunables]
+    variant = [known[0], *(one for one in known if one.since <= number)][-1]
+    if variant.checksum is XXHASH and number < _XXHASH_SINCE:
+        variant = replace(variant, checksum=JHASH2)
+    if tunables:
+        variant = replace(variant, absent_tunables=frozenset(DEFAULTS).difference(tunables))
+    return variant
+
+
+def _number(release: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -7,6 +7,7 @@ from typing import Any
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.tunables_shadow import TunablesShadow
+from ksmtrace.engine.variants import variant_of
 from ksmtrace.engine_replay import beliefs, told
 from ksmtrace.engine_replay.account import Account, Difference, sentence
 from ksmtrace.engine_replay.candidate import Candidates
@@ -14,7 +15,7 @@ from ksmtrace.engine_replay.event import Event, events_of
 from ksmtrace.engine_replay.merges import Merges
 from ksmtrace.engine_replay.mirror import Mirror
 from ksmtrace.engine_replay.removals import Removals
-from ksmtrace.engine_replay.requirements import check_session, variant_of
+from ksmtrace.engine_replay.requirements import check_session
 from ksmtrace.engine_replay.rules import Rule
 from ksmtrace.engine_replay.scan_order import ScanOrder
 from ksmtrace.engine_replay.told import Tunables
@@ -69,7 +70,7 @@ class EngineReplay:
     def __init__(self, session: Session, variant: Variant | None = None) -> None:
         check_session(session)
         self.session = session
-        self.variant = variant_of(session) if variant is None else variant
+        self.variant = variant or variant_of(session.kernel.release, session.tunables)
         self.account = Account()
         self._next = 0
         self._written = TunablesShadow(self.variant, session.tunables)

@@ -1,4 +1,4 @@
-"""The vocabulary: kinds of event, the 64-byte record, and batches of records."""
+"""Events: their kinds, the 64-byte record of one, and batches of records."""
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge, ProcessGauge, ProcessText

@@ -1,4 +1,4 @@
-"""A batch of events, as every hook receives them: read-only, columns cached."""
+"""A batch of events, as hooks receive it: a read-only array, with its columns cached."""
 
 from __future__ import annotations
 

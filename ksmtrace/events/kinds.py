@@ -1,13 +1,14 @@
-"""What can happen: one `EventKind` per function of mm/ksm.c that the tracer sees.
+"""Kinds of event, one for each function of mm/ksm.c that is traced, and the kinds of reading.
 
-The numbers are an ABI: `bpf/ksm_event.h` has the same ones, and captures hold them. Never reuse one.
+The numbers are an ABI: `bpf/ksm_event.h` has the same ones, and captures hold them. Never reuse
+one.
 """
 
 from enum import IntEnum, IntFlag
 
 
 class EventKind(IntEnum):
-    """Kind of an event, and which columns of the record it fills beside `ts`, `seq` and `cpu`.
+    """Kind of an event, and which columns of the record it fills besides `ts`, `seq` and `cpu`.
 
     `mm`, `rmap_item` and `stable_node` are the kernel addresses of those structs, used as keys;
     `address` is the page-aligned user virtual address; `pfn` is 0 where this kernel cannot tell it.
@@ -18,19 +19,20 @@ class EventKind(IntEnum):
     flags *_BEFORE and *_AFTER, aux = stable_node when STABLE_AFTER. Emitted when ksmd has moved on,
     so it follows the records of what the call did; ts is the time at which the call began."""
     TRY_TO_MERGE_ONE_PAGE = 2
-    """One attempt. mm, address, rmap_item, pfn = the page, err = return value (0 or -errno),
-    aux = pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE. With flag PAGE_STATE, what the page was as the attempt ended:
-    oldchecksum = its reference count, ksmd's own included, checksum = page table entries that map it, flags LOCKED (by
-    somebody else: ksmd has let go of it) and COMPOUND (still part of a huge page), for which the counts are of the whole
-    huge page and not to be relied on; WAS_COMPOUND says that it was part of one as the attempt began."""
+    """One attempt. mm, address, rmap_item, pfn = the page, err = return value (0 or -errno), aux =
+    pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE. With flag PAGE_STATE, what the page was as
+    the attempt ended: oldchecksum = its reference count, ksmd's own included, checksum = page table
+    entries that map it, flags LOCKED (by somebody else: ksmd has let go of it) and COMPOUND (still
+    part of a huge page), for which the counts are of the whole huge page and not to be relied on;
+    WAS_COMPOUND says that it was part of one as the attempt began."""
     REPLACE_PAGE = 3
-    """A page table entry now maps kpage. mm, address, rmap_item, pfn = old page, aux = pfn of kpage,
-    flag ZERO_PAGE."""
+    """A page table entry now maps kpage. mm, address, rmap_item, pfn = old page, aux = pfn of
+    kpage, flag ZERO_PAGE."""
     BREAK_COW = 4
     """ksmd undoes the first half of a failed merge. mm, address, rmap_item."""
     STABLE_APPEND = 5
-    """rmap_item joins a stable_node. mm, address, rmap_item, aux = stable_node (0: unknown, then the
-    node is known by pfn), pfn = kpfn, flag NEW_NODE when the node had no rmap_item before."""
+    """rmap_item joins a stable_node. mm, address, rmap_item, aux = stable_node (0: unknown, then
+    the node is known by pfn), pfn = kpfn, flag NEW_NODE when the node had no rmap_item before."""
     REMOVE_RMAP_ITEM = 6
     """rmap_item leaves its tree. mm, address, rmap_item, flags *_BEFORE, FREED when the item itself
     goes, aux = stable_node when STABLE_BEFORE."""
@@ -50,38 +52,41 @@ class EventKind(IntEnum):
     its comm. Emitted when ksmd comes to the mm and when the mm registers."""
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
-    complement. All SAMPLEs of one reading stand together; the last has flag LAST_OF_SAMPLE."""
+    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""
     SKIPPED = 15
-    """Smart scan passed over the page (should_skip_rmap_item, 6.7): it is in neither tree until it is examined
-    again. mm, address, rmap_item."""
+    """Smart scan passed over the page (should_skip_rmap_item, 6.7): it is in neither tree until it
+    is examined again. mm, address, rmap_item."""
     COW_FAULT = 16
-    """A write to a KSM page made a private copy (do_wp_page). mm, address, pfn = the KSM page, err = return value
-    (VM_FAULT_* bits), aux = nanoseconds that the fault spent in do_wp_page, flag BY_KERNEL when the kernel broke the
-    sharing itself (break_ksm: run=2, MADV_UNMERGEABLE, prctl, a failed merge) and no write of the process did."""
+    """A write to a KSM page made a private copy (do_wp_page). mm, address, pfn = the KSM page,
+    err = return value (VM_FAULT_* bits), aux = nanoseconds that the fault spent in do_wp_page, flag
+    BY_KERNEL when the kernel broke the sharing itself (break_ksm: run=2, MADV_UNMERGEABLE, prctl, a
+    failed merge) and no write of the process did."""
     SNAPSHOT = 17
-    """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid (tgid). Read from pagemap
-    when a tracer joins late, not seen by a probe."""
+    """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid
+    (tgid). Read from pagemap when a tracer joins late, not seen by a probe."""
     TUNABLE = 18
-    """A file of /sys/kernel/mm/ksm was written (sysfs_kf_write). err = what the write returned, ts = when it began; it stands
-    where the write returned, so what run=2 did comes before it. The 24 bytes of address, pfn and rmap_item are the file's name,
-    the 8 of oldchecksum and checksum and then the 8 of aux the text, flag CUT when that was longer. `ksmtrace.events.tunable` reads
-    them."""
+    """A file of /sys/kernel/mm/ksm was written (sysfs_kf_write). err = what the write returned (0
+    or -errno). It is emitted when the write returns, so what run=2 did comes before it; ts is the
+    time at which the write began. The 24 bytes of address, pfn and rmap_item are the file's name;
+    the 8 of oldchecksum and checksum and then the 8 of aux are the text, flag CUT when that was
+    longer. `ksmtrace.events.tunable` reads them."""
     PROCESS_TEXT = 19
-    """What a process is: its cgroup, or the guest that it runs, read from /proc/<pid> when ksmd first comes to it. mm,
-    address = `ProcessText` << 32 | offset of this piece, the 24 bytes of pfn, rmap_item and aux are the piece; the last one
-    ends with a NUL byte."""
+    """What a process is: its cgroup, or the guest that it runs, read from /proc/<pid> when ksmd
+    first comes to it. mm, address = `ProcessText` << 32 | offset of this piece, the 24 bytes of
+    pfn, rmap_item and aux are the piece; the last one ends with a NUL byte."""
     PROCESS_SAMPLE = 20
-    """One line of /proc/<pid>/ksm_stat. mm, address = `ProcessGauge` number, aux = value as 64-bit two's complement,
-    pfn = pid."""
+    """One line of /proc/<pid>/ksm_stat. mm, address = `ProcessGauge` number, aux = value as 64-bit
+    two's complement, pfn = pid."""
 
 
 class ProcessText(IntEnum):
-    """What a PROCESS_TEXT says.
+    """What the text of a PROCESS_TEXT is.
 
-    CGROUP is the path of the process's cgroup (the unified one, else that of the memory controller). VM is the guest's name, from
-    the command line of QEMU, Firecracker or cloud-hypervisor.
+    CGROUP is the path of the process's cgroup (the unified one, else that of the memory
+    controller). VM is the guest's name, from the command line of QEMU, Firecracker or
+    cloud-hypervisor.
     """
 
     CGROUP = 1
@@ -89,7 +94,10 @@ class ProcessText(IntEnum):
 
 
 class ProcessGauge(IntEnum):
-    """Lines of /proc/<pid>/ksm_stat, by the kernel's names; ksm_merging_pages has a file of its own before 6.4."""
+    """Lines of /proc/<pid>/ksm_stat, by the kernel's names.
+
+    Before 6.4, ksm_merging_pages has a file of its own.
+    """
 
     KSM_RMAP_ITEMS = 1
     KSM_ZERO_PAGES = 2
@@ -98,7 +106,7 @@ class ProcessGauge(IntEnum):
 
 
 class Flag(IntFlag):
-    """Bits of the record's `flags` column; which kind uses which is said at `EventKind`."""
+    """Bits of the record's `flags` column; `EventKind` has which kind uses which."""
 
     STABLE_BEFORE = 0x01
     UNSTABLE_BEFORE = 0x02
@@ -122,10 +130,11 @@ class Flag(IntFlag):
 class Gauge(IntEnum):
     """Counters that a SAMPLE can carry: the files of /sys/kernel/mm/ksm, and some others.
 
-    Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a line
-    of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat, `candidates_found` how often
-    ksm_next_page_pmd_entry returned 1 since the probes were attached, `events_lost` how many events found the ring full.
-    `pages_to_scan` is a tunable, but one that the advisor changes by itself.
+    Names are the kernel's, in lower case; `rmap_items` is mm/ksm.c's ksm_rmap_items, `cow_ksm` a
+    line of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat,
+    `candidates_found` how often ksm_next_page_pmd_entry returned 1 since the probes were attached,
+    `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that
+    the advisor changes by itself.
     """
 
     PAGES_SHARED = 1

@@ -19,7 +19,7 @@ RECORD: np.dtype[np.void] = np.dtype(
         ("address", "<u8"),
         ("pfn", "<u8"),
         ("rmap_item", "<u8"),
-        ("aux", "<u8"),  # what the kind says
+        ("aux", "<u8"),  # by kind: see EventKind
     ]
 )
 """dtype of one event; `struct ksm_event` of bpf/ksm_event.h, field by field."""

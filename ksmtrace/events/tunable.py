@@ -1,4 +1,4 @@
-"""Writes to the files of /sys/kernel/mm/ksm as TUNABLE records, and back."""
+"""Encodes writes to the files of /sys/kernel/mm/ksm as TUNABLE records, and decodes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONG_NAMES = (
     "advisor_min_pages_to_scan",
     "advisor_max_pages_to_scan",
 )
-"""Files whose names do not fit; their first bytes tell them apart."""
+"""Files whose names do not fit; no two of them share their first 24 bytes."""
 
 
 class TunableWrite(NamedTuple):
@@ -37,19 +37,19 @@ class TunableWrite(NamedTuple):
         text: what was written, without the white space around it.
         err: 0, or -errno where the kernel refused.
         ts: CLOCK_MONOTONIC in nanoseconds when the write began.
-        whole: `text` is all of it; the record holds 16 bytes.
+        complete: whether `text` is all that was written; the record holds its first 16 bytes.
     """
 
     name: str
     text: str
     err: int = 0
     ts: int = 0
-    whole: bool = True
+    complete: bool = True
 
     @property
     def number(self) -> int | None:
-        """The value where it is a whole decimal number, as most are; None for others, and for what was refused."""
-        plain = self.whole and not self.err and self.text.isascii() and self.text.isdecimal()
+        """The value of a decimal number; None for other text, and where the kernel refused."""
+        plain = self.complete and not self.err and self.text.isascii() and self.text.isdecimal()
         return int(self.text) if plain else None
 
 
@@ -59,10 +59,10 @@ def tunable_records(*writes: TunableWrite) -> Records:
     texts = records.view(_TEXTS)
     for index, write in enumerate(writes):
         text = write.text.encode(errors="replace")
-        whole = write.whole and len(text) <= 2 * _HALF_BYTES
+        complete = write.complete and len(text) <= 2 * _HALF_BYTES
         records["kind"][index] = EventKind.TUNABLE
         records["ts"][index], records["err"][index] = write.ts, write.err
-        records["flags"][index] = 0 if whole else Flag.CUT
+        records["flags"][index] = 0 if complete else Flag.CUT
         texts["name"][index] = write.name.encode()[:_NAME_BYTES]
         texts["text"][index] = text[:_HALF_BYTES]
         texts["text_end"][index] = text[_HALF_BYTES : 2 * _HALF_BYTES]
@@ -70,7 +70,7 @@ def tunable_records(*writes: TunableWrite) -> Records:
 
 
 def tunable_writes(events: Records) -> list[TunableWrite]:
-    """The writes that the TUNABLE records among `events` hold, in stream order; other kinds are passed over."""
+    """The writes that the TUNABLE records of `events` hold, in stream order; others are ignored."""
     records = np.ascontiguousarray(events[events["kind"] == EventKind.TUNABLE])
     texts = records.view(_TEXTS)
     return [

@@ -1,1 +1,1 @@
-"""Everything that reads this host: KSM's sysfs files, /proc, symbols, BTF. Roots are arguments."""
+"""Reads this host: KSM's sysfs files, /proc, symbols, BTF. The root directory is an argument."""

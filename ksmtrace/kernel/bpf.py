@@ -1,6 +1,6 @@
-"""Loads BPF programs without bcc: to learn what this kernel allows, and to attach by fentry and fexit.
+"""Loads BPF programs by libbpf: to learn what this kernel allows, and to attach fentry and fexit.
 
-bcc parses the kernel's BTF anew for each fentry program; here the type's number is handed over.
+bcc would parse the kernel's BTF once for each fentry program; here the type's number is passed in.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class _LoadOptions(ctypes.Structure):
 
 
 def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[int, int]:
-    """Load a program for a function's entry or return and attach it; returns (program, link) file descriptors.
+    """Load a program and attach it to a function's entry or return.
 
-    `function` is its number in the kernel's BTF. Closing the link detaches.
+    Returns the file descriptors of the program and of the link; closing the link detaches.
+    `function` is its number in the kernel's BTF.
 
     Raises:
         OSError: the kernel refuses.
@@ -54,10 +55,10 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
 
 
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, str]:
-    """Why each mechanism is out here, "" where it works: fentry, kprobe, raw_tracepoint, perf.
+    """Why fentry, kprobe, raw_tracepoint and perf cannot be used here, "" for one that works.
 
-    An empty program is loaded for each, for fentry one that would go to `function`; nothing is attached. With a libbpf that is too old
-    to load them, only what the kernel tells is known.
+    An empty program is loaded for each, for fentry one that would go to `function`; nothing is
+    attached. With a libbpf that is too old to load them, only what the kernel tells is known.
     """
     library = load_libbpf()
     if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:

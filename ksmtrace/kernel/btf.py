@@ -64,13 +64,13 @@ class Btf:
             raise HostError(f"BTF in {path} cannot be read by libbpf (is it of a newer format?)")
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self._btf:
             self._lib.btf__free(self._btf)
             self._btf = None
 
     def has_typedef(self, name: str) -> bool:
-        """Whether a typedef of this name exists; `btf_trace_<name>` stands for a raw tracepoint."""
+        """Whether a typedef of this name exists; `btf_trace_<name>` is that of a raw tracepoint."""
         return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF) > 0)
 
     def has_struct(self, name: str) -> bool:
@@ -114,7 +114,7 @@ class Btf:
         return self.has_struct(name) and self._path(name, member) is not None
 
     def _path(self, name: str, member: str) -> int | None:
-        """Offset of a member; where several structs have the name, of the first that has the member."""
+        """Offset of a member, in the first struct of that name that has the member."""
         first = self._find(name)
         found = self._walk(first, member)
         if found is not None:

@@ -1,4 +1,4 @@
-"""Gives up capabilities that are not needed any more (capabilities(7))."""
+"""Drops the capabilities that a trace does not need any more (capabilities(7))."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NUMBERS = {
     "CAP_DAC_READ_SEARCH": 2,
     "CAP_BPF": 39,
 }
-"""Those that a trace may need after its probes are attached: to write where others own, to read ksm_stat of others, and on
-kernels before 5.19 to read its own BPF maps."""
+"""Those that a trace may need after its probes are attached: to write where others own, to read
+ksm_stat of others, and on kernels before 5.19 to read its own BPF maps."""
 
 
 class _Header(ctypes.Structure):
@@ -32,9 +32,10 @@ class _Sets(ctypes.Structure):
 
 
 def keep_only(names: Collection[str]) -> None:
-    """Keep those of `names` that this thread has, for good; threads that it starts later have no others either.
+    """Drop all capabilities of this thread except `names`, for good.
 
-    A program that it executes gets none back (PR_SET_NO_NEW_PRIVS).
+    Threads that it starts later have no others either. A program that it executes gets none back
+    (PR_SET_NO_NEW_PRIVS).
 
     Raises:
         OSError: the kernel refuses.

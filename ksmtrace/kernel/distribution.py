@@ -1,4 +1,4 @@
-"""Which Linux distribution this host runs, and its commands for what ksmtrace lacks."""
+"""Which Linux distribution this host runs, and its commands that install what ksmtrace needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from ksmtrace.kernel.sysfs import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """What one family of distributions calls things.
+    """Names of packages, and commands, of one family of distributions.
 
     Attributes:
         install: the command that installs a package.
         bcc, libbpf: packages with the Python module bcc, and with libbpf.
-        libbpf_before: first release with `libbpf`, by distribution, and the package that older ones have.
-        symbols: command that installs the kernel's debug information; "" where there is no such package.
+        libbpf_before: first release with `libbpf`, by distribution, and the package that older ones
+            have.
+        symbols: command that installs the kernel's debug information; "" where there is no such
+            package.
         vmlinux: where that command puts it; "" where this differs between releases.
     """
 
@@ -85,7 +87,7 @@ _BY_ID: Mapping[str, Packages] = {
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One distribution, as its /etc/os-release tells it; strings are "" where it does not.
+    """One distribution, by its /etc/os-release; strings are "" where that lacks them.
 
     Attributes:
         name: for people, as in "Debian GNU/Linux 12 (bookworm)".
@@ -105,10 +107,13 @@ class Distribution:
         return next((packages for packages in known if packages is not None), None)
 
     def install_bcc(self) -> str:
-        """How to get the Python module bcc: a command, or a sentence where the distribution is unknown."""
+        """How to get the Python module bcc: a command, else a sentence."""
         packages = self._packages
         if packages is None:
-            return "install the Python 3 module of bcc, the BPF Compiler Collection, from the distribution"
+            return (
+                "install the Python 3 module of bcc, the BPF Compiler Collection, "
+                "from the distribution"
+            )
         return f"{packages.install} {packages.bcc}"
 
     def install_libbpf(self) -> str:
@@ -123,22 +128,26 @@ class Distribution:
     def install_symbols(self, release: str) -> str:
         """How to get the debug information of the kernel `release`, likewise.
 
-        A distribution that is only like another one names its kernels in its own way, and gets the sentence.
+        A distribution that is only like another one names its kernels in its own way, and gets the
+        sentence.
         """
         packages = _BY_ID.get(self.identity)
         if packages is None or not packages.symbols:
-            return "get the vmlinux with debug information of this very build, from the distribution or its build tree"
+            return (
+                "get the vmlinux with debug information of this very build, "
+                "from the distribution or its build tree"
+            )
         return packages.symbols.format(release=release)
 
     def vmlinux(self, release: str) -> str:
-        """Where the kernel with debug information lies afterwards; "VMLINUX" where that is not known."""
+        """Path at which `install_symbols` puts the vmlinux; "VMLINUX" where that is not known."""
         packages = _BY_ID.get(self.identity)
         path = packages.vmlinux if packages is not None else ""
         return path.format(release=release) or "VMLINUX"
 
 
 def read_distribution(root: Path = ROOT) -> Distribution:
-    """This host's, from /etc/os-release or /usr/lib/os-release; an empty one where neither can be read."""
+    """This host's distribution, by its os-release file; an empty one where none can be read."""
     for path in ("etc/os-release", "usr/lib/os-release"):
         try:
             text = (root / path).read_text(encoding="utf-8", errors="replace")
@@ -155,7 +164,7 @@ def read_distribution(root: Path = ROOT) -> Distribution:
 
 
 def _assignments(text: str) -> list[tuple[str, str]]:
-    """KEY=value pairs, unquoted as a shell would; lines that no shell would take are passed over."""
+    """KEY=value pairs, unquoted as a shell does; lines with a syntax error are left out."""
     found = []
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")

@@ -1,4 +1,7 @@
-"""What this kernel's KSM can do. Each feature is looked for on the host itself: versions play no part, kernels backport."""
+"""Features of KSM, and whether this kernel has them.
+
+Each is looked for on the host itself: a version says little, for distributions backport.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from ksmtrace.kernel.sysfs import ROOT
 
 
 class Sign(StrEnum):
-    """What tells that a kernel has a feature: a file, a line in a file, a tracepoint, a function with a symbol."""
+    """By what a feature is found: a file, a line of one, a tracepoint, a function with a symbol."""
 
     FILE = "file"
     LINE = "line"
@@ -26,7 +29,7 @@ class Feature:
     Attributes:
         introduced: first upstream release that has it.
         commit: upstream commit, 12 hex digits; "" where it is not known for sure.
-        gives: what the user has of it.
+        gives: its use.
         where: a path, or the tracepoint's or function's name.
         word: for a LINE, how it begins.
     """
@@ -99,11 +102,11 @@ FEATURES = (
         *(Sign.FUNCTION, "ksm_next_page_pmd_entry"),
     ),
 )
-"""By release. Stable series took over the page-table walk."""
+"""In the order of upstream releases. Stable series have backports of the page-table walk."""
 
 
 def has_feature(feature: Feature, btf: Btf | None, root: Path = ROOT) -> bool | None:
-    """Whether this kernel has it; None where that cannot be told: no BTF, or a file that may not be read."""
+    """Whether this kernel has it; None where there is no BTF or the file may not be read."""
     path = root / feature.where
     if feature.sign is Sign.FILE:
         return path.exists()

@@ -1,4 +1,4 @@
-"""Facts about this host that decide what can be traced: release, build id, ksmd, privileges, bcc."""
+"""Facts about this host that decide what can be traced: kernel release, build id, ksmd, bcc."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def find_kernel_thread(name: str, root: Path = ROOT) -> int | None:
         if not entry.name.isdigit():
             continue
         try:
-            # A process may call itself so; only a kernel thread has an empty command line and parent 2.
+            # A process may call itself so; only a kernel thread has an empty command line and
+            # parent 2.
             fields = (entry / "stat").read_text().rpartition(")")
             if fields[0].partition("(")[2] == name and fields[2].split()[1] in ("2", "0"):
                 return int(entry.name)
@@ -80,7 +81,7 @@ def import_bcc() -> Any:  # noqa: ANN401 - bcc has no types
     if not hasattr(bcc, "BPF"):
         where = getattr(bcc, "__file__", None) or "an unknown place"
         raise HostError(
-            f"the bcc in {where} is PyPI's crystal-lattice library, not the BPF Compiler Collection: "
-            f"pip uninstall bcc; {remedy}"
+            f"the bcc in {where} is PyPI's crystal-lattice library, "
+            f"not the BPF Compiler Collection: pip uninstall bcc; {remedy}"
         )
     return bcc

@@ -1,4 +1,4 @@
-"""Which processes have memory that ksmd may merge."""
+"""Finds the processes that have memory which ksmd may merge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ksmtrace.kernel.sysfs import ROOT
 
 
 def find_mergeable(root: Path = ROOT) -> list[int]:
-    """Process ids of those with a mergeable mapping, or with all their memory opted in by prctl."""
+    """Process ids, sorted: those with a mergeable mapping, or opted in by PR_SET_MEMORY_MERGE."""
     found = []
     for entry in (root / "proc").iterdir():
         if entry.name.isdigit():
@@ -29,7 +29,7 @@ def _is_mergeable(entry: Path) -> bool:
         stat = {}
     if "ksm_mergeable:" in stat:
         return "yes" in (stat["ksm_mergeable:"], stat.get("ksm_merge_any:"))
-    # before 6.14 the flags of each mapping alone tell
+    # before 6.14 only the flags of each mapping show it
     for line in (entry / "smaps").read_text().splitlines():
         if line.startswith("VmFlags:") and "mg" in line.split():
             return True

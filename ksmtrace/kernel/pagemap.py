@@ -1,4 +1,7 @@
-"""Who maps which KSM page now, from /proc/<pid>/pagemap and /proc/kpageflags: the truth that a late tracer starts from."""
+"""KSM pages that are mapped now and by whom, from /proc/<pid>/pagemap and /proc/kpageflags.
+
+A tracer that joins late starts from this.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class KsmPages:
     """Page table entries that map KSM pages: three arrays of equal length, dtype uint64.
 
     Attributes:
-        via: how KSM pages were told from others, as `tell_by` says.
+        via: the file by which they were found, as `ksm_page_file` returns it.
     """
 
     pid: Words
@@ -36,11 +39,11 @@ class KsmPages:
     via: str
 
 
-def tell_by(root: Path = ROOT) -> str:
-    """How KSM pages can be told here: "kpageflags", or "kpagecount" where KPF_KSM lies.
+def ksm_page_file(root: Path = ROOT) -> str:
+    """Name of the file in /proc that shows KSM pages here: "kpageflags" or "kpagecount".
 
-    Some kernels (Debian's 6.12.107, 6.18.15) set KPF_KSM on every anonymous page. A page of our own that cannot be
-    merged tells: nobody advised it.
+    Some kernels (Debian's 6.12.107, 6.18.15) set KPF_KSM on every anonymous page, so kpageflags is
+    of no use there. This is found by a page of our own that cannot be merged: nobody advised it.
     """
     with mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as own:
         own[0] = 1
@@ -53,13 +56,14 @@ def tell_by(root: Path = ROOT) -> str:
 def read_ksm_pages(root: Path = ROOT) -> KsmPages:
     """Every KSM page that a process maps, in processes that have merged pages.
 
-    By "kpagecount" the frames are those of merging processes that are mapped more than once: forked pages that were never
-    merged count too, and KSM pages with one mapper do not. Pages change while they are read: this is a snapshot.
+    By "kpagecount" the frames are those of merging processes that are mapped more than once: forked
+    pages that were never merged count too, and KSM pages with one mapper do not. Pages change while
+    they are read: this is a snapshot.
 
     Raises:
         OSError: not root, or the kernel has no pagemap.
     """
-    via = tell_by(root)
+    via = ksm_page_file(root)
     pids: list[Words] = []
     addresses: list[Words] = []
     frames: list[Words] = []
@@ -86,7 +90,9 @@ def read_ksm_pages(root: Path = ROOT) -> KsmPages:
 
 
 def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Words:
-    """Frame numbers of a process's pages from `address` on; 0 for one that is no KSM page, by kpageflags.
+    """Frame numbers of a process's `count` pages from `address` on; 0 for one that is no KSM page.
+
+    kpageflags tells which are: `ksm_page_file` must be that.
 
     Raises:
         OSError: not root, or the kernel has no pagemap.
@@ -101,7 +107,7 @@ def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Wo
 
 
 def _merging(root: Path) -> list[int]:
-    """Processes with merged pages; all of them where the kernel does not say (before 5.19)."""
+    """Processes with merged pages; before 5.19, which has no count of them, all processes."""
     found = []
     for entry in (root / "proc").iterdir():
         if entry.name.isdigit():
@@ -117,7 +123,7 @@ def _merging(root: Path) -> list[int]:
 
 
 def _private_ranges(root: Path, pid: int) -> list[tuple[int, int]]:
-    """Private mappings without a file: KSM merges nothing else."""
+    """(start, end) of private mappings without a file: KSM merges no others."""
     try:
         lines = (root / f"proc/{pid}/maps").read_text().splitlines()
     except OSError:
@@ -125,7 +131,8 @@ def _private_ranges(root: Path, pid: int) -> list[tuple[int, int]]:
     ranges = []
     for line in lines:
         fields = line.split(maxsplit=5)
-        # [vdso], [vvar…], [vsyscall], [uprobes] are the kernel's own pages, the same in every process
+        # [vdso], [vvar…], [vsyscall], [uprobes] are the kernel's own pages, the same in every
+        # process
         own = len(fields) == 5 or not fields[5].startswith(("[v", "[uprobes"))
         if own and fields[1][3] == "p" and fields[4] == "0":
             start, end = (int(part, 16) for part in fields[0].split("-"))
@@ -148,7 +155,7 @@ def _frames(root: Path, pid: int, address: int, count: int) -> Words:
 
 
 def _by_pfn(path: Path, pfn: Words) -> Words:
-    """The words of a file of one word per frame, at these frame numbers, which are sorted."""
+    """Words of a file with one word per frame, at the frame numbers `pfn`, which are sorted."""
     words = np.zeros(len(pfn), dtype=np.uint64)
     cuts = np.flatnonzero(np.diff(pfn) > _NEAR_PAGES) + 1
     with path.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What this process may do, and why the kernel refused something: lockdown, capabilities."""
+"""Privileges of this process, and why the kernel refused something: lockdown, capabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ksmtrace.kernel.sysfs import ROOT
 
 CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
-"""Those that tracing asks for; CAP_SYS_ADMIN stands for the two newer ones (5.8)."""
+"""Those that tracing needs, with their bits; CAP_SYS_ADMIN includes the last two (5.8)."""
 
 
 def read_lockdown(root: Path = ROOT) -> str:
@@ -34,7 +34,7 @@ def missing_capabilities(root: Path = ROOT) -> list[str]:
 
 
 def why_refused(what: str, error: OSError, root: Path = ROOT) -> str:
-    """One phrase: the errno's name, and what on this host may stand behind it."""
+    """A phrase for an error of the kernel: the errno's name, and possible causes on this host."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     if error.errno not in (errno.EPERM, errno.EACCES):
         return f"{what} is refused ({name}: {os.strerror(error.errno or 0)})"

@@ -1,4 +1,4 @@
-"""What /proc says of one process: its cgroup, the guest that it runs, its share of KSM."""
+"""Reads from /proc a process's cgroup, the guest that it runs, and its counters of KSM."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ksmtrace.kernel.sysfs import ROOT
 
 
 def read_cgroup(pid: int, root: Path = ROOT) -> str:
-    """Path of the process's cgroup below the mount: of the unified hierarchy, else of the memory controller.
+    """Path of a process's cgroup below the mount, as the reader's own cgroup namespace shows it.
 
-    "" when there is no such process, or no cgroup; as the reader's own cgroup namespace shows it.
+    It is the one of the unified hierarchy, else of the memory controller; "" when there is no such
+    process or no cgroup.
     """
     found = ""
     for line in _read(root / f"proc/{pid}/cgroup").splitlines():
@@ -35,10 +36,11 @@ def read_vm(pid: int, root: Path = ROOT) -> str:
 
 
 def parse_vm(words: Sequence[str]) -> str:
-    """The guest's name in a command line of QEMU, Firecracker or cloud-hypervisor; "" for any other command.
+    """The guest's name in a command line of QEMU, Firecracker or cloud-hypervisor, else "".
 
-    QEMU has `-name guest=NAME,…` or `-name NAME`; Firecracker `--id NAME`; cloud-hypervisor no name, but an API socket
-    that whoever starts it names after the guest. Guests without a name are called after the program.
+    QEMU has `-name guest=NAME,…` or `-name NAME`; Firecracker `--id NAME`; cloud-hypervisor no
+    name, but an API socket that whoever starts it names after the guest. Guests without a name are
+    called after the program.
     """
     if not words:
         return ""
@@ -57,9 +59,10 @@ def parse_vm(words: Sequence[str]) -> str:
 
 
 def read_ksm_stat(pid: int, root: Path = ROOT) -> dict[ProcessGauge, int]:
-    """What the kernel counts for the process; a kernel has those lines that it knows (none before 5.19).
+    """The kernel's counters of a process, as far as this kernel has them (none before 5.19).
 
-    Pages, but for ksm_process_profit: bytes. Empty when the process is gone or may not be read.
+    They are pages, except ksm_process_profit, which is bytes. Empty when the process is gone or may
+    not be read.
     """
     found = {}
     for line in _read(root / f"proc/{pid}/ksm_stat").splitlines():

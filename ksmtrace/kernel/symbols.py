@@ -1,4 +1,4 @@
-"""Addresses from /proc/kallsyms."""
+"""Addresses of kernel symbols, from /proc/kallsyms."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _CLONE = re.compile(r"([^.]+)((\.(isra|constprop)\.\d+)+)")
 
 
 def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
-    """Address of each wanted symbol of the kernel itself that is listed; 0 where addresses are hidden.
+    """Addresses of the `wanted` symbols that the kernel has; 0 where addresses are hidden.
 
-    A whole function that GCC gave other parameters (`.isra.N`, `.constprop.N`) is listed by its full name; a part of one
-    (`.part.N`, `.cold`) is not. Types of symbols are not looked at: 6.18 lists data as text. Of two symbols with one
-    name the first counts.
+    Symbols of modules are left out. A clone of a wanted function with other parameters (`.isra.N`,
+    `.constprop.N`) is in the result by its full name; a part of one (`.part.N`, `.cold`) is not.
+    Types of symbols are not looked at: 6.18 lists data as text. Of two symbols with one name the
+    first counts.
     """
     names = frozenset(name.encode() for name in wanted)
     found: dict[str, int] = {}
@@ -38,12 +39,12 @@ def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
 
 
 def clones_of(name: str, symbols: Collection[str]) -> list[str]:
-    """The symbols under which a function is compiled: its name, or its clones', or both."""
+    """Those of `symbols` that are the function `name` or a clone of it, sorted."""
     return [symbol for symbol in sorted(symbols) if _base(symbol.encode()) == name.encode()]
 
 
 def _base(symbol: bytes) -> bytes:
-    """The function of which a symbol is the whole or a clone; b"" for neither."""
+    """The function that a symbol is, or is a clone of; b"" for a part of one."""
     if b"." not in symbol:
         return symbol
     match = _CLONE.fullmatch(symbol.decode(errors="replace"))

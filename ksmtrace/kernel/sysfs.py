@@ -1,4 +1,4 @@
-"""/sys/kernel/mm/ksm and the counters beside it: read only, a missing file is a missing key."""
+"""Reads KSM's tunables and counters from /sys/kernel/mm/ksm, /proc/vmstat and ksmd's schedstat."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TUNABLES = (
     "advisor_max_pages_to_scan",
     "advisor_target_scan_time",
 )
-"""Writable files of /sys/kernel/mm/ksm; a kernel has those that it knows."""
+"""Writable files of /sys/kernel/mm/ksm; older kernels lack some."""
 
 _SYSFS_GAUGES = (*(gauge for gauge in Gauge if gauge <= Gauge.GENERAL_PROFIT), Gauge.PAGES_TO_SCAN)
 
@@ -39,14 +39,14 @@ def has_ksm(root: Path = ROOT) -> bool:
 
 
 def has_counter(name: str, root: Path = ROOT) -> bool:
-    """Whether the kernel has a counter: a file of /sys/kernel/mm/ksm, or cow_ksm of /proc/vmstat."""
+    """Whether the kernel has this file of /sys/kernel/mm/ksm; "cow_ksm" is in /proc/vmstat."""
     if name == "cow_ksm":
         return _vmstat(root, name) is not None
     return (ksm_directory(root) / name).exists()
 
 
 def read_tunables(root: Path = ROOT) -> dict[str, str]:
-    """Every tunable that the kernel has, as text; `advisor_mode` is the chosen one alone."""
+    """Every tunable that the kernel has, as text; of `advisor_mode` only the chosen word."""
     found = {}
     for name in TUNABLES:
         text = _read(ksm_directory(root) / name)
@@ -56,7 +56,7 @@ def read_tunables(root: Path = ROOT) -> dict[str, str]:
 
 
 def read_counters(root: Path = ROOT, ksmd_pid: int | None = None) -> dict[Gauge, int]:
-    """The kernel's own counters, those that it has; pages, counts or bytes as the kernel gives them."""
+    """The counters that this kernel has, in its own units (pages, counts, bytes, nanoseconds)."""
     found = {}
     for gauge in _SYSFS_GAUGES:
         text = _read(ksm_directory(root) / gauge.name.lower())

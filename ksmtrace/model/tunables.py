@@ -23,5 +23,5 @@ def follow_writes(tunables: dict[str, str], batch: EventBatch) -> None:
                 tunables["pages_to_scan"] = str(events["aux"][row])
             continue
         (write,) = tunable_writes(events[row : row + 1])
-        if write.whole and not write.err:
+        if write.complete and not write.err:
             tunables[write.name] = write.text

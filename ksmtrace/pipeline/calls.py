@@ -31,6 +31,7 @@ class PluginCalls:
         self._fail_fast = fail_fast
         self.seconds: dict[str, float] = {name: 0.0 for name, _ in manager.list_name_plugin()}
         self.failures: dict[str, str] = {}
+        self._blamed: set[str] = set()
 
     def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
         """Call `hook` on every plugin that has it; yields (plugin name, result).
@@ -82,6 +83,18 @@ class PluginCalls:
         """Call `hook` on every plugin that has it and drop the results."""
         for _ in self.each(hook, **arguments):
             pass
+
+    def blame(self, name: str, what: str) -> None:
+        """Say once what of the answers of plugin `name` is left out; the plugin itself stays.
+
+        Raises:
+            KsmtraceError: the run is to fail fast.
+        """
+        if self._fail_fast:
+            raise KsmtraceError(f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT)
+        if what not in self._blamed:
+            self._blamed.add(what)
+            _say(f"{what}; going on without that metric")
 
     def _failed(self, name: str, hook: str, error: Exception) -> None:
         what = f"plugin {name!r} raised {type(error).__name__} in {hook}: {error}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksmtrace import __version__
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.pipeline.metric_names import RUN, Publishers
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -93,14 +94,39 @@ class Snapshot:
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        """Metric families of every plugin, then those of the run itself."""
+        """Metric families of every plugin, then those of the run itself; no name comes twice.
+
+        A name is the run's own or else that of the plugin that is registered first. Who else
+        publishes it is named, and that family is left out.
+
+        Raises:
+            KsmtraceError: a name comes twice and the run is to fail fast.
+        """
         from ksmtrace.pipeline.run_metrics import run_metrics
 
         runner = self._concluded()
-        families: list[Metric] = []
-        for _, some in runner.calls.each("ksmtrace_metrics", session=self.session):
-            families.extend(some)
-        return (*families, *run_metrics(runner))
+        given = dict(runner.calls.each("ksmtrace_metrics", session=self.session))
+        own = run_metrics(runner)
+        publishers = Publishers()
+        for family in own:
+            publishers.add(RUN, family)
+        for plugin in filter(given.__contains__, runner.calls.seconds):
+            given[plugin] = [
+                family
+                for family in given[plugin]
+                if not self._refused(plugin, publishers.add(plugin, family))
+            ]
+        return (*(family for some in given.values() for family in some), *own)
+
+    def _refused(self, plugin: str, taken: tuple[str, str] | None) -> bool:
+        """Whether a name of a family is taken; then the plugin is blamed for it."""
+        if taken is None:
+            return False
+        name, other = taken
+        by = {RUN: ", as the run itself does", plugin: " twice"}
+        again = by.get(other, f", as plugin {other!r} does")
+        self._runner.calls.blame(plugin, f"plugin {plugin!r} publishes {name}{again}")
+        return True
 
     @cached_property
     def sections(self) -> tuple[tuple[str, Section], ...]:

@@ -1,4 +1,5 @@
-"""Probe maps: where functions that the compiler inlined begin in one kernel build, and where their arguments are.
+"""Probe maps: where in one kernel build inlined functions begin, and where their arguments are.
 
-`format` reads and writes the maps and needs nothing else; `dwarf` makes them out of a vmlinux with debug info.
+`format` reads and writes the maps and needs nothing else; `dwarf` makes them out of a vmlinux with
+debug info.
 """

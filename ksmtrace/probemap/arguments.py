@@ -1,4 +1,4 @@
-"""Where a function begins, and where its arguments are at that place, by the DWARF of its compile unit."""
+"""Finds in DWARF where a function begins, and where its arguments are at that place."""
 
 from __future__ import annotations
 
@@ -38,9 +38,12 @@ class ArgumentReader:
         self._expressions = DWARFExprParser(unit.structs)
 
     def entry(self, die: DIE) -> int | None:
-        """The address at which a function, or an inlined instance of one, begins; None if nothing says it.
+        """The address at which a function, or an inlined instance of one, begins.
 
-        The lowest address of an inlined instance is often an instruction that was moved up, run on other paths too.
+        None if DWARF does not have it.
+
+        The lowest address of an inlined instance is often an instruction that was moved up, run on
+        other paths too.
         """
         low = _value(die, "DW_AT_low_pc")
         entry = die.attributes.get("DW_AT_entry_pc")
@@ -56,7 +59,7 @@ class ArgumentReader:
         """Where each argument of `die` is when the CPU is at `pc`, in the order of the prototype.
 
         Args:
-            routine: the subprogram with machine code of its own, of which `die` is a part or the whole.
+            routine: the subprogram with machine code of its own, which is `die` or contains it.
             die: the function, or an instance of it that was inlined.
             pc: the address at which it begins.
         """
@@ -79,7 +82,8 @@ class ArgumentReader:
         for parameter in _parameters(origin_of(die)):
             size = size_of(parameter)
             if not 0 < size <= _WORD_BYTES:
-                # Larger ones take two registers or memory, by what is in them; so those after them are unknown too.
+                # Larger ones take two registers or memory, by what is in them; so those after them
+                # are unknown too.
                 registers.clear()
             register = registers.pop() if registers else None
             name = name_of(parameter)
@@ -114,7 +118,8 @@ class ArgumentReader:
                     (entry.begin_offset + add, begin_view),
                     (entry.end_offset + add, end_view),
                 )
-                # Of several states of the source at one instruction, the view that the function begins in counts.
+                # Of several states of the source at one instruction, the view that the function
+                # begins in counts.
                 if begin <= (pc, view) < end:
                     return self._expressions.parse_expr(entry.loc_expr)
         return None
@@ -148,7 +153,7 @@ class ArgumentReader:
 
 
 def origin_of(die: DIE) -> DIE:
-    """The DIE that says name and type of `die`: at the end of its abstract origins."""
+    """The DIE with the name and type of `die`: the last of its chain of abstract origins."""
     for _ in range(_MOST_LINKS):
         for link in ("DW_AT_abstract_origin", "DW_AT_specification"):
             if link in die.attributes:

@@ -1,4 +1,7 @@
-"""Makes a probe map out of the debug info of a vmlinux; only the compile unit of mm/ksm.c is parsed."""
+"""Makes a probe map from the debug info of a vmlinux.
+
+Of all its compile units only that of mm/ksm.c is parsed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ FUNCTIONS = (
     "try_to_merge_with_zero_page",
     "write_protect_page",
 )
-"""Functions of mm/ksm.c that a map holds, as far as the kernel has them and each place where they begin is known."""
+"""Functions of mm/ksm.c that a map holds: those of them which the kernel has, and of which every
+place where they begin is known."""
 
 _ANCHOR = "__ksm_enter"
 """A function of mm/ksm.c that every kernel with KSM has, never inlined."""
@@ -48,8 +52,8 @@ def make_map(path: str | os.PathLike[str]) -> ProbeMap:
     """The probe map of a vmlinux with debug info; works on any machine, without root.
 
     Raises:
-        KsmtraceError: the file is missing, no ELF file, damaged, without debug info, of another machine than
-            x86-64, or has no mm/ksm.c.
+        KsmtraceError: the file is missing, no ELF file, damaged, without debug info, of another
+            machine than x86-64, or has no mm/ksm.c.
     """
     with Vmlinux(path) as vmlinux:
         try:
@@ -107,7 +111,7 @@ def _find_functions(vmlinux: Vmlinux, unit: CompileUnit) -> dict[str, tuple[Site
 
 
 def _wanted(routine: DIE) -> Iterator[tuple[str, DIE]]:
-    """The subprogram itself and whatever is inlined into it, as far as we want it."""
+    """Those of `FUNCTIONS` that the subprogram is or has inlined, with their DIEs."""
     stack = [routine]
     while stack:
         die = stack.pop()

@@ -1,4 +1,7 @@
-"""DWARF expressions as far as a probe can follow them: a register, or memory at a register plus an offset."""
+"""Evaluates the DWARF expressions that a probe can follow.
+
+Those are a register, and memory at a register plus an offset.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def locate(
 def evaluate(
     ops: Sequence[DWARFExprOp], frame: Address | None, cfa: Address | None
 ) -> Address | None:
-    """The address that an expression computes, or None if it is more than a register plus an offset."""
+    """The address that an expression computes; None if that is no register plus an offset."""
     address: Address | None = None
     for number, op in enumerate(ops):
         if number == 0:
@@ -57,7 +60,7 @@ def evaluate(
 
 
 def base_of(ops: Sequence[DWARFExprOp], cfa: Address | None) -> Address | None:
-    """The frame base that the expression of DW_AT_frame_base says, or None."""
+    """The frame base by the expression of DW_AT_frame_base, or None."""
     if len(ops) == 1:
         number = _register_of(ops[0])
         if number is not None:

@@ -1,4 +1,7 @@
-"""The file format of probe maps: JSON, keyed by the kernel's GNU build id, checked value by value when read."""
+"""Probe maps and their file format: JSON, for the kernel with one GNU build id.
+
+Each value is checked when a map is read.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ REGISTERS = (
     *("ax", "dx", "cx", "bx", "si", "di", "bp", "sp"),
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"),
 )
-"""Members of x86-64's struct pt_regs that hold arguments, in the order of DWARF's register numbers."""
+"""Members of x86-64's struct pt_regs that hold arguments, in the order of DWARF's register
+numbers."""
 
 _LARGEST_FILE_BYTES = 16 << 20
 _BUILD_ID = re.compile(r"[0-9a-f]{8,128}")
@@ -33,8 +37,8 @@ _NAME = re.compile(r"[A-Za-z_][\w.$]*", re.ASCII)
 class LocationKind(StrEnum):
     """Where a value is.
 
-    register: it is the register plus the offset (an offset other than 0 is the address of a variable in the frame).
-    memory: it is in memory at the register plus the offset.
+    register: it is the register plus the offset (an offset other than 0 is the address of a
+    variable in the frame). memory: it is in memory at the register plus the offset.
     """
 
     REGISTER = "register"
@@ -63,10 +67,12 @@ class Site:
     """One place where a function begins.
 
     Attributes:
-        symbol: name in kallsyms of the function that encloses the place; the function itself when not inlined.
+        symbol: name in kallsyms of the function that encloses the place; the function itself when
+            not inlined.
         offset: of the place from that symbol, in bytes.
         inlined: whether the compiler put the function into another one here.
-        arguments: by their names, in the order of the prototype; None where nothing says where the value is.
+        arguments: by their names, in the order of the prototype; None where DWARF does not have
+            the place of the value.
     """
 
     symbol: str
@@ -77,13 +83,14 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class ProbeMap:
-    """What one build of the kernel made of the functions that ksmtrace wants to probe.
+    """The places in one build of the kernel where the functions that ksmtrace probes begin.
 
     Attributes:
         build_id: GNU build id, hex, as `ksmtrace.kernel.host.read_build_id` returns it.
         release: `uname -r` of the build, "" if unknown.
         machine: `uname -m` of the build.
-        functions: by their names in mm/ksm.c; every place where each begins, in the order of addresses.
+        functions: by their names in mm/ksm.c; every place where each begins, in the order of
+            addresses.
     """
 
     build_id: str
@@ -95,10 +102,11 @@ class ProbeMap:
     def load(cls, path: str | os.PathLike[str]) -> ProbeMap:
         """The map in a file.
 
-        Keys that this version does not know are passed over.
+        Unknown keys are ignored.
 
         Raises:
-            KsmtraceError: the file cannot be read, is no probe map, is damaged, or is of a newer version.
+            KsmtraceError: the file cannot be read, is no probe map, is damaged, or is of a newer
+                version.
         """
         try:
             with open(path, "rb") as file:
@@ -113,7 +121,7 @@ class ProbeMap:
             raise KsmtraceError(f"{os.fspath(path)}: not a usable probe map: {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the map; an older file at `path` is replaced as a whole or not at all.
+        """Write the map; an older file at `path` is replaced in one step or stays as it was.
 
         Raises:
             KsmtraceError: `path` cannot be written.
@@ -129,14 +137,15 @@ class ProbeMap:
             raise KsmtraceError(f"{os.fspath(path)}: cannot write: {error.strerror}") from error
 
     def check(self, build_id: str) -> None:
-        """Refuse to be used for any build of the kernel but the one that the map was made of.
+        """Refuse any build of the kernel except the one that the map was made from.
 
         Raises:
             KsmtraceError: `build_id` is another one, or empty.
         """
         if build_id != self.build_id:
             raise KsmtraceError(
-                f"the probe map is for kernel build {self.build_id} ({self.release or 'release unknown'}), "
+                f"the probe map is for kernel build {self.build_id} "
+                f"({self.release or 'release unknown'}), "
                 f"this kernel is build {build_id or 'unknown'}: "
                 "make one of its own vmlinux with `ksmtrace probemap VMLINUX -o FILE`"
             )
@@ -164,20 +173,20 @@ def _umask() -> int:
 
 
 def _parse_map(document: object) -> ProbeMap:
-    whole = _object(document, "the document")
-    if whole.get("format") != FORMAT:
+    values = _object(document, "the document")
+    if values.get("format") != FORMAT:
         _refuse(f'"format" is not "{FORMAT}"')
-    version = _integer(whole, "version", "version", 1, 1 << 31)
+    version = _integer(values, "version", "version", 1, 1 << 31)
     if version > VERSION:
         _refuse(f"version {version} is newer than {VERSION}: upgrade ksmtrace")
-    build_id = _string(whole, "build_id", "build_id", _BUILD_ID)
-    machine = _string(whole, "machine", "machine")
+    build_id = _string(values, "build_id", "build_id", _BUILD_ID)
+    machine = _string(values, "machine", "machine")
     if machine != MACHINE:
         _refuse(f"machine {machine[:32]!r} is not {MACHINE}")
-    functions = _object(whole.get("functions"), "functions")
+    functions = _object(values.get("functions"), "functions")
     return ProbeMap(
         build_id=build_id,
-        release=_string(whole, "release", "release"),
+        release=_string(values, "release", "release"),
         machine=machine,
         functions={name: _parse_sites(name, sites) for name, sites in functions.items()},
     )

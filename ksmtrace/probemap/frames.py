@@ -1,4 +1,4 @@
-"""Call frame information: where the canonical frame address is, at one place of the code."""
+"""Finds the canonical frame address at a place of the code, from call frame information."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Frames:
             self._data = section.stream.read(section.size)
 
     def cfa_at(self, pc: int) -> Address | None:
-        """The canonical frame address at `pc`, or None if it is unknown or not a register plus an offset."""
+        """The canonical frame address at `pc`; None if it is no register plus an offset."""
         entry = next(
             (at for at, start, size in self._entries() if start <= pc < start + size), None
         )
@@ -48,7 +48,8 @@ class Frames:
             at += length + 4
 
     def _decode(self, at: int) -> FDE:
-        # pyelftools decodes whole sections only, which takes seconds: it is given one of two entries.
+        # pyelftools decodes a section at a time, which takes seconds: it is given one that has
+        # two entries.
         length, cie_at = struct.unpack_from("<II", self._data, at)
         (cie_length,) = struct.unpack_from("<I", self._data, cie_at)
         cie = self._data[cie_at : cie_at + 4 + cie_length]

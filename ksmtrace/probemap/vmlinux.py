@@ -1,4 +1,4 @@
-"""A vmlinux file: what it is, its symbols, and its DWARF without reading hundreds of megabytes."""
+"""Reads a vmlinux: build id, release, functions, and its DWARF without hundreds of megabytes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from elftools.elf.sections import NoteSection
 from ksmtrace.errors import KsmtraceError
 
 _DWARF_SECTIONS = (
-    "info", "aranges", "abbrev", "frame", "str", "loc", "ranges", "line", "addr", "str_offsets", "line_str",
-    "loclists", "rnglists", "types",
-)  # fmt: skip
+    *("info", "aranges", "abbrev", "frame", "str", "loc", "ranges", "line", "addr"),
+    *("str_offsets", "line_str", "loclists", "rnglists", "types"),
+)
 _UNUSED_SECTIONS = ("eh_frame", "debug_pubtypes", "debug_pubnames", "debug_sup", "gnu_debugaltlink")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _STT_FUNC = 2
@@ -55,7 +55,8 @@ class Function:
         name: as in kallsyms.
         start: its address.
         end: the address after its last byte.
-        unique: no other function has this name; a kprobe names its function, so others cannot be probed.
+        unique: no other function has this name; a kprobe names its function, so others cannot be
+            probed.
         freed: it is gone once the kernel has booted.
     """
 
@@ -72,7 +73,8 @@ class Vmlinux:
     Attributes:
         path: as given.
         build_id: GNU build id as hex.
-        release: `uname -r` by linux_banner, else by a file name like vmlinux-6.1.0; "" if neither says it.
+        release: `uname -r` by linux_banner, else by a file name like vmlinux-6.1.0; "" if neither
+            says it.
         dwarf: its DWARF; the file is read only where it is looked at.
         functions: its functions by their start.
     """
@@ -165,8 +167,8 @@ class Vmlinux:
         info = self._elf.get_section_by_name(".debug_info")
         if info is None or info["sh_type"] == "SHT_NOBITS" or not self._symbols:
             raise KsmtraceError(
-                f"{self.path}: no debug info in it; Debian has the vmlinux with debug info in the package "
-                f"linux-image-{self.release or 'RELEASE'}-dbg"
+                f"{self.path}: no debug info in it; Debian has the vmlinux with debug info in the "
+                f"package linux-image-{self.release or 'RELEASE'}-dbg"
             )
 
     def _read_build_id(self) -> str:
@@ -180,8 +182,8 @@ class Vmlinux:
         )
 
     def _open_dwarf(self) -> DWARFInfo:
-        # ELFFile.get_dwarf_info copies whole sections, and by default applies relocations that vmlinux carries
-        # for kdump although they are applied already.
+        # ELFFile.get_dwarf_info copies whole sections, and by default applies relocations that
+        # vmlinux carries for kdump although they are applied already.
         sections = {
             f"debug_{name}_sec": self._open_section(f".debug_{name}") for name in _DWARF_SECTIONS
         }
@@ -204,7 +206,7 @@ class Vmlinux:
 
 
 def damaged(path: str, error: BaseException) -> KsmtraceError:
-    """The error to raise for one of `DAMAGE`."""
+    """The error to raise for an exception of `DAMAGE`."""
     return KsmtraceError(
         f"{path}: damaged ELF file or debug info: {str(error) or type(error).__name__}"
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.engine.tunables_shadow import TunablesShadow
-from ksmtrace.engine.variants import KERNELS, VARIANTS
+from ksmtrace.engine.variants import KERNELS, VARIANTS, variant_of
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.session import Exactness, Session
@@ -20,15 +18,6 @@ from ksmtrace.whatif.writes import StoryTunables
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import Tunables, check_tunables
 
-_VARIANT_FROM = (
-    ((6, 13), "ksm-6.18"),
-    ((6, 11), "ksm-6.12"),
-    ((5, 11), "ksm-6.1"),
-    ((4, 13), "ksm-5.10"),
-    ((0, 0), "ksm-4.4"),
-)
-"""The variant that does what a kernel of this version or later does, newest first."""
-
 _ALWAYS = (
     "contents are known by their 32-bit checksums: pages with equal ones count as equal, also if they were never merged",
     "what lies between two scans of a page is not seen: a page counts as written once, just before the pass that found it changed",
@@ -36,14 +25,6 @@ _ALWAYS = (
     "a pass sees what the pass of the same number saw, however long it would have taken: nothing is known of time",
     "pages are small ones on one NUMA node, and their order in the trees is not that of the real contents: comparisons are typical",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a capture holds for us."""
-
-    observer: Observer
-    points: dict[int, KernelPoint]
 
 
 def capture_story(path: Path) -> tuple[Story, list[str]]:
@@ -55,7 +36,7 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
     with open_capture(path) as capture:
         session = capture.session
         _check(session, path)
-        variant, guess = _variant_of(session.kernel.release)
+        variant = variant_of(session.kernel.release, session.tunables).name
         writes = StoryTunables(TunablesShadow(VARIANTS[variant], session.tunables))
         checks_first = VARIANTS[variant].checks_before_stable_tree
         observer = Observer(checks_first=checks_first, tunables=writes)
@@ -80,7 +61,12 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
         kernel_points=points,
         totals=(observer.examined, observer.cow_breaks),
         assumptions=(
-            *(*guess, *ignored, *_of_tunables(session, observer, tunables), *_of_writes(writes)),
+            *(
+                *_guess(session.kernel.release, variant),
+                *ignored,
+                *_of_tunables(session, observer, tunables),
+                *_of_writes(writes),
+            ),
             *(*_of_this_run(session, observer), *_ALWAYS),
         ),
     )
@@ -121,14 +107,11 @@ def _kernel_point(batch: EventBatch) -> KernelPoint | None:
     return KernelPoint(shared, sharing, unshared, max(0, items - shared - sharing - unshared))
 
 
-def _variant_of(release: str) -> tuple[str, tuple[str, ...]]:
-    """The variant that stands for a kernel, with a line that says so unless it is the engine's own."""
+def _guess(release: str, variant: str) -> tuple[str, ...]:
+    """A line about the variant that stands for a kernel, unless the engine itself was recorded."""
     if release in VARIANTS:
-        return release, ()
-    found = re.match(r"(\d+)\.(\d+)", release)
-    version = (int(found[1]), int(found[2])) if found else (99, 0)
-    variant = next(name for least, name in _VARIANT_FROM if version >= least)
-    return variant, (f"kernel {release} is taken as the engine's {variant}",)
+        return ()
+    return (f"kernel {release} is taken as the engine's {variant}",)
 
 
 def _tunables(session: Session, variant: str) -> tuple[Tunables, list[str]]:
@@ -203,6 +186,10 @@ def _of_this_run(session: Session, observer: Observer) -> list[str]:
         lines.append("removals were not seen: pages that have gone count as still there")
     if not session.sees(EventKind.COW_FAULT):
         lines.append("writes to merged pages were not seen: only their new contents are")
+    elif not session.sees_who_broke:
+        lines.append(
+            "the kernel's own breaks of merged pages count as writes: they look alike here"
+        )
     return lines
 
 

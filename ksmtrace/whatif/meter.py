@@ -106,9 +106,13 @@ def since(point: Point, start: Point) -> Point:
         passes=point.passes - start.passes,
         batches=point.batches - start.batches,
         pages_scanned=point.pages_scanned - start.pages_scanned,
-        comparisons=point.comparisons - start.comparisons,
+        comparisons=_less(point.comparisons, start.comparisons),
         cow_breaks=point.cow_breaks - start.cow_breaks,
     )
+
+
+def _less(count: int | None, start: int | None) -> int | None:
+    return None if count is None or start is None else count - start
 
 
 def _sharing(engine: Engine) -> int:

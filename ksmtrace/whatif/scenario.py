@@ -44,7 +44,7 @@ class Point:
         pages_shared: as in sysfs, and so the three that follow; None where the variant has no such gauge.
         zero_pages: entries that map the zero page instead of an empty page; part of `saved_bytes`.
         pages_scanned: pages examined.
-        comparisons: contents, or hashes, compared in trees and before a merge.
+        comparisons: contents, or hashes, compared in trees and before a merge; None where not counted.
         cow_breaks: writes of processes to merged pages, each of which copied one.
         metadata_bytes: rmap_items and stable nodes.
     """
@@ -58,7 +58,7 @@ class Point:
     pages_volatile: int | None
     zero_pages: int
     pages_scanned: int
-    comparisons: int
+    comparisons: int | None
     cow_breaks: int
     metadata_bytes: int
 

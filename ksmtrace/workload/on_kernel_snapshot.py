@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ksmtrace.errors import HostError
 from ksmtrace.events.kinds import Gauge
-from ksmtrace.kernel.pagemap import read_ksm_frames, tell_by
+from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_frames
 from ksmtrace.kernel.sysfs import read_counters
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.tunables import errno_text
@@ -84,7 +84,7 @@ def check_clean(ksm: KsmGuard) -> None:
 
 def read_groups(layout: Layout, pids: Mapping[str, int]) -> list[list[str]] | None:
     """Who shares: a group of "process/region/page" for each KSM page; None where the kernel does not say."""
-    if tell_by() != "kpageflags":
+    if ksm_page_file() != "kpageflags":
         return None
     groups: dict[int, list[str]] = {}
     for process, regions in layout.processes.items():

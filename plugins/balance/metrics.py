@@ -54,15 +54,16 @@ def families(balance: Balance) -> Iterable[Metric]:
 
 
 def _break_seconds(figures: dict[str, float | None]) -> Iterable[Metric]:
-    """Time in COW faults, where both sorts are known."""
-    by_user, by_kernel = figures["user_break_seconds"], figures["kernel_break_seconds"]
-    if by_user is not None and by_kernel is not None:
+    """Time in COW faults, of those sorts that are known."""
+    by = {"user": figures["user_break_seconds"], "kernel": figures["kernel_break_seconds"]}
+    known = {label: seconds for label, seconds in by.items() if seconds is not None}
+    if known:
         family = CounterMetricFamily(
             "ksmtrace_balance_cow_seconds",
             "Time in copying KSM pages, for processes that wrote (user) or by the kernel's own breaks (kernel). "
             "user rising with ksmtrace_merged_pages_total: what is merged is written to soon.",
             labels=["by"],
         )
-        family.add_metric(["user"], by_user)
-        family.add_metric(["kernel"], by_kernel)
+        for label, seconds in known.items():
+            family.add_metric([label], seconds)
         yield family

@@ -133,14 +133,15 @@ def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> 
         (EventKind.SKIPPED, "skipped_pages", "passed_over"),
         (EventKind.STABLE_APPEND, "joined_pages", "joined"),
         (EventKind.COW_FAULT, "user_break_pages", "user_break"),
-        (EventKind.COW_FAULT, "kernel_break_pages", "kernel_break"),
     ):
         if session.sees(kind):
             rows.put(name, by_name[column])
-    # an engine's times only show the order
-    if session.sees(EventKind.COW_FAULT) and session.kernel.machine != "engine":
+    if session.sees_who_broke:
+        rows.put("kernel_break_pages", by_name["kernel_break"])
+    if session.timed and session.sees(EventKind.COW_FAULT):
         rows.put("user_break_ns", break_ns[:, 0])
-        rows.put("kernel_break_ns", break_ns[:, 1])
+        if session.sees_who_broke:
+            rows.put("kernel_break_ns", break_ns[:, 1])
     return rows
 
 

@@ -53,7 +53,7 @@ def families(analysis: Mapping[str, Any], latency: LogHistogram) -> Iterable[Met
             yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, analysis[key])
     if analysis["half_life_seconds"] is not None:
         yield GaugeMetricFamily(
-            "ksmtrace_merge_half_life_seconds",
+            "ksmtrace_merge_written_half_life_seconds",
             "By what age half of the merges are written to. Minutes or less: what is merged does not stay merged.",
             analysis["half_life_seconds"],
         )

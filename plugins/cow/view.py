@@ -9,7 +9,6 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace.panel import figures_panel
-from ksmtrace.plugins.cow.rates import Rates
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 
@@ -31,13 +30,13 @@ def panel(analysis: Json) -> Panel:
         ("storms", analysis["storms"]),
     ]
     for process in (analysis["processes"] or ())[:3]:
-        pages = process["user_pages"] + process["kernel_pages"]
+        pages = process["user_pages"] + (process["kernel_pages"] or 0)
         rows.append((Text(_label(process), style="red"), pages))
     return figures_panel("copies", rows, "red")
 
 
-def section(analysis: Json, rates: Rates, note: str) -> Section:
-    """All of it; `note` is what the probe cannot know."""
+def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
+    """All of it; `starts` are the seconds at which the rates' intervals begin, `note` is what the probe cannot know."""
     exactness = (
         "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
     )
@@ -59,7 +58,9 @@ def section(analysis: Json, rates: Rates, note: str) -> Section:
         _lead(analysis),
         figures,
         [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
-        [_over_time(rates), _latency(analysis)] if seen and analysis["user_pages"] else [],
+        [_over_time(analysis, starts), _latency(analysis)]
+        if seen and analysis["user_pages"]
+        else [],
         f"{exactness}; {note}" if note else exactness,
     )
 
@@ -126,13 +127,14 @@ def _storms(analysis: Json) -> Table:
     )
 
 
-def _over_time(rates: Rates) -> Chart:
+def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
+    lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
     return Chart(
         "Pages broken a second",
         "line",
         "time",
-        rates.seconds(),
-        {"by writes": rates.per_second("user"), "by the kernel": rates.per_second("kernel")},
+        starts,
+        {name: analysis[key] for name, key in lines.items() if analysis[key] is not None},
         ("seconds", "pages"),
     )
 

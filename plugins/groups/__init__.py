@@ -130,8 +130,7 @@ def _metadata(shares: Shares, session: Session) -> Any:  # noqa: ANN401 - int64 
 def _counted(account: Account, session: Session, *, timed: bool) -> Figures:
     looks = session.sees(EventKind.CMP_AND_MERGE_PAGE)
     faults = session.sees(EventKind.COW_FAULT)
-    apart = faults and "not told apart" not in session.probes[EventKind.COW_FAULT].note
-    clocked = session.kernel.machine != "engine"  # an engine's times only show the order
+    apart = session.sees_who_broke
     by_user, by_kernel = account.break_ns.tolist()
     merges = session.sees(EventKind.STABLE_APPEND)
     return {
@@ -142,7 +141,7 @@ def _counted(account: Account, session: Session, *, timed: bool) -> Figures:
         "wasted_pages": account.wasted if looks else None,
         "user_break_pages": account.count("user_break") if faults else None,
         "kernel_break_pages": account.count("kernel_break") if apart else None,
-        "user_break_ns": by_user if faults and clocked else None,
-        "kernel_break_ns": by_kernel if apart and clocked else None,
+        "user_break_ns": by_user if faults and session.timed else None,
+        "kernel_break_ns": by_kernel if apart and session.timed else None,
         "ksmd_cpu_ns": account.ksmd_ns if looks and timed else None,
     }

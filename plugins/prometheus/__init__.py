@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.pipeline.metric_names import PUBLISHED
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
@@ -104,7 +105,7 @@ class Plugin:
 def published() -> Metric:
     """When the figures were made: this sink's own metric."""
     return GaugeMetricFamily(
-        "ksmtrace_published_timestamp_seconds",
+        PUBLISHED,
         "When these figures were made; a scrape reads the last ones. Older than a few --interval: the run hangs, or is over.",
         time.time(),
     )

@@ -98,7 +98,7 @@ class Plugin:
         )
         items = reconstruction.rmap_items if reconstruction.complete else None
         self._last = examined, skipped, items, self._zeroes
-        if scan.duration_ns and _timed(session):
+        if scan.duration_ns and session.timed:
             seconds = scan.duration_ns / 1e9
             self._times.add(seconds)
             at = max(0, scan.ended_ns - session.monotonic_ns) / 1e9
@@ -108,7 +108,7 @@ class Plugin:
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
         """The figures of the class docstring."""
         names = [*map(str, BUCKETS_SECONDS), "more"]
-        timed = session.sees(EventKind.SCAN_STOP) and _timed(session)
+        timed = session.sees(EventKind.SCAN_STOP) and session.timed
         tunables = self._tunables or session.tunables
         advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
         return {
@@ -134,7 +134,7 @@ class Plugin:
         skips = session.sees(EventKind.SKIPPED)
         visited = self._examined + self._skipped
         examined, skipped, items, zeroes = self._last or (None, None, None, None)
-        spent, settling, timed = self._spent, self._settling, _timed(session)
+        spent, settling, timed = self._spent, self._settling, session.timed
         return {
             "passes": self._passes if session.sees(EventKind.SCAN_STOP) else None,
             "last_pass_seconds": self._times.last_seconds,
@@ -159,7 +159,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        shown = session.sees(EventKind.SCAN_STOP) and _timed(session)
+        shown = session.sees(EventKind.SCAN_STOP) and session.timed
         times = self._times if shown else None
         return families(self._figures(session), self._settling.settled, times)
 
@@ -173,11 +173,6 @@ class Plugin:
         """What scanning costs."""
         figures, settled = self._figures(session), self._settling.settled
         return [section(figures, settled, self._over_time, self._advised)]
-
-
-def _timed(session: Session) -> bool:
-    """Whether times are times: an engine's only show the order."""
-    return session.kernel.machine != "engine"
 
 
 def _number(text: str | None) -> int | None:

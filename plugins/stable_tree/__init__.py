@@ -39,7 +39,8 @@ class Plugin:
         break_cow_pages: BREAK_COW.
         left_pages: REMOVE_RMAP_ITEM from the stable tree.
         removed_node_pages: REMOVE_STABLE_NODE; its rmap_items are not among left_pages.
-        cow_fault_pages: KSM pages copied because the process wrote to them.
+        cow_fault_pages: KSM pages copied because the process wrote to them; the kernel's breaks too,
+            where they are not told apart.
         kernel_break_pages: KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl).
         node_sharers_pages: KSM pages by number of sharers, now; key "4" is 3 to 4, "more" above 256.
         stable_node_chains, stable_node_dups: as sysfs has them, read last.
@@ -133,7 +134,7 @@ class Plugin:
             "left_pages": seen(EventKind.REMOVE_RMAP_ITEM, self._left),
             "removed_node_pages": seen(EventKind.REMOVE_STABLE_NODE),
             "cow_fault_pages": None if copied is None else copied - self._kernel_breaks,
-            "kernel_break_pages": seen(EventKind.COW_FAULT, self._kernel_breaks),
+            "kernel_break_pages": self._kernel_breaks if session.sees_who_broke else None,
         }
 
     def _sharers(self) -> dict[str, int] | None:

@@ -136,9 +136,9 @@ def _copied(by_user: float | None, by_kernel: float | None) -> Iterable[Metric]:
 def _split(
     name: str, help_text: str, label: str, values: dict[str, float | None]
 ) -> Iterable[Metric]:
-    """One counter with a series for each value of `label`; nothing unless all are known."""
+    """One counter with a series for each value of `label` that is known; nothing where none is."""
     known = {key: value for key, value in values.items() if value is not None}
-    if len(known) == len(values):
+    if known:
         family = CounterMetricFamily(name, help_text, labels=[label])
         for key, value in known.items():
             family.add_metric([key], value)

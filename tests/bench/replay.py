@@ -66,7 +66,7 @@ def record(path: Path, events: int) -> None:
     """Write the capture."""
     tunables = {"pages_to_scan": 2000, "smart_scan": 0}
     workload = Workload("replay bench", "ksm-6.18", tunables, steps(events // 100_000))
-    source = EngineSource(workload, mode="fast")
+    source = EngineSource(workload, count_comparisons=False)
     writer, written = CaptureWriter(path, source.session), 0
     for batch in source.batches():
         writer.write(batch.events)

@@ -1,7 +1,7 @@
 """Documents that repeat what the code says are checked against it."""
 
-from support import metrics_table, variants_table
-from support.probes_table import DOCUMENT, kernels_known, kernels_listed, with_table
+from tools.docs import metrics, variants
+from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
 def test_the_table_of_ways_is_current():
@@ -16,18 +16,18 @@ def test_the_matrix_lists_every_kernel():
 
 def test_the_table_of_variants_is_current():
     """`make docs` mends it; what its rows differ in is explained below it."""
-    text = variants_table.DOCUMENT.read_text()
-    assert text == variants_table.with_table(text)
+    text = variants.DOCUMENT.read_text()
+    assert text == variants.with_table(text)
 
 
 def test_the_table_of_metrics_is_current():
     """`make docs` mends it."""
-    assert metrics_table.DOCUMENT.read_text() == metrics_table.document()
+    assert metrics.DOCUMENT.read_text() == metrics.document()
 
 
 def test_metrics_follow_the_conventions():
     """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that could grow without bound."""
-    for _, family in metrics_table.families():
+    for _, family in metrics.families():
         assert family.name.startswith("ksmtrace_")
         assert family.name.islower()
         assert not family.name.endswith(("_total", "_millisecs", "_ns", "_kb", "_mib", "_percent"))

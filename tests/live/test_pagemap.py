@@ -2,7 +2,7 @@
 
 import pytest
 
-from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
+from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_pages
 
 
 def merged_and_known(ksm, processes):
@@ -37,11 +37,11 @@ def check(ksm, processes):
 @pytest.mark.live
 def test_snapshot_here(ksm, processes):
     check(ksm, processes)
-    assert tell_by() == "kpageflags"
+    assert ksm_page_file() == "kpageflags"
 
 
 @pytest.mark.guest
 def test_snapshot_in_a_guest(ksm, processes):
     """Also where KPF_KSM lies: then frames mapped more than once are taken, which is as right here."""
     check(ksm, processes)
-    print("KSM pages told by", tell_by())
+    print("KSM pages told by", ksm_page_file())

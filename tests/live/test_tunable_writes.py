@@ -90,7 +90,7 @@ def test_every_write_is_there_in_order_with_its_result(ksm, processes, tmp_path,
     assert [one.name for one in found] == [name for name, _, _ in log]
     assert [one.err for one in found] == [err for _, _, err in log]
     assert [one.text for one in found] == [text[:16].strip() for _, text, _ in log]
-    assert [one.whole for one in found] == [len(text) <= 16 for _, text, _ in log]
+    assert [one.complete for one in found] == [len(text) <= 16 for _, text, _ in log]
     refused = {(name, -err) for name, _, err in log if err}
     assert {(name, number) for name, _, number in REFUSED} <= refused
     assert [one.ts for one in found] == sorted(one.ts for one in found)

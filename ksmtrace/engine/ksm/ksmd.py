@@ -16,7 +16,6 @@ from ksmtrace.engine.ksm.scan import ksm_do_scan
 from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.tunables import run_store, store_tunable
 from ksmtrace.engine.machine.memory import Mm, Vma
-from ksmtrace.errors import KsmtraceError
 
 
 class KsmScanner:
@@ -39,15 +38,9 @@ class KsmScanner:
         return self.ksm.counters.pages_scanned
 
     @property
-    def comparisons(self) -> int:
-        """Calls of memcmp_pages.
-
-        Raises:
-            KsmtraceError: the fast mode does not make them.
-        """
-        if not self.ksm.counts_comparisons:
-            raise KsmtraceError("the fast mode makes no comparisons: count them in the exact mode")
-        return self.ksm.counters.comparisons
+    def comparisons(self) -> int | None:
+        """Calls of memcmp_pages; None where they are not counted."""
+        return self.ksm.counters.comparisons if self.ksm.counts_comparisons else None
 
     def has_work(self) -> bool:
         """Whether anybody is registered (ksmd_should_run)."""

@@ -86,12 +86,12 @@ class Ksm:
         """Whether `counters.comparisons` are the kernel's."""
         return self.index is None or self.index.counting
 
-    def be_quick(self, *, counting: bool) -> None:
-        """Look pages up by content from now on, the beginning; `counting` comparisons all the same."""
+    def accelerate(self, *, count_comparisons: bool) -> None:
+        """Look pages up by content from now on, the beginning; comparisons may be counted all the same."""
         memory = self.memory
         memory.pool.number_contents()
         memory.columns = Columns(memory)
-        self.index = ContentIndex(memory.columns, memory.pool, counting=counting)
+        self.index = ContentIndex(memory.columns, memory.pool, counting=count_comparisons)
 
     def new_key(self) -> int:
         """A number that stands for the address of a new struct, never given twice."""

@@ -29,6 +29,8 @@ class Variant:
     """One version of KSM, or a relative of it.
 
     Attributes:
+        since: the upstream release that brought the first of what sets this version apart from the one
+            before it; of several, one that ksmd's decisions depend on comes before one that they do not.
         make: the algorithm at work, for a number of NUMA nodes.
         checksum: calc_checksum.
         look: how searches look at a node of the stable tree.
@@ -49,6 +51,7 @@ class Variant:
     """
 
     name: str
+    since: tuple[int, int]
     make: Callable[[Variant, int, Watcher], Scanner]
     checksum: Checksum
     look: Look

@@ -30,8 +30,8 @@ class Scanner(Protocol):
         ...
 
     @property
-    def comparisons(self) -> int:
-        """How often the contents, or the keys, of two pages were compared."""
+    def comparisons(self) -> int | None:
+        """How often the contents, or the keys, of two pages were compared; None where that is not counted."""
         ...
 
     def has_work(self) -> bool:

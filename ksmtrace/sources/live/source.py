@@ -17,7 +17,7 @@ from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
-from ksmtrace.kernel.pagemap import read_ksm_pages, tell_by
+from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_pages
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Probe, Session
@@ -216,7 +216,7 @@ def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:
 
 def _snapshot_probe() -> Probe:
     try:
-        via = tell_by()
+        via = ksm_page_file()
     except OSError as error:
         return Probe("", Exactness.ABSENT, f"page frames cannot be read here: {error}")
     if via == "kpageflags":

@@ -9,9 +9,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
-from ksmtrace.dashboards.made import files
-from support import metrics_table
 from support.dashboards import ROOT, dashboards, metrics, rules, substituted, targets
+from tools.dashboards.generate import files
+from tools.docs.metrics import families
 
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
 OF_THE_ENDPOINT = {"ksmtrace_published_timestamp_seconds"}
@@ -75,7 +75,7 @@ def test_panels_lie_beside_each_other_in_24_columns(uid):
 def test_every_metric_is_one_of_ours_or_of_prometheus():
     shown = {
         f"{family.name}{suffix}"
-        for _, family in metrics_table.families()
+        for _, family in families()
         for suffix in ("", "_total", "_info", "_bucket", "_sum", "_count")
     }
     recorded = {rule["record"] for rule in rules("record")}

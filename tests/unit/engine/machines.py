@@ -2,11 +2,18 @@
 
 from ksmtrace.engine.engine import Engine
 
+MODES = {
+    "reference": {"mode": "reference"},
+    "accelerated": {"mode": "accelerated"},
+    "accelerated without comparisons": {"mode": "accelerated", "count_comparisons": False},
+}
+"""How an engine can work, by what a test calls it: arguments of `Engine`."""
+
 
 def machine(variant="ksm-6.18", *, nodes=1, watcher=None, **tunables):
-    """An engine that scans a pass in one batch, without smart scan if not said otherwise; plain, since tests look at its objects."""
+    """An engine that scans a pass in one batch, without smart scan unless told otherwise; in the reference mode, since tests look at its objects."""
     settings = {"pages_to_scan": 100000, "smart_scan": 0, **tunables}
-    engine = Engine(variant, nodes=nodes, watcher=watcher, mode="plain")
+    engine = Engine(variant, nodes=nodes, watcher=watcher, mode="reference")
     for name, value in settings.items():
         if name not in engine.ksm.variant.absent_tunables:
             engine.write_tunable(name, value)

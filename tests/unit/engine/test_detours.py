@@ -5,9 +5,10 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit.engine.machines import MODES
 
 from ksmtrace.engine.bulk.hazards import has_detours, meet
-from ksmtrace.engine.engine import MODES, Engine
+from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.trace.emitter import Emitter
 
 PAGES = 700
@@ -25,7 +26,7 @@ def busy(variant, mode, seed, limit):
     tunables = {"pages_to_scan": 10_000}
     if variant != "ksm-4.4":  # it has no chains
         tunables["max_page_sharing"] = limit
-    engine = Engine(variant, tunables, watcher=emitter, mode=mode)
+    engine = Engine(variant, tunables, watcher=emitter, **MODES[mode])
     for name in "pq":
         engine.spawn(name)
         engine.map(name, "r", PAGES)
@@ -59,7 +60,7 @@ def test_all_modes_agree(variant, seed, limit):
         assert len({batch.events.tobytes() for _, batch in steps}) == 1
         assert len({str(engine.counters()) for engine, _ in steps}) == 1
         engines = dict(zip(MODES, (engine for engine, _ in steps), strict=True))
-        compared = [engines[mode].scanner.comparisons for mode in ("exact", "plain")]
+        compared = [engines[mode].scanner.comparisons for mode in ("accelerated", "reference")]
         assert compared[0] == compared[1]
 
 
@@ -79,7 +80,7 @@ def asked_and_met(seed, limit):
     """Contents, whether `meet` says so, and whether a walk does, after each step."""
     asked = [content(number)[:8] for number in range(CLASSES)]
     asked += [bytes([7]) + unit[1:] for unit in asked]
-    for engine, _ in busy("ksm-6.18", "exact", seed, limit):
+    for engine, _ in busy("ksm-6.18", "accelerated", seed, limit):
         if has_detours(engine.ksm) and engine.ksm.memory.pool.only_words:
             for unit, found in zip(asked, meet(engine.ksm, asked).tolist(), strict=True):
                 yield unit, found, walk(engine.ksm, unit)

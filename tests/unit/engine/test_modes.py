@@ -1,15 +1,18 @@
-"""All modes take the same decisions: equal counters after every batch, equal events one by one; equal comparisons where they are counted."""
+"""Reference and accelerated mode take the same decisions: equal counters after every batch, equal events one by one.
+
+Comparisons are equal where the accelerated mode counts them; where it does not, all else is.
+"""
 
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.engine.machines import unique
+from unit.engine.machines import MODES, unique
 from unit.engine.strategies import workloads
 from unit.engine.test_random_workloads import check_state
 
-from ksmtrace.engine.engine import MODES, Engine
+from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.simulate import Simulation, simulate
@@ -31,12 +34,11 @@ def run(workload, mode, looks=None):
     """
     chance = random.Random(looks)
     emitter = Emitter()
-    simulation = Simulation(workload, watcher=emitter, mode=mode)
+    simulation = Simulation(workload, watcher=emitter, **MODES[mode])
     engine = simulation.engine
     try:
         for _ in simulation.run():
-            compared = None if mode == "fast" else engine.scanner.comparisons
-            yield engine.counters(), emitter.take().events.tobytes(), compared
+            yield engine.counters(), emitter.take().events.tobytes(), engine.scanner.comparisons
             if looks is not None:
                 look(engine, chance)
     except RefusedError as error:
@@ -52,30 +54,27 @@ def look(engine, chance):
 
 
 def check_equal(workload, looks=None):
-    plain, exact, fast = (
-        run(workload, mode, None if mode == "plain" else looks)
-        for mode in ("plain", "exact", "fast")
-    )
-    for number, (expected, counting, found) in enumerate(zip(plain, exact, fast, strict=True)):
+    runs = (run(workload, mode, None if mode == "reference" else looks) for mode in MODES)
+    for number, (expected, counting, found) in enumerate(zip(*runs, strict=True)):
         assert counting == expected, number
-        assert found[:2] == expected[:2], number
+        assert found == (*expected[:2], None), number
 
 
 @settings(max_examples=300, **SETTINGS)
 @given(workloads(variants=tuple(KERNELS)))
-def test_both_modes_agree(workload):
+def test_modes_agree(workload):
     check_equal(workload)
 
 
 @settings(max_examples=300, **SETTINGS)
 @given(random_workloads())
-def test_both_modes_agree_on_what_kernels_are_asked(workload):
+def test_modes_agree_on_what_kernels_are_asked(workload):
     check_equal(workload)
 
 
 @settings(max_examples=20, **SETTINGS)
 @given(workloads(variants=tuple(KERNELS), most_steps=8, huge=True))
-def test_both_modes_agree_on_huge_pages(workload):
+def test_modes_agree_on_huge_pages(workload):
     check_equal(workload)
 
 
@@ -84,7 +83,7 @@ WIDE = workloads(variants=tuple(KERNELS), most_steps=10, wide=True)
 
 @settings(max_examples=30, **SETTINGS)
 @given(WIDE)
-def test_both_modes_agree_on_wide_regions(workload):
+def test_modes_agree_on_wide_regions(workload):
     check_equal(workload)
 
 
@@ -104,17 +103,18 @@ def test_nor_does_it_in_small_regions(workload, seed):
 @given(random_workloads())
 def test_groups_are_the_same(workload):
     try:
-        expected = simulate(workload)["snapshots"]
+        expected = simulate(workload, mode="reference")["snapshots"]
     except RefusedError:
         return
-    assert simulate(workload, mode="fast")["snapshots"] == expected
+    for mode in MODES.values():
+        assert simulate(workload, **mode)["snapshots"] == expected
 
 
-def settled(mode="fast", pages=100):
+def settled(mode="accelerated without comparisons", pages=100):
     """An engine with `pages` pages unlike each other, in their fourth pass, and what it has emitted since."""
     emitter = Emitter()
     engine = Engine(
-        "ksm-6.18", {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, mode=mode
+        "ksm-6.18", {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, **MODES[mode]
     )
     engine.spawn("p")
     engine.map("p", "r", pages)
@@ -197,7 +197,7 @@ def test_numbers_of_contents_that_no_page_has_are_given_again():
 
 
 def test_memory_of_processes_that_have_gone_is_used_again():
-    engine = Engine("ksm-6.18", {"pages_to_scan": 5000}, mode="fast")
+    engine = Engine("ksm-6.18", {"pages_to_scan": 5000}, count_comparisons=False)
     for number in range(20):
         name = f"p{number}"
         engine.spawn(name)
@@ -250,23 +250,29 @@ def test_a_watcher_that_takes_one_page_at_a_time_is_told_of_every_page():
     assert len(calls[0]) == 300
 
 
-def test_the_fast_mode_does_not_count_comparisons():
-    with pytest.raises(KsmtraceError, match="exact"):
-        _ = Engine(mode="fast").scanner.comparisons
+def test_comparisons_that_were_not_counted_are_unknown():
+    assert Engine(count_comparisons=False).scanner.comparisons is None
+    assert Engine(count_comparisons=True).scanner.comparisons == 0
+    assert Engine(mode="reference", count_comparisons=False).scanner.comparisons == 0
 
 
-@pytest.mark.parametrize(
-    ("variant", "mode", "message"), [("ksm-6.18", "quick", "no mode"), ("pksm", "fast", "no ksmd")]
-)
-def test_a_mode_that_there_is_not(variant, mode, message):
-    with pytest.raises(KsmtraceError, match=message):
-        Engine(variant, mode=mode)
+def test_a_mode_that_there_is_not():
+    with pytest.raises(KsmtraceError, match="no mode"):
+        Engine("ksm-6.18", mode="quick")
 
 
-def test_the_document_names_the_mode():
-    engine_document = simulate(workload_of_nothing(), mode="fast")
-    assert engine_document["mode"] == "fast"
-    assert EngineSource(workload_of_nothing(), mode="fast").document()["mode"] == "fast"
+def test_a_relative_of_ksm_has_one_mode_and_no_ksmd():
+    engine = Engine("pksm", mode="accelerated", count_comparisons=False)
+    assert engine.mode == "reference"
+    assert engine.scanner.comparisons == 0
+    with pytest.raises(KsmtraceError, match="no ksmd"):
+        _ = engine.ksm
+
+
+@pytest.mark.parametrize("mode", ["reference", "accelerated"])
+def test_the_document_names_the_mode(mode):
+    assert simulate(workload_of_nothing(), mode=mode)["mode"] == mode
+    assert EngineSource(workload_of_nothing(), mode=mode).document()["mode"] == mode
 
 
 def workload_of_nothing():

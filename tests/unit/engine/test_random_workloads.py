@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 from hypothesis import given, settings
+from unit.engine.machines import MODES
 from unit.engine.strategies import workloads
 
-from ksmtrace.engine.engine import MODES
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.stable_node import Place
 from ksmtrace.engine.simulate import Simulation, simulate
@@ -147,9 +147,9 @@ def check_frames(engine):
     assert all(frame.references == 0 for frame in mapped)
 
 
-def after_every_batch(workload, mode="exact"):
+def after_every_batch(workload, mode="accelerated"):
     """The engine and what memory must contain, after each step and each batch of ksmd within one."""
-    simulation = Simulation(workload, mode=mode)
+    simulation = Simulation(workload, **MODES[mode])
     shadow, done = Shadow(), -1
     for number in simulation.run():
         while done < number:

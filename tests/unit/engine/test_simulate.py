@@ -68,7 +68,7 @@ def test_the_example_of_the_format():
         "name": "ten equal pages",
         "on": "engine",
         "variant": "ksm-6.18",
-        "mode": "exact",
+        "mode": "accelerated",
         "kernel": None,
         "snapshots": [
             {"step": 5, "name": "scan", "counters": counters, "groups": None},

@@ -44,7 +44,7 @@ def test_where_the_bytes_are():
 def test_a_text_that_is_too_long_says_so():
     write = TunableWrite("run", "a text of more than sixteen bytes")
     (found,) = tunable_writes(tunable_records(write))
-    assert (found.text, found.whole) == ("a text of more t", False)
+    assert (found.text, found.complete) == ("a text of more t", False)
 
 
 def test_only_a_number_that_the_kernel_took_is_one():
@@ -54,4 +54,4 @@ def test_only_a_number_that_the_kernel_took_is_one():
     assert number("256") == 256
     assert [number(text) for text in ("none", "-1", "", "0x10", "\u00b2")] == [None] * 5
     assert number("2", err=-16) is None
-    assert number("2", whole=False) is None
+    assert number("2", complete=False) is None

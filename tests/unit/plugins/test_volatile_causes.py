@@ -209,7 +209,7 @@ def test_what_it_says_of_forks_and_chains_is_so(workload):
     )
     tunables = {**workload.tunables, "pages_to_scan": 1000}
     workload = replace(workload, tunables=tunables, steps=steps)
-    source = EngineSource(workload, mode="plain")  # `_truth` looks at every rmap_item
+    source = EngineSource(workload, mode="reference")  # `_truth` looks at every rmap_item
     ksm = source._simulation.engine.ksm
     reconstruction, causes = Reconstruction(source.session), Causes(sees_attempts=True)
     named = set()

@@ -224,24 +224,3 @@ def test_a_capture_without_a_whole_pass_is_refused(tmp_path):
                      "scan batches=1", pages_to_scan=2)  # fmt: skip
     with pytest.raises(KsmtraceError, match="no pass"):
         capture_story(record(steps, tmp_path / "c"))
-
-
-@pytest.mark.parametrize(
-    ("release", "variant"),
-    [
-        ("4.9.0", "ksm-4.4"),
-        ("4.19.0-27-amd64", "ksm-5.10"),
-        ("5.10.0-46-amd64", "ksm-5.10"),
-        ("6.1.0-56-amd64", "ksm-6.1"),
-        ("6.10.3", "ksm-6.1"),
-        ("6.11.0", "ksm-6.12"),
-        ("6.12.107+deb13-amd64", "ksm-6.12"),
-        ("6.18.44", "ksm-6.18"),
-        ("7.2.0", "ksm-6.18"),
-        ("pksm", "pksm"),
-    ],
-)
-def test_the_variant_of_a_kernel(release, variant):
-    from ksmtrace.whatif.capture_story import _variant_of
-
-    assert _variant_of(release)[0] == variant

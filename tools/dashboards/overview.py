@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from ksmtrace.dashboards.parts import (
+from tools.dashboards.parts import (
     PAGES_A_SECOND,
     SIXTH,
     bars,

@@ -1,15 +1,14 @@
 """The tables of docs/PROBES.md, made from the code: `make docs`."""
 
 import sys
-from pathlib import Path
 
 from kernels import kernels
 from ksmtrace.events import EventKind
 from ksmtrace.sources.live.way import Hook, Place, Way
 from ksmtrace.sources.live.ways import WAYS
+from tools.docs.marked import DOCS, with_part
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs/PROBES.md"
-BEGIN, END = "<!-- made by `make docs`: ways -->", "<!-- end of ways -->"
+DOCUMENT = DOCS / "PROBES.md"
 
 
 def ways_table() -> str:
@@ -47,9 +46,7 @@ def _hook(hook: Hook) -> str:
 
 def with_table(text: str) -> str:
     """The document with the table as it should be."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{ways_table()}\n{END}{tail}"
+    return with_part(text, "ways", ways_table())
 
 
 def kernels_listed(text: str) -> dict[str, bool]:

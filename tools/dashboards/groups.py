@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from ksmtrace.dashboards.parts import PAGES_A_SECOND, bars, frame, lines, number, rate, rows
+from tools.dashboards.parts import PAGES_A_SECOND, bars, frame, lines, number, rate, rows
 
 _BY = "cgroup, unit, vm"
 _NAMED = "{{group}}"

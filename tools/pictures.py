@@ -22,9 +22,9 @@ from support.command import KSMTRACE
 from support.dashboards import dashboards, substituted
 from support.prometheus import Prometheus, free_port, prometheus, until
 
-TESTS = Path(__file__).parent.parent
-CAPTURE = TESTS / "replay/data/debian-6.1.ksmtrace"
-PICTURES = TESTS.parent / "docs/pictures"
+REPOSITORY = Path(__file__).parent.parent
+CAPTURE = REPOSITORY / "tests/replay/data/debian-6.1.ksmtrace"
+PICTURES = REPOSITORY / "docs/pictures"
 
 RATE_INTERVAL, STEP_SECONDS = "30s", 4
 LAST_PASS = 38
@@ -216,7 +216,7 @@ def _said(value: float, unit: str) -> str:
     return written(value, unit)
 
 
-def _bars(series: Series, unit: str, panel: dict[str, Any]) -> dict[str, Any]:
+def _bars(series: Series, unit: str, _panel: dict[str, Any]) -> dict[str, Any]:
     rows = [
         {"label": name[:MOST_LETTERS], "y": value, "v": _said(value, unit)}
         for name, value in _last(series)
@@ -240,7 +240,10 @@ def _table(series: Series, _unit_of_all: str, panel: dict[str, Any]) -> dict[str
         override["matcher"]["options"]: _unit(override["properties"][0]["value"])
         for override in panel["fieldConfig"]["overrides"]
     }
-    cells = [(*name.split("\n"), value) for name, value in _last(series)]
+    cells = []
+    for name, value in _last(series):
+        row, column = name.split("\n")
+        cells.append((row, column, value))
     shown = list(dict.fromkeys(row for row, _, _ in cells))[:MOST_ROWS]
     rows = [
         {"row": row, "column": column, "v": _said(value, units[column])}

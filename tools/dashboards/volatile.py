@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from ksmtrace.dashboards.parts import PAGES_A_SECOND, QUARTER, frame, lines, number, rate
+from tools.dashboards.parts import PAGES_A_SECOND, QUARTER, frame, lines, number, rate
 
 _EXAMINED = rate("ksmtrace_examined_pages_total{}")
 _WASTED = rate("ksmtrace_wasted_pages_total{}")

@@ -1,4 +1,4 @@
-"""Makes the dashboards' files: `python -m ksmtrace.dashboards.made`, which `make dashboards` runs."""
+"""Writes the files of all dashboards: `python -m tools.dashboards.generate`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from ksmtrace.dashboards.cow import cow
-from ksmtrace.dashboards.groups import groups
-from ksmtrace.dashboards.health import health
-from ksmtrace.dashboards.overview import overview
-from ksmtrace.dashboards.volatile import volatile
+from tools.dashboards.cow import cow
+from tools.dashboards.groups import groups
+from tools.dashboards.health import health
+from tools.dashboards.overview import overview
+from tools.dashboards.volatile import volatile
+
+FOLDER = Path(__file__).parent.parent.parent / "dashboards"
 
 DASHBOARDS = (overview, groups, volatile, cow, health)
 """The makers, in the order in which a reader wants them."""
@@ -33,4 +35,4 @@ def _file(made: Dashboard) -> tuple[str, str]:
 
 if __name__ == "__main__":
     for name, content in files().items():
-        (Path(__file__).parent / name).write_text(content, encoding="utf-8")
+        (FOLDER / name).write_text(content, encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from ksmtrace.dashboards.parts import SIXTH, THIRD, frame, lines, number, rate, rows
+from tools.dashboards.parts import SIXTH, THIRD, frame, lines, number, rate, rows
 
 _FIFTH = 5
 """Columns of four panels beside one of `SIXTH`."""

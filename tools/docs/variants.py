@@ -1,16 +1,14 @@
 """The table of docs/ENGINE.md: one workload under every variant of the engine. `make docs`."""
 
-from pathlib import Path
 from typing import Any
 
 from ksmtrace.engine.simulate import Simulation
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.workload.file import load_workload
+from tools.docs.marked import DOCS, with_part
 
-REPOSITORY = Path(__file__).parent.parent.parent
-DOCUMENT = REPOSITORY / "docs/ENGINE.md"
-WORKLOAD = REPOSITORY / "tests/data/workloads/every-variant.toml"
-BEGIN, END = "<!-- made by `make docs`: variants -->", "<!-- end of variants -->"
+DOCUMENT = DOCS / "ENGINE.md"
+WORKLOAD = DOCS.parent / "tests/data/workloads/every-variant.toml"
 
 
 def variants_table() -> str:
@@ -48,9 +46,7 @@ def _known(value: int | None) -> str:
 
 def with_table(text: str) -> str:
     """The document with the table as it should be."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{variants_table()}\n{END}{tail}"
+    return with_part(text, "variants", variants_table())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from ksmtrace.dashboards.parts import PAGES_A_SECOND, QUARTER, frame, lines, number, rate
+from tools.dashboards.parts import PAGES_A_SECOND, QUARTER, frame, lines, number, rate
 
 _BY_USERS = rate("""ksmtrace_cow_faults_total{by="user"}""")
 _MERGED = rate("ksmtrace_merged_pages_total{}")

@@ -1,16 +1,18 @@
 """docs/METRICS.md, made from what the plugins say of their metrics: `make docs`."""
 
-from pathlib import Path
+from collections import Counter
 
 from prometheus_client.core import Metric
 
+from ksmtrace.events import EventKind
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.prometheus import published
 from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
 from support.story import story
 from support.streams import events, sample
+from tools.docs.marked import DOCS
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs/METRICS.md"
+DOCUMENT = DOCS / "METRICS.md"
 
 HEAD = """# Metrics
 
@@ -26,14 +28,17 @@ _EVERY_GAUGE = {
 }
 
 
-def _broken_merges() -> list[dict]:
-    """So many merges end that half of all have: a half-life is known."""
+def _broken_merges() -> list[dict[str, int]]:
+    """So many merges end, by writes, that half of all have: both half-lives are known."""
     items = range(100_000, 101_000)
+    pages = {item: {"address": item << 12} for item in items}
+    fault = {"kind": EventKind.COW_FAULT, "mm": 1, "ts": 14 * 10**9}
     return [
         start(9),
-        *(appended(item, 77, new=item == items[0]) for item in items),
+        *({**appended(item, 77, new=item == items[0]), **page} for item, page in pages.items()),
         stop(9),
-        *({**removed(item, IN_STABLE), "ts": 15 * 10**9} for item in items),
+        *({**fault, **page} for page in pages.values()),
+        *({**removed(item, IN_STABLE), **page, "ts": 15 * 10**9} for item, page in pages.items()),
     ]
 
 
@@ -41,10 +46,10 @@ def families() -> list[tuple[str, Metric]]:
     """(plugin or "run", family) of a run that sees everything, by name."""
     names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
     rows = [
-        *sample(**dict.fromkeys(_EVERY_GAUGE, 0)),
+        *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
         *_broken_merges(),
         *story(),
-        *sample(ts=20 * 10**9, **_EVERY_GAUGE),
+        *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
     ]
     run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
     shown = run.run().metrics
@@ -53,9 +58,12 @@ def families() -> list[tuple[str, Metric]]:
         for name, some in run.calls.each("ksmtrace_metrics", session=run.session)
         for family in some
     }
-    found = {family.name: (owner.get(family.name, "run"), family) for family in shown}
-    found["ksmtrace_published_timestamp_seconds"] = "prometheus", published()
-    return [found[name] for name in sorted(found)]
+    found = [(owner.get(family.name, "run"), family) for family in shown]
+    found.append(("prometheus", published()))
+    times = Counter(family.name for _, family in found)
+    if set(times.values()) != {1}:
+        raise ValueError(f"a name of two families: {times.most_common(3)}")
+    return sorted(found, key=lambda one: one[1].name)
 
 
 def document() -> str:

@@ -1,0 +1,1 @@
+"""Writes the tables of docs/ that follow from the code: `make docs`."""
