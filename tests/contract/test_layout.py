@@ -43,6 +43,7 @@ ALLOWED = {
         "errors",
         "pipeline",
         "plugins",
+        "figures",
         "panel",
         "section",
         "units",
