@@ -1,4 +1,4 @@
-"""Runs hand-made events through the real Runner with chosen plugins, and builds the rows to do so."""
+"""Runs hand-made events through the real Runner with chosen plugins."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ from ksmtrace.session import Session
 from support.streams import ListSource, events, sample, session
 
 EMPTY = sample(pages_shared=0, pages_sharing=0, pages_unshared=0, pages_volatile=0)
-"""First reading of a kernel whose KSM holds nothing: the reconstruction is complete from here on."""
+"""First reading of a kernel whose KSM holds nothing: the reconstruction is complete from here
+on."""
 
 FREED = Flag.FREED
 IN_STABLE, IN_UNSTABLE = Flag.STABLE_BEFORE, Flag.UNSTABLE_BEFORE

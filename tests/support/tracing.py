@@ -1,4 +1,4 @@
-"""Traces this kernel around a piece of code, in this process."""
+"""Traces this kernel around a piece of code, in the process of the test."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,8 @@ from ksmtrace.sources.live.source import LiveOptions, LiveSource
 
 
 class Gated:
-    """A live source that lets the workload begin after the first reading, and ends when it is done."""
+    """A live source that lets the workload begin after the first reading, and ends when it is
+    done."""
 
     def __init__(self, source: LiveSource, workload: Callable[[], None]) -> None:
         self.session = source.session
