@@ -17,8 +17,9 @@ from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
 from ksmtrace.plugins.cow.merges import Merges
+from ksmtrace.plugins.cow.metrics import families
 from ksmtrace.plugins.cow.storms import Storm
-from ksmtrace.plugins.cow.told import metrics, panel, section
+from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -185,7 +186,7 @@ class Plugin:
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
         if session.sees(EventKind.COW_FAULT):
-            yield from metrics(self.ksmtrace_analysis(session), self._breaks.latency)
+            yield from families(self.ksmtrace_analysis(session), self._breaks.latency)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:

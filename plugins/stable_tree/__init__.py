@@ -14,11 +14,10 @@ from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
-from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.stable_tree.metrics import families
 from ksmtrace.plugins.stable_tree.nodes import NODE_AGES, ages, most_shared, sharers
 from ksmtrace.plugins.stable_tree.readings import Readings
-from ksmtrace.plugins.stable_tree.section import section
+from ksmtrace.plugins.stable_tree.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -150,24 +149,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        figures = self._figures(session)
-        attempted = figures["attempted_pages"]
-        saved = figures["saved_bytes"]
-        yield figures_panel(
-            "stable tree",
-            (
-                ("shared", figures["shared_pages"]),
-                ("sharing", figures["sharing_pages"]),
-                ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
-                ("merged", figures["merged_pages"]),
-                ("  last pass", figures["last_pass_merged_pages"]),
-                ("  failed", None if attempted is None else self._failed.total()),
-                ("break_cow", figures["break_cow_pages"]),
-                ("left", figures["left_pages"]),
-                ("  written to", figures["cow_fault_pages"]),
-            ),
-            "green",
-        )
+        attempts = session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE)
+        return [panel(self._figures(session), self._failed.total() if attempts else None)]
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.words import Document, agreement
+from ksmtrace.drawing.summary import Document, agreement
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
 

@@ -44,6 +44,7 @@ ALLOWED = {
         "errors",
         "pipeline",
         "plugins",
+        "figures",
         "panel",
         "section",
         "units",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmtrace.report.scaled import axis_title, divisor
+from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.report.svg import draw
 from ksmtrace.section import Chart
 from support.pictures import EVIL_NAME, section

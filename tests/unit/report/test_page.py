@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ksmtrace.drawing.words import advice, verdict
-from ksmtrace.model.rules import Recommendation
+from ksmtrace.drawing.summary import advice, verdict
+from ksmtrace.plugins.advice.rules import Recommendation
 from ksmtrace.report.page import page
 from ksmtrace.report.text import report_text
 from ksmtrace.report.trust import trust

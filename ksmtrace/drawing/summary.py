@@ -1,4 +1,4 @@
-"""What a run concludes, in sentences, out of its JSON document."""
+"""A run in a few sentences, from its JSON document: facts, verdict and advice."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def agreement(document: Document) -> str:
 
 
 def verdict(document: Document) -> str:
-    """What the analyzer `balance` concludes, and why; "" where the run has none."""
+    """The verdict of the analyzer `balance` with its reasons; "" where the run has none."""
     balance = document["analyzers"].get("balance", {})
-    said, reasons = balance.get("verdict"), balance.get("verdict_reasons") or ()
-    if not isinstance(said, str) or not said:
+    word, reasons = balance.get("verdict"), balance.get("verdict_reasons") or ()
+    if not isinstance(word, str) or not word:
         return ""
-    return one_line(": ".join(filter(None, (said, "; ".join(map(str, reasons))))))
+    return one_line(": ".join(filter(None, (word, "; ".join(map(str, reasons))))))
 
 
 def advice(document: Document) -> list[tuple[str, str]]:
-    """What the analyzer `advice` recommends: of each the advice with its evidence, and the command."""
+    """The recommendations of the analyzer `advice`: (advice with its evidence, command) of each."""
     given = document["analyzers"].get("advice", {}).get("recommendations") or ()
     return [
         (one_line(f"{one['advice']} ({one['evidence']})"), one_line(one["command"]))
@@ -68,7 +68,7 @@ def advice_text(document: Document) -> str:
 
 
 def wrapped(text: str, indent: str = "", first: str = "") -> str:
-    """`text` in lines of at most `WIDTH` columns, the first after `first`, the others after `indent`."""
+    """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
     return textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
     )

@@ -1,12 +1,15 @@
-"""Charts as Vega-Lite specifications: plain data; texts of the run stand among the values, never as names of fields."""
+"""Charts as Vega-Lite specifications.
+
+Texts of the run are values of the data, never names of fields, which Vega would parse.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ksmtrace.drawing.scales import columns_of, one_line
-from ksmtrace.report.scaled import axis_title, divisor
+from ksmtrace.drawing.scales import one_line, resample
+from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.section import Chart
 from ksmtrace.units import written
 
@@ -40,9 +43,10 @@ _CONFIG: Spec = {
 
 
 def spec_of(chart: Chart, width: int) -> Spec:
-    """The specification of a chart so many pixels wide, without its title.
+    """The specification of a chart, `width` pixels wide, without its title.
 
-    Marks have descriptions: what a screen reader says, and what is shown when the pointer rests on them.
+    Marks have descriptions: what a screen reader says, and what is shown when the pointer rests on
+    them.
     """
     if chart.kind == "heat":
         drawn = _heat(chart, width)
@@ -72,7 +76,7 @@ def _places(chart: Chart) -> list[float]:
 
 
 def _lines(chart: Chart, width: int) -> Spec:
-    """A line for each series that holds until its next point, and bands that say the values in words."""
+    """A step line for each series, and invisible bands with the values in words."""
     places = _places(chart)
     across, x_unit = divisor(places, chart.units[0])
     up, y_unit = divisor((v for vs in chart.series.values() for v in vs), chart.units[1])
@@ -112,7 +116,7 @@ def _lines(chart: Chart, width: int) -> Spec:
 def _thinned(
     places: Sequence[float], values: Sequence[float | None], width: int
 ) -> list[tuple[float, float | None]]:
-    """At most so many points as can be told apart, the last among them; the line holds over those left out."""
+    """About as many points as the drawing is wide, the last among them."""
     points = list(zip(places, values, strict=True))
     step = max(1, len(points) // width)
     last = [] if (len(points) - 1) % step == 0 else points[-1:]
@@ -123,12 +127,12 @@ def _bands(chart: Chart, places: Sequence[float], across: float) -> Iterator[Spe
     step = max(1, -(-len(places) // _MOST_BANDS))
     for start in range(0, len(places), step):
         end = min(start + step, len(places) - 1)
-        said = [
+        texts = [
             f"{one_line(name)}: {written(values[start], chart.units[1])}"
             for name, values in chart.series.items()
         ]
         at = one_line(written(chart.x[start], chart.units[0]))
-        words = f"{one_line(chart.x_name)} {at}: {', '.join(said)}"
+        words = f"{one_line(chart.x_name)} {at}: {', '.join(texts)}"
         yield {"x": places[start] / across, "to": places[end] / across, "d": words}
 
 
@@ -165,17 +169,20 @@ def _bars(chart: Chart, width: int) -> Spec:
         "mark": {"type": "text", "align": "left", "dx": 4, "aria": False},
         "encoding": {"text": {"field": "v"}, "x": {"field": "end", "type": "quantitative"}},
     }
-    beside = {"yOffset": {"field": "s", "sort": names}} if several else {}
+    offset = {"yOffset": {"field": "s", "sort": names}} if several else {}
     return {
         "height": {"step": _BAR_HEIGHT},
         "data": {"values": rows},
         "layer": [bar, value],
-        "encoding": {"y": y, "x": x, **beside},
+        "encoding": {"y": y, "x": x, **offset},
     }
 
 
 def _heat(chart: Chart, width: int) -> Spec:
-    """A row of cells for each series; equal cells side by side are one. Where several fall into one, the highest shows."""
+    """A row of cells for each series; equal neighbours are one cell.
+
+    A cell of several positions has their highest value.
+    """
     shown = list(chart.series.items())[:_MOST_ROWS]
     labels = _distinct([name for name, _ in shown])
     count = max(1, min(len(chart.x), width // _PIXELS_A_CELL))
@@ -190,7 +197,7 @@ def _heat(chart: Chart, width: int) -> Spec:
         }
         for label, (_, values) in zip(labels, shown, strict=True)
         for start, end, level in _runs(
-            columns_of(range(len(values)), values, count, max), len(meanings)
+            resample(range(len(values)), values, count, max), len(meanings)
         )
     ]
     colours = [
@@ -198,7 +205,8 @@ def _heat(chart: Chart, width: int) -> Spec:
     ]
     ends = [one_line(written(chart.x[at], chart.units[0])) for at in (0, -1)]
     x = {"field": "x", "type": "quantitative", "scale": {"domain": [0, count], "nice": False}}
-    x |= {"title": f"{one_line(chart.x_name)}, {ends[0]} to {ends[1]}", "axis": {"labels": False, "ticks": False, "grid": False}}  # fmt: skip
+    x |= {"title": f"{one_line(chart.x_name)}, {ends[0]} to {ends[1]}"}
+    x |= {"axis": {"labels": False, "ticks": False, "grid": False}}
     colour = _coloured(meanings, colours, legend=True)
     return {
         "height": {"step": _ROW_HEIGHT},
@@ -215,7 +223,7 @@ def _heat(chart: Chart, width: int) -> Spec:
 
 
 def _runs(cells: Sequence[float | None], levels: int) -> Iterator[tuple[int, int, int]]:
-    """(first, end, level) of stretches of equal cells; cells without a value are left out."""
+    """(first, end, level) of runs of equal cells; cells without a value are left out."""
     start = 0
     for at in range(1, len(cells) + 1):
         if at == len(cells) or cells[at] != cells[start]:
@@ -233,7 +241,7 @@ def _from_to(chart: Chart, start: int, end: int, count: int) -> str:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names on one line each, numbered where that makes two of them the same."""
+    """The names on one line each, numbered where two of them are the same."""
     lines = [one_line(name) for name in names]
     return [
         line if lines.count(line) == 1 else f"{line} ({number})"

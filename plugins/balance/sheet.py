@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -12,26 +11,15 @@ from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
 from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
-from ksmtrace.model.rows import Row, Rows
-from ksmtrace.model.shares import share_out
+from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, share_out
+from ksmtrace.plugins.balance.rows import Row, Rows
 from ksmtrace.session import Session
-
-STABLE_NODE_BYTES = 64
-"""sizeof(struct ksm_stable_node), on every kernel so far."""
 
 _KERNELS = (
     ("zero_pages", ProcessGauge.KSM_ZERO_PAGES),
     ("kernel_merging_pages", ProcessGauge.KSM_MERGING_PAGES),
     ("kernel_profit_bytes", ProcessGauge.KSM_PROCESS_PROFIT),
 )
-
-
-class Attribution(StrEnum):
-    """How far the shares of processes can be believed."""
-
-    EXACT = "exact"
-    AT_LEAST = "at least"
-    AT_MOST = "at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +64,6 @@ def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accou
         for some in (rows, exited):
             _put_net(session, some)
     return Sheet(living, rows, exited, attribution)
-
-
-def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
-    """Whether shares are exact: without removals they may be too high, before all is known too low."""
-    if not session.sees(EventKind.STABLE_APPEND):
-        return None
-    if not session.sees(EventKind.REMOVE_RMAP_ITEM):
-        return Attribution.AT_MOST
-    if not session.sees(EventKind.CMP_AND_MERGE_PAGE) or not reconstruction.complete:
-        return Attribution.AT_LEAST
-    return Attribution.EXACT
 
 
 def guest_of(process: Process) -> str:

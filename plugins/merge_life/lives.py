@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
@@ -15,6 +17,15 @@ STAGES = ("seen", "candidate", "merged", "broken", "gone")
 
 MOST_PASSES = 8
 """Latencies of more passes are counted together."""
+
+PASS_NAMES = (*map(str, range(1, MOST_PASSES + 1)), "more")
+"""Latencies in passes, as they are named in the JSON document."""
+
+LATENCY_BUCKETS = tuple(4.0**exponent for exponent in range(-4, 9))
+"""Upper bounds in seconds, 4 ms to 18 hours."""
+
+BUCKET_NAMES = (*(f"{bound:g}" for bound in LATENCY_BUCKETS), "more")
+"""Latencies in seconds, as they are named in the JSON document."""
 
 _KNOWN, _WAITED, _MERGED, _BROKEN = 1, 2, 4, 8
 _UNSTABLE_AFTER, _FREED = int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
@@ -51,6 +62,11 @@ class Lives:
     def lasting(self) -> Durations:
         """Merges that last still, or were cut off by a loss, by how long they did at the last end of a pass or reading."""
         return self.spans.unended(self._now_ns)
+
+    def latency_counts(self) -> list[int]:
+        """Latencies by bucket: up to each of `LATENCY_BUCKETS` and above the one before, then above all."""
+        counted = [0, *self.latency.within(LATENCY_BUCKETS), len(self.latency)]
+        return [after - before for before, after in pairwise(counted)]
 
     def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Follow a batch as the runner cuts them."""

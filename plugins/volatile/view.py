@@ -8,9 +8,9 @@ from typing import Any
 from rich.panel import Panel
 from rich.text import Text
 
-from ksmtrace.model.cause import Cause
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.volatile.cause import Cause
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 
 REMEDIES = {

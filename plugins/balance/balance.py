@@ -12,10 +12,10 @@ from ksmtrace.events.kinds import Gauge
 from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.rows import Row
 from ksmtrace.model.settling import Settling
-from ksmtrace.model.sheet import Sheet, guest_of, make_sheet, total_of
 from ksmtrace.model.verdict import Facts, Verdict, judge, size
+from ksmtrace.plugins.balance.rows import Row
+from ksmtrace.plugins.balance.sheet import Sheet, guest_of, make_sheet, total_of
 from ksmtrace.session import Session
 
 TOP = 10

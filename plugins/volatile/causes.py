@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.cause import WASTED, Cause, Counts, reasons
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import NEITHER, UNSTABLE, Reconstruction
+from ksmtrace.plugins.volatile.cause import WASTED, Cause, Counts, reasons
 
 MOST_PROCESSES = 4096
 

@@ -5,47 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.figures import families, known, panel_rows
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.unstable_tree.figures import FIGURES
 from ksmtrace.session import Session
 
 _BEFORE, _AFTER, _FREED = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
 _STABLE_AFTER = int(Flag.STABLE_AFTER)
-
-_GAUGES = (
-    (
-        "unshared_pages",
-        "Candidates in the unstable tree: unchanged pages without a twin. "
-        "Far above ksmtrace_sharing_pages for long: the scan finds little, slow it down or advise less memory.",
-    ),
-    (
-        "last_pass_inserted_pages",
-        "Candidates put into the unstable tree in the last whole pass: the size of the haystack searched.",
-    ),
-)
-_COUNTERS = (
-    (
-        "inserted_pages",
-        "unstable_inserted_pages",
-        "Candidates put into the unstable tree, again in each pass that examines them.",
-    ),
-    (
-        "matched_pages",
-        "unstable_matched_pages",
-        "Candidates that left the unstable tree to join a stable node. Divide by inserted pages: the yield of scanning.",
-    ),
-    (
-        "gone_pages",
-        "unstable_gone_pages",
-        "Candidates whose rmap_item was freed while they waited: unmapped or exited. "
-        "Near the rate of insertion: processes live too short to be worth scanning.",
-    ),
-)
 
 
 class Plugin:
@@ -55,13 +27,7 @@ class Plugin:
     page is found. Which of these it was, only what happens to the rmap_item next can prove; a loss in between leaves
     the case open and uncounted.
 
-    JSON, each None where this run cannot know it:
-        unshared_pages: as sysfs pages_unshared, reconstructed, now.
-        inserted_pages: examinations that ended in the unstable tree.
-        last_pass_inserted_pages: the same in the last pass that was seen whole.
-        removed_pages: rmap_items taken out of the tree and kept.
-        matched_pages: those of them that next joined a stable node: twins found in either tree.
-        gone_pages: rmap_items freed while they were in the tree.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -138,45 +104,28 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, int | None]:
-        """The figures of the class docstring."""
+        """The figures of `FIGURES`."""
         gauges = self._reconstruction.gauges() if self._reconstruction else {}
-        examined = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-        removed = session.sees(EventKind.REMOVE_RMAP_ITEM)
-        appended = session.sees(EventKind.STABLE_APPEND)
-        return {
-            "unshared_pages": gauges.get(Gauge.PAGES_UNSHARED),
-            "inserted_pages": self._inserted if examined else None,
-            "last_pass_inserted_pages": self._last_pass_inserted if examined else None,
-            "removed_pages": self._removed if removed else None,
-            "matched_pages": self._matched if examined and removed and appended else None,
-            "gone_pages": self._gone if removed else None,
-        }
+        return known(
+            FIGURES,
+            session,
+            {
+                "unshared_pages": gauges.get(Gauge.PAGES_UNSHARED),
+                "inserted_pages": self._inserted,
+                "last_pass_inserted_pages": self._last_pass_inserted,
+                "removed_pages": self._removed,
+                "matched_pages": self._matched,
+                "gone_pages": self._gone,
+            },
+        )
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = self.ksmtrace_analysis(session)
-        for key, help_text in _GAUGES:
-            value = figures[key]
-            if value is not None:
-                yield GaugeMetricFamily(f"ksmtrace_{key}", help_text, value)
-        for key, name, help_text in _COUNTERS:
-            value = figures[key]
-            if value is not None:
-                yield CounterMetricFamily(f"ksmtrace_{name}_total", help_text, value)
+        return families(FIGURES, self.ksmtrace_analysis(session))
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        figures = self.ksmtrace_analysis(session)
-        rows = (
-            ("unshared", "unshared_pages"),
-            ("inserted", "inserted_pages"),
-            ("  last pass", "last_pass_inserted_pages"),
-            ("taken out", "removed_pages"),
-            ("  matched", "matched_pages"),
-            ("gone", "gone_pages"),
-        )
-        yield figures_panel(
-            "unstable tree", ((label, figures[key]) for label, key in rows), "yellow"
-        )
+        rows = panel_rows(FIGURES, self.ksmtrace_analysis(session))
+        yield figures_panel("unstable tree", rows, "yellow")

@@ -1,11 +1,14 @@
-"""The stable tree told at length."""
+"""The stable tree on the screen and in the report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.panel import Panel
+
 from ksmtrace.events import Gauge
+from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.stable_tree.readings import Readings
 from ksmtrace.section import Chart, Figure, Section, Table
 from ksmtrace.units import written
@@ -14,6 +17,26 @@ _EXACTNESS = (
     "Derived from each append and removal, and checked against the kernel's gauges; over time as the kernel says. "
     "Sharers and ages of what was merged before the trace are lower bounds."
 )
+
+
+def panel(figures: Mapping[str, float | None], failed: int | None) -> Panel:
+    """The figures and the number of attempts that `failed`, usable 26 columns wide."""
+    saved = figures["saved_bytes"]
+    return figures_panel(
+        "stable tree",
+        (
+            ("shared", figures["shared_pages"]),
+            ("sharing", figures["sharing_pages"]),
+            ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
+            ("merged", figures["merged_pages"]),
+            ("  last pass", figures["last_pass_merged_pages"]),
+            ("  failed", failed),
+            ("break_cow", figures["break_cow_pages"]),
+            ("left", figures["left_pages"]),
+            ("  written to", figures["cow_fault_pages"]),
+        ),
+        "green",
+    )
 
 
 def section(figures: Mapping[str, Any], readings: Readings) -> Section:

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
@@ -19,13 +14,13 @@ from ksmtrace.model.accounts import ZERO_CHECKSUM
 from ksmtrace.model.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
-from ksmtrace.model.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.panel import figures_panel
-from ksmtrace.section import Chart, Figure, Section
+from ksmtrace.plugins.scan_cost.metrics import families
+from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
+from ksmtrace.plugins.scan_cost.view import panel, section
+from ksmtrace.section import Section
 from ksmtrace.session import Session
-from ksmtrace.units import written
 
 _ADVISOR = "scan-time"
 
@@ -164,148 +159,21 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = self._figures(session)
-        for key, name, help_text in _GAUGES:
-            value = figures[key]
-            if value is not None:
-                yield GaugeMetricFamily(f"ksmtrace_scan_{name}", help_text, value)
-        for key, name, help_text in _COUNTERS:
-            value = figures[key]
-            if value is not None:
-                yield CounterMetricFamily(f"ksmtrace_scan_{name}", help_text, value)
-        settled = self._settling.settled
-        if settled is not None:
-            yield GaugeMetricFamily("ksmtrace_scan_settled", _SETTLED_HELP, int(settled))
-        if session.sees(EventKind.SCAN_STOP) and session.timed:
-            counts = np.cumsum(self._times.counts).tolist()
-            bounds = [*map(str, BUCKETS_SECONDS), "+Inf"]
-            yield HistogramMetricFamily(
-                "ksmtrace_scan_pass_seconds",
-                "Full passes by duration, sleeps included. A new page is merged after two of them: too long, raise pages_to_scan.",
-                buckets=list(zip(bounds, counts, strict=True)),
-                sum_value=self._times.total_seconds,
-            )
+        shown = session.sees(EventKind.SCAN_STOP) and session.timed
+        times = self._times if shown else None
+        return families(self._figures(session), self._settling.settled, times)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        figures = self._figures(session)
-        settled = self._settling.settled
-        yield figures_panel(
-            "scan cost",
-            (
-                ("last pass s", _rounded(figures["last_pass_seconds"])),
-                ("mean pass s", _rounded(figures["mean_pass_seconds"])),
-                ("ksmd", _percent(figures["ksmd_cores"])),
-                ("pages/CPU s", _rounded(figures["pages_per_cpu_second"], 0)),
-                ("coverage", _percent(figures["coverage_ratio"])),
-                ("skipped", _percent(figures["skipped_ratio"])),
-                ("settled", None if settled is None else "yes" if settled else "no"),
-                ("  after passes", figures["settled_after_passes"]),
-            ),
-            "blue",
-        )
+        return [panel(self._figures(session), self._settling.settled)]
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What scanning costs."""
-        figures = self._figures(session)
-        names = ("duration", "examined", "skipped")
-        duration, *pages = (self._over_time.column(name) for name in names)
-        seconds = self._over_time.column("seconds")
-        yield Section(
-            "What does scanning cost?",
-            self._lead(figures),
-            figures=[Figure(name, figures[key], unit) for name, key, unit in _SHOWN],
-            charts=[
-                Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
-                Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
-                *self._advised_chart(),
-            ],
-            exactness="passes and pages as their probes; ksmd's CPU time is sampled",
-        )  # fmt: skip
-
-    def _advised_chart(self) -> Iterable[Chart]:
-        pages = self._advised.column("pages")
-        if pages:
-            seconds = self._advised.column("seconds")
-            yield Chart(
-                "pages_to_scan, by the advisor",
-                "line",
-                "time",
-                seconds,
-                {"pages_to_scan": pages},
-                _PAGES,
-            )
-
-    def _lead(self, figures: dict[str, float | None]) -> str:
-        mean, cores = figures["mean_pass_seconds"], figures["ksmd_cores"]
-        said = (
-            "How long passes take is not known"
-            if mean is None
-            else f"A pass takes {written(mean, 'seconds')}"
-        )
-        said += "" if cores is None else f" and ksmd {cores:.1%} of a core"
-        settled = self._settling.settled
-        if settled is None:
-            return f"{said}. Too few passes were seen to tell whether KSM has settled."
-        if not settled:
-            return f"{said}. KSM has not settled."
-        after = figures["settled_after_passes"] or 0
-        return f"{said}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
-
-
-_SETTLED_HELP = (
-    "1 when pages_sharing changed by less than 1 % in each of the last two passes. "
-    "1 for long: scan slower (sleep_millisecs); never 1: pages come and go, see ksmtrace_examined_pages_total."
-)
-_GAUGES = (
-    (
-        "coverage_ratio",
-        "coverage_ratio",
-        "Pages examined in the last whole pass by rmap_items. Low: smart scan passes over most; new twins are found late.",
-    ),
-    (
-        "last_pass_zero_checksum_pages",
-        "zero_checksum_pages",
-        "Pages of zeroes examined in the last whole pass. A large part of all: set use_zero_pages, or use less memory.",
-    ),
-)
-_COUNTERS = (
-    (
-        "ksmd_cpu_seconds",
-        "ksmd_cpu_seconds",
-        "CPU time of ksmd since the trace began. Its rate is the share of a core: above 0.1 when settled, scan slower.",
-    ),
-    (
-        "skipped_pages",
-        "skipped_pages",
-        "Pages that smart scan passed over. Compare with ksmtrace_examined_pages_total: what it saves.",
-    ),
-)
-_SHOWN = (
-    ("mean pass", "mean_pass_seconds", "seconds"),
-    ("last pass", "last_pass_seconds", "seconds"),
-    ("ksmd's CPU time", "ksmd_cpu_seconds", "seconds"),
-    ("share of a core", "ksmd_cores", "ratio"),
-    ("pages a second of ksmd", "pages_per_cpu_second", ""),
-    ("pages a second", "pages_per_second", ""),
-    ("covered by the last pass", "coverage_ratio", "ratio"),
-    ("passed over by smart scan", "skipped_ratio", "ratio"),
-    ("settled after passes", "settled_after_passes", ""),
-    ("settled after", "settled_after_seconds", "seconds"),
-)
-_TIMES = ("seconds", "seconds")
-_PAGES = ("seconds", "pages")
+        figures, settled = self._figures(session), self._settling.settled
+        return [section(figures, settled, self._over_time, self._advised)]
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
-
-
-def _rounded(value: float | None, digits: int = 2) -> float | str | None:
-    return None if value is None else f"{value:,.{digits}f}"
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1%}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.plugins.snapshot.metrics import family
 from ksmtrace.session import Session
 
 TOP = 10
@@ -54,8 +55,4 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self) -> Iterable[Metric]:
         """How much was merged before the trace began."""
-        yield GaugeMetricFamily(
-            "ksmtrace_snapshot_mapped_pages",
-            "Page table entries that mapped KSM pages when the trace began. Above 0: the tracer joined late.",
-            self._by_pid.total(),
-        )
+        return [family(self._by_pid.total())]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from ksmtrace.model.cause import Cause, Counts
-from ksmtrace.plugins.volatile.told import LIVE
+from ksmtrace.plugins.volatile.cause import Cause, Counts
+from ksmtrace.plugins.volatile.view import LIVE
 
 _OUTCOMES = {
     "stable": "placed_stable_pages",

@@ -11,9 +11,9 @@ import numpy as np
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.model.accounts import Account, Accounts
-from ksmtrace.model.groups import Group, group_of
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.plugins.groups.group import Group, group_of
 
 HOLD_NS = 120 * 10**9
 """So long after its admission a group is not evicted, and so long a group without a process is kept."""
