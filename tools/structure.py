@@ -25,7 +25,7 @@ FOLDERS = {
 FLOORS = (
     ("errors", "events", "hooks", "panel", "resources", "section", "units"),
     ("", "session", "drawing", "dashboards", "probemap"),
-    ("capture", "kernel", "model"),
+    ("capture", "figures", "kernel", "model"),
     ("engine.machine",),
     ("engine.ksm",),
     ("engine.bulk", "engine.relatives"),
