@@ -18,6 +18,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from rich.text import Text
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.section import Figure
@@ -155,9 +156,29 @@ def families(
                 yield family.make(*samples)
 
 
-def panel_rows(specs: Specs, row: Row) -> list[tuple[str, float | str | None]]:
-    """Name and value of the figures that a panel shows, as declared."""
-    return [(spec.panel, _shown(row[spec.name], spec.unit)) for spec in specs if spec.panel]
+def first(specs: Specs, *names: str) -> Specs:
+    """The declarations with those of these keys first, in this order, then the others."""
+    by_name = {spec.name: spec for spec in specs}
+    return (*map(by_name.__getitem__, names), *(s for s in specs if s.name not in names))
+
+
+def panel_rows(
+    specs: Specs, row: Row, instead: Mapping[str, float | str | None] | None = None
+) -> list[tuple[str | Text, float | str | None]]:
+    """Name and value of the figures that a panel shows, as declared.
+
+    Args:
+        specs: of all figures.
+        row: their values.
+        instead: what is shown of figures that are not shown as their unit is written.
+    """
+    instead = instead or {}
+    return [
+        (spec.panel, instead[name] if name in instead else _shown(row[name], spec.unit))
+        for spec in specs
+        for name in (spec.name,)
+        if spec.panel
+    ]
 
 
 def _shown(value: float | None, unit: str) -> float | str | None:

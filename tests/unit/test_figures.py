@@ -8,6 +8,7 @@ from ksmtrace.figures import (
     FigureSpec,
     counter,
     families,
+    first,
     gauge,
     known,
     panel_rows,
@@ -81,6 +82,12 @@ def test_a_histogram():
 def test_rows_of_a_panel():
     assert panel_rows(FIGURES, ROW) == [("a", 1), ("e", "500 ms"), ("  f", "25.0%")]
     assert panel_rows(FIGURES, dict.fromkeys(ROW)) == [("a", None), ("e", None), ("  f", None)]
+    assert panel_rows(FIGURES, ROW, {"e_seconds": "half"})[1] == ("e", "half")
+
+
+def test_figures_in_another_order():
+    found = [spec.key for spec in first(FIGURES[:4], "d_pages", "b_pages")]
+    assert found == ["d_pages", "b_pages", "a_pages", "c_pages"]
 
 
 def test_figures_of_a_section():
