@@ -17,8 +17,9 @@ from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
 from ksmtrace.plugins.cow.merges import Merges
+from ksmtrace.plugins.cow.metrics import families
 from ksmtrace.plugins.cow.storms import Storm
-from ksmtrace.plugins.cow.told import metrics, panel, section
+from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -36,8 +37,9 @@ class Plugin:
     """KSM pages that are copied: by writes of the process (user) or because the kernel breaks the sharing (kernel).
 
     JSON, each None where this run cannot know it:
-        user_pages, kernel_pages: COW_FAULT, by whom. Kernel: run=2, MADV_UNMERGEABLE, prctl, a failed merge. Where the two are
-            not told apart, user_pages holds both and kernel_pages is None.
+        user_pages, kernel_pages: COW_FAULT, by whom. Kernel: run=2, MADV_UNMERGEABLE, prctl, a
+            failed merge. Where the two are not told apart, every user_pages holds both, and every
+            kernel_pages is None.
         fault_p50_seconds, fault_p99_seconds: time that users' writes spent in do_wp_page, at most an eighth too high;
             None where no write was timed.
         fault_longest_seconds, fault_total_seconds: the longest of these, and their sum.
@@ -92,20 +94,20 @@ class Plugin:
         """The figures of the class docstring."""
         seen = session.sees(EventKind.COW_FAULT)
         whole = all(session.sees(kind) for kind in _NEEDED)
-        apart = seen and "not told apart" not in session.probes[EventKind.COW_FAULT].note
-        found = {**self._counts(apart), **self._faults()} | self._storms()
+        found = {**self._counts(), **self._faults()} | self._storms()
         ended = self._ends()
         places = {**self._by_process(session), "ranges": self._ranges()}
-        return {
+        analysis = {
             **(found if seen else dict.fromkeys(found)),
             **(ended if whole else dict.fromkeys(ended)),
             **(self._rates(session) if seen else dict.fromkeys(self._rates(session))),
             **(places if seen else dict.fromkeys(places)),
         }
+        return analysis if session.sees_who_broke else _without_kernel(analysis)
 
-    def _counts(self, apart: bool) -> dict[str, Any]:
+    def _counts(self) -> dict[str, Any]:
         every = self._breaks.every
-        return {"user_pages": every.user, "kernel_pages": every.kernel if apart else None}
+        return {"user_pages": every.user, "kernel_pages": every.kernel}
 
     def _faults(self) -> dict[str, Any]:
         latency = self._breaks.latency
@@ -184,7 +186,7 @@ class Plugin:
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
         if session.sees(EventKind.COW_FAULT):
-            yield from metrics(self.ksmtrace_analysis(session), self._breaks.latency)
+            yield from families(self.ksmtrace_analysis(session), self._breaks.latency)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
@@ -196,7 +198,7 @@ class Plugin:
         """Who breaks merged pages, and what it costs."""
         probe = session.probes.get(EventKind.COW_FAULT)
         note = "" if probe is None else probe.note
-        yield section(self.ksmtrace_analysis(session), self._breaks.rates, note)
+        yield section(self.ksmtrace_analysis(session), self._breaks.rates.seconds(), note)
 
 
 def _name(process: Process) -> dict[str, Any]:
@@ -209,6 +211,22 @@ def _pages(count: Count) -> dict[str, int]:
         "kernel_pages": count.kernel,
         "regret_pages": count.regretted,
     }
+
+
+def _without_kernel(analysis: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The same with every count of the kernel's breaks None, in whatever depth."""
+    match analysis:
+        case dict():
+            return {
+                key: None if key in _OF_KERNEL else _without_kernel(value)
+                for key, value in analysis.items()
+            }
+        case list():
+            return [_without_kernel(value) for value in analysis]
+    return analysis
+
+
+_OF_KERNEL = ("kernel_pages", "kernel_per_second")
 
 
 def _storm(storm: Storm) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The kernel as oracle: `python -m support.oracle [COUNT] [--number N]` runs random workloads twice and compares.
+"""The kernel as oracle: `python -m support.oracle [COUNT] [--number N]` runs random workloads twice
+and compares.
 
 With --variant NAME the second run is the reference engine's.
 """
@@ -54,7 +55,8 @@ def missing_tunables() -> set[str]:
 
 
 def differences(one: Outcome, other: Outcome) -> list[str]:
-    """What differs, snapshot by snapshot and counter by counter; one that either does not have is not compared."""
+    """What differs, snapshot by snapshot and counter by counter; one that either does not have is
+    not compared."""
     if one.refused != other.refused:
         return [f"refused: {one.refused} and {other.refused}"]
     found = []
@@ -97,7 +99,8 @@ def main() -> int:
             kept.write_text(to_toml(workload))
             print(f"{kept}:", *found, sep="\n  ")
     print(
-        f"{len(workloads)} workloads, {differing} differ; {merged} merged pages, {refused} were refused a tunable; "
+        f"{len(workloads)} workloads, {differing} differ; {merged} merged pages, "
+        f"{refused} were refused a tunable; "
         f"{time.monotonic() - started:.1f} s"
     )
     return 1 if differing else 0
