@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -13,26 +12,23 @@ from prometheus_client.core import (
     Metric,
 )
 
-from ksmtrace.model.log_histogram import PER_OCTAVE, LogHistogram
+from ksmtrace.model.log_histogram import LogHistogram
 from ksmtrace.plugins.cow.storms import STORM_FLOOR, STORM_MULTIPLE
 
-_OCTAVES = range(8, 33)
-"""Powers of 2 in nanoseconds between which the metric's buckets lie: a quarter of a microsecond to four seconds."""
+FAULT_BUCKETS = tuple(2.0**octave / 1e9 for octave in range(8, 33))
+"""Upper bounds in seconds: a quarter of a microsecond to four seconds, each twice the last."""
 
 
 def families(analysis: Mapping[str, Any], latency: LogHistogram) -> Iterable[Metric]:
     """Families of what is known; pages by user and kernel are `stable_tree`'s."""
     if analysis["fault_total_seconds"] is not None:
-        cumulated = np.cumsum(latency.counts)
-        buckets = [
-            (str(2.0**octave / 1e9), float(cumulated[octave * PER_OCTAVE + PER_OCTAVE - 1]))
-            for octave in _OCTAVES
-        ]
+        counts = [*latency.within(FAULT_BUCKETS), len(latency)]
+        bounds = [*map(str, FAULT_BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "ksmtrace_cow_fault_seconds",
             "Time that writes to KSM pages spent in do_wp_page. Long tails: memory is short, or the page copied is "
             "far away; keep what must answer fast out of KSM.",
-            buckets=[*buckets, ("+Inf", float(len(latency)))],
+            buckets=list(zip(bounds, map(float, counts), strict=True)),
             sum_value=analysis["fault_total_seconds"],
         )
     for key, name, help_text in (
