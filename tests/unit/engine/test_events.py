@@ -11,8 +11,8 @@ from unit.engine.strategies import step, workloads
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
