@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ksmtrace.events.batch import EventBatch
-    from ksmtrace.model.readings import Reading
+    from ksmtrace.events.readings import Reading
     from ksmtrace.model.reconstruction import Reconstruction
     from ksmtrace.model.scan import Scan
     from ksmtrace.pipeline.control import RunControl

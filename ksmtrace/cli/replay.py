@@ -70,11 +70,11 @@ def run(options: Namespace) -> int:
         source: Source = capture
         engine = None
         if options.engine:
-            from ksmtrace.engine_replay.followed import FollowedSource
             from ksmtrace.engine_replay.replay import EngineReplay
+            from ksmtrace.sources.tee import Tee
 
             engine = EngineReplay(capture.session)
-            source = FollowedSource(capture, engine)
+            source = Tee(capture, engine)
         how = run_options(options, source.session)
         status = run_pipeline(source, manager, how, control, fail_fast=True, engine=engine)
     for warning in capture.warnings:

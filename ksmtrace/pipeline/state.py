@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.model.readings import Reading, ReadingTracker
+from ksmtrace.events.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan, ScanTracker
 from ksmtrace.pipeline.reconciliation import Reconciliation

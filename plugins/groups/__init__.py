@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.model.accounts import Account
-from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
 from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from ksmtrace import hookimpl
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.capture import CaptureSource
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 

@@ -17,6 +17,7 @@ from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.sysfs import read_tunables
 from ksmtrace.workload import on_kernel
 from ksmtrace.workload.on_kernel import run_on_kernel
+from ksmtrace.workload.run import WorkloadRun
 from ksmtrace.workload.tunables import RefusedError
 from support.command import KSMTRACE, assert_one_line, ksmtrace
 from support.oracle import differences
@@ -318,7 +319,7 @@ def test_restores_after_an_exception(monkeypatch):
         assert tunables() != before
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(on_kernel._Run, "_snapshot", fail)
+    monkeypatch.setattr(WorkloadRun, "_snapshot", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run_on_kernel(workload(*TWELVE, "scan 2", smart_scan=0), silent)
     assert tunables() == before

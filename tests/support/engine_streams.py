@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine_replay.replay import EngineReplay
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.tunables import RefusedError
 
 

@@ -44,7 +44,7 @@ def on_kernel(workload: Workload) -> Outcome:
 
 def on_engine(workload: Workload, variant: str | None = None) -> Outcome:
     """The outcome on the engine."""
-    from ksmtrace.engine.simulate import simulate
+    from ksmtrace.workload.on_engine import simulate
 
     return outcome(lambda: simulate(workload, variant=variant))
 

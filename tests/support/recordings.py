@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.events import EventBatch
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.whatif.capture_story import capture_story
 from ksmtrace.whatif.scenario import Story
 from ksmtrace.workload.file import Step, Workload

@@ -36,6 +36,7 @@ def runner(
     of: Session | None = None,
     *,
     fail_fast: bool = True,
+    source: type[ListSource] = ListSource,
     **options: object,
 ) -> Runner:
     """A run that is ready to go; it publishes after every batch unless `interval` is given."""
@@ -45,7 +46,7 @@ def runner(
         manager.register(instance, name=name)
     manager.check_pending()
     given = RunOptions(**{"interval": 0.0, **options})
-    return Runner(ListSource(of or session(), batches), manager, given, fail_fast=fail_fast)
+    return Runner(source(of or session(), batches), manager, given, fail_fast=fail_fast)
 
 
 def analyse(

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from ksmtrace.capture.reader import open_capture
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.capture import CaptureSource
+from ksmtrace.sources.engine import EngineSource
 from support.command import assert_one_line, ksmtrace
 from support.random_workloads import sample_workloads
 from support.workload_steps import workload_toml
