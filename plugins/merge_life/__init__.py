@@ -11,7 +11,7 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch
 from ksmtrace.figures import known
-from ksmtrace.model.durations import half_life
+from ksmtrace.model.log_histogram import half_life
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.merge_life.figures import FIGURES, LIVES, SPANS
 from ksmtrace.plugins.merge_life.lives import BUCKET_NAMES, PASS_NAMES, STAGES, Lives

@@ -8,7 +8,7 @@ import numpy as np
 from rich.panel import Panel
 
 from ksmtrace.figures import Row, panel_rows, section_figures
-from ksmtrace.model.durations import survival
+from ksmtrace.model.log_histogram import survival
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.merge_life.figures import FIGURES
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
