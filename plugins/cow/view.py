@@ -8,9 +8,11 @@ from typing import Any
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.figures import panel_rows, section_figures
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
-from ksmtrace.section import Cell, Chart, Figure, Section, Table
+from ksmtrace.section import Cell, Chart, Section, Table
 
 Json = Mapping[str, Any]
 
@@ -20,15 +22,7 @@ _REGRETTED = 0.25
 
 def panel(analysis: Json) -> Panel:
     """Breaks, their cost, regrets and the three processes with most."""
-    rows: list[tuple[str | Text, float | str | None]] = [
-        ("by writes", analysis["user_pages"]),
-        ("by the kernel", analysis["kernel_pages"]),
-        ("fault p50", _time(analysis["fault_p50_seconds"])),
-        ("fault p99", _time(analysis["fault_p99_seconds"])),
-        ("within 60 s", analysis["regret_pages"]),
-        ("half-life", _time(analysis["half_life_seconds"])),
-        ("storms", analysis["storms"]),
-    ]
+    rows = panel_rows(FIGURES, analysis)
     for process in (analysis["processes"] or ())[:3]:
         pages = process["user_pages"] + (process["kernel_pages"] or 0)
         rows.append((Text(_label(process), style="red"), pages))
@@ -40,23 +34,11 @@ def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
     exactness = (
         "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
     )
-    figures = (
-        Figure("broken by writes", analysis["user_pages"], "pages"),
-        Figure("broken by the kernel", analysis["kernel_pages"], "pages"),
-        Figure("half of the faults took less than", analysis["fault_p50_seconds"], "seconds"),
-        Figure("99 in 100 took less than", analysis["fault_p99_seconds"], "seconds"),
-        Figure("the longest", analysis["fault_longest_seconds"], "seconds"),
-        Figure("all together", analysis["fault_total_seconds"], "seconds"),
-        Figure("written to within 60 s of merging", analysis["regret_pages"], "pages", "derived"),
-        Figure("of merges that ended by a write", analysis["regret_ratio"], "ratio", "derived"),
-        Figure("half-life of a merge", analysis["half_life_seconds"], "seconds", "derived"),
-        Figure("storms", analysis["storms"]),
-    )
     seen = analysis["user_pages"] is not None
     return Section(
         "Copy on write",
         _lead(analysis),
-        figures,
+        section_figures(FIGURES, analysis),
         [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
         [_over_time(analysis, starts), _latency(analysis)]
         if seen and analysis["user_pages"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -11,17 +10,15 @@ from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.model.accounts import Account
-from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
+from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
 from ksmtrace.plugins.groups.group import OTHER, Group
 from ksmtrace.plugins.groups.group_accounts import GroupAccounts
 from ksmtrace.plugins.groups.metrics import Figures, families, in_seconds
 from ksmtrace.session import Session
-
-MOST_GROUPS = 20
-"""Groups with series of their own, unless `--groups` says another number."""
 
 
 class Plugin:
@@ -44,9 +41,9 @@ class Plugin:
         self._found: dict[Group, Figures] | None = None
 
     @hookimpl
-    def ksmtrace_session_start(self, options: Namespace) -> None:
+    def ksmtrace_session_start(self, options: RunOptions) -> None:
         """Take the number of groups."""
-        self._accounts.most = getattr(options, "groups", MOST_GROUPS)
+        self._accounts.most = options.groups
 
     @hookimpl
     def ksmtrace_batch(

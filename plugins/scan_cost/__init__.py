@@ -10,8 +10,8 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events.readings import Reading, ReadingTracker
 from ksmtrace.model.accounts import ZERO_CHECKSUM
-from ksmtrace.model.readings import Reading, ReadingTracker
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling

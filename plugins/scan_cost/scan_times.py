@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from ksmtrace.events.kinds import Gauge
-from ksmtrace.model.readings import Reading
+from ksmtrace.events.readings import Reading
 
 BUCKETS_SECONDS = tuple(4.0**power for power in range(-4, 8))
 """Upper bounds of the histogram of pass durations: from 4 ms to 4.5 hours, each four times the last."""

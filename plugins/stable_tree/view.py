@@ -8,9 +8,11 @@ from typing import Any
 from rich.panel import Panel
 
 from ksmtrace.events import Gauge
+from ksmtrace.figures import first, panel_rows, section_figures
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.stable_tree.figures import FIGURES
 from ksmtrace.plugins.stable_tree.readings import Readings
-from ksmtrace.section import Chart, Figure, Section, Table
+from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import written
 
 _EXACTNESS = (
@@ -19,24 +21,20 @@ _EXACTNESS = (
 )
 
 
-def panel(figures: Mapping[str, float | None], failed: int | None) -> Panel:
-    """The figures and the number of attempts that `failed`, usable 26 columns wide."""
-    saved = figures["saved_bytes"]
-    return figures_panel(
-        "stable tree",
-        (
-            ("shared", figures["shared_pages"]),
-            ("sharing", figures["sharing_pages"]),
-            ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
-            ("merged", figures["merged_pages"]),
-            ("  last pass", figures["last_pass_merged_pages"]),
-            ("  failed", failed),
-            ("break_cow", figures["break_cow_pages"]),
-            ("left", figures["left_pages"]),
-            ("  written to", figures["cow_fault_pages"]),
-        ),
-        "green",
-    )
+_SHOWN = first(
+    FIGURES,
+    *("saved_bytes", "shared_pages", "sharing_pages", "stable_node_chains", "stable_node_dups"),
+)
+
+
+def panel(figures: Mapping[str, Any]) -> Panel:
+    """What is shared, what was merged and what left, usable 26 columns wide."""
+    saved, failed = figures["saved_bytes"], figures["failed_pages"]
+    shown = {
+        "saved_bytes": None if saved is None else round(saved / 2**20, 1),
+        "failed_pages": None if failed is None else sum(failed.values()),
+    }
+    return figures_panel("stable tree", panel_rows(FIGURES, figures, shown), "green")
 
 
 def section(figures: Mapping[str, Any], readings: Readings) -> Section:
@@ -44,7 +42,7 @@ def section(figures: Mapping[str, Any], readings: Readings) -> Section:
     return Section(
         "Stable tree",
         _lead(figures, readings),
-        list(_figures(figures, readings)),
+        section_figures(_SHOWN, figures, _notes(figures, readings)),
         list(_tables(figures)),
         list(_charts(figures, readings)),
         _EXACTNESS,
@@ -70,24 +68,20 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
     return f"{said}; the most shared has {written(top[0]['sharer_pages'], 'pages')} sharers."
 
 
-def _figures(figures: Mapping[str, Any], readings: Readings) -> Iterable[Figure]:
-    read = readings.last
-    for name, key, unit, gauge in (
-        ("saved", "saved_bytes", "bytes", None),
-        ("shared", "shared_pages", "pages", Gauge.PAGES_SHARED),
-        ("sharing", "sharing_pages", "pages", Gauge.PAGES_SHARING),
-    ):
-        note = f"kernel: {written(read[gauge], unit)}" if gauge in read else ""
-        yield Figure(name, figures[key], unit, note=note)
-    yield Figure("chains", figures["stable_node_chains"], "", "sampled")
-    yield Figure("dups in them", figures["stable_node_dups"], "", "sampled")
-    yield Figure("joined in this run", figures["merged_pages"], "pages")
-    yield Figure("left one by one", figures["left_pages"], "pages")
-    yield Figure("nodes removed", figures["removed_node_pages"], "pages")
-    older = figures["older_node_pages"]
-    note = f"a lower bound for {written(older, 'pages')} nodes" if older else ""
-    yield Figure("age of half", figures["node_age_p50_seconds"], "seconds", note=note)
-    yield Figure("age of the oldest", figures["node_age_oldest_seconds"], "seconds")
+def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
+    """What a figure is to be read against, by key."""
+    read, older = readings.last, figures["older_node_pages"]
+    notes = {
+        key: f"kernel: {written(read[gauge], 'pages')}"
+        for key, gauge in (
+            ("shared_pages", Gauge.PAGES_SHARED),
+            ("sharing_pages", Gauge.PAGES_SHARING),
+        )
+        if gauge in read
+    }
+    if older:
+        notes["node_age_p50_seconds"] = f"a lower bound for {written(older, 'pages')} nodes"
+    return notes
 
 
 def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:

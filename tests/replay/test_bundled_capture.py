@@ -1,4 +1,4 @@
-"""The capture of a real 6.1 kernel, replayed: the answers are those that the live run gave in the guest."""
+"""The capture of a real 6.1 kernel, replayed, gives the answers of the live run in the guest."""
 
 import json
 import re

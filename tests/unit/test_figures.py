@@ -8,12 +8,14 @@ from ksmtrace.figures import (
     FigureSpec,
     counter,
     families,
+    first,
     gauge,
     known,
     panel_rows,
     section_figures,
 )
 from ksmtrace.section import Figure
+from ksmtrace.session import Exactness, Knowledge, Probe
 from support.runs import series
 from support.streams import session
 
@@ -39,9 +41,24 @@ def test_what_needs_events_that_are_not_seen_is_not_known():
         assert list(found.items()) == [("g", None), ("a_pages", 7)]
 
 
+def test_what_is_not_told_is_not_known_in_whatever_depth():
+    pages = FigureSpec("kernel_pages", "pages", "K.", needs=(Knowledge.WHO_BROKE,))
+    specs = tuple(FigureSpec(key, "", "O.", of=(pages,)) for key in ("a", "b[]", "c.<name>", "d[]"))
+    row = {"kernel_pages": 5}
+    values = {"a": row, "b": [row, row], "c": {"x": row}, "d": None}
+    assert known(specs, session(), values) == values
+    facts = session()
+    lacks = frozenset({Knowledge.WHO_BROKE})
+    facts.probes[EventKind.COW_FAULT] = Probe("test", Exactness.DERIVED, lacks=lacks)
+    row["kernel_pages"] = None
+    assert known(specs, facts, {**values, "a": {"kernel_pages": 5}}) == values
+
+
 def test_a_figure_without_a_declaration_is_refused():
     with pytest.raises(KeyError, match="z_pages"):
         known(FIGURES, session(), {"z_pages": 1})
+    with pytest.raises(KeyError, match="z_pages"):
+        known((FigureSpec("a", "", "A.", of=FIGURES),), session(), {"a": {"z_pages": 1}})
 
 
 def test_families_by_type_and_then_as_declared():
@@ -81,6 +98,12 @@ def test_a_histogram():
 def test_rows_of_a_panel():
     assert panel_rows(FIGURES, ROW) == [("a", 1), ("e", "500 ms"), ("  f", "25.0%")]
     assert panel_rows(FIGURES, dict.fromkeys(ROW)) == [("a", None), ("e", None), ("  f", None)]
+    assert panel_rows(FIGURES, ROW, {"e_seconds": "half"})[1] == ("e", "half")
+
+
+def test_figures_in_another_order():
+    found = [spec.key for spec in first(FIGURES[:4], "d_pages", "b_pages")]
+    assert found == ["d_pages", "b_pages", "a_pages", "c_pages"]
 
 
 def test_figures_of_a_section():

@@ -1,4 +1,4 @@
-"""Values in columns: what is kept, what is held, what is missing."""
+"""Values resampled to columns: which are kept, which hold, which are missing."""
 
 import pytest
 from hypothesis import given

@@ -10,12 +10,12 @@ from unit.engine.machines import machine, region, repeated, unique
 from unit.engine.strategies import workloads
 
 from ksmtrace.engine.ksm.rmap_item import Tree
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventKind, Flag
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.volatile.cause import Cause
 from ksmtrace.plugins.volatile.causes import Causes
+from ksmtrace.sources.engine import EngineSource
 from support.runs import EMPTY, IN_STABLE, TO_STABLE, TO_UNSTABLE, attempt, examined, lost, removed
 from support.streams import events, session
 

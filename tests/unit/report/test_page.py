@@ -1,4 +1,4 @@
-"""The page: what it says, in which order, and that nothing of the run is markup."""
+"""The page: its content and order, and that no text of the run is markup."""
 
 from html.parser import HTMLParser
 

@@ -3,9 +3,9 @@
 import pytest
 from unit.engine.strategies import step
 
-from ksmtrace.engine.simulate import simulate
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.workload.file import Workload, parse_workload
+from ksmtrace.workload.on_engine import simulate
 from ksmtrace.workload.tunables import RefusedError
 
 TEN_EQUAL_PAGES = b"""

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ksmtrace.engine.ksm.variant import Variant
-from ksmtrace.engine.simulate import Say, Simulation
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.events import EventBatch
 from ksmtrace.workload.file import Workload
+from ksmtrace.workload.on_engine import Simulation
+from ksmtrace.workload.run import Say
 
 
 class EngineSource:
