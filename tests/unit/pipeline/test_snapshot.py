@@ -1,4 +1,5 @@
-"""The snapshot of a run: one publisher for each metric name, and what plugins show in their order."""
+"""The snapshot of a run: one publisher for each metric name, and what plugins show in their
+order."""
 
 import re
 

@@ -1,4 +1,5 @@
-"""Advice: each rule fires on figures that call for it and keeps quiet on others; the hook that lets it see all figures."""
+"""Advice: each rule fires on figures that call for it and keeps quiet on others; the hook that lets
+it see all figures."""
 
 import io
 

@@ -1,4 +1,5 @@
-"""The log sink: a line for what is worth knowing, none for an interval in which all is well, and levels for the journal."""
+"""The log sink: a line for what is worth knowing, none for an interval in which all is well, and
+levels for the journal."""
 
 import os
 import sys

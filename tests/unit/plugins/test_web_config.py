@@ -1,4 +1,5 @@
-"""The web configuration file: what it may say, what it may not, and that a change counts at once."""
+"""The web configuration file: what it may say, what it may not, and that a change counts at
+once."""
 
 import os
 
