@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.sections import SectionView
 from ksmtrace.plugins.tui.look import OVERVIEW, Look
 from ksmtrace.plugins.tui.panels import (

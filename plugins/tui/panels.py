@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, agreement
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.summary import WIDTH, Document, advice_text, agreement, verdict, wrapped
+from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
+from ksmtrace.drawing.summary import Document, advice_text, agreement, verdict
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
