@@ -39,6 +39,6 @@ def cut_after(batch: EventBatch, rows: npt.NDArray[np.intp]) -> Iterator[EventBa
 def _ends_a_part(
     kind: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.bool_]:
-    ends = (kind == EventKind.LOST) | (kind == EventKind.SCAN_STOP)
+    ends: npt.NDArray[np.bool_] = (kind == EventKind.LOST) | (kind == EventKind.SCAN_STOP)
     ends |= (kind == EventKind.SAMPLE) & (flags & Flag.LAST_OF_SAMPLE != 0)
     return ends
