@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ksmtrace.conformance.comparison import Comparison
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH
 from ksmtrace.engine.variants import KERNELS, NEWEST, variant_of
-from ksmtrace.engine_replay.replay import EngineReplay
 from ksmtrace.events import EventBatch
 from ksmtrace.whatif.capture_story import capture_story
 from support.engine_streams import recorded
@@ -105,7 +105,7 @@ def test_both_verbs_take_a_kernel_for_the_same_variant(tmp_path, release, record
     session, records = recorded(workload(*rows, pages_to_scan=1000, **tunables), recorded_as)
     session = replace(session, kernel=replace(session.kernel, release=release))
     path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records)])
-    replay = EngineReplay(session)
+    replay = Comparison(session)
     replay.apply(EventBatch(records))
     replay.end()
     found = replay.to_json()
