@@ -10,7 +10,7 @@ from ksmtrace.conformance.comparison import Comparison
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH
 from ksmtrace.engine.variants import KERNELS, NEWEST, variant_of
 from ksmtrace.events import EventBatch
-from ksmtrace.whatif.capture_story import capture_story
+from ksmtrace.whatif.capture_case import capture_case
 from support.engine_streams import recorded
 from support.recordings import write
 from support.streams import ListSource
@@ -109,10 +109,10 @@ def test_both_verbs_take_a_kernel_for_the_same_variant(tmp_path, release, record
     replay.apply(EventBatch(records))
     replay.end()
     found = replay.to_json()
-    story, _ = capture_story(path)
-    assert found["variant"] == story.workload.variant == recorded_as.name
+    case, _ = capture_case(path)
+    assert found["variant"] == case.workload.variant == recorded_as.name
     assert (found["parted"], found["agreed"] > 900) == (0, True)
-    assert any(f"{release} is taken as the engine's" in line for line in story.assumptions)
+    assert any(f"{release} is taken as the engine's" in line for line in case.assumptions)
 
 
 def test_the_checksum_is_xxhash_since_5_0():
