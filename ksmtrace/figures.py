@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.section import Figure
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 from ksmtrace.units import written
 
 Row = Mapping[str, Any]
@@ -100,7 +100,7 @@ class FigureSpec:
         unit: "pages", "bytes", "seconds", "ratio" (0 to 1), "text", "flag" (true or false), or ""
             for a plain number; it decides how a value is written.
         help: what it is, as docs/REFERENCE.md has it.
-        needs: kinds of events without which it is not known (None).
+        needs: kinds of events, and what they must tell, without which it is not known (None).
         panel: its name in the panel of the screen, where it is in there.
         section: its name among the figures of the section, where it is among them.
         exactness: as in `ksmtrace.section.Figure`.
@@ -112,7 +112,7 @@ class FigureSpec:
     unit: str
     help: str
     _: KW_ONLY
-    needs: tuple[EventKind, ...] = ()
+    needs: tuple[EventKind | Knowledge, ...] = ()
     panel: str = ""
     section: str = ""
     exactness: str = ""
@@ -130,15 +130,29 @@ Specs = tuple[FigureSpec, ...]
 
 
 def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
-    """`values` in their order; None for a figure that needs events which this run does not see.
+    """`values` in their order; None for a figure that needs what this run does not see.
 
     Raises:
         KeyError: a value that is not declared.
     """
-    needs = {spec.name: spec.needs for spec in specs}
-    return {
-        key: value if all(map(session.sees, needs[key])) else None for key, value in values.items()
-    }
+    declared = {spec.name: spec for spec in specs}
+    return {key: _known(declared[key], session, value) for key, value in values.items()}
+
+
+def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if value is None or not all(_knows(session, need) for need in spec.needs):
+        return None
+    if not spec.of:
+        return value
+    if spec.key.endswith("[]"):
+        return [known(spec.of, session, entry) for entry in value]
+    if spec.key != spec.name:
+        return {name: known(spec.of, session, entry) for name, entry in value.items()}
+    return known(spec.of, session, value)
+
+
+def _knows(session: Session, need: EventKind | Knowledge) -> bool:
+    return session.sees_who_broke if need is Knowledge.WHO_BROKE else session.sees(EventKind(need))
 
 
 def families(
@@ -198,3 +212,23 @@ def section_figures(specs: Specs, row: Row, notes: Mapping[str, str] | None = No
         for spec in specs
         if spec.section
     ]
+
+
+PROCESS = (
+    FigureSpec("pid", "", "Null where no name was seen."),
+    FigureSpec("comm", "text", 'Null likewise; "?" in it stands for what cannot be printed.'),
+    FigureSpec("mm", "text", "Its key in the capture, in hexadecimal."),
+)
+"""Keys of a process."""
+
+GROUP = (
+    FigureSpec("cgroup", "text", "The cgroup of the process; empty or null where not known."),
+    FigureSpec("vm", "text", "The guest that it runs; empty or null without one."),
+)
+"""Keys of what a process belongs to."""
+
+RANGE = (
+    FigureSpec("start", "text", "The first address, in hexadecimal."),
+    FigureSpec("end", "text", "The first address behind it, in hexadecimal."),
+)
+"""Keys of a run of addresses."""

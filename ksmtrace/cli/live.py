@@ -33,7 +33,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--log",
         action="store_true",
-        help="for a service: lines on stderr for what is worth knowing, no text at the end; so it is under systemd without asking",
+        help="for a service: lines on stderr for what is worth knowing, no text at the end; "
+        "so it is under systemd without asking",
     )
     add_output_options(parser)
     add_plugin_options(parser)
@@ -50,9 +51,10 @@ def run(options: Namespace) -> int:
 def trace(
     options: Namespace, *, fail_fast: bool, when_ready: Callable[[], None] | None = None
 ) -> int:
-    """Trace the running kernel as `options` say; returns the exit status.
+    """Trace the running kernel; returns the exit status.
 
-    `when_ready` is called once the probes are attached; without it, a KSM that is switched off is worth a line.
+    `when_ready` is called once the probes are attached; without it, a line on stderr says so where
+    KSM is switched off.
 
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
@@ -78,14 +80,14 @@ def trace(
             traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
         source: Source = PidFilter(traced, options.pid) if options.pid else traced
         if when_ready is None:
-            _say_if_stopped(source.session.tunables.get("run"))
+            _warn_if_stopped(source.session.tunables.get("run"))
         else:
             when_ready()
         how = run_options(options, source.session)
         return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
 
 
-def _say_if_stopped(run_tunable: str | None) -> None:
+def _warn_if_stopped(run_tunable: str | None) -> None:
     if run_tunable != "1":
         print(
             f"ksmtrace: KSM is switched off (run is {run_tunable}), nothing will be scanned; "

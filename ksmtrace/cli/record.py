@@ -17,7 +17,9 @@ def add_parser(verbs: Verbs) -> None:
     parser: ArgumentParser = verbs.add_parser(
         "record",
         help="trace the running kernel into a capture",
-        description="Record what ksmd does until Ctrl-C or --duration, to replay it later. Needs root.",
+        description=(
+            "Record what ksmd does until Ctrl-C or --duration, to replay it later. Needs root."
+        ),
     )
     parser.add_argument(
         "-o",

@@ -33,7 +33,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--engine",
         action="store_true",
-        help="follow every decision of ksmd with the reference engine; exit status 1 where they part",
+        help="follow every decision of ksmd with the reference engine; "
+        "exit status 1 where they part",
     )
     parser.add_argument(
         "--hold",

@@ -26,9 +26,10 @@ def add_parser(verbs: Verbs) -> None:
         "whatif",
         help="what other tunables and variants would have saved, and at what cost",
         description=(
-            "Run a capture or a workload on the reference engine under other tunables and other variants of KSM: "
-            "the file's own first, then each variant with each combination of values. Without any option: every "
-            "variant. What a capture does not tell is assumed, and said. Needs no root."
+            "Run a capture or a workload on the reference engine under other tunables and other "
+            "variants of KSM: the file's own first, then each variant with each combination of "
+            "values. Without any option: every variant. What a capture does not tell is assumed, "
+            "and said. Needs no root."
         ),
     )
     parser.add_argument("file", metavar="FILE", help="a capture, or a workload (WORKLOADS.md)")
@@ -46,7 +47,7 @@ def _add_list(parser: ArgumentParser, option: str, metavar: str, text: str) -> N
 
 
 def run(options: Namespace) -> int:
-    """Run all scenarios and print what came of them; returns the exit status."""
+    """Run all scenarios and print their outcomes; returns the exit status."""
     from ksmtrace.whatif.grid import build_grid
     from ksmtrace.whatif.load import load_case
     from ksmtrace.whatif.result import document
@@ -101,7 +102,7 @@ def _progress(what: str, total: int | None) -> Iterator[Callable[[float], None]]
 def _terminable() -> Iterator[None]:
     """Lets SIGTERM end a run as Ctrl-C does: with its workers."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -47,7 +47,7 @@ class Report:
         return all(check.passed for check in self.checks if check.name == KSM)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as the JSON document of `doctor --json`; README.md says what its keys are."""
+        """The report as the JSON document of `doctor --json`; docs/REFERENCE.md has its keys."""
         survey = self.survey
         return {
             "version": __version__,
@@ -78,7 +78,11 @@ def _probe(probe: Probe) -> dict[str, str]:
 
 def _event(event: Event) -> dict[str, Any]:
     rejected = [
-        {"way": r.way, "exactness": r.exactness.value, "reasons": list(r.reasons)}
+        {
+            "way": r.way,
+            "exactness": r.exactness.value,
+            "reasons": [reason.text for reason in r.reasons],
+        }
         for r in event.rejected
     ]
     return {"way": event.way or None, **_probe(event.probe), "rejected": rejected}

@@ -158,9 +158,7 @@ def lists(balance: Balance) -> dict[str, object]:
 def _named(sheet: Sheet, index: int) -> dict[str, object]:
     process = sheet.processes[index]
     return {
-        "pid": process.pid,
-        "comm": process.comm or None,
-        "mm": f"{process.mm:#x}",
+        **process.to_json(),
         "cgroup": process.cgroup or None,
         "vm": process.vm or None,
         **sheet.rows.row(index).to_json(),

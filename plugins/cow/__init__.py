@@ -11,13 +11,13 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
-from ksmtrace.model.log_histogram import BOUNDS
-from ksmtrace.model.processes import Process
+from ksmtrace.figures import known
 from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
+from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.merges import Merges
-from ksmtrace.plugins.cow.metrics import families
+from ksmtrace.plugins.cow.metrics import metrics
 from ksmtrace.plugins.cow.storms import Storm
 from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
@@ -26,38 +26,11 @@ from ksmtrace.session import Session
 TOP = 10
 """Processes and ranges named in the JSON document."""
 
-_NEEDED = (
-    *(EventKind.COW_FAULT, EventKind.STABLE_APPEND),
-    *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE),
-)
-"""What it takes to follow a merge to its end."""
-
 
 class Plugin:
     """KSM pages that are copied: by writes of the process (user) or because the kernel breaks the sharing (kernel).
 
-    JSON, each None where this run cannot know it:
-        user_pages, kernel_pages: COW_FAULT, by whom. Kernel: run=2, MADV_UNMERGEABLE, prctl, a
-            failed merge. Where the two are not told apart, every user_pages holds both, and every
-            kernel_pages is None.
-        fault_p50_seconds, fault_p99_seconds: time that users' writes spent in do_wp_page, at most an eighth too high;
-            None where no write was timed.
-        fault_longest_seconds, fault_total_seconds: the longest of these, and their sum.
-        fault_histogram: [seconds, writes that took less than that and not less than the pair before], only pairs with any.
-        written_merge_pages: merges of known age that were seen to be ended by a write; known when ksmd next comes to the page.
-        regret_pages: those of them that were written to within 60 s: work for nothing, and a fault on top.
-        regret_ratio: the second by the first, 0 to 1.
-        unknown_age_pages, pending_pages: writes that ended merges older than the trace; written to, and not visited by ksmd since.
-        half_life_seconds: by what age half of the merges are written to, by the method of Kaplan and Meier (merges that end otherwise
-            or are still there count for as long as they were seen); None while more than half survive.
-        storms: seconds, or runs of them, with at least `STORM_FLOOR` breaks and more than `STORM_MULTIPLE` times the median of
-            the `MEDIAN_SECONDS` before.
-        last_storms: the latest, as {"start_seconds", "seconds", "user_pages", "kernel_pages", "worst_per_second",
-            "median_per_second", "processes"}; processes as below with "pages", most first; start counts from the start of the trace.
-        interval_seconds, user_per_second, kernel_per_second: rates from the start of the trace on, in intervals of that length.
-        processes: the `TOP` with most, as {"pid", "comm", "mm", "cgroup", "vm", "user_pages", "kernel_pages", "regret_pages"}.
-        other, exited: the same three counts of processes not listed, and of those that have exited.
-        ranges: the `TOP` runs of 2 MiB with most, as {"pid", "comm", "mm", "start", "end", "user_pages", "kernel_pages"}.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -91,19 +64,17 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
-        """The figures of the class docstring."""
-        seen = session.sees(EventKind.COW_FAULT)
-        whole = all(session.sees(kind) for kind in _NEEDED)
-        found = {**self._counts(), **self._faults()} | self._storms()
-        ended = self._ends()
-        places = {**self._by_process(session), "ranges": self._ranges()}
+        """The figures of `FIGURES`."""
         analysis = {
-            **(found if seen else dict.fromkeys(found)),
-            **(ended if whole else dict.fromkeys(ended)),
-            **(self._rates(session) if seen else dict.fromkeys(self._rates(session))),
-            **(places if seen else dict.fromkeys(places)),
+            **self._counts(),
+            **self._faults(),
+            **self._storms(),
+            **self._ends(),
+            **self._rates(session),
+            **self._by_process(),
+            "ranges": self._ranges(),
         }
-        return analysis if session.sees_who_broke else _without_kernel(analysis)
+        return known(FIGURES, session, analysis)
 
     def _counts(self) -> dict[str, Any]:
         every = self._breaks.every
@@ -112,30 +83,26 @@ class Plugin:
     def _faults(self) -> dict[str, Any]:
         latency = self._breaks.latency
         timed = len(latency) > 0
-        filled = np.flatnonzero(latency.counts)
-        p50, p99 = latency.quantile(0.5), latency.quantile(0.99)
         return {
-            "fault_p50_seconds": None if p50 is None else p50 / 1e9,
-            "fault_p99_seconds": None if p99 is None else p99 / 1e9,
+            "fault_p50_seconds": latency.quantile_bound(0.5),
+            "fault_p99_seconds": latency.quantile_bound(0.99),
             "fault_longest_seconds": self._breaks.longest_ns / 1e9 if timed else None,
-            "fault_total_seconds": latency.total / 1e9 if timed else None,
-            "fault_histogram": [
-                [float(BOUNDS[place]) / 1e9, int(latency.counts[place])] for place in filled
-            ],
+            "fault_total_seconds": latency.sum_ns / 1e9 if timed else None,
+            "fault_histogram": [list(bucket) for bucket in latency.filled()],
         }
 
     def _ends(self) -> dict[str, Any]:
         merges, broken = self._merges, len(self._merges.broken)
         half = None
         if self._reconstruction is not None:
-            half = merges.half_life_ns(self._reconstruction, self._last_ns)
+            half = merges.half_life(self._reconstruction, self._last_ns)
         return {
             "written_merge_pages": broken,
             "regret_pages": merges.regrets,
             "regret_ratio": merges.regrets / broken if broken else None,
             "unknown_age_pages": merges.unknown,
             "pending_pages": merges.pending,
-            "half_life_seconds": None if half is None else half / 1e9,
+            "half_life_seconds": half,
         }
 
     def _storms(self) -> dict[str, Any]:
@@ -151,7 +118,7 @@ class Plugin:
             "kernel_per_second": rates.per_second("kernel"),
         }
 
-    def _by_process(self, session: Session) -> dict[str, Any]:
+    def _by_process(self) -> dict[str, Any]:
         counts = self._breaks.by_process.values()
         alive = ranked(c for c in counts if c.process is not None and not c.process.exited)
         exited, other = Count(), Count()
@@ -162,16 +129,11 @@ class Plugin:
         for count in alive[TOP:]:
             other.take(count)
         listed = [
-            {**_name(c.process), "cgroup": c.process.cgroup, "vm": c.process.vm, **_pages(c)}
+            {**c.process.to_json(), "cgroup": c.process.cgroup, "vm": c.process.vm, **_pages(c)}
             for c in alive[:TOP]
             if c.process is not None
         ]
-        seen = session.sees(EventKind.MM_EXIT)
-        return {
-            "processes": listed,
-            "other": _pages(other),
-            "exited": _pages(exited) if seen else None,
-        }
+        return {"processes": listed, "other": _pages(other), "exited": _pages(exited)}
 
     def _ranges(self) -> list[dict[str, Any]]:
         listed = []
@@ -179,14 +141,14 @@ class Plugin:
             assert count.process is not None, "only sums have none"
             place = {"start": f"{count.place:#x}", "end": f"{count.place + (1 << RANGE_SHIFT):#x}"}
             pages = {"user_pages": count.user, "kernel_pages": count.kernel}
-            listed.append({**_name(count.process), **place, **pages})
+            listed.append({**count.process.to_json(), **place, **pages})
         return listed
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
         if session.sees(EventKind.COW_FAULT):
-            yield from families(self.ksmtrace_analysis(session), self._breaks.latency)
+            yield from metrics(self.ksmtrace_analysis(session), self._breaks.latency)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
@@ -201,32 +163,12 @@ class Plugin:
         yield section(self.ksmtrace_analysis(session), self._breaks.rates.seconds(), note)
 
 
-def _name(process: Process) -> dict[str, Any]:
-    return {"pid": process.pid, "comm": process.comm or None, "mm": f"{process.mm:#x}"}
-
-
 def _pages(count: Count) -> dict[str, int]:
     return {
         "user_pages": count.user,
         "kernel_pages": count.kernel,
         "regret_pages": count.regretted,
     }
-
-
-def _without_kernel(analysis: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The same with every count of the kernel's breaks None, in whatever depth."""
-    match analysis:
-        case dict():
-            return {
-                key: None if key in _OF_KERNEL else _without_kernel(value)
-                for key, value in analysis.items()
-            }
-        case list():
-            return [_without_kernel(value) for value in analysis]
-    return analysis
-
-
-_OF_KERNEL = ("kernel_pages", "kernel_per_second")
 
 
 def _storm(storm: Storm) -> dict[str, Any]:
@@ -238,7 +180,7 @@ def _storm(storm: Storm) -> dict[str, Any]:
         "worst_per_second": storm.worst,
         "median_per_second": storm.usual,
         "processes": [
-            {**_name(storm.processes[number]), "pages": pages}
+            {**storm.processes[number].to_json(), "pages": pages}
             for number, pages in storm.by_process.most_common()
         ],
     }

@@ -183,9 +183,7 @@ def _sizes(
 def _json(one: Map) -> dict[str, Any]:
     grid, process = one.grid, one.process
     return {
-        "pid": process.pid,
-        "comm": process.comm or None,
-        "mm": f"{process.mm:#x}",
+        **process.to_json(),
         "rmap_items": one.rmap_items,
         "first_pass": one.first_pass,
         "passes_per_column": grid.passes_per_column,

@@ -9,7 +9,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
-from ksmtrace.model.durations import half_life
+from ksmtrace.model.log_histogram import half_life
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.merge_life.lives import BUCKET_NAMES, PASS_NAMES, STAGES, Lives
 from ksmtrace.plugins.merge_life.metrics import families

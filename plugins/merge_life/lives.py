@@ -8,8 +8,8 @@ import numpy as np
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.durations import Durations
 from ksmtrace.model.items import Ids, ItemTable, grown
+from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_spans import MergeSpans
 from ksmtrace.model.reconstruction import Reconstruction
 
@@ -47,7 +47,7 @@ class Lives:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(STAGES, 0)
         self.cut = 0
-        self.latency = Durations()
+        self.latency = LogHistogram(GEOMETRIC)
         self.latency_passes = np.zeros(MOST_PASSES + 1, dtype=np.int64)
         self.spans = MergeSpans()
         self._items: ItemTable | None = None
@@ -59,7 +59,7 @@ class Lives:
         self._all_known = False
         self._now_ns = 0
 
-    def lasting(self) -> Durations:
+    def lasting(self) -> LogHistogram:
         """Merges that last still, or were cut off by a loss, by how long they did at the last end of a pass or reading."""
         return self.spans.unended(self._now_ns)
 

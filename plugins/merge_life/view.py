@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from rich.panel import Panel
 
-from ksmtrace.model.durations import survival
+from ksmtrace.model.log_histogram import survival
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
 from ksmtrace.section import Chart, Figure, Section, Table

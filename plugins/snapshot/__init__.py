@@ -20,9 +20,10 @@ class Plugin:
     """KSM pages that were mapped before the first event, by process.
 
     JSON:
-        via: how they were told from other pages; KPF_KSM lies on some kernels, see `probes.snapshot`.
-        ksm_pages: distinct frames; as pages_shared, but for nodes that nothing maps any more.
-        mapped_pages: page table entries; as pages_shared + pages_sharing, but for pages left since the last pass.
+        via: how they were recognised; KPF_KSM lies on some kernels, see `probes.snapshot`.
+        ksm_pages: distinct frames; as pages_shared, except for nodes that nothing maps any more.
+        mapped_pages: page table entries; as pages_shared + pages_sharing, except for pages that
+            have left since the last pass.
         processes: those with most of them, most first: pid and mapped_pages.
         other_mapped_pages: those of all other processes.
     """

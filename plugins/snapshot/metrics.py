@@ -9,6 +9,7 @@ def family(mapped_pages: int) -> Metric:
     """Page table entries that mapped KSM pages before the first event."""
     return GaugeMetricFamily(
         "ksmtrace_snapshot_mapped_pages",
-        "Page table entries that mapped KSM pages when the trace began. Above 0: the tracer joined late.",
+        "Page table entries that mapped KSM pages when the trace began. "
+        "Above 0: the tracer joined late.",
         mapped_pages,
     )

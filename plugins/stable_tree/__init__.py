@@ -109,7 +109,7 @@ class Plugin:
                 "left_pages": self._left,
                 "removed_node_pages": count[EventKind.REMOVE_STABLE_NODE],
                 "cow_fault_pages": count[EventKind.COW_FAULT] - self._kernel_breaks,
-                "kernel_break_pages": self._kernel_breaks if session.sees_who_broke else None,
+                "kernel_break_pages": self._kernel_breaks,
                 "failed_pages": dict(sorted(self._failed.items())),
             },
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import Family, FigureSpec, counter, gauge
+from ksmtrace.session import Knowledge
 
 _APPENDED = (EventKind.STABLE_APPEND,)
 _TRIED = (EventKind.TRY_TO_MERGE_ONE_PAGE,)
@@ -23,7 +24,6 @@ _COPIES = counter(
     "(kernel). user near the rate of merged pages: KSM merges what is about to be written, "
     "advise less memory.",
     "by",
-    whole=True,
 )
 
 CHAINS = gauge(
@@ -202,7 +202,7 @@ COPIES = (
         "pages",
         "KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl); "
         "null where they are not told apart.",
-        needs=_COPIED,
+        needs=(Knowledge.WHO_BROKE,),
         metric=_COPIES,
         series=("kernel",),
     ),

@@ -12,7 +12,6 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
 from ksmtrace.model.ksmd_time import KsmdTime
-from ksmtrace.model.processes import Process
 from ksmtrace.model.ranges import fullest_ranges
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -147,13 +146,14 @@ class Plugin:
         others = found.others + _sum(ranked) - _sum(listed)
         return {
             "processes": [
-                {**_name(t.process), "changed_pages": int(t.counts[Cause.CHANGED])} for t in listed
+                {**t.process.to_json(), "changed_pages": int(t.counts[Cause.CHANGED])}
+                for t in listed
             ],
             "other_changed_pages": int(others[Cause.CHANGED]),
             "exited_changed_pages": int(exited[Cause.CHANGED]),
             "cause_processes": [
                 {
-                    **_name(t.process),
+                    **t.process.to_json(),
                     "cgroup": t.process.cgroup,
                     "vm": t.process.vm,
                     **_pages(t.counts),
@@ -176,7 +176,7 @@ class Plugin:
         processes = self._reconstruction.processes
         return [
             {
-                **_name(processes.of(one.mm)),
+                **processes.of(one.mm).to_json(),
                 "start": f"{one.start:#x}",
                 "end": f"{one.end:#x}",
                 "pages": int(one.counts.sum()),
@@ -275,10 +275,6 @@ class Plugin:
 
 def _sum(tallies: Iterable[Tally]) -> Counts:
     return sum((tally.counts for tally in tallies), start=np.zeros(len(Cause), dtype=np.int64))
-
-
-def _name(process: Process) -> dict[str, Any]:
-    return {"pid": process.pid, "comm": process.comm or None, "mm": f"{process.mm:#x}"}
 
 
 def _pages(counts: Counts, causes: Iterable[Cause] = tuple(REMEDIES)) -> dict[str, int]:

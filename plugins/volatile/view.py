@@ -8,6 +8,7 @@ from typing import Any
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.model.processes import label_of
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.volatile.cause import Cause
@@ -62,7 +63,7 @@ def panel(analysis: Json) -> Panel:
     counted = {c: _counted(c, analysis) for c in REMEDIES if c is not Cause.CHANGED}
     rows += [(_LABELS[cause], count) for cause, count in counted.items() if count]
     for process in analysis.get("processes", ())[:3]:
-        rows.append((Text(label(process), style="magenta"), process["changed_pages"]))
+        rows.append((Text(label_of(process), style="magenta"), process["changed_pages"]))
     return figures_panel("volatile", rows, "magenta")
 
 
@@ -116,7 +117,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
 
 def _by_cause(title: str, name: str, rows: Sequence[Json]) -> Table:
     places = [
-        label(row) if name == "process" else f"{label(row)} {row['start']}-{row['end']}"
+        label_of(row) if name == "process" else f"{label_of(row)} {row['start']}-{row['end']}"
         for row in rows
     ]
     cells: list[tuple[Cell, ...]] = [
@@ -150,12 +151,4 @@ def _lead(analysis: Json) -> str:
         f"most of them by this cause: {_LABELS[worst]} ({REMEDIES[worst]})."
     )
     worst_process = analysis["cause_processes"][:1]
-    return said + "".join(f" Most are of {label(process)}." for process in worst_process)
-
-
-def label(process: Json) -> str:
-    """How to call a process of the JSON document."""
-    if process.get("vm"):
-        return str(process["vm"])
-    comm = process["comm"] or "unknown"
-    return comm if process["pid"] is None else f"{comm} {process['pid']}"
+    return said + "".join(f" Most are of {label_of(process)}." for process in worst_process)

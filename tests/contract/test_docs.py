@@ -1,6 +1,6 @@
 """Documents that repeat what the code says are checked against it."""
 
-from tools.docs import metrics, variants
+from tools.docs import architecture, metrics, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -23,6 +23,12 @@ def test_the_table_of_variants_is_current():
 def test_the_table_of_metrics_is_current():
     """`make docs` mends it."""
     assert metrics.DOCUMENT.read_text() == metrics.document()
+
+
+def test_the_folders_and_floors_of_the_architecture_are_current():
+    """`make docs` mends it: a folder's row is the first line of its package's docstring."""
+    text = architecture.DOCUMENT.read_text()
+    assert text == architecture.with_tables(text)
 
 
 def test_metrics_follow_the_conventions():

@@ -15,6 +15,7 @@ from ksmtrace.figures import (
     section_figures,
 )
 from ksmtrace.section import Figure
+from ksmtrace.session import Exactness, Knowledge, Probe
 from support.runs import series
 from support.streams import session
 
@@ -40,9 +41,24 @@ def test_what_needs_events_that_are_not_seen_is_not_known():
         assert list(found.items()) == [("g", None), ("a_pages", 7)]
 
 
+def test_what_is_not_told_is_not_known_in_whatever_depth():
+    pages = FigureSpec("kernel_pages", "pages", "K.", needs=(Knowledge.WHO_BROKE,))
+    specs = tuple(FigureSpec(key, "", "O.", of=(pages,)) for key in ("a", "b[]", "c.<name>", "d[]"))
+    row = {"kernel_pages": 5}
+    values = {"a": row, "b": [row, row], "c": {"x": row}, "d": None}
+    assert known(specs, session(), values) == values
+    facts = session()
+    lacks = frozenset({Knowledge.WHO_BROKE})
+    facts.probes[EventKind.COW_FAULT] = Probe("test", Exactness.DERIVED, lacks=lacks)
+    row["kernel_pages"] = None
+    assert known(specs, facts, {**values, "a": {"kernel_pages": 5}}) == values
+
+
 def test_a_figure_without_a_declaration_is_refused():
     with pytest.raises(KeyError, match="z_pages"):
         known(FIGURES, session(), {"z_pages": 1})
+    with pytest.raises(KeyError, match="z_pages"):
+        known((FigureSpec("a", "", "A.", of=FIGURES),), session(), {"a": {"z_pages": 1}})
 
 
 def test_families_by_type_and_then_as_declared():

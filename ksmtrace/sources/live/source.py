@@ -21,15 +21,16 @@ from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_pages
 from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Probe, Session
+from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.identities import Identities
 from ksmtrace.sources.live.inlined import with_probe_map
-from ksmtrace.sources.live.ladder import Plan, Ways, check_choice, counters_only, make_plan
 from ksmtrace.sources.live.losses import LossTracker
-from ksmtrace.sources.live.offer import Offer
+from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.probe_spec import ProbeTable
+from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.program import RING_BYTES, Program
-from ksmtrace.sources.live.reread import TunablesReader
 from ksmtrace.sources.live.ring import RingReader, open_ring
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
@@ -48,7 +49,7 @@ class LiveOptions:
     Attributes:
         duration: seconds, or None for as long as nobody stops it.
         interval: seconds between two readings of the kernel's counters.
-        probes: a key of `ladder.CHOICES`.
+        probes: a key of `plan.CHOICES`.
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
@@ -264,14 +265,14 @@ def _snapshot() -> Iterator[EventBatch]:
 def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
-    ways: Ways = WAYS
+    table: ProbeTable = PROBES
     if options.probe_map is not None:
         options.probe_map.check(build_id)
-        ways = with_probe_map(options.probe_map)
+        table = with_probe_map(options.probe_map)
     btf = Btf()
     try:
-        every = [way for candidates in ways.values() for way in candidates]
-        return make_plan(Offer(btf, every, hidden=options.hidden), options.probes, ways)
+        specs = [spec for candidates in table.values() for spec in candidates]
+        return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
     finally:
         btf.close()
 

@@ -1,4 +1,4 @@
-"""The whole report: its verdict, its text, and the JSON document that README.md describes."""
+"""The whole report: its verdict, its text, and the JSON document that docs/REFERENCE.md describes."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.doctor import checks
 from ksmtrace.doctor.text import to_text
 from ksmtrace.errors import HostError
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.probe_table import PROBES
 
 FENTRY_REFUSED = "fentry is refused (EPERM; missing CAP_BPF)"
 NO_KPROBES = "no kprobes: kernel built without CONFIG_KPROBES"
@@ -56,12 +56,12 @@ def printed(value, path=""):
         yield path
 
 
-def test_the_readme_has_the_keys_of_the_document(poor, repository):
+def test_the_reference_has_the_keys_of_the_document(poor, repository):
     report = json.loads(json.dumps(poor.examine().to_json()))
     paths = set(printed(report))
     # an empty list tells nothing of what it could hold
     paths -= {path for path in paths if any(other.startswith(f"{path}[]") for other in paths)}
-    assert paths == documented((repository / "README.md").read_text())
+    assert paths == documented((repository / "docs/REFERENCE.md").read_text())
 
 
 def test_the_document(poor):
@@ -73,7 +73,7 @@ def test_the_document(poor):
     assert found["missing_capabilities"] == ["CAP_BPF"]
     assert found["mechanisms"]["kprobe"] == {"works": False, "reason": NO_KPROBES}
     assert found["mechanisms"]["perf"] == {"works": True, "reason": ""}
-    assert set(found["events"]) == set(found["probes"]) == {kind.name.lower() for kind in WAYS}
+    assert set(found["events"]) == set(found["probes"]) == {kind.name.lower() for kind in PROBES}
     faults = found["events"]["cow_fault"]
     assert (faults["way"], faults["via"]) == ("total", "/proc/vmstat cow_ksm")
     assert [out["way"] for out in faults["rejected"]] == ["function", "unattributed"]

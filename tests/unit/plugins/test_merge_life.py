@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from ksmtrace.events import EventKind, Flag
-from ksmtrace.model.durations import Durations, half_life
+from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram, half_life
 from support.runs import (
     EMPTY,
     FREED,
@@ -155,7 +155,7 @@ class _Plain:
 
 
 def _durations(values):
-    made = Durations()
+    made = LogHistogram(GEOMETRIC)
     made.add(np.array(values, dtype=np.int64))
     return made
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.model.durations import Durations, half_life, survival
+from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram, half_life, survival
 
 SECOND = 1_000_000_000
 some_ns = st.lists(st.integers(1_000, 10**16), min_size=1, max_size=60)
 
 
 def durations(*nanoseconds):
-    made = Durations()
+    made = LogHistogram(GEOMETRIC)
     made.add(np.array(nanoseconds, dtype=np.int64))
     return made
 
@@ -42,16 +42,16 @@ def test_what_is_out_of_range_goes_to_the_ends():
 
 
 def test_nothing_has_no_quantile_and_no_half_life():
-    assert Durations().quantile(0.5) is None
-    assert survival(Durations(), Durations()) == []
-    assert half_life(Durations(), Durations()) == (None, None)
+    assert LogHistogram(GEOMETRIC).quantile(0.5) is None
+    assert survival(LogHistogram(GEOMETRIC), LogHistogram(GEOMETRIC)) == []
+    assert half_life(LogHistogram(GEOMETRIC), LogHistogram(GEOMETRIC)) == (None, None)
 
 
 def test_without_censoring_survival_is_the_share_left():
-    points = survival(durations(*(2**n * SECOND for n in range(4))), Durations())
+    points = survival(durations(*(2**n * SECOND for n in range(4))), LogHistogram(GEOMETRIC))
     assert [share for _, share in points] == pytest.approx([0.75, 0.5, 0.25, 0])
     assert [at for at, _ in points] == [1, 2, 4, 8]
-    assert half_life(durations(SECOND, 2 * SECOND), Durations()) == (1, None)
+    assert half_life(durations(SECOND, 2 * SECOND), LogHistogram(GEOMETRIC)) == (1, None)
 
 
 def test_kaplan_and_meier_by_hand():

@@ -2,7 +2,7 @@
 
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.kernel.sysfs import read_tunables
-from ksmtrace.sources.live.reread import TunablesReader
+from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 
 def test_what_has_changed_since_the_last_look(tmp_path):

@@ -1,4 +1,4 @@
-"""Whatever a kernel offers, the plan takes the best ways that work there, and its text lacks nothing."""
+"""Whatever a kernel offers, the plan takes the best probes that work there, and its text lacks nothing."""
 
 import re
 
@@ -9,19 +9,20 @@ from hypothesis import strategies as st
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events import EventKind
 from ksmtrace.session import Exactness
-from ksmtrace.sources.live.ladder import CHOICES, counters_only, make_plan
-from ksmtrace.sources.live.offer import Offer, needs
-from ksmtrace.sources.live.offsets import OFFSETS
-from ksmtrace.sources.live.text import program_text
-from ksmtrace.sources.live.way import Place
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.bpf_parts import PARTS
+from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.plan import CHOICES, counters_only, make_plan
+from ksmtrace.sources.live.probe_spec import Place
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.program_text import program_text
+from ksmtrace.sources.live.struct_offsets import OFFSETS
 
-EVERY = [way for ways in WAYS.values() for way in ways]
+EVERY = [spec for specs in PROBES.values() for spec in specs]
 FUNCTIONS = sorted(
-    {h.target for w in EVERY for h in w.hooks if h.place in (Place.ENTRY, Place.RETURN)}
+    {h.target for s in EVERY for h in s.hooks if h.place in (Place.ENTRY, Place.RETURN)}
 )
-TRACEPOINTS = sorted({h.target for w in EVERY for h in w.hooks if h.place is Place.TRACEPOINT})
-DATA = sorted({symbol for w in EVERY for symbol in needs(w).symbols.values()})
+TRACEPOINTS = sorted({h.target for s in EVERY for h in s.hooks if h.place is Place.TRACEPOINT})
+DATA = sorted({name for part in PARTS for one in (part, *part.extras) for name in one.symbols})
 MEMBERS = sorted({member for members in OFFSETS.values() for member in members})
 INLINED = {"cmp_and_merge_page", "replace_page"}
 STOCK = [name for name in FUNCTIONS if name not in INLINED]
@@ -29,7 +30,7 @@ WORKING = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"), "")
 
 
 class FakeBtf:
-    """A kernel's types, as far as the ladder asks."""
+    """A kernel's types, as far as a plan asks."""
 
     def __init__(self, functions=STOCK, tracepoints=TRACEPOINTS, members=MEMBERS):
         self.functions, self.tracepoints, self.members = functions, tracepoints, members
@@ -62,7 +63,7 @@ def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, coun
     lines = [f"ffffffff8100{number:04x} t {name}\n" for number, name in enumerate(symbols, start=1)]
     (tmp_path / "proc/kallsyms").write_text("".join(lines))
     (tmp_path / "proc/vmstat").write_text("nr_free_pages 1\n")
-    return Offer(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms)
+    return Capabilities(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms)
 
 
 def some_of(names):
@@ -86,28 +87,28 @@ def root(tmp_path_factory):
 )
 def test_whatever_a_kernel_offers(root, functions, tracepoints, members, data, working, choice):
     mechanisms = {name: "" if name in working else "refused" for name in WORKING}
-    offer = kernel(root, FakeBtf(functions, tracepoints, members), (*functions, *data), mechanisms)
-    plan = plan_or_refusal(offer, choice)
+    btf = FakeBtf(functions, tracepoints, members)
+    plan = plan_or_refusal(kernel(root, btf, (*functions, *data), mechanisms), choice)
     if isinstance(plan, str):
         assert "--probes sysfs" in plan
         assert "\n" not in plan
         return
-    assert set(plan.chosen) == set(WAYS)
+    assert set(plan.chosen) == set(PROBES)
     for kind, chosen in plan.chosen.items():
-        names = [way.name for way in WAYS[kind]]
-        better = names[: names.index(chosen.way.name)] if chosen.way else names
-        assert [name for name, _ in chosen.rejected] == better
-        assert all(reasons for _, reasons in chosen.rejected)
-        for other, allowed in chosen.way.beside.items() if chosen.way else ():
-            assert plan.chosen[other].way.name in allowed
+        names = [spec.name for spec in PROBES[kind]]
+        better = names[: names.index(chosen.spec.name)] if chosen.spec else names
+        assert [rejected.way for rejected in chosen.rejected] == better
+        assert all(rejected.reasons for rejected in chosen.rejected)
+        for other, allowed in chosen.spec.requires.items() if chosen.spec else ():
+            assert plan.chosen[other].spec.name in allowed
     for placement in plan.placements.values():
         assert placement.mechanism in set(CHOICES[choice]) & set(working)
     assert_text_is_whole(plan)
 
 
-def plan_or_refusal(offer, choice):
+def plan_or_refusal(capabilities, choice):
     try:
-        return make_plan(offer, choice)
+        return make_plan(capabilities, choice)
     except HostError as error:
         return str(error)
 
@@ -116,7 +117,10 @@ def assert_text_is_whole(plan):
     """Every macro that the compiler would meet has a value, and every hook a program."""
     text = re.sub(r"/\*.*?\*/", "", program_text(plan), flags=re.DOTALL)
     words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b", text))
-    optional = set(re.findall(r"#ifn?def (\w+)", text)) | {"SYM_VMEMMAP_BASE"}
+    optional = set(re.findall(r"#ifn?def (\w+)", text))
+    for extra in (extra for part in PARTS for extra in part.extras):
+        if extra.macro not in plan.defines:
+            optional |= {*extra.offsets, *(f"SYM_{symbol.upper()}" for symbol in extra.symbols)}
     own = set(re.findall(r"#define (\w+)", text))
     own |= set(re.findall(r"^\s+(\w+) = ", text, re.MULTILINE))
     own |= {word for word in words if word.startswith(("BPF_", "PT_REGS_"))}
@@ -206,19 +210,18 @@ def test_tunables_are_read_where_writes_cannot_be_probed(tmp_path):
     plan = make_plan(kernel(tmp_path), "tracepoint")
     probe = plan.probes[EventKind.TUNABLE]
     assert (probe.via, probe.exactness) == ("/sys/kernel/mm/ksm", Exactness.SAMPLED)
-    (name, reasons), *_ = plan.chosen[EventKind.TUNABLE].rejected
-    assert (name, reasons) == ("store", ("not asked for",))
+    store, *_ = plan.chosen[EventKind.TUNABLE].rejected
+    assert (store.way, [reason.text for reason in store.reasons]) == ("store", ["not asked for"])
     assert counters_only(tmp_path).probes[EventKind.TUNABLE] == probe
 
 
 def test_addresses_are_hidden(tmp_path):
-    offer = kernel(tmp_path)
+    kernel(tmp_path)
     listing = (tmp_path / "proc/kallsyms").read_text()
     (tmp_path / "proc/kallsyms").write_text(
         re.sub(r"^[0-9a-f]{16}", "0" * 16, listing, flags=re.MULTILINE)
     )
-    offer = Offer(FakeBtf(), EVERY, tmp_path, mechanisms=WORKING)
-    plan = make_plan(offer)
+    plan = make_plan(Capabilities(FakeBtf(), EVERY, tmp_path, mechanisms=WORKING))
     assert plan.tier == "partial"
     assert "kptr_restrict" in str(plan.chosen[EventKind.REMOVE_RMAP_ITEM].rejected)
 

@@ -1,13 +1,12 @@
-"""The BPF text of a plan: files of bpf/, and for each hook a program that hands the arguments to its body."""
+"""The C text of a plan's BPF program: its parts, and for each hook a function that calls the body."""
 
 from __future__ import annotations
 
-import re
-
 from ksmtrace.resources import bpf_source
-from ksmtrace.sources.live.ladder import Plan
-from ksmtrace.sources.live.offer import Placement
-from ksmtrace.sources.live.way import Hook, Place
+from ksmtrace.sources.live.bpf_parts import parameters_of
+from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.plan import Plan
+from ksmtrace.sources.live.probe_spec import Hook, Place
 
 _CONTEXT = {
     "fentry": "unsigned long long *ctx",
@@ -19,9 +18,9 @@ _CONTEXT = {
 
 def program_text(plan: Plan) -> str:
     """C for bcc."""
-    text = "\n".join(bpf_source(name).replace("#pragma once\n", "") for name in plan.sources)
-    wrappers = [_wrapper(hook, placed, text) for hook, placed in plan.placements.items()]
-    return "\n".join([text, *wrappers])
+    parts = [bpf_source(file).replace("#pragma once\n", "") for file in plan.sources]
+    wrappers = [_wrapper(hook, placed) for hook, placed in plan.placements.items()]
+    return "\n".join([*parts, *wrappers])
 
 
 def wrapper_name(hook: Hook, placement: Placement) -> str:
@@ -29,13 +28,10 @@ def wrapper_name(hook: Hook, placement: Placement) -> str:
     return f"{placement.mechanism}_{hook.body}"
 
 
-def _wrapper(hook: Hook, placement: Placement, text: str) -> str:
-    signature = re.search(rf"^static __always_inline int {hook.body}\((.*?)\)$", text, re.MULTILINE)
-    if signature is None:
-        raise LookupError(f"no body {hook.body} in the plan's sources")
-    count = 0 if signature[1] == "void" else signature[1].count(",") + 1
+def _wrapper(hook: Hook, placement: Placement) -> str:
     arguments = hook.arguments
     if arguments is None:
+        count = parameters_of(hook.body)
         arguments = tuple(_argument(hook, placement, index) for index in range(count))
     name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
     return f"int {name}({context})\n{{\n    return {hook.body}({', '.join(arguments)});\n}}\n"
