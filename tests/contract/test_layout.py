@@ -35,7 +35,7 @@ ALLOWED = {
         *("events", "session", "errors", "capture"),
         *("workload", "engine", "whatif", ""),
     },
-    "engine_replay": {"events", "session", "errors", "engine", "engine_replay"},
+    "conformance": {"events", "session", "errors", "engine", "conformance"},
     "plugins": {
         "events",
         "model",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
-from ksmtrace.engine_replay.replay import EngineReplay
+from ksmtrace.conformance.comparison import Comparison
 
 _WIDTH = 80
 
 
-def engine_text(replay: EngineReplay) -> str:
+def engine_text(replay: Comparison) -> str:
     """A section of the text that `replay --engine` prints: the counts, rules with something to say, the first difference."""
     found = replay.to_json()
     lines = [

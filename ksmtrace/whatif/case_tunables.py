@@ -1,4 +1,4 @@
-"""Writes to tunables, as far as a story can have them."""
+"""Writes to tunables, as far as a case can have them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.events.tunable import TunableWrite
 
 
-class StoryTunables:
+class CaseTunables:
     """Follows the writes of a capture.
 
     Args:
@@ -23,7 +23,7 @@ class StoryTunables:
         self.untold: set[str] = set()
 
     def take(self, write: TunableWrite, *, amid: bool) -> dict[str, int]:
-        """The values that a write changed, of the tunables that passes of a script can have."""
+        """The values that a write changed, of the tunables that passes of a built can have."""
         changed = None if write.err else self._written.take(write)
         if changed is None and not write.err:
             self.untold.add(write.name)

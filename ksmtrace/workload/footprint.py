@@ -37,7 +37,7 @@ class Region:
         return sum(end - start for start, end in self.mapped)
 
 
-class Outline:
+class Footprint:
     """Processes and their regions while the steps of a workload are gone through in order.
 
     Attributes:

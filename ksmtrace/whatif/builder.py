@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksmtrace.engine.variants import KERNELS
+from ksmtrace.whatif.capture_reader import CaptureReader
+from ksmtrace.whatif.history import Content, Interval, Place, Process, Write
 from ksmtrace.whatif.layout import Layout, Run
-from ksmtrace.whatif.observation import Content, Interval, Place, Process, Write
-from ksmtrace.whatif.observer import Observer
 from ksmtrace.whatif.scenario import PAGE_BYTES
 from ksmtrace.workload.file import Step
 
@@ -43,45 +43,45 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class CaseSteps:
     """The steps, and how many of them are the warm-up."""
 
     steps: tuple[Step, ...]
     warm_up_steps: int
 
 
-def build_script(observer: Observer) -> Script:
-    """The script of everything that `observer` has seen."""
-    return _Builder(observer).build()
+def build_steps(reader: CaptureReader) -> CaseSteps:
+    """The built of everything that `reader` has seen."""
+    return _Builder(reader).build()
 
 
 class _Builder:
     """Goes through the intervals, and keeps what each process has in its memory meanwhile."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, reader: CaptureReader) -> None:
+        self._reader = reader
         self._steps: list[Step] = []
         self._memory: dict[int, dict[int, int]] = {}  # process -> page -> word
         self._unknown: dict[Content, int] = {}
-        self._layouts = _layouts(observer)
+        self._layouts = _layouts(reader)
         self._warm: set[int] = set()
 
-    def build(self) -> Script:
+    def build(self) -> CaseSteps:
         warm_up_steps = self._warm_up()
-        for number, interval in enumerate(self._observer.intervals):
-            if number < self._observer.passes:
+        for number, interval in enumerate(self._reader.intervals):
+            if number < self._reader.passes:
                 self._change(interval)
                 self._scan(interval)
             else:
                 self._write_all(interval.written)
-        return Script(tuple(self._steps), warm_up_steps)
+        return CaseSteps(tuple(self._steps), warm_up_steps)
 
     def _warm_up(self) -> int:
-        before = self._observer.before
+        before = self._reader.before
         if not before:
             return 0
         for number in dict.fromkeys(number for number, _ in before):
-            self._spawn(self._observer.processes[number])
+            self._spawn(self._reader.processes[number])
             self._warm.add(number)
         self._write_all({place: Write(content) for place, content in before.items()})
         self._add("scan", passes=WARM_UP_PASSES)
@@ -176,7 +176,7 @@ class _Builder:
         return 0 if checksum in _ZERO_CHECKSUMS else _KNOWN | checksum
 
     def _runs(self, number: int, vpns: Iterable[int]) -> Iterable[Run]:
-        return self._layouts[self._observer.processes[number].root.number].runs(vpns)
+        return self._layouts[self._reader.processes[number].root.number].runs(vpns)
 
     def _reach(self, op: str, number: int, run: Run, **more: object) -> None:
         reach = {"region": run.region, "first": run.first, "pages": len(run.vpns)}
@@ -186,13 +186,13 @@ class _Builder:
         self._steps.append(Step(op, arguments))
 
 
-def _layouts(observer: Observer) -> dict[int, Layout]:
+def _layouts(reader: CaptureReader) -> dict[int, Layout]:
     """The regions of each family of forked processes, by its oldest member."""
     vpns: dict[int, set[int]] = defaultdict(set)
-    for process in observer.processes:
+    for process in reader.processes:
         vpns[process.root.number] |= set()
-    for number, vpn in (*observer.before, *_places(observer.intervals)):
-        vpns[observer.processes[number].root.number].add(vpn)
+    for number, vpn in (*reader.before, *_places(reader.intervals)):
+        vpns[reader.processes[number].root.number].add(vpn)
     return {number: Layout(those) for number, those in vpns.items()}
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.workload.outline import Outline, Region
+from ksmtrace.workload.footprint import Footprint, Region
 from support.random_workloads import random_workloads
 
 RANGES = st.tuples(st.integers(0, 19), st.integers(1, 20)).map(
@@ -27,9 +27,9 @@ def test_a_region_is_a_set_of_pages(unmapped, asked):
 @given(random_workloads())
 def test_most_pages(workload):
     """The most that all processes have mapped at a time, counted page by page."""
-    outline, mapped, most = Outline(), set(), 0
+    footprint, mapped, most = Footprint(), set(), 0
     for step in workload.steps:
-        outline.apply(step.op, dict(step.arguments))
+        footprint.apply(step.op, dict(step.arguments))
         of = step.arguments
         process, region = of.get("process"), of.get("region")
         match step.op:
@@ -45,25 +45,25 @@ def test_most_pages(workload):
             case "fork":
                 mapped |= {(of["child"], *place[1:]) for place in mapped if place[0] == process}
         most = max(most, len(mapped))
-    assert outline.most_pages == most
+    assert footprint.most_pages == most
 
 
 def test_pages_are_filled_in():
-    outline = Outline()
-    outline.apply("spawn", {"process": "a"})
-    outline.apply("map", {"process": "a", "region": "r", "pages": 10})
+    footprint = Footprint()
+    footprint.apply("spawn", {"process": "a"})
+    footprint.apply("map", {"process": "a", "region": "r", "pages": 10})
     arguments = {"process": "a", "region": "r", "first": 3}
-    outline.apply("read", arguments)
+    footprint.apply("read", arguments)
     assert arguments["pages"] == 7
 
 
 def test_a_child_has_its_own_regions():
-    outline = Outline()
-    outline.apply("spawn", {"process": "a"})
-    outline.apply("map", {"process": "a", "region": "r", "pages": 10})
-    outline.apply("fork", {"process": "a", "child": "b"})
-    outline.apply("unmap", {"process": "a", "region": "r", "first": 0})
-    outline.apply("read", {"process": "b", "region": "r", "first": 0})
+    footprint = Footprint()
+    footprint.apply("spawn", {"process": "a"})
+    footprint.apply("map", {"process": "a", "region": "r", "pages": 10})
+    footprint.apply("fork", {"process": "a", "child": "b"})
+    footprint.apply("unmap", {"process": "a", "region": "r", "first": 0})
+    footprint.apply("read", {"process": "b", "region": "r", "first": 0})
     with pytest.raises(ValueError, match="not all mapped"):
-        outline.apply("read", {"process": "a", "region": "r", "first": 0})
-    assert outline.most_pages == 20
+        footprint.apply("read", {"process": "a", "region": "r", "first": 0})
+    assert footprint.most_pages == 20

@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.row import EventRow, rows_of
 from ksmtrace.events.tunable import TunableWrite, tunable_writes
+from ksmtrace.whatif.case_tunables import CaseTunables
 from ksmtrace.whatif.forks import note_fork
-from ksmtrace.whatif.observation import Content, Event, Interval, Page, Place, Process
-from ksmtrace.whatif.writes import StoryTunables
+from ksmtrace.whatif.history import Content, Interval, Page, Place, Process
 
 
-class Observer:
+class CaptureReader:
     """What is known after the last event applied. Passes that were not seen whole tell nothing.
 
     Args:
@@ -30,7 +31,7 @@ class Observer:
         zero_merges: pages that gave way to the zero page.
     """
 
-    def __init__(self, *, checks_first: bool, tunables: StoryTunables) -> None:
+    def __init__(self, *, checks_first: bool, tunables: CaseTunables) -> None:
         self.intervals = [Interval()]
         self.processes: list[Process] = []
         self.before: dict[Place, Content] = {}
@@ -44,7 +45,7 @@ class Observer:
         self._nodes: defaultdict[int, Content] = defaultdict(Content)
         self._freed: list[tuple[Place, Page]] = []  # since the last pass began or ended
         self._forget_call()
-        self._handlers: dict[int, Callable[[Event], None]] = {
+        self._handlers: dict[int, Callable[[EventRow], None]] = {
             EventKind.CMP_AND_MERGE_PAGE: self._on_examined,
             EventKind.SKIPPED: self._on_skipped,
             EventKind.TRY_TO_MERGE_ONE_PAGE: self._on_attempt,
@@ -62,9 +63,8 @@ class Observer:
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
         self.lost += batch.lost
-        columns = (batch.events[name].tolist() for name in Event._fields)
         writes = iter(tunable_writes(batch.events))
-        for event in map(Event._make, zip(*columns, strict=True)):
+        for event in rows_of(batch):
             if event.kind == EventKind.TUNABLE:
                 self._on_written(next(writes))
             elif (handler := self._handlers.get(event.kind)) is not None:
@@ -103,13 +103,13 @@ class Observer:
             self._interval.appeared.append(process)
         return process
 
-    def _known(self, event: Event) -> tuple[Place, Page] | None:
+    def _known(self, event: EventRow) -> tuple[Place, Page] | None:
         process = self._by_mm.get(event.mm)
         if process is None or event.vpn not in process.pages:
             return None
         return (process.number, event.vpn), process.pages[event.vpn]
 
-    def _on_examined(self, event: Event) -> None:
+    def _on_examined(self, event: EventRow) -> None:
         process = self._process(event.mm) if self._in_pass else None
         if process is not None and not event.freed:
             self._examined_now += 1
@@ -127,7 +127,7 @@ class Observer:
             self._note_partners(place)
         self._forget_call()
 
-    def _first_seen(self, place: Place, event: Event) -> Page:
+    def _first_seen(self, place: Place, event: EventRow) -> Page:
         page = Page(Content(), adoptable=not event.stable_before)
         if self.passes:
             return page
@@ -145,7 +145,7 @@ class Observer:
         page.pass_number = 0
         return page
 
-    def _found_merged(self, place: Place, page: Page, event: Event) -> None:
+    def _found_merged(self, place: Place, page: Page, event: EventRow) -> None:
         content = self._nodes[event.aux]
         joined = any(other == place for other, _ in self._appended)
         told = self._new_node == event.aux or (self._checks_first and not self._adopted)
@@ -161,7 +161,7 @@ class Observer:
         page.content, page.node = content, event.aux
         page.zero, page.ever_merged = False, True
 
-    def _found_private(self, place: Place, page: Page, event: Event) -> None:
+    def _found_private(self, place: Place, page: Page, event: EventRow) -> None:
         # A fresh page without a checksum was found equal to a KSM page, and could not be merged: up to 6.10.
         content = Content(event.checksum or None)
         if page.unread is not None:
@@ -188,18 +188,18 @@ class Observer:
                 page.node, page.ever_merged = node, True
                 page.pfn = self._replaced.get(other, page.pfn)
 
-    def _on_skipped(self, event: Event) -> None:
+    def _on_skipped(self, event: EventRow) -> None:
         known = self._known(event) if self._in_pass else None
         if known is not None:
             known[1].pass_number = self.passes
 
-    def _on_attempt(self, event: Event) -> None:
+    def _on_attempt(self, event: EventRow) -> None:
         self._adopted |= event.same_page
         process = self._by_mm.get(event.mm)
         if event.err and self._in_pass and process is not None:
             self._interval.held.add((process.number, event.vpn))
 
-    def _on_replaced(self, event: Event) -> None:
+    def _on_replaced(self, event: EventRow) -> None:
         process = self._process(event.mm) if self._in_pass else None
         if process is None:
             return
@@ -210,7 +210,7 @@ class Observer:
         else:
             self._replaced[place] = event.aux
 
-    def _on_appended(self, event: Event) -> None:
+    def _on_appended(self, event: EventRow) -> None:
         process = self._process(event.mm) if self._in_pass else None
         node = event.aux or event.pfn
         if event.new_node:
@@ -219,7 +219,7 @@ class Observer:
         if process is not None:
             self._appended.append(((process.number, event.vpn), node))
 
-    def _on_removed(self, event: Event) -> None:
+    def _on_removed(self, event: EventRow) -> None:
         if not self._begun:
             return
         if event.stable_before and event.mm in self._by_mm:
@@ -240,7 +240,7 @@ class Observer:
             page.node = 0
             page.zero = False
 
-    def _on_cow_fault(self, event: Event) -> None:
+    def _on_cow_fault(self, event: EventRow) -> None:
         if event.by_kernel or not self._begun:
             return
         self.cow_breaks += 1
@@ -257,16 +257,16 @@ class Observer:
         amid = self._in_pass and self._examined_now > 0
         self._interval_after(seen=amid).tunables.update(self._tunables.take(write, amid=amid))
 
-    def _on_named(self, event: Event) -> None:
+    def _on_named(self, event: EventRow) -> None:
         self._exited_mms.discard(event.mm)
 
-    def _on_exit(self, event: Event) -> None:
+    def _on_exit(self, event: EventRow) -> None:
         process = self._by_mm.pop(event.mm, None)
         self._exited_mms.add(event.mm)
         if process is not None:
             self._interval.exited.append(process)
 
-    def _on_start(self, event: Event) -> None:
+    def _on_start(self, event: EventRow) -> None:
         if self._begun and event.aux == 0:
             self._note_unmerging()  # the count of passes began anew: 2 was written to `run`
         self._freed.clear()
@@ -274,7 +274,7 @@ class Observer:
         self._examined_now = 0
         self._forget_call()
 
-    def _on_stop(self, event: Event) -> None:  # noqa: ARG002 - as all handlers
+    def _on_stop(self, event: EventRow) -> None:  # noqa: ARG002 - as all handlers
         if not self._in_pass:
             return
         for process in self._interval.appeared:

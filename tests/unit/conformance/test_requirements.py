@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksmtrace.engine_replay.requirements import NEEDED, check_session
+from ksmtrace.conformance.requirements import NEEDED, check_session
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventKind
 from support.streams import session

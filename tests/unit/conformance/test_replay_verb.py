@@ -7,7 +7,7 @@ import pytest
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine_replay.rules import Rule
+from ksmtrace.conformance.rules import Rule
 from ksmtrace.events import EventKind, Flag
 from support.command import assert_one_line, ksmtrace
 from support.engine_streams import recorded

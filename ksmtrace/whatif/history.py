@@ -1,81 +1,12 @@
-"""What a capture tells of memory: contents, writes, processes that come and go, between one pass and the next."""
+"""The history of memory that a capture shows: pages, contents, writes and processes, pass by pass."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-from ksmtrace.events import Flag
 
 Place = tuple[int, int]
 """A page: number of its process in the capture, number of the page in its address space."""
-
-
-_PAGE_SHIFT = 12
-
-# As plain numbers: to test an IntFlag is several times slower, and there are millions.
-_STABLE_BEFORE = int(Flag.STABLE_BEFORE)
-_STABLE_AFTER = int(Flag.STABLE_AFTER)
-_FREED = int(Flag.FREED)
-_SAME_PAGE = int(Flag.SAME_PAGE)
-_ZERO_PAGE = int(Flag.ZERO_PAGE)
-_NEW_NODE = int(Flag.NEW_NODE)
-_BY_KERNEL = int(Flag.BY_KERNEL)
-
-
-class Event(NamedTuple):
-    """The columns of a record that matter here."""
-
-    kind: int
-    flags: int
-    err: int
-    oldchecksum: int
-    checksum: int
-    mm: int
-    address: int
-    pfn: int
-    aux: int
-
-    @property
-    def vpn(self) -> int:
-        """Number of the page in its address space."""
-        return self.address >> _PAGE_SHIFT
-
-    @property
-    def stable_before(self) -> bool:
-        """Flag STABLE_BEFORE."""
-        return self.flags & _STABLE_BEFORE != 0
-
-    @property
-    def stable_after(self) -> bool:
-        """Flag STABLE_AFTER."""
-        return self.flags & _STABLE_AFTER != 0
-
-    @property
-    def freed(self) -> bool:
-        """Flag FREED."""
-        return self.flags & _FREED != 0
-
-    @property
-    def same_page(self) -> bool:
-        """Flag SAME_PAGE."""
-        return self.flags & _SAME_PAGE != 0
-
-    @property
-    def zero_page(self) -> bool:
-        """Flag ZERO_PAGE."""
-        return self.flags & _ZERO_PAGE != 0
-
-    @property
-    def new_node(self) -> bool:
-        """Flag NEW_NODE."""
-        return self.flags & _NEW_NODE != 0
-
-    @property
-    def by_kernel(self) -> bool:
-        """Flag BY_KERNEL."""
-        return self.flags & _BY_KERNEL != 0
 
 
 class Content:

@@ -1,8 +1,8 @@
-"""A process that does to its memory what it is told: `python -m ksmtrace.workload.actor SOCKET NAME`.
+"""A process that does to its memory what it is told: `python -m ksmtrace.workload.worker SOCKET NAME`.
 
 Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}, `map` by
 the region's {"address": …}. A `fill` has, in place of its content, the `word` of page 0 and the `stride` to the next page's.
-Regions lie at increasing addresses, in the order in which they are mapped, the same in every process. The actor ends when
+Regions lie at increasing addresses, in the order in which they are mapped, the same in every process. The worker ends when
 the driver's end of the socket closes, however the driver died.
 """
 
@@ -29,7 +29,7 @@ _PR_SET_NAME = 15
 _F_SETPIPE_SZ = 1031
 
 
-class Actor:
+class Worker:
     """Memory of one process, by region."""
 
     def __init__(self, address: str, name: str) -> None:
@@ -167,4 +167,4 @@ class Actor:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    Actor(sys.argv[1], sys.argv[2]).serve()
+    Worker(sys.argv[1], sys.argv[2]).serve()

@@ -1,4 +1,4 @@
-"""Puts files of /sys back, also when the process that changed them is killed: `python -m ksmtrace.workload.warden`.
+"""Puts files of /sys back, also when the process that changed them is killed: `python -m ksmtrace.workload.restorer`.
 
 It reads plans from stdin, one a line: JSON lists of [path, value]. When stdin ends and the last line was not "done", it
 carries them out, the last one first. It inherits the lock of its master, so that nobody borrows KSM before that.
@@ -37,7 +37,7 @@ def carry_out(plan: Plan, patience_seconds: float = 0.0) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-class Warden:
+class Restorer:
     """A process that carries plans out if this one dies before `dismiss`.
 
     Args:
@@ -65,7 +65,7 @@ class Warden:
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        # somebody killed the warden: this process puts back what it changed all the same
+        # somebody killed the restorer: this process puts back what it changed all the same
         with suppress(BrokenPipeError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ksmtrace.engine.machine.memory import Frame, Mm
 
 
-class Meter(Watcher):
+class OutcomeMeter(Watcher):
     """Counts what no counter of the engine tells: writes to merged pages, stable nodes alive, zero pages placed.
 
     Kernels before 6.6 do not count the zero pages that they place; here an entry counts until it maps another page.

@@ -1,22 +1,37 @@
-"""The account of a comparison: decisions that agree, part, or cannot be told, and what each difference was."""
+"""The verdicts of a comparison: how many decisions agree or differ, and what each difference was."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
-from ksmtrace.engine_replay.event import Event
-from ksmtrace.engine_replay.rules import Rule
+from ksmtrace.conformance.rules import Rule
 from ksmtrace.events import EventKind
+from ksmtrace.events.row import EventRow
 
 MOST_DIFFERENCES = 100
 """Differences kept; further ones are counted only."""
 
 
+class Verdict(Enum):
+    """What one decision comes to.
+
+    Attributes:
+        AGREED: the kernel did what the engine would have done.
+        UNKNOWN: it depends on what is not in the capture.
+        PARTED: the kernel did something else.
+    """
+
+    AGREED = 0
+    UNKNOWN = 1
+    PARTED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One decision in which kernel and engine part.
+    """One decision in which kernel and engine differ.
 
     Attributes:
         event: number of the record in the stream, from 0.
@@ -52,7 +67,7 @@ class Difference:
         )
 
 
-class Account:
+class Verdicts:
     """Counts by rule, and the first differences.
 
     Attributes:
@@ -69,7 +84,7 @@ class Account:
 
     @property
     def parted(self) -> int:
-        """Decisions in which kernel and engine part."""
+        """Decisions in which kernel and engine differ."""
         return self._parted.total()
 
     def agree(self, rule: Rule) -> None:
@@ -81,7 +96,7 @@ class Account:
         self._unknown[rule] += 1
 
     def part(
-        self, rule: Rule, event: Event, kernel: str, engine: str, *, scan: int | None = None
+        self, rule: Rule, event: EventRow, kernel: str, engine: str, *, scan: int | None = None
     ) -> None:
         """The kernel did `kernel`, the engine would have done `engine`; both continue a sentence.
 
@@ -103,7 +118,7 @@ class Account:
                 )
             )
 
-    def judge(self, rule: Rule, event: Event, kernel: str, engine: str, *, agreed: bool) -> bool:
+    def judge(self, rule: Rule, event: EventRow, kernel: str, engine: str, *, agreed: bool) -> bool:
         """Agree or part; returns `agreed`."""
         if agreed:
             self._agreed[rule] += 1

@@ -1,4 +1,4 @@
-"""The warden puts back what its master changed, if the master dies."""
+"""The restorer puts back what its master changed, if the master dies."""
 
 import fcntl
 import subprocess
@@ -6,21 +6,21 @@ import sys
 
 import pytest
 
-from ksmtrace.workload.warden import Warden, carry_out
+from ksmtrace.workload.restorer import Restorer, carry_out
 
 MASTER = """
 import os, signal, sys
 from pathlib import Path
-from ksmtrace.workload.warden import Warden
+from ksmtrace.workload.restorer import Restorer
 folder = Path(sys.argv[1])
 lock = (folder / "lock").open("w")
 import fcntl
 fcntl.flock(lock, fcntl.LOCK_EX)
-warden = Warden(lock.fileno())
-warden.add([[str(folder / "a"), "1"], [str(folder / "b"), "first"]])
-warden.add([[str(folder / "b"), "second"], [str(folder / "missing" / "c"), "x"]])
+restorer = Restorer(lock.fileno())
+restorer.add([[str(folder / "a"), "1"], [str(folder / "b"), "first"]])
+restorer.add([[str(folder / "b"), "second"], [str(folder / "missing" / "c"), "x"]])
 if sys.argv[2] == "dismiss":
-    warden.dismiss()
+    restorer.dismiss()
 else:
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -40,11 +40,11 @@ def test_restores_after_death_only(tmp_path, end, a, b):
 
 def test_a_warden_that_was_killed_is_no_error(tmp_path):
     with (tmp_path / "lock").open("w") as lock:
-        warden = Warden(lock.fileno())
-        warden._process.kill()
-        warden._process.wait()
-        warden.add([("x", "y")])
-        warden.dismiss()
+        restorer = Restorer(lock.fileno())
+        restorer._process.kill()
+        restorer._process.wait()
+        restorer.add([("x", "y")])
+        restorer.dismiss()
 
 
 def test_values_that_are_refused_are_passed_over(tmp_path):

@@ -1,4 +1,4 @@
-"""A capture as a story: what can be known of contents and writes from what ksmd did, and what cannot."""
+"""A capture as a case: what can be known of contents and writes from what ksmd did, and what cannot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from ksmtrace.capture.reader import open_capture
 from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import KERNELS, VARIANTS, variant_of
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events import EventKind, Gauge
+from ksmtrace.events.cut import cut
+from ksmtrace.events.readings import Reading, ReadingTracker
 from ksmtrace.session import Exactness, Session
-from ksmtrace.whatif.observer import Observer
-from ksmtrace.whatif.scenario import KernelPoint, Story
-from ksmtrace.whatif.script import WARM_UP_PASSES, build_script
-from ksmtrace.whatif.writes import StoryTunables
+from ksmtrace.whatif.builder import WARM_UP_PASSES, build_steps
+from ksmtrace.whatif.capture_reader import CaptureReader
+from ksmtrace.whatif.case import Case, KernelPoint
+from ksmtrace.whatif.case_tunables import CaseTunables
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import Tunables, check_tunables
 
@@ -27,8 +29,8 @@ _ALWAYS = (
 )
 
 
-def capture_story(path: Path) -> tuple[Story, list[str]]:
-    """The story of the capture at `path`, and warnings about what is missing from the file.
+def capture_case(path: Path) -> tuple[Case, list[str]]:
+    """The case of the capture at `path`, and warnings about what is missing from the file.
 
     Raises:
         KsmtraceError: it cannot be read, holds no candidates, or no pass was seen whole.
@@ -37,40 +39,40 @@ def capture_story(path: Path) -> tuple[Story, list[str]]:
         session = capture.session
         _check(session, path)
         variant = variant_of(session.kernel.release, session.tunables).name
-        writes = StoryTunables(TunablesShadow(VARIANTS[variant], session.tunables))
+        writes = CaseTunables(TunablesShadow(VARIANTS[variant], session.tunables))
         checks_first = VARIANTS[variant].checks_before_stable_tree
-        observer = Observer(checks_first=checks_first, tunables=writes)
+        reader = CaptureReader(checks_first=checks_first, tunables=writes)
+        readings = ReadingTracker()
         points: dict[int, KernelPoint] = {}
         for batch in capture.batches():
-            for part in _parts(batch):
-                observer.apply(part)
-                point = _kernel_point(part)
-                if point is not None and observer.passes:
-                    points.setdefault(observer.passes - 1, point)
+            for part in cut(batch):
+                reader.apply(part)
+                for point in map(_kernel_point, readings.apply(part)):
+                    if point is not None and reader.passes:
+                        points.setdefault(reader.passes - 1, point)
         warnings = list(capture.warnings)
-    if not observer.passes:
+    if not reader.passes:
         raise KsmtraceError(f"{path}: no pass of ksmd was seen whole: record for longer")
     tunables, ignored = _tunables(session, variant)
-    script = build_script(observer)
-    story = Story(
+    built = build_steps(reader)
+    case = Case(
         source="capture",
         name=path.name,
-        workload=Workload(path.name, variant, tunables, script.steps),
-        warm_up_steps=script.warm_up_steps,
-        passes=observer.passes,
+        workload=Workload(path.name, variant, tunables, built.steps),
+        warm_up_steps=built.warm_up_steps,
+        passes=reader.passes,
         kernel_points=points,
-        totals=(observer.examined, observer.cow_breaks),
+        totals=(reader.examined, reader.cow_breaks),
         assumptions=(
-            *(
-                *_guess(session.kernel.release, variant),
-                *ignored,
-                *_of_tunables(session, observer, tunables),
-                *_of_writes(writes),
-            ),
-            *(*_of_this_run(session, observer), *_ALWAYS),
+            *_guess(session.kernel.release, variant),
+            *ignored,
+            *_of_tunables(session, reader, tunables),
+            *_of_writes(writes),
+            *_of_this_run(session, reader),
+            *_ALWAYS,
         ),
     )
-    return story, warnings
+    return case, warnings
 
 
 def _check(session: Session, path: Path) -> None:
@@ -85,23 +87,11 @@ def _check(session: Session, path: Path) -> None:
         )
 
 
-def _parts(batch: EventBatch) -> list[EventBatch]:
-    """The batch, cut after each reading of the counters: a reading belongs to the pass before it."""
-    events = batch.events
-    last = (batch.kind == EventKind.SAMPLE) & ((events["flags"] & Flag.LAST_OF_SAMPLE) != 0)
-    ends = [*(last.nonzero()[0] + 1).tolist(), len(batch)]
-    starts = [0, *ends[:-1]]
-    return [EventBatch(events[a:b]) for a, b in zip(starts, ends, strict=True) if a < b]
-
-
-def _kernel_point(batch: EventBatch) -> KernelPoint | None:
-    """The reading that the probe took as a pass ended, with which the batch ends."""
-    samples = batch.of(EventKind.SAMPLE)
-    if not len(samples) or not samples["flags"][-1] & Flag.AT_SCAN_STOP:
-        return None
-    values = dict(zip(samples["address"].tolist(), samples["aux"].tolist(), strict=True))
+def _kernel_point(reading: Reading) -> KernelPoint | None:
+    """The kernel's gauges as the probe read them at the end of a pass; None for other readings."""
+    values = reading.values
     wanted = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED, Gauge.RMAP_ITEMS)
-    if not all(gauge in values for gauge in wanted):
+    if not reading.at_scan_stop or not all(gauge in values for gauge in wanted):
         return None
     shared, sharing, unshared, items = (values[gauge] for gauge in wanted)
     return KernelPoint(shared, sharing, unshared, max(0, items - shared - sharing - unshared))
@@ -135,13 +125,13 @@ def _tunables(session: Session, variant: str) -> tuple[Tunables, list[str]]:
     return kept, ignored
 
 
-def _of_tunables(session: Session, observer: Observer, tunables: Tunables) -> list[str]:
+def _of_tunables(session: Session, reader: CaptureReader, tunables: Tunables) -> list[str]:
     lines = []
     if not session.sees(EventKind.TUNABLE):
         lines.append(
             "tunables are those of the beginning of the trace: later changes are not recorded, except run = 2"
         )
-        if observer.zero_merges and not tunables.get("use_zero_pages", 0):
+        if reader.zero_merges and not tunables.get("use_zero_pages", 0):
             lines.append(
                 "use_zero_pages was switched on during the trace: the baseline does without it"
             )
@@ -150,7 +140,7 @@ def _of_tunables(session: Session, observer: Observer, tunables: Tunables) -> li
     return lines
 
 
-def _of_writes(writes: StoryTunables) -> list[str]:
+def _of_writes(writes: CaseTunables) -> list[str]:
     lines = [
         f"{name} was written during the trace, to what cannot be told"
         for name in sorted(writes.untold)
@@ -162,24 +152,24 @@ def _of_writes(writes: StoryTunables) -> list[str]:
     return lines
 
 
-def _of_this_run(session: Session, observer: Observer) -> list[str]:
+def _of_this_run(session: Session, reader: CaptureReader) -> list[str]:
     lines = []
-    if observer.before:
+    if reader.before:
         lines.append(
-            f"{len(observer.before)} pages were known to ksmd before the trace: "
+            f"{len(reader.before)} pages were known to ksmd before the trace: "
             f"{WARM_UP_PASSES} passes that do not count merge them first"
         )
-    forked = sum(process.parent is not None for process in observer.processes)
+    forked = sum(process.parent is not None for process in reader.processes)
     if forked:
         lines.append(
             f"{forked} processes were forked, as page frames tell that they have in common with others: "
             "what was written just before or after that is a guess"
         )
-    alike = _equal_by_checksum(observer)
+    alike = _equal_by_checksum(reader)
     if alike:
         lines.append(f"{alike} pages at the end are equal to others by their checksum alone")
-    if observer.lost:
-        lines.append(f"{observer.lost} events were lost: pages they were about are out of date")
+    if reader.lost:
+        lines.append(f"{reader.lost} events were lost: pages they were about are out of date")
     if session.only_pids:
         lines.append("the trace is limited to some processes: the others' pages are not there")
     if not session.sees(EventKind.REMOVE_RMAP_ITEM):
@@ -193,11 +183,11 @@ def _of_this_run(session: Session, observer: Observer) -> list[str]:
     return lines
 
 
-def _equal_by_checksum(observer: Observer) -> int:
-    counts = Counter(page.content.known_checksum() for page in observer.pages())
+def _equal_by_checksum(reader: CaptureReader) -> int:
+    counts = Counter(page.content.known_checksum() for page in reader.pages())
     return sum(
         1
-        for page in observer.pages()
+        for page in reader.pages()
         if not page.ever_merged
         and (checksum := page.content.known_checksum()) is not None
         and counts[checksum] > 1
