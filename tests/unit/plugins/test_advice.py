@@ -215,7 +215,7 @@ def test_whatever_is_asked_for_first_the_conclusion_comes_before_it(first):
     run.calls.seconds["watch"] = 0.0
     run.run()
     seen.clear()
-    snapshot = Snapshot(run, final=True)
+    snapshot = Snapshot(run.state, run.calls, final=True)
     getattr(snapshot, first)
     assert seen == ["conclude", first]
     assert snapshot.document["analyzers"]["watch"] == {"concluded": True}
