@@ -67,7 +67,7 @@ def trace(
 
     manager = build_manager(options.plugins)
     with interruptible() as control:
-        traced = LiveSource(
+        traced = LiveSource.open(
             LiveOptions(
                 duration=options.duration,
                 interval=options.interval,
