@@ -1,4 +1,4 @@
-"""Declarations of figures, and what comes of one: a metric, a row of a panel, a figure of a section."""
+"""Declarations of figures, and what is made from one: metric, row of a panel, section figure."""
 
 import pytest
 
@@ -65,7 +65,11 @@ def test_a_figure_without_a_declaration_is_refused():
 
 def test_families_by_type_and_then_as_declared():
     made = list(families(FIGURES, ROW))
-    assert [family.name for family in made] == ["ksmtrace_e_seconds", "ksmtrace_by_pages", "ksmtrace_stage_pages"]  # fmt: skip
+    assert [family.name for family in made] == [
+        "ksmtrace_e_seconds",
+        "ksmtrace_by_pages",
+        "ksmtrace_stage_pages",
+    ]
     assert [family.documentation for family in made] == ["E.", "Pages by who.", "Pages by stage."]
     assert series(made) == {
         ("ksmtrace_e_seconds", ()): 0.5,
