@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ksmtrace.cli.options import Verbs
-    from ksmtrace.whatif.scenario import Outcome, Scenario, Story
+    from ksmtrace.whatif.case import Case
+    from ksmtrace.whatif.scenario import Outcome, Scenario
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -48,29 +49,29 @@ def _add_list(parser: ArgumentParser, option: str, metavar: str, text: str) -> N
 def run(options: Namespace) -> int:
     """Run all scenarios and print their outcomes; returns the exit status."""
     from ksmtrace.whatif.grid import build_grid
-    from ksmtrace.whatif.load import load_story
+    from ksmtrace.whatif.load import load_case
     from ksmtrace.whatif.result import document
     from ksmtrace.whatif.text import table
 
     with _terminable():
         with _progress("reading", None):
-            story, warnings = load_story(options.file)
-        scenarios = build_grid(story.workload, options.variant, options.set, options.sweep)
+            case, warnings = load_case(options.file)
+        scenarios = build_grid(case.workload, options.variant, options.set, options.sweep)
         for warning in warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
-        answers = document(story, scenarios, _outcomes(story, scenarios))
+        answers = document(case, scenarios, _outcomes(case, scenarios))
     print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
     return ExitStatus.DONE
 
 
-def _outcomes(story: Story, scenarios: list[Scenario]) -> list[Outcome]:
+def _outcomes(case: Case, scenarios: list[Scenario]) -> list[Outcome]:
     from ksmtrace.whatif.parallel import local_executor, run_scenarios
 
     with (
-        local_executor(story, len(scenarios)) as executor,
+        local_executor(case, len(scenarios)) as executor,
         _progress("scenarios", len(scenarios)) as done,
     ):
-        return run_scenarios(story, scenarios, executor, done)
+        return run_scenarios(case, scenarios, executor, done)
 
 
 @contextmanager
