@@ -11,6 +11,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events.readings import Reading
 from ksmtrace.figures import families, known
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.ranges import fullest_ranges
@@ -67,9 +68,13 @@ class Plugin:
         """Class the examinations and put them down to their processes."""
         self._reconstruction = reconstruction
         self._causes.apply(batch, reconstruction)
-        self._ksmd.apply(batch)
         if batch.kind[-1:] == EventKind.SCAN_STOP:
             self._last_ns = max(self._last_ns, int(batch.events["ts"][-1]))
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading) -> None:
+        """Follow ksmd's CPU time."""
+        self._ksmd.read(reading)
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -177,8 +182,8 @@ class Plugin:
 
     def _seconds(self, examined: int) -> float | None:
         """CPU time of ksmd for so many examinations, as if all cost the same."""
-        every, spent = self._every(), self._ksmd.seconds
-        return None if spent is None or not every else spent * examined / every
+        every, spent = self._every(), self._ksmd.cpu_ns / 1e9
+        return spent * examined / every if spent and every else None
 
     def _every(self) -> int:
         counts = self._causes.counts
