@@ -11,8 +11,8 @@ from ksmtrace.engine.bulk.bulk_result import Done
 from ksmtrace.engine.bulk.content_index import ContentIndex
 from ksmtrace.engine.bulk.decide import Decisions
 from ksmtrace.engine.bulk.shadow_tree import Numbers, words_of
+from ksmtrace.engine.bulk.stored_node import StoredNode
 from ksmtrace.engine.bulk.tree_search import find_in_order, insert_in_order
-from ksmtrace.engine.ksm.stable_node import StableNode
 from ksmtrace.engine.machine.rbtree import RbNode, RbRoot
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Depths:
 
 
 def count_comparisons(
-    ksm: Ksm, index: ContentIndex, decisions: Decisions, made: list[StableNode]
+    ksm: Ksm, index: ContentIndex, decisions: Decisions, made: list[StoredNode]
 ) -> None:
     """Count what is compared in carrying out `decisions`, but for searches of the unstable tree.
 
@@ -109,7 +109,7 @@ def _walk(
     pool: PagePool,
     numbers: Numbers,
     done: npt.NDArray[np.uint8],
-    made: list[StableNode],
+    made: list[StoredNode],
 ) -> int:
     compared = 0
     joining = iter(made)
