@@ -10,7 +10,7 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
-.PHONY: help run test lint type fix docs dashboards pictures vm vm-all bench golden dist clean
+.PHONY: help run test lint type fix docs dashboards pictures vm vm-all bench accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,7 @@ docs: .venv/ready-test ## print the tables of docs anew
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
 	$(TOOL).docs.metrics
+	$(TOOL).screen
 
 dashboards: .venv/ready-test ## make the dashboards' files anew
 	$(TOOL).dashboards.generate
@@ -68,6 +69,9 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/scrape.py
 	$(BIN)/python tests/bench/whatif.py
 	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
+
+accept: .venv/ready-test ## take what replay answers to the bundled capture as what it must answer
+	$(TOOL).accept
 
 golden: .venv/ready-test ## record the bundled capture again, in a guest, and its expected answer
 	$(BIN)/python tests/vm/guest.py 6.1 -- $(CURDIR)/$(BIN)/pytest tests/live/test_full_tier.py -k every_number --in-guest -q -s \

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ksmtrace.hooks import hookspec
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterable, Mapping
     from typing import Any
 
@@ -20,17 +19,22 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ksmtrace.events.batch import EventBatch
-    from ksmtrace.model.readings import Reading
+    from ksmtrace.events.readings import Reading
     from ksmtrace.model.reconstruction import Reconstruction
     from ksmtrace.model.scan import Scan
+    from ksmtrace.pipeline.control import RunControl
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.snapshot import Snapshot
     from ksmtrace.section import Section
     from ksmtrace.session import Session
 
 
 @hookspec
-def ksmtrace_session_start(session: Session, options: Namespace) -> None:
-    """A run begins: open what the plugin needs; `options` are the verb's parsed options."""
+def ksmtrace_session_start(session: Session, options: RunOptions, control: RunControl) -> None:
+    """A run begins: open what the plugin needs.
+
+    `options` is what was asked for; by `control` a plugin can end the run.
+    """
 
 
 @hookspec

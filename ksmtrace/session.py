@@ -23,19 +23,73 @@ class Exactness(StrEnum):
     ABSENT = "absent"
 
 
+class Knowledge(StrEnum):
+    """What events of a kind tell by some probes, and by others do not.
+
+    who_broke: of a COW_FAULT, whether the process wrote or the kernel broke the sharing
+    (`Flag.BY_KERNEL`).
+    """
+
+    WHO_BROKE = "who_broke"
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The way in which one kind of event is seen in this run.
+    """How one kind of event is seen in this run.
 
     Attributes:
         via: the attach points, or "" when absent.
         exactness: what the counts are worth.
-        note: what this way cannot know, or why a better one is out.
+        note: what cannot be known by it, or why a better one is out: for people.
+        counter: the kernel's counter that is read instead, where only a total is seen; else "".
+        lacks: what its events do not tell.
     """
 
     via: str
     exactness: Exactness
     note: str = ""
+    counter: str = ""
+    lacks: frozenset[Knowledge] = frozenset()
+
+    def to_json(self) -> dict[str, Any]:
+        """The probe as JSON values, of the last two those that are not empty.
+
+        `from_json` is its inverse.
+        """
+        facts = {"via": self.via, "exactness": self.exactness.value, "note": self.note}
+        counter = {"counter": self.counter} if self.counter else {}
+        lacks = {"lacks": sorted(self.lacks)} if self.lacks else {}
+        return {**facts, **counter, **lacks}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Probe:
+        """Rebuild a probe from `to_json`'s values.
+
+        Older captures name the counter in `via` alone, and a lack in the note.
+
+        Raises:
+            KeyError, TypeError, ValueError: a fact is missing or of the wrong type.
+        """
+        via, exactness, note = facts["via"], Exactness(facts["exactness"]), facts["note"]
+        older = _counter_in(via) if exactness is Exactness.SAMPLED else ""
+        counter = facts.get("counter", older)
+        lacks = facts.get("lacks", [Knowledge.WHO_BROKE] if _WHO_BROKE_UNKNOWN in note else [])
+        known = frozenset(one for one in Knowledge if one.value in lacks)
+        return cls(via, exactness, note, counter, known)
+
+
+_WHO_BROKE_UNKNOWN = "not told apart"
+"""Words of the note that stands for a lack of WHO_BROKE in the headers of older captures."""
+
+
+def _counter_in(via: str) -> str:
+    """The counter that `via` names last, as it does in older captures; "" where it names none."""
+    folder, _, counter = via.rpartition(" ")
+    return counter if folder in ("/sys/kernel/mm/ksm", "/proc/vmstat") else ""
+
+
+ENGINE = "engine"
+"""The machine of a kernel that is none: ksmtrace's own model of KSM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +146,27 @@ class Session:
             return False
         return probe.exactness is not Exactness.SAMPLED or kind in _READINGS
 
+    @property
+    def counters(self) -> dict[str, str]:
+        """The kernel's counter of each kind of event of which only that is known, by name."""
+        return {kind.name.lower(): p.counter for kind, p in self.probes.items() if p.counter}
+
+    @property
+    def sees_who_broke(self) -> bool:
+        """Whether a COW_FAULT tells if the process wrote or the kernel broke the sharing."""
+        probe = self.probes.get(EventKind.COW_FAULT)
+        seen = probe is not None and Knowledge.WHO_BROKE not in probe.lacks
+        return seen and self.sees(EventKind.COW_FAULT)
+
+    @property
+    def timed(self) -> bool:
+        """Whether event times are times: the engine's only show the order."""
+        return self.kernel.machine != ENGINE
+
     def to_json(self) -> dict[str, Any]:
-        """The session as JSON values; `from_json` is its inverse but for `source`."""
+        """The session as JSON values, all but `source`; `from_json` is its inverse."""
         facts = asdict(self)
-        facts["probes"] = {
-            kind.name: {"via": p.via, "exactness": p.exactness.value, "note": p.note}
-            for kind, p in self.probes.items()
-        }
+        facts["probes"] = {kind.name: probe.to_json() for kind, probe in self.probes.items()}
         facts["tunables"] = dict(self.tunables)
         del facts["source"]
         return facts
@@ -116,8 +184,8 @@ class Session:
             name: facts["kernel"][name] for name in Kernel.__slots__ if name in facts["kernel"]
         }
         probes = {
-            EventKind[name]: Probe(p["via"], Exactness(p["exactness"]), p["note"])
-            for name, p in facts["probes"].items()
+            EventKind[name]: Probe.from_json(probe)
+            for name, probe in facts["probes"].items()
             if name in EventKind.__members__
         }
         return cls(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import Namespace
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,9 @@ from ksmtrace import hookimpl
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 if TYPE_CHECKING:
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.snapshot import Snapshot
+    from ksmtrace.session import Session
 
 
 class Plugin:
@@ -23,13 +24,9 @@ class Plugin:
         self._streams = False
 
     @hookimpl
-    def ksmtrace_session_start(self, options: Namespace) -> None:
+    def ksmtrace_session_start(self, session: Session, options: RunOptions) -> None:
         """See whether this run streams."""
-        self._streams = bool(
-            getattr(options, "json", False)
-            and not getattr(options, "once", False)
-            and getattr(options, "json_stream", False)
-        )
+        self._streams = options.streams_json(session)
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:

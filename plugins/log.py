@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from ksmtrace import __version__, hookimpl
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.tunable import tunable_writes
+from ksmtrace.pipeline.control import RunControl
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.session import Session
 
 if TYPE_CHECKING:
@@ -30,33 +31,23 @@ class Plugin:
     """
 
     def __init__(self) -> None:
-        self._wanted = False
+        self._options = RunOptions()
+        self._control = RunControl()
+        self._begins = False
         self._levels = False
         self._run = ""
         self._lost = 0
         self._quiet_until = 0.0
 
-    @hookimpl(trylast=True)  # when the metrics are served already
-    def ksmtrace_session_start(self, session: Session, options: Namespace) -> None:
-        """Say what is traced, how, and where its figures are."""
-        self._wanted = bool(getattr(options, "log", False))
+    @hookimpl
+    def ksmtrace_session_start(
+        self, session: Session, options: RunOptions, control: RunControl
+    ) -> None:
+        """See whether this run has a log."""
+        self._options, self._control = options, control
         self._levels = stderr_is_journal()
         self._run = session.tunables.get("run", "")
-        if not self._wanted:
-            return
-        parts = [f"{__version__} traces KSM of {session.kernel.release}, run is {self._run or '?'}"]
-        unseen = [
-            kind.name.lower()
-            for kind in session.probes
-            if not session.sees(kind) and kind is not EventKind.SAMPLE
-        ]
-        parts.append(
-            f"tier {session.tier}" + (f", not seen: {', '.join(unseen)}" if unseen else "")
-        )
-        serving, textfile = getattr(options, "serving", None), getattr(options, "textfile", None)
-        parts += [f"metrics at {serving}"] if serving else []
-        parts += [f"metrics in {textfile}"] if textfile else []
-        self._say(_INFO, "; ".join(parts))
+        self._begins = options.log
 
     @hookimpl
     def ksmtrace_lost(self, count: int) -> None:
@@ -64,10 +55,11 @@ class Plugin:
         self._lost += count
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch) -> None:
-        """Tell losses, and who switches KSM on and off."""
-        if not self._wanted:
+    def ksmtrace_batch(self, batch: EventBatch, session: Session) -> None:
+        """Report losses, and who switches KSM on and off."""
+        if not self._options.log:
             return
+        self._begin(session)
         if self._lost and time.monotonic() >= self._quiet_until:
             self._tell_losses()
         for write in tunable_writes(batch.events):
@@ -76,9 +68,12 @@ class Plugin:
                 self._run = write.text
 
     @hookimpl
-    def ksmtrace_publish(self, snapshot: Snapshot) -> None:
+    def ksmtrace_publish(self, snapshot: Snapshot, session: Session) -> None:
         """At the end, say what came of it."""
-        if not (self._wanted and snapshot.final):
+        if not self._options.log:
+            return
+        self._begin(session)
+        if not snapshot.final:
             return
         if self._lost:
             self._tell_losses()
@@ -90,6 +85,24 @@ class Plugin:
             f"ends after {found['duration_seconds']:.0f} s: {found['passes']} passes, {events['total']} events, "
             f"{events['lost']} lost" + (f"; KSM here: {verdict}" if verdict else ""),
         )
+
+    def _begin(self, session: Session) -> None:
+        """Say what is traced, how, and where its figures are: once every plugin has started."""
+        if not self._begins:
+            return
+        self._begins = False
+        parts = [f"{__version__} traces KSM of {session.kernel.release}, run is {self._run or '?'}"]
+        unseen = [
+            kind.name.lower()
+            for kind in session.probes
+            if not session.sees(kind) and kind is not EventKind.SAMPLE
+        ]
+        parts.append(
+            f"tier {session.tier}" + (f", not seen: {', '.join(unseen)}" if unseen else "")
+        )
+        parts += [f"metrics at {url}" for url in self._control.urls]
+        parts += [f"metrics in {self._options.textfile}"] if self._options.textfile else []
+        self._say(_INFO, "; ".join(parts))
 
     def _tell_losses(self) -> None:
         self._say(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from ksmtrace import hookimpl
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from ksmtrace.capture.writer import CaptureWriter
     from ksmtrace.events.batch import EventBatch
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.session import Session
 
 
@@ -21,13 +20,12 @@ class Plugin:
         self._writer: CaptureWriter | None = None
 
     @hookimpl
-    def ksmtrace_session_start(self, session: Session, options: Namespace) -> None:
+    def ksmtrace_session_start(self, session: Session, options: RunOptions) -> None:
         """Open the capture."""
-        path = getattr(options, "record", None)
-        if path is not None:
+        if options.record is not None:
             from ksmtrace.capture.writer import CaptureWriter
 
-            self._writer = CaptureWriter(path, session)
+            self._writer = CaptureWriter(options.record, session)
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch) -> None:

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 import vl_convert
 
-from ksmtrace.report.scaled import divisor
+from ksmtrace.report.axes import divisor
 from ksmtrace.units import written
 from support.command import KSMTRACE
 from support.dashboards import dashboards, substituted

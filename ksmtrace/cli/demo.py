@@ -29,7 +29,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--record", metavar="FILE", help="also write a capture")
     add_output_options(parser)
     add_plugin_options(parser)
-    parser.set_defaults(run=run, once=False)
+    parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:

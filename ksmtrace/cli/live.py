@@ -57,14 +57,14 @@ def trace(
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
     """
-    from ksmtrace.cli.run import interruptible, run_pipeline
+    from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.probemap.format import ProbeMap
     from ksmtrace.sources.live.source import LiveOptions, LiveSource
     from ksmtrace.sources.pid_filter import PidFilter
 
     manager = build_manager(options.plugins)
-    with interruptible() as interruption:
+    with interruptible() as control:
         traced = LiveSource(
             LiveOptions(
                 duration=options.duration,
@@ -81,7 +81,8 @@ def trace(
             _say_if_stopped(source.session.tunables.get("run"))
         else:
             when_ready()
-        return run_pipeline(source, manager, options, interruption, fail_fast=fail_fast)
+        how = run_options(options, source.session)
+        return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
 
 
 def _say_if_stopped(run_tunable: str | None) -> None:

@@ -6,6 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from ksmtrace.pipeline.options import MOST_GROUPS
+
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -26,7 +28,8 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """What a run shows, and to whom."""
+    """What a run shows, and to whom; a verb adds what only some verbs offer, beside the defaults here."""
+    parser.set_defaults(interval=1.0, record=None, once=False, hold=False, log=False)
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.add_argument("--no-tui", action="store_true", help="no screen, plain text at the end")
     parser.add_argument(
@@ -45,9 +48,9 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups",
         type=_group_count,
-        default=20,
+        default=MOST_GROUPS,
         metavar="N",
-        help=f"cgroups with metrics of their own, 0 to {_MOST_GROUPS} (default 20); the rest is one",
+        help=f"cgroups with metrics of their own, 0 to {_MOST_GROUPS} (default {MOST_GROUPS}); the rest is one",
     )
 
 

@@ -42,7 +42,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_output_options(parser)
     add_plugin_options(parser)
-    parser.set_defaults(run=run, once=False, record=None, interval=1.0)
+    parser.set_defaults(run=run)
 
 
 def speed(text: str) -> float | None:
@@ -60,22 +60,23 @@ def speed(text: str) -> float | None:
 
 def run(options: Namespace) -> int:
     """Replay; returns the exit status."""
-    from ksmtrace.cli.run import interruptible, run_pipeline
+    from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.sources.capture import CaptureSource
 
     manager = build_manager(options.plugins)
-    with interruptible() as interruption:
+    with interruptible() as control:
         capture = CaptureSource(options.capture, speed=options.speed)
         source: Source = capture
         engine = None
         if options.engine:
-            from ksmtrace.engine_replay.followed import FollowedSource
             from ksmtrace.engine_replay.replay import EngineReplay
+            from ksmtrace.sources.tee import Tee
 
             engine = EngineReplay(capture.session)
-            source = FollowedSource(capture, engine)
-        status = run_pipeline(source, manager, options, interruption, fail_fast=True, engine=engine)
+            source = Tee(capture, engine)
+        how = run_options(options, source.session)
+        status = run_pipeline(source, manager, how, control, fail_fast=True, engine=engine)
     for warning in capture.warnings:
         print(f"ksmtrace: {warning}", file=sys.stderr)
     return ExitStatus(status)

@@ -40,6 +40,7 @@ def run(options: Namespace) -> int:
     """Replay the capture and tell it; returns the exit status."""
     from ksmtrace.cli.run import interruptible
     from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.runner import Runner
     from ksmtrace.plugins import BUILTINS, Role
     from ksmtrace.report.write import check_target
@@ -50,12 +51,13 @@ def run(options: Namespace) -> int:
         check_target(options.output)
     sinks = [f"no:{builtin.name}" for builtin in BUILTINS if builtin.role is Role.SINK]
     manager = build_manager([*options.plugins, *sinks])
-    with interruptible() as interruption:
+    with interruptible() as control:
         capture = CaptureSource(options.capture, speed=None)
-        interruption.source = capture
-        runner = Runner(capture, manager, Namespace(interval=float("inf")), fail_fast=True)
+        runner = Runner(
+            capture, manager, RunOptions(interval=float("inf")), control, fail_fast=True
+        )
         snapshot = runner.run()
-        if interruption.came:
+        if control.interrupted:
             return ExitStatus.INTERRUPTED
         _tell(snapshot, options, capture.warnings)
     for warning in capture.warnings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,89 +14,79 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from ksmtrace.errors import ExitStatus
+from ksmtrace.pipeline.control import RunControl
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.plugins.log import stderr_is_journal
+from ksmtrace.session import Session
 from ksmtrace.sources import Source
 
 if TYPE_CHECKING:
     from ksmtrace.engine_replay.replay import EngineReplay
 
 
-class Interruption:
-    """Whether SIGINT or SIGTERM came; ends the source, so that the run closes what it opened.
-
-    Attributes:
-        came: a signal came.
-        quit: the user ended the run by a key, which is a normal end.
-        source: what to end.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self.quit = False
-        self.source: Source | None = None
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal wants it
-        """Take a signal; a second one ends the program the hard way."""
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = True
-        if self.source is not None:
-            self.source.stop()
-
-    def quit_run(self) -> None:
-        """End the run as if its source had ended; any thread may."""
-        self.quit = True
-        if self.source is not None:
-            self.source.stop()
-
-    def wait(self) -> None:
-        """Return when a signal has come."""
-        while not self.came:
-            time.sleep(0.1)
-
-
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turns SIGINT and SIGTERM into an orderly end while the context lasts."""
-    interruption = Interruption()
-    before = {n: signal.signal(n, interruption) for n in (signal.SIGINT, signal.SIGTERM)}
+def interruptible() -> Iterator[RunControl]:
+    """Turns SIGINT and SIGTERM into an orderly end of a run while the context lasts.
+
+    A second signal raises KeyboardInterrupt.
+    """
+    control = RunControl()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if control.interrupted:
+            raise KeyboardInterrupt
+        control.interrupt()
+
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield interruption
+        yield control
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def run_options(asked: Namespace, session: Session) -> RunOptions:
+    """The options of a run, from those of its verb and from where its output goes."""
+    live = session.source == "live"
+    answers = asked.json or asked.once
+    tui = not (answers or asked.log or asked.no_tui) and sys.stdout.isatty()
+    log = asked.log or (stderr_is_journal() and not (answers or tui))
+    return RunOptions(
+        interval=asked.interval,
+        record=asked.record,
+        listen=asked.listen,
+        web_config=asked.web_config,
+        textfile=asked.textfile,
+        groups=asked.groups,
+        json=asked.json,
+        once=asked.once,
+        tui=tui,
+        hold=asked.hold,
+        log=live and log,
+    )
+
+
 def run_pipeline(
     source: Source,
     manager: pluggy.PluginManager,
-    options: Namespace,
-    interruption: Interruption,
+    options: RunOptions,
+    control: RunControl,
     *,
     fail_fast: bool,
     engine: EngineReplay | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
-    `engine` follows the source, and has a part in the outcome. A replay that serves metrics goes on serving its last state until it is interrupted.
+    `engine` follows the source, and has a part in the outcome. A replay that serves metrics goes on
+    serving its last state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
     """
-    interruption.source = source
-    if interruption.came:
-        source.stop()
     live = source.session.source == "live"
-    options.json_stream = options.json and live and not options.once
-    asked, answers = getattr(options, "log", False), options.json or options.once
-    options.tui = not (answers or asked or options.no_tui) and sys.stdout.isatty()
-    under_systemd = stderr_is_journal() and not (answers or options.tui)
-    options.log = live and (asked or under_systemd)
-    options.quit_run = interruption.quit_run
-    options.interrupted = lambda: interruption.came
-    runner = Runner(source, manager, options, fail_fast=fail_fast)
+    runner = Runner(source, manager, options, control, fail_fast=fail_fast)
     status = ExitStatus.DONE
 
     def at_end(snapshot: Snapshot) -> None:
@@ -107,18 +96,19 @@ def run_pipeline(
             status = ExitStatus.FLAGGED
         if runner.calls.failures:
             status = ExitStatus.BAD_INPUT
-        if interruption.came:
+        if control.interrupted:
             status = ExitStatus.INTERRUPTED
-        elif options.listen and not live and not interruption.quit:
+        elif options.listen and not live and not control.quitted:
             print("ksmtrace: replay done, still serving metrics; Ctrl-C ends it", file=sys.stderr)
-            interruption.wait()
+            control.wait_for_interrupt()
 
     runner.run(at_end)
     return status
 
 
-def _print_outcome(snapshot: Snapshot, options: Namespace, engine: EngineReplay | None) -> None:
-    if options.json_stream or (options.log and not (options.json or options.once)):
+def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: EngineReplay | None) -> None:
+    streamed = options.streams_json(snapshot.session)
+    if streamed or (options.log and not (options.json or options.once)):
         return
     if options.json:
         followed = {} if engine is None else {"engine": engine.to_json()}

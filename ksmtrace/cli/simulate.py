@@ -99,7 +99,7 @@ def run(options: Namespace) -> int:
 
         document = run_on_kernel(workload, say)
     else:
-        from ksmtrace.engine.simulate import simulate
+        from ksmtrace.workload.on_engine import simulate
 
         document = simulate(workload, variant=variant, say=say)
     _print(document, as_json=options.json)
@@ -110,19 +110,17 @@ def _record(
     workload: Workload, variant: str, options: Namespace, say: Callable[[str], None]
 ) -> int:
     from ksmtrace.cli.run import interruptible
-    from ksmtrace.engine.source import EngineSource
     from ksmtrace.pipeline.manager import build_manager
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.runner import Runner
+    from ksmtrace.sources.engine import EngineSource
 
-    with interruptible() as interruption:
+    with interruptible() as control:
         source = EngineSource(workload, variant=variant, say=say)
-        interruption.source = source
-        if interruption.came:
-            source.stop()
-        sinks = Namespace(record=options.record)
-        Runner(source, build_manager(), sinks, fail_fast=True).run()
+        sinks = RunOptions(record=options.record)
+        Runner(source, build_manager(), sinks, control, fail_fast=True).run()
         _print(source.document(), as_json=options.json)
-    return ExitStatus.INTERRUPTED if interruption.came else ExitStatus.DONE
+    return ExitStatus.INTERRUPTED if control.interrupted else ExitStatus.DONE
 
 
 def _print(document: dict[str, Any], *, as_json: bool) -> None:

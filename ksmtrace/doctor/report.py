@@ -47,7 +47,7 @@ class Report:
         return all(check.passed for check in self.checks if check.name == KSM)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as the JSON document of `doctor --json`; README.md says what its keys are."""
+        """The report as the JSON document of `doctor --json`; docs/REFERENCE.md has its keys."""
         survey = self.survey
         return {
             "version": __version__,

@@ -1,1 +1,1 @@
-"""Sections drawn as text, for the screen and for the text report."""
+"""Draws sections as text: tables and charts of characters, for the screen and the text report."""

@@ -1,4 +1,4 @@
-"""Charts drawn with characters, scale printed; blocks where the output knows them, else ASCII."""
+"""Draws charts with characters: block elements where the output has them, else ASCII."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ksmtrace.drawing.scales import Scale, columns_of, mean, one_line
+from ksmtrace.drawing.scales import Scale, mean, one_line, resample
 from ksmtrace.section import Chart
 from ksmtrace.units import written
 
@@ -25,7 +25,7 @@ _WIDEST_LABEL = 24
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """Characters to draw with: columns by height, bars by length, cells by value."""
+    """Characters to draw with: `heights` of columns, the `bar`, `shades` of cells."""
 
     heights: str
     bar: str
@@ -38,7 +38,7 @@ _CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class ChartView:
-    """A chart as wide as the console, for any `Chart`."""
+    """A `Chart` of any kind, as wide as the console."""
 
     def __init__(self, chart: Chart) -> None:
         self._chart = chart
@@ -73,7 +73,7 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
         last = next((value for value in reversed(values) if value is not None), None)
         head = Text(f"{one_line(name)}: ", colour)
         yield _line(head.append(f"{written(last, chart.units[1])} at the end"))
-        shares = [scale.share(value) for value in columns_of(chart.x, values, across, mean)]
+        shares = [scale.share(value) for value in resample(chart.x, values, across, mean)]
         for row in range(_ROWS - 1, -1, -1):
             label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
             shown = "" if label is None else written(label, chart.units[1])
@@ -83,7 +83,7 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
 
 
 def _piece(share: float | None, row: int, heights: str) -> str:
-    """The part of a column of that height that stands in `row`; a value above 0 shows."""
+    """The part of a column that is in `row`, the lowest being 0; a value above 0 is visible."""
     if share is None:
         return " "
     steps = len(heights) - 1
@@ -104,14 +104,14 @@ def _position(chart: Chart, at: int) -> str:
 
 
 def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One bar below the other, its value behind it; what is below 0 is red."""
+    """One bar below the other, its value behind it; values below 0 are red."""
     largest = Scale.of(abs(value or 0) for values in chart.series.values() for value in values)
     labels = [_position(chart, at) for at in range(len(chart.x))]
     margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
-    told = [
+    texts = [
         [written(value, chart.units[1]) for value in values] for values in chart.series.values()
     ]
-    room = max(4, width - margin - 3 - max(len(text) for texts in told for text in texts))
+    room = max(4, width - margin - 3 - max(len(text) for row in texts for text in row))
     names = ", ".join(map(one_line, chart.series))
     yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
     for at, label in enumerate(labels):
@@ -120,11 +120,11 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
             bar = glyphs.bar * math.ceil((largest.share(abs(value)) or 0) * room - 1e-9)
             line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
             line.append(bar, COLOURS[number % len(COLOURS)] if value >= 0 else "bold red")
-            yield _line(line.append(f" {told[number][at]}" if bar else told[number][at]))
+            yield _line(line.append(f" {texts[number][at]}" if bar else texts[number][at]))
 
 
 def _heat(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One line for each row; where several positions fall into one cell, the highest value shows."""
+    """One line for each row; a cell of several positions shows their highest value."""
     labels = [one_line(name) for name in chart.series]
     margin = min(max(map(len, labels)), _WIDEST_LABEL, width // 3)
     across = min(max(8, width - margin - 1), len(chart.x))
@@ -132,7 +132,7 @@ def _heat(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     rows = list(chart.series.values())
     for label, values in list(zip(labels, rows, strict=True))[:_MOST_HEAT_ROWS]:
         line = Text(f"{label:>{margin}.{margin}} ")
-        for value in columns_of(range(len(values)), values, across, max):
+        for value in resample(range(len(values)), values, across, max):
             line.append(*_cell(value, levels, glyphs.shades))
         yield _line(line)
     if len(labels) > _MOST_HEAT_ROWS:
@@ -157,5 +157,5 @@ def _cell(value: float | None, levels: int, shades: str) -> tuple[str, str]:
 
 
 def _spread(step: int, levels: int, choices: Sequence[str]) -> str:
-    """Of `choices` the one for a step, the first and the last always used."""
+    """The choice for a step; step 0 has the first and the last step has the last."""
     return choices[round(step * (len(choices) - 1) / max(levels - 1, 1))]

@@ -1,4 +1,4 @@
-"""Values put into the columns and rows that there are."""
+"""Fits values to the columns and rows of a drawing, and text to one line."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A range of values that begins at 0, or at the least where some are below."""
+    """A range of values that contains 0."""
 
     bottom: float
     top: float
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Scale:
-        """The scale on which all of these fit."""
+        """The scale that contains all of these and 0."""
         known = [value for value in values if value is not None]
         return cls(min([0, *known]), max([0, *known]))
 
     def share(self, value: float | None) -> float | None:
-        """How far up `value` is, 0 to 1."""
+        """Position of `value` on the scale, from 0 at the bottom to 1 at the top."""
         if value is None:
             return None
         return (value - self.bottom) / (self.top - self.bottom) if self.top > self.bottom else 0.0
 
 
-def columns_of(
+def resample(
     x: Sequence[float | str],
     values: Sequence[float | None],
     count: int,
-    together: Callable[[Sequence[float]], float],
+    combine: Callable[[Sequence[float]], float],
 ) -> list[float | None]:
-    """`values` in `count` columns along x; `together` makes one of several, and one holds until the next.
+    """`values` in `count` columns of equal width along x.
 
-    Before the first value, and from a None on, a column has None.
+    `combine` makes one value of several in a column; a value holds until the next one. A column has
+    None before the first value, and after a None.
     """
     places = [float(at) for at in x if not isinstance(at, str)]
     if len(places) != len(x):
@@ -48,7 +49,7 @@ def columns_of(
     for several in held:
         known = [value for value in several if value is not None]
         if known:
-            columns.append(together(known))
+            columns.append(combine(known))
         else:
             columns.append(None if several or not columns else columns[-1])
     return columns
@@ -60,5 +61,5 @@ def mean(values: Sequence[float]) -> float:
 
 
 def one_line(text: object) -> str:
-    """`text` on one line, with "?" for what cannot be printed."""
+    """`text` on one line, with "?" for characters that cannot be printed."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))

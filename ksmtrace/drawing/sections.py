@@ -1,4 +1,4 @@
-"""A section drawn as text: lead, figures, charts, tables."""
+"""Draws a section as text: its lead, figures, charts and tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ksmtrace.drawing.tables import TableView
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.units import written
 
-_OF_PROCESSES = ("process", "comm", "pid", "guest", "vm", "cgroup")
+_PROCESS_COLUMNS = ("process", "comm", "pid", "guest", "vm", "cgroup")
 
 
 class SectionView:
@@ -23,8 +23,9 @@ class SectionView:
 
     Args:
         section: what to draw.
-        sort: number of the column by which tables are sorted, numbers descending; None leaves their order.
-        needle: of tables with processes, only rows that have this text in them; of heat maps likewise.
+        sort: number of the column by which tables are sorted, numbers descending; None leaves their
+            order.
+        needle: text that rows of heat maps and of tables with processes must contain.
     """
 
     def __init__(self, section: Section, *, sort: int | None = None, needle: str = "") -> None:
@@ -41,7 +42,7 @@ class SectionView:
             yield _figures(section.figures)
         for chart in section.charts:
             yield Text()
-            yield ChartView(found_in_chart(chart, self._needle))
+            yield ChartView(filter_chart(chart, self._needle))
         for table in section.tables:
             if table.rows:
                 yield Text()
@@ -51,7 +52,7 @@ class SectionView:
             yield Text(one_line(section.exactness), "dim")
 
     def _table(self, table: Table) -> Iterator[Text | TableView]:
-        shown = found_in_table(table, self._needle)
+        shown = filter_table(table, self._needle)
         sort = None if self._sort is None or self._sort >= len(table.columns) else self._sort
         rows = shown.rows if sort is None else sorted_rows(shown.rows, sort)
         hidden = len(table.rows) - len(rows)
@@ -76,7 +77,7 @@ def _figures(figures: Sequence[Figure]) -> RichTable:
 
 
 def sorted_rows(rows: Sequence[Sequence[Cell]], column: int) -> list[Sequence[Cell]]:
-    """Rows by one column: numbers from the largest, then texts from A, then those without."""
+    """Rows sorted by one column: numbers descending, then texts ascending, then None."""
 
     def place(row: Sequence[Cell]) -> tuple[int, float, str]:
         value = row[column]
@@ -87,17 +88,23 @@ def sorted_rows(rows: Sequence[Sequence[Cell]], column: int) -> list[Sequence[Ce
     return sorted(rows, key=place)
 
 
-def found_in_table(table: Table, needle: str) -> Table:
-    """The table with those rows that have `needle` (casefolded) in a text; as it is where it has no processes."""
-    named = any(word in name.casefold() for name in table.columns for word in _OF_PROCESSES)
+def filter_table(table: Table, needle: str) -> Table:
+    """The table with only the rows that contain `needle`, a casefolded text.
+
+    A table without processes is returned as it is.
+    """
+    named = any(word in name.casefold() for name in table.columns for word in _PROCESS_COLUMNS)
     if not needle or not named:
         return table
     rows = [row for row in table.rows if any(needle in str(cell).casefold() for cell in row)]
     return replace(table, rows=rows)
 
 
-def found_in_chart(chart: Chart, needle: str) -> Chart:
-    """A heat map with those rows whose labels have `needle` in them; as it is where none has, and any other chart."""
+def filter_chart(chart: Chart, needle: str) -> Chart:
+    """A heat map with only the rows whose labels contain `needle`.
+
+    One without such rows, and any other chart, is returned as it is.
+    """
     if not needle or chart.kind != "heat":
         return chart
     series = {name: values for name, values in chart.series.items() if needle in name.casefold()}

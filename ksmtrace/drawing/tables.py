@@ -1,4 +1,4 @@
-"""A table drawn as text: no cell is cut; columns for which there is no room are named below it."""
+"""Draws a table as text: cells are never cut; columns without room are named below the table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from ksmtrace.section import Table
 from ksmtrace.units import written
 
 _TEXT_COLUMNS = 20
-"""A longer text may be folded."""
+"""Width down to which a column of text may be folded."""
 
 _GAP = 2
 
 
 class TableView:
-    """A table as wide as the console. For want of room columns without a figure other than 0 go first, then those at the right.
+    """A table as wide as the console.
+
+    Where it would be too wide, columns that have only 0 and None go first, then those at the right.
 
     Args:
         table: what to draw.

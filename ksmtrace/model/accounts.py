@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.readings import Reading
 from ksmtrace.model.processes import Process, ProcessTable
-from ksmtrace.model.readings import Reading
 
 COUNTS = (
     *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),

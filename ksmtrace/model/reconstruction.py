@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
@@ -176,6 +177,14 @@ class Reconstruction:
         else:
             self.reason = ""
 
+    def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
+        """The parts of `batch` as hooks get them: cut by `ksmtrace.events.cut`, no two processes with one mm.
+
+        Apply each before the next is taken: where an mm passes to another process is known only then.
+        """
+        for part in cut(batch):
+            yield from self.processes.parts(part)
+
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
         self.batches += 1
@@ -191,9 +200,10 @@ class Reconstruction:
                 self._forget()
                 ids = [np.full(sum(map(len, ids)), -1, dtype=np.int64)]
                 born = []
-        self.ids = ids[0] if len(ids) == 1 else np.concatenate(ids)
+        none = np.zeros(0, dtype=np.int64)
+        self.ids = ids[0] if len(ids) == 1 else np.concatenate([*ids, none])
         if len(born) != 1:
-            self.items.born = np.concatenate([*born, np.zeros(0, dtype=np.int64)])
+            self.items.born = np.concatenate([*born, none])
         for mark in batch.kind[_MARKS[batch.kind]].tolist():
             self._progress(mark)
 
@@ -203,12 +213,11 @@ class Reconstruction:
             ends = batch.kind == EventKind.LOST
         else:
             ends = batch.kind == EventKind.MM_EXIT
-        rows = [] if self._limited else (np.flatnonzero(ends) + 1).tolist()
-        if not rows:
-            yield batch, False
-            return
-        for start, end in zip([0, *rows], [*rows, len(batch)], strict=True):
-            yield EventBatch(batch.events[start:end]), self._sees_removals and end in rows
+        if self._limited:
+            ends[:] = False
+        for part in cut_after(batch, np.flatnonzero(ends)):
+            gone = self._sees_removals and not self._limited and part.kind[-1] == EventKind.LOST
+            yield part, bool(gone)
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
         self._welcome(self.items.born)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ksmtrace.events.kinds import EventKind, Gauge
-from ksmtrace.model.readings import Reading
+from ksmtrace.events.readings import Reading
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.session import Session

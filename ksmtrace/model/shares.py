@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events.kinds import EventKind
 from ksmtrace.model.items import Ids
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.session import Session
+
+STABLE_NODE_BYTES = 64
+"""sizeof(struct ksm_stable_node), on every kernel so far."""
 
 _FRACTION_BITS = 10
 """Of a byte: sums of the credits of 2^31 rmap_items are whole numbers below 2^53, so their order changes nothing."""
 
 _MOST_SPAN = 1 << 20
+
+
+class Attribution(StrEnum):
+    """How far the shares of processes can be believed."""
+
+    EXACT = "exact"
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,17 @@ class Shares:
     merged_pages: Ids
     saved_bytes: Ids
     node_bytes: Ids
+
+
+def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
+    """Whether shares are exact: without removals they may be too high, before all is known too low."""
+    if not session.sees(EventKind.STABLE_APPEND):
+        return None
+    if not session.sees(EventKind.REMOVE_RMAP_ITEM):
+        return Attribution.AT_MOST
+    if not session.sees(EventKind.CMP_AND_MERGE_PAGE) or not reconstruction.complete:
+        return Attribution.AT_LEAST
+    return Attribution.EXACT
 
 
 def share_out(reconstruction: Reconstruction, page_bytes: int, node_bytes: int) -> Shares:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ksmtrace.events.kinds import Gauge
-from ksmtrace.model.readings import Reading
+from ksmtrace.events.readings import Reading
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 
 

@@ -16,20 +16,21 @@ from ksmtrace import __version__
 from ksmtrace.events.kinds import EventKind
 
 if TYPE_CHECKING:
-    from ksmtrace.pipeline.runner import Runner
+    from ksmtrace.pipeline.calls import PluginCalls
+    from ksmtrace.pipeline.state import RunState
 
 
-def run_metrics(runner: Runner) -> list[Metric]:
-    """Fresh metric families for the state of `runner`.
+def run_metrics(state: RunState, calls: PluginCalls) -> list[Metric]:
+    """Fresh metric families for a run and its plugins.
 
-    All but ksmtrace_build_info and ksmtrace_plugin_seconds_total follow from the events alone, so a replay with the
-    same plugins gives the same ones.
+    All except ksmtrace_build_info and ksmtrace_plugin_seconds_total follow from the events alone,
+    so a replay with the same plugins gives the same ones.
     """
-    return [*_facts(runner), *_events(runner), *_checks(runner), *_plugins(runner)]
+    return [*_facts(state), *_events(state), *_checks(state), *_plugins(calls)]
 
 
-def _facts(runner: Runner) -> Iterator[Metric]:
-    kernel = runner.session.kernel
+def _facts(state: RunState) -> Iterator[Metric]:
+    kernel = state.session.kernel
     yield InfoMetricFamily(
         "ksmtrace_build",
         "Version of ksmtrace: join on it when numbers change after an upgrade.",
@@ -46,43 +47,43 @@ def _facts(runner: Runner) -> Iterator[Metric]:
         "exactness other than exact: read what that figure cannot know before acting on it.",
         labels=["event", "via", "exactness"],
     )
-    for kind, probe in runner.session.probes.items():
+    for kind, probe in state.session.probes.items():
         probes.add_metric([kind.name.lower(), probe.via, probe.exactness.value], 1)
     yield probes
 
 
-def _events(runner: Runner) -> Iterator[Metric]:
+def _events(state: RunState) -> Iterator[Metric]:
     events = CounterMetricFamily(
         "ksmtrace_events_total",
         "Events taken in, by kind; a kind that this run cannot see has no series.",
         labels=["kind"],
     )
     for kind in EventKind:
-        count = int(runner.by_kind[kind])
-        if kind is not EventKind.LOST and (count or runner.session.sees(kind)):
+        count = int(state.by_kind[kind])
+        if kind is not EventKind.LOST and (count or state.session.sees(kind)):
             events.add_metric([kind.name.lower()], count)
     yield events
     yield CounterMetricFamily(
         "ksmtrace_lost_events_total",
         "Events dropped between kernel and tracer. If it grows every other count is too low: "
         "lower pages_to_scan, or leave plugins out.",
-        runner.lost,
+        state.lost,
     )
     yield CounterMetricFamily(
         "ksmtrace_passes_total",
         "Full passes of ksmd that ended. Standing still: KSM is stopped, or a pass takes very long.",
-        runner.passes,
+        state.passes,
     )
 
 
-def _checks(runner: Runner) -> Iterator[Metric]:
+def _checks(state: RunState) -> Iterator[Metric]:
     differences = GaugeMetricFamily(
         "ksmtrace_reconstruction_difference_pages",
         "Reconstructed minus kernel's gauge at the last reading. Away from 0 at the end of passes: do not trust "
         "the reconstructed gauges, look at lost events and ksmtrace_probe_info.",
         labels=["gauge"],
     )
-    for gauge, figures in runner.reconciliation.to_json().items():
+    for gauge, figures in state.reconciliation.to_json().items():
         if figures["difference"] is not None:
             differences.add_metric([gauge], figures["difference"])
     if differences.samples:
@@ -90,17 +91,17 @@ def _checks(runner: Runner) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "ksmtrace_reconstruction_complete",
         "1 when all of ksmd's state is known; 0 until a pass was seen whole after joining late or after a loss.",
-        int(runner.reconstruction.complete),
+        int(state.reconstruction.complete),
     )
     yield CounterMetricFamily(
         "ksmtrace_self_check_scan_stops_total",
         "Ends of passes at which the reconstruction was held against counters read by ksmd itself.",
-        runner.reconciliation.at_scan_stop,
+        state.reconciliation.at_scan_stop,
     )
     yield CounterMetricFamily(
         "ksmtrace_self_check_scan_stops_differing_total",
         "Those of them at which a gauge differed. Alert on any increase: reconstructed figures are off.",
-        runner.reconciliation.at_scan_stop_differing,
+        state.reconciliation.at_scan_stop_differing,
     )
     counts = GaugeMetricFamily(
         "ksmtrace_self_check_difference_events",
@@ -108,14 +109,13 @@ def _checks(runner: Runner) -> Iterator[Metric]:
         "or happen where no probe is.",
         labels=["check", "against"],
     )
-    for row in runner.self_check.rows:
+    for row in state.self_check.rows:
         counts.add_metric([row.name, row.against], row.events - row.other)
     if counts.samples:
         yield counts
 
 
-def _plugins(runner: Runner) -> Iterator[Metric]:
-    calls = runner.calls
+def _plugins(calls: PluginCalls) -> Iterator[Metric]:
     seconds = CounterMetricFamily(
         "ksmtrace_plugin_seconds_total",
         "Time spent in each plugin. Leave out (-p no:NAME) the one that takes most when events are lost.",

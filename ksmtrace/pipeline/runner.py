@@ -1,51 +1,52 @@
-"""Runs a source through the plugins, and keeps the account that every run shows."""
+"""Runs a source through the plugins: the one loop behind every verb."""
 
 from __future__ import annotations
 
 import time
-from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
 import pluggy
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.readings import ReadingTracker
-from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.scan import ScanTracker
 from ksmtrace.pipeline.calls import PluginCalls
-from ksmtrace.pipeline.reconciliation import Reconciliation
-from ksmtrace.pipeline.self_check import SelfCheck
+from ksmtrace.pipeline.control import RunControl
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.snapshot import Snapshot
+from ksmtrace.pipeline.state import RunState
 from ksmtrace.sources import Source
 
 
 class Runner:
     """One run.
 
+    Args:
+        source: where events come from.
+        manager: the plugins.
+        options: what was asked for.
+        control: by which the run can be ended; None for a run that nobody ends.
+        fail_fast: whether a plugin that raises ends the run; else it is dropped.
+
     Attributes:
-        by_kind: events so far by kind, shape (256,), dtype int64.
-        lost: events dropped so far.
-        last_ns: CLOCK_MONOTONIC of the latest event.
+        state: what the run has come to so far.
+        calls: the hooks of the plugins, with the time that each took.
     """
 
     def __init__(
-        self, source: Source, manager: pluggy.PluginManager, options: Namespace, *, fail_fast: bool
+        self,
+        source: Source,
+        manager: pluggy.PluginManager,
+        options: RunOptions,
+        control: RunControl | None = None,
+        *,
+        fail_fast: bool,
     ) -> None:
         self.source = source
         self.session = source.session
         self.options = options
+        self.control = control or RunControl()
+        self.control.attach(source)
         self.calls = PluginCalls(manager, fail_fast=fail_fast)
-        self.reconstruction = Reconstruction(self.session)
-        self.reconciliation = Reconciliation()
-        self.self_check = SelfCheck(self.session)
-        self.by_kind = np.zeros(256, dtype=np.int64)
-        self.lost = 0
-        self.last_ns = self.session.monotonic_ns
-        self.passes = 0
-        self._readings = ReadingTracker()
-        self._scans = ScanTracker()
+        self.state = RunState(self.session)
 
     def run(self, at_end: Callable[[Snapshot], None] | None = None) -> Snapshot:
         """Run to the end of the source; returns the final state.
@@ -55,17 +56,20 @@ class Runner:
         Raises:
             KsmtraceError: the source or, where the run fails fast, a plugin failed.
         """
-        interval = float(getattr(self.options, "interval", 1.0))
         try:
-            self.calls.call("ksmtrace_session_start", session=self.session, options=self.options)
-            due = time.monotonic() + interval
+            self.calls.call(
+                "ksmtrace_session_start",
+                session=self.session,
+                options=self.options,
+                control=self.control,
+            )
+            due = time.monotonic() + self.options.interval
             for batch in self.source.batches():
-                for part in _parts(batch):
-                    for one in self.reconstruction.processes.parts(part):
-                        self._apply(one)
+                for part in self.state.reconstruction.cut(batch):
+                    self._apply(part)
                 if time.monotonic() >= due:
                     self._publish(final=False)
-                    due = time.monotonic() + interval
+                    due = time.monotonic() + self.options.interval
             self.source.close()
             snapshot = self._publish(final=True)
             if at_end is not None:
@@ -76,51 +80,17 @@ class Runner:
             self.calls.finish(session=self.session)
 
     def _apply(self, batch: EventBatch) -> None:
-        session, reconstruction = self.session, self.reconstruction
+        readings, scan = self.state.apply(batch)
+        of = {"reconstruction": self.state.reconstruction, "session": self.session}
         if batch.lost:
-            self.lost += batch.lost
-            self.calls.call("ksmtrace_lost", count=batch.lost, session=session)
-        self.by_kind += np.bincount(batch.kind, minlength=256)
-        self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
-        reconstruction.apply(batch)
-        self.self_check.apply(batch)
-        readings = self._readings.apply(batch)
+            self.calls.call("ksmtrace_lost", count=batch.lost, session=self.session)
+        self.calls.call("ksmtrace_batch", batch=batch, **of)
         for reading in readings:
-            self.reconciliation.read(reading, reconstruction)
-            self.self_check.read(reading)
-        self.calls.call(
-            "ksmtrace_batch", batch=batch, reconstruction=reconstruction, session=session
-        )
-        for reading in readings:
-            self.calls.call(
-                "ksmtrace_reading",
-                reading=reading,
-                reconstruction=reconstruction,
-                session=session,
-            )
-        scan = self._scans.apply(batch)
+            self.calls.call("ksmtrace_reading", reading=reading, **of)
         if scan is not None:
-            self.passes += 1
-            self.calls.call(
-                "ksmtrace_scan_end", scan=scan, reconstruction=reconstruction, session=session
-            )
+            self.calls.call("ksmtrace_scan_end", scan=scan, **of)
 
     def _publish(self, *, final: bool) -> Snapshot:
-        snapshot = Snapshot(self, final=final)
+        snapshot = Snapshot(self.state, self.calls, final=final)
         self.calls.call("ksmtrace_publish", snapshot=snapshot, session=self.session)
         return snapshot
-
-
-def _parts(batch: EventBatch) -> Iterator[EventBatch]:
-    """Cut a batch after each SCAN_STOP, after each whole reading of the kernel's counters, and on both sides of a LOST."""
-    if not len(batch):
-        return
-    lost = batch.kind == EventKind.LOST
-    ends = lost | (batch.kind == EventKind.SCAN_STOP)
-    ends |= (batch.kind == EventKind.SAMPLE) & (batch.flags & Flag.LAST_OF_SAMPLE != 0)
-    ends[:-1] |= lost[1:]
-    start = 0
-    for end in (*(np.flatnonzero(ends) + 1).tolist(), len(batch)):
-        if end > start:
-            yield EventBatch(batch.events[start:end])
-            start = end

@@ -9,7 +9,7 @@ import numpy as np
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
-from ksmtrace.model.readings import Reading
+from ksmtrace.events.readings import Reading
 from ksmtrace.session import Exactness, Session
 
 

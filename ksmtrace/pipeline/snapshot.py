@@ -1,4 +1,4 @@
-"""The run as it stands at one moment: JSON document, metrics and panels, built when first asked for."""
+"""A run at one moment: its JSON document, metrics, panels and sections, each made when first asked for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ksmtrace import __version__
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.metric_names import RUN, Publishers
+from ksmtrace.pipeline.run_metrics import run_metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from rich.console import RenderableType
 
-    from ksmtrace.pipeline.runner import Runner
+    from ksmtrace.pipeline.calls import PluginCalls
+    from ksmtrace.pipeline.state import RunState
     from ksmtrace.section import Section
 
 MISSION = (
@@ -32,15 +34,16 @@ class Snapshot:
         final: the run is over.
     """
 
-    def __init__(self, runner: Runner, *, final: bool) -> None:
-        self._runner = runner
+    def __init__(self, state: RunState, calls: PluginCalls, *, final: bool) -> None:
+        self._state = state
+        self._calls = calls
         self.final = final
-        self.session = runner.session
+        self.session = state.session
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The JSON document of the command line's contract."""
-        calls, session = self._runner.calls, self.session
+        calls, session = self._calls, self.session
         analyzers = {
             name: dict(analysis)
             for name, analysis in calls.each("ksmtrace_analysis", session=session)
@@ -53,16 +56,16 @@ class Snapshot:
 
     def _account(self) -> dict[str, Any]:
         """What is known without plugins."""
-        runner, session = self._runner, self.session
-        by_kind = {kind.name: int(runner.by_kind[kind]) for kind in EventKind}
+        state, session = self._state, self.session
+        by_kind = {kind.name: int(state.by_kind[kind]) for kind in EventKind}
         del by_kind[EventKind.LOST.name]
-        checked = runner.reconciliation
+        checked = state.reconciliation
         return {
             "version": __version__,
             "source": session.source,
             "kernel": {"release": session.kernel.release, "build_id": session.kernel.build_id},
             "tier": session.tier,
-            "duration_seconds": round((runner.last_ns - session.monotonic_ns) / 1e9, 3),
+            "duration_seconds": round((state.last_ns - session.monotonic_ns) / 1e9, 3),
             "probes": {
                 kind.name.lower(): {
                     "via": probe.via,
@@ -71,26 +74,26 @@ class Snapshot:
                 }
                 for kind, probe in session.probes.items()
             },
-            "events": {"total": sum(by_kind.values()), "lost": runner.lost, "by_kind": by_kind},
-            "passes": runner.passes,
+            "events": {"total": sum(by_kind.values()), "lost": state.lost, "by_kind": by_kind},
+            "passes": state.passes,
             "counters_at_start": {g.name.lower(): v for g, v in sorted(checked.first.items())},
             "counters": {g.name.lower(): v for g, v in sorted(checked.counters.items())},
             "reconstruction": {
-                "complete": runner.reconstruction.complete,
-                "reason": runner.reconstruction.reason,
+                "complete": state.reconstruction.complete,
+                "reason": state.reconstruction.reason,
             },
             "reconciliation": checked.to_json(),
             "self_check": {
                 "at_scan_stop": checked.at_scan_stop,
                 "at_scan_stop_differing": checked.at_scan_stop_differing,
-                "counts": runner.self_check.to_json(),
+                "counts": state.self_check.to_json(),
             },
         }
 
-    def _concluded(self) -> Runner:
-        """The runner, once every plugin has concluded: it may show what it concluded."""
+    def _concluded(self) -> PluginCalls:
+        """The plugins, once each has concluded: they may show what they concluded."""
         _ = self.document
-        return self._runner
+        return self._calls
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -102,15 +105,13 @@ class Snapshot:
         Raises:
             KsmtraceError: a name comes twice and the run is to fail fast.
         """
-        from ksmtrace.pipeline.run_metrics import run_metrics
-
-        runner = self._concluded()
-        given = dict(runner.calls.each("ksmtrace_metrics", session=self.session))
-        own = run_metrics(runner)
+        calls = self._concluded()
+        given = dict(calls.each("ksmtrace_metrics", session=self.session))
+        own = run_metrics(self._state, calls)
         publishers = Publishers()
         for family in own:
             publishers.add(RUN, family)
-        for plugin in filter(given.__contains__, runner.calls.seconds):
+        for plugin in filter(given.__contains__, calls.seconds):
             given[plugin] = [
                 family
                 for family in given[plugin]
@@ -125,7 +126,7 @@ class Snapshot:
         name, other = taken
         by = {RUN: ", as the run itself does", plugin: " twice"}
         again = by.get(other, f", as plugin {other!r} does")
-        self._runner.calls.blame(plugin, f"plugin {plugin!r} publishes {name}{again}")
+        self._calls.blame(plugin, f"plugin {plugin!r} publishes {name}{again}")
         return True
 
     @cached_property
@@ -139,6 +140,6 @@ class Snapshot:
         return self._by_plugin("ksmtrace_panels")
 
     def _by_plugin(self, hook: str) -> tuple[tuple[str, Any], ...]:
-        calls = self._concluded().calls
+        calls = self._concluded()
         given = dict(calls.each(hook, session=self.session))
         return tuple((name, one) for name in calls.seconds if name in given for one in given[name])

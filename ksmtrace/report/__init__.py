@@ -1,1 +1,1 @@
-"""A run told for people: as text, and as one page of HTML that needs nothing else."""
+"""The report of a run: as text, and as one page of HTML that loads nothing."""

@@ -1,4 +1,7 @@
-"""The report as one page of HTML: no script, nothing loaded, readable on a phone, in the dark and on paper."""
+"""The report as one page of HTML, without scripts, that loads nothing.
+
+It is readable on a phone, in the dark and on paper.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from markupsafe import Markup
 
 from ksmtrace import __version__
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.words import Document, advice, facts, verdict
+from ksmtrace.drawing.summary import Document, advice, facts, verdict
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
 from ksmtrace.section import Cell, Chart, Section, Table
@@ -27,7 +30,7 @@ def page(document: Document, sections: Sequence[Section], *, began_ns: int, name
 
     Args:
         document: the run's JSON document.
-        sections: what the plugins tell.
+        sections: those of all plugins.
         began_ns: CLOCK_REALTIME when the run began.
         name: of the capture.
     """
@@ -46,7 +49,7 @@ def page(document: Document, sections: Sequence[Section], *, began_ns: int, name
         verdict=verdict(document),
         advice=advice(document),
         name=name,
-        sections=[_told(section, number, charts) for number, section in enumerate(sections)],
+        sections=[_fields(section, number, charts) for number, section in enumerate(sections)],
     )
 
 
@@ -70,7 +73,7 @@ class _Charts:
         return {"title": chart.title, "note": chart.note, "drawings": drawings}
 
 
-def _told(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
+def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
     return {
         "id": f"s{number}",
         "title": section.title,

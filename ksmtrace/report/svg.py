@@ -1,4 +1,4 @@
-"""Charts drawn as SVG by Vega, made fit to stand in one page with others."""
+"""Draws charts as SVG, by Vega; the identifiers of each are its own, so a page can hold many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import vl_convert
 
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.report.specs import spec_of
+from ksmtrace.report.vega_lite import spec_of
 from ksmtrace.section import Chart
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -27,7 +27,7 @@ def draw(chart: Chart, width: int, name: str) -> str:
         name: letters and digits, another for each chart of the page.
     """
     drawn = vl_convert.vegalite_to_svg(spec_of(chart, width))
-    # Drawn a moment ago by a library on this machine: no document of a stranger.
+    # A library on this machine has just drawn it: the document is no stranger's.
     root = ElementTree.fromstring(drawn)  # noqa: S314
     for element in root.iter():
         _rename(element, name)

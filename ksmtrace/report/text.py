@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.drawing.words import WIDTH, Document, advice_text, facts, verdict, wrapped
+from ksmtrace.drawing.summary import WIDTH, Document, advice_text, facts, verdict, wrapped
 from ksmtrace.section import Section
 
 
@@ -17,12 +17,12 @@ def report_text(document: Document, sections: Sequence[Section], encoding: str) 
 
     Args:
         document: the run's JSON document.
-        sections: what the plugins tell.
-        encoding: of the output; blocks are drawn where it knows them.
+        sections: those of all plugins.
+        encoding: of the output; block elements are drawn where it has them.
     """
     parts = [wrapped(f"ksmtrace report: {', '.join(facts(document))}")]
-    if said := verdict(document):
-        parts.append(wrapped(f"Verdict: {said}"))
+    if words := verdict(document):
+        parts.append(wrapped(f"Verdict: {words}"))
     if given := advice_text(document):
         parts.append(given)
     parts += [_section(section, encoding) for section in sections]

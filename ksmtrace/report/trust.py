@@ -1,15 +1,15 @@
-"""How far to believe a run: a section on what was seen, how, and what the kernel counted itself."""
+"""The section on how far to trust a run: what was seen, how, and by the kernel's own counters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ksmtrace.drawing.words import Document, agreement
+from ksmtrace.drawing.summary import Document, agreement
 from ksmtrace.section import Figure, Section, Table
 
 
 def trust(document: Document, warnings: Sequence[str]) -> Section:
-    """The section; `warnings` say what is missing from the capture."""
+    """The section; `warnings` are the capture's, one for each part of it that is missing."""
     lost = document["events"]["lost"]
     lead = f"The reconstruction {agreement(document)}."
     if lost:
@@ -26,8 +26,9 @@ def trust(document: Document, warnings: Sequence[str]) -> Section:
             Figure("of these differing", document["self_check"]["at_scan_stop_differing"]),
         ],
         list(_tables(document)),
-        exactness="exact: counted at a probe that sees every occurrence; derived: computed from neighbouring probes or from "
-        "kernel structures; sampled: read now and then; absent: not seen in this run.",
+        exactness="exact: counted at a probe that sees every occurrence; derived: computed from "
+        "neighbouring probes or from kernel structures; sampled: read now and then; absent: not "
+        "seen in this run.",
     )
 
 

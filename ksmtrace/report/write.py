@@ -1,4 +1,4 @@
-"""Writes a page whole or not at all, and never over something else."""
+"""Writes the report's file in one step, and never over a file that is no report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ksmtrace.errors import KsmtraceError
 
 MARK = '<meta name="generator" content="ksmtrace report">'
-"""By this element, near its beginning, a page is known for a report; an older one may be written over."""
+"""Element near the beginning of a page that marks it as a report, which may be replaced."""
 
 _LOOKED_AT = 512
 
@@ -25,7 +25,8 @@ def check_target(path: str) -> Path:
     try:
         if target.exists() and not _is_report(target):
             raise KsmtraceError(
-                f"{path} exists and is no report of ksmtrace: remove it or give another name with -o"
+                f"{path} exists and is no report of ksmtrace: "
+                "remove it or give another name with -o"
             )
         if not target.parent.is_dir():
             raise KsmtraceError(f"{path}: there is no directory {target.parent}: create it first")
@@ -37,10 +38,12 @@ def check_target(path: str) -> Path:
 
 
 def write_report(target: Path, text: str) -> None:
-    """Put `text` at `target`, which `check_target` gave, in one step; readable by its owner alone, as captures are.
+    """Write `text` to `target`, which `check_target` has returned, in one step.
+
+    The file is readable by its owner alone, as captures are.
 
     Raises:
-        KsmtraceError: it cannot be written; what was there is there still.
+        KsmtraceError: it cannot be written; an older file is left as it was.
     """
     name = None
     try:
@@ -61,7 +64,7 @@ def write_report(target: Path, text: str) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is a report, or empty and nobody's loss."""
+    """Whether a file is a report or empty."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where events come from: a live kernel, a capture, and later the reference engine."""
+"""Where events come from: a live kernel, a capture, or a run of the reference engine."""
 
 from __future__ import annotations
 

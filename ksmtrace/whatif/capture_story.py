@@ -186,6 +186,10 @@ def _of_this_run(session: Session, observer: Observer) -> list[str]:
         lines.append("removals were not seen: pages that have gone count as still there")
     if not session.sees(EventKind.COW_FAULT):
         lines.append("writes to merged pages were not seen: only their new contents are")
+    elif not session.sees_who_broke:
+        lines.append(
+            "the kernel's own breaks of merged pages count as writes: they look alike here"
+        )
     return lines
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ksmtrace.engine.simulate import Simulation
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.meter import Meter, since
 from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario, Story
 from ksmtrace.workload.file import Step, Workload
+from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError, Tunables
 
 

@@ -36,7 +36,7 @@ class Words:
     first: int
     words: tuple[int, ...]
 
-    def page(self, index: int) -> bytes:
+    def __call__(self, index: int) -> bytes:
         """All bytes of page `index` of the region."""
         word = self.words[index - self.first]
         return word.to_bytes(_WORD_BYTES, "little") * (PAGE_BYTES // _WORD_BYTES)

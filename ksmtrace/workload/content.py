@@ -56,6 +56,6 @@ class Content:
                 return self.seed
         return self.seed << 32 | index
 
-    def page(self, index: int) -> bytes:
+    def __call__(self, index: int) -> bytes:
         """All bytes of page `index` of the region."""
         return self.word(index).to_bytes(_WORD_SIZE, "little") * (PAGE_SIZE // _WORD_SIZE)

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.outline import Outline
 from ksmtrace.workload.steps import OPS, check_name, parse_arguments
 from ksmtrace.workload.tunables import DEFAULTS, Tunables, check_tunables
-
-VARIANTS = ("ksm-4.4", "ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18", "pksm", "zero-page")
-"""What the engine can be: the variants that a file may name."""
 
 MOST_BYTES = 1 << 20
 MOST_STEPS = 10_000
@@ -22,7 +20,6 @@ MOST_BYTES_A_LINE = 10_000
 """Files beyond these limits are refused unread, so that none takes long or much memory."""
 
 _KEYS = ("name", "variant", "tunables", "step")
-_NEWEST = "ksm-6.18"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +110,7 @@ def _workload(document: Mapping[str, Any], settings: Tunables) -> Workload:
     tables = document.get("step")
     if not isinstance(tables, list) or not tables:
         raise ValueError("no steps: each is a table [[step]]")
-    variant = check_variant(document.get("variant", _NEWEST))
+    variant = check_variant(document.get("variant", NEWEST))
     return Workload(name, variant, tunables, _steps(tables, tunables))
 
 

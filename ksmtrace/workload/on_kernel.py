@@ -1,25 +1,25 @@
-"""Runs a workload on this machine's kernel, with real processes and ksmd stepped batch by batch."""
+"""Runs a workload on this machine's kernel: real processes, and ksmd stepped batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.kernel.host import read_kernel
-from ksmtrace.workload.file import Step, Workload
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Workload
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.interruption import Interruption
 from ksmtrace.workload.khugepaged import KhugepagedAsleep
 from ksmtrace.workload.on_kernel_snapshot import Counters, Layout, check_clean, read_groups
 from ksmtrace.workload.outline import Outline
 from ksmtrace.workload.processes import Processes
-from ksmtrace.workload.steps import ended_early
-from ksmtrace.workload.tunables import DEFAULTS, RefusedError, Tunables, is_default_without
-
-Say = Callable[[str], None]
+from ksmtrace.workload.run import Say, WorkloadRun
+from ksmtrace.workload.tunables import DEFAULTS, RefusedError
 
 _PAGE = 4096
 _ACTOR_BYTES = 16 * 1024 * 1024
@@ -43,7 +43,20 @@ def run_on_kernel(workload: Workload, say: Say) -> dict[str, Any]:
             stack.enter_context(KhugepagedAsleep(ksm.restore_also))
         processes = stack.enter_context(Processes())
         with interruption.allowed():
-            return _Run(workload, ksm, processes, say).document()
+            return _run(workload, KernelMachine(ksm, processes), say)
+
+
+def _run(workload: Workload, machine: KernelMachine, say: Say) -> dict[str, Any]:
+    about = {"on": "kernel", "variant": None, "kernel": machine.kernel.release}
+    try:
+        run = WorkloadRun(workload, machine, about, say)
+        for _ in run.run():
+            pass
+    except RefusedError:
+        raise
+    except KsmtraceError as error:
+        raise HostError(str(error)) from error
+    return run.document()
 
 
 def _check_room(workload: Workload) -> None:
@@ -62,95 +75,121 @@ def _check_room(workload: Workload) -> None:
             )
 
 
-class _Run:
-    def __init__(self, workload: Workload, ksm: KsmGuard, processes: Processes, say: Say) -> None:
-        self._workload = workload
+class KernelMachine:
+    """This machine's kernel as a `ksmtrace.workload.run.Machine`, with KSM as after boot.
+
+    Args:
+        ksm: KSM, borrowed; ksmd is stopped, and tunables get the kernel's defaults.
+        processes: carries out what the workload's processes do.
+
+    Attributes:
+        kernel: which kernel it is.
+
+    Raises:
+        HostError: the kernel's pages are not of 4096 bytes, or KSM holds pages of others.
+        RefusedError: the kernel refuses a default.
+    """
+
+    def __init__(self, ksm: KsmGuard, processes: Processes) -> None:
+        self.kernel = read_kernel()
+        if self.kernel.page_size_bytes != _PAGE:
+            raise HostError(f"workloads are made of pages of {_PAGE} bytes, this kernel's differ")
         self._ksm = ksm
         self._processes = processes
-        self._say = say
         self._layout = Layout()
-        self._snapshots: list[dict[str, Any]] = []
-
-    def document(self) -> dict[str, Any]:
-        kernel = read_kernel()
-        if kernel.page_size_bytes != _PAGE:
-            raise HostError(f"workloads are made of pages of {_PAGE} bytes, this kernel's differ")
-        self._ksm.ksmd.park()
-        check_clean(self._ksm)
-        self._write(None, {name: DEFAULTS[name] for name in DEFAULTS if self._ksm.has(name)})
-        self._write(None, self._workload.tunables)
+        ksm.ksmd.park()
+        check_clean(ksm)
+        self._write_defaults()
         self._counters = Counters()
-        for number, step in enumerate(self._workload.steps):
-            try:
-                self._do(number, step)
-            except RefusedError:
-                raise
-            except KsmtraceError as error:
-                raise HostError(f"step {number} ({step.op}): {error}") from error
-        return {
-            "name": self._workload.name,
-            "on": "kernel",
-            "variant": None,
-            "kernel": kernel.release,
-            "snapshots": self._snapshots,
-        }
 
-    def _do(self, number: int, step: Step) -> None:
-        arguments = step.arguments
-        match step.op:
-            case "spawn":
-                self._processes.spawn(arguments["process"])
-                self._layout.spawn(arguments["process"])
-            case "exit":
-                self._processes.exit(arguments["process"])
-                self._layout.exit(arguments["process"])
-            case "set":
-                self._write(number, arguments["tunables"])
-            case "run":
-                self._write(number, {"run": arguments["value"]})
-            case "scan":
-                self._scan(number, **arguments)
-            case "snapshot":
-                self._snapshot(number, arguments["name"], groups=arguments["groups"])
-            case op:
-                rest = {key: value for key, value in arguments.items() if key != "process"}
-                answer = self._processes.do(arguments["process"], op, **rest)
-                if op == "map":
-                    self._layout.map(arguments["process"], rest["region"], rest["pages"], **answer)
-                elif op == "fork":
-                    self._layout.fork(arguments["process"], rest["child"])
+    def spawn(self, process: str) -> None:
+        """Start a process."""
+        self._processes.spawn(process)
+        self._layout.spawn(process)
 
-    def _scan(self, number: int, passes: int | None = None, batches: int | None = None) -> None:
-        ksmd = self._ksm.ksmd
-        if passes is not None:
-            wanted, unit, done = passes, "passes", ksmd.scan(passes)
-        else:
-            wanted, unit, done = batches or 0, "batches", 0
-            while done < wanted and ksmd.batch():
-                done += 1
-        if done < wanted:
-            self._say(ended_early(number, done, wanted, unit))
-        self._snapshot(number, "scan", groups=False)
+    def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
+        """Map private anonymous memory."""
+        answer = self._processes.do(process, "map", region=region, pages=pages, huge=huge)
+        self._layout.map(process, region, pages, **answer)
 
-    def _snapshot(self, number: int, name: str, *, groups: bool) -> None:
-        found = read_groups(self._layout, self._processes.pids) if groups else None
-        if groups and found is None:
-            self._say(
-                f"step {number} (snapshot): no groups: this kernel's kpageflags call every page a KSM page"
-            )
-        self._snapshots.append(
-            {"step": number, "name": name, "counters": self._counters.read(), "groups": found}
-        )
+    def fill(self, process: str, region: str, first: int, pages: int, content: Content) -> None:
+        """Write whole pages."""
+        self._reach("fill", process, region, first, pages, content=content)
 
-    def _write(self, number: int | None, tunables: Tunables) -> None:
-        for name, value in tunables.items():
-            if name == "sleep_millisecs":
-                continue  # ksmd is stepped
-            if not self._ksm.has(name):
-                if is_default_without(name, value):
-                    continue
-                raise HostError(f"this kernel has no {name}")
-            try:
-                self._ksm.write(name, value)
-            except OSError as error:
-                raise RefusedError(number, name, value, error.errno or 0) from error
+    def poke(
+        self, process: str, region: str, first: int, pages: int, offset: int, value: int
+    ) -> None:
+        """Write one byte into each page."""
+        self._reach("poke", process, region, first, pages, offset=offset, value=value)
+
+    def read(self, process: str, region: str, first: int, pages: int) -> None:
+        """Touch pages by reading."""
+        self._reach("read", process, region, first, pages)
+
+    def mergeable(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_MERGEABLE."""
+        self._reach("mergeable", process, region, first, pages)
+
+    def unmergeable(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_UNMERGEABLE."""
+        self._reach("unmergeable", process, region, first, pages)
+
+    def discard(self, process: str, region: str, first: int, pages: int) -> None:
+        """MADV_DONTNEED."""
+        self._reach("discard", process, region, first, pages)
+
+    def unmap(self, process: str, region: str, first: int, pages: int) -> None:
+        """Munmap."""
+        self._reach("unmap", process, region, first, pages)
+
+    def fork(self, process: str, child: str) -> None:
+        """The process forks."""
+        self._processes.do(process, "fork", child=child)
+        self._layout.fork(process, child)
+
+    def exit(self, process: str) -> None:
+        """The process ends."""
+        self._processes.exit(process)
+        self._layout.exit(process)
+
+    def write_tunable(self, name: str, value: int | str) -> None:
+        """Write a tunable, except sleep_millisecs: ksmd is stepped."""
+        if name == "sleep_millisecs":
+            return
+        if not self._ksm.has(name):
+            raise FileNotFoundError(errno.ENOENT, "no such tunable", name)
+        self._ksm.write(name, value)
+
+    def write_run(self, value: int) -> None:
+        """Write `run`."""
+        self._ksm.write("run", value)
+
+    def scan(self, *, passes: int = 0, batches: int = 0) -> Iterator[int]:
+        """Step ksmd."""
+        if passes:
+            yield self._ksm.ksmd.scan(passes)
+        for done in range(1, batches + 1):
+            if not self._ksm.ksmd.batch():
+                return
+            yield done
+
+    def counters(self) -> dict[str, int | None]:
+        """The kernel's counters; those that only grow count from the beginning of the run."""
+        return self._counters.read()
+
+    def groups(self) -> list[list[str]] | None:
+        """Who shares, by page frame; None where the kernel does not say which are KSM's."""
+        return read_groups(self._layout, self._processes.pids)
+
+    def _reach(
+        self, op: str, process: str, region: str, first: int, pages: int, **rest: object
+    ) -> None:
+        self._processes.do(process, op, region=region, first=first, pages=pages, **rest)
+
+    def _write_defaults(self) -> None:
+        for name, value in DEFAULTS.items():
+            if self._ksm.has(name):
+                try:
+                    self.write_tunable(name, value)
+                except OSError as error:
+                    raise RefusedError(None, name, value, error.errno or 0) from error

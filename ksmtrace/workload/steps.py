@@ -27,14 +27,6 @@ class Key:
     default: Any = None
 
 
-def ended_early(number: int, done: int, wanted: int, unit: str) -> str:
-    """What a run says of a `scan` that ksmd left off; `unit` is "passes" or "batches"."""
-    return (
-        f"step {number} (scan): ended after {done} of {wanted} {unit}: "
-        "no process is registered any more"
-    )
-
-
 def check_name(value: object) -> str:
     """A name of a process, region, snapshot or workload.
 

@@ -11,51 +11,28 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.figures import known
 from ksmtrace.model.log_histogram import BOUNDS
 from ksmtrace.model.processes import Process
 from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
+from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.merges import Merges
+from ksmtrace.plugins.cow.metrics import metrics
 from ksmtrace.plugins.cow.storms import Storm
-from ksmtrace.plugins.cow.told import metrics, panel, section
+from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
 TOP = 10
 """Processes and ranges named in the JSON document."""
 
-_NEEDED = (
-    *(EventKind.COW_FAULT, EventKind.STABLE_APPEND),
-    *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE),
-)
-"""What it takes to follow a merge to its end."""
-
 
 class Plugin:
     """KSM pages that are copied: by writes of the process (user) or because the kernel breaks the sharing (kernel).
 
-    JSON, each None where this run cannot know it:
-        user_pages, kernel_pages: COW_FAULT, by whom. Kernel: run=2, MADV_UNMERGEABLE, prctl, a failed merge. Where the two are
-            not told apart, user_pages holds both and kernel_pages is None.
-        fault_p50_seconds, fault_p99_seconds: time that users' writes spent in do_wp_page, at most an eighth too high;
-            None where no write was timed.
-        fault_longest_seconds, fault_total_seconds: the longest of these, and their sum.
-        fault_histogram: [seconds, writes that took less than that and not less than the pair before], only pairs with any.
-        written_merge_pages: merges of known age that were seen to be ended by a write; known when ksmd next comes to the page.
-        regret_pages: those of them that were written to within 60 s: work for nothing, and a fault on top.
-        regret_ratio: the second by the first, 0 to 1.
-        unknown_age_pages, pending_pages: writes that ended merges older than the trace; written to, and not visited by ksmd since.
-        half_life_seconds: by what age half of the merges are written to, by the method of Kaplan and Meier (merges that end otherwise
-            or are still there count for as long as they were seen); None while more than half survive.
-        storms: seconds, or runs of them, with at least `STORM_FLOOR` breaks and more than `STORM_MULTIPLE` times the median of
-            the `MEDIAN_SECONDS` before.
-        last_storms: the latest, as {"start_seconds", "seconds", "user_pages", "kernel_pages", "worst_per_second",
-            "median_per_second", "processes"}; processes as below with "pages", most first; start counts from the start of the trace.
-        interval_seconds, user_per_second, kernel_per_second: rates from the start of the trace on, in intervals of that length.
-        processes: the `TOP` with most, as {"pid", "comm", "mm", "cgroup", "vm", "user_pages", "kernel_pages", "regret_pages"}.
-        other, exited: the same three counts of processes not listed, and of those that have exited.
-        ranges: the `TOP` runs of 2 MiB with most, as {"pid", "comm", "mm", "start", "end", "user_pages", "kernel_pages"}.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -89,23 +66,21 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
-        """The figures of the class docstring."""
-        seen = session.sees(EventKind.COW_FAULT)
-        whole = all(session.sees(kind) for kind in _NEEDED)
-        apart = seen and "not told apart" not in session.probes[EventKind.COW_FAULT].note
-        found = {**self._counts(apart), **self._faults()} | self._storms()
-        ended = self._ends()
-        places = {**self._by_process(session), "ranges": self._ranges()}
-        return {
-            **(found if seen else dict.fromkeys(found)),
-            **(ended if whole else dict.fromkeys(ended)),
-            **(self._rates(session) if seen else dict.fromkeys(self._rates(session))),
-            **(places if seen else dict.fromkeys(places)),
+        """The figures of `FIGURES`."""
+        analysis = {
+            **self._counts(),
+            **self._faults(),
+            **self._storms(),
+            **self._ends(),
+            **self._rates(session),
+            **self._by_process(),
+            "ranges": self._ranges(),
         }
+        return known(FIGURES, session, analysis)
 
-    def _counts(self, apart: bool) -> dict[str, Any]:
+    def _counts(self) -> dict[str, Any]:
         every = self._breaks.every
-        return {"user_pages": every.user, "kernel_pages": every.kernel if apart else None}
+        return {"user_pages": every.user, "kernel_pages": every.kernel}
 
     def _faults(self) -> dict[str, Any]:
         latency = self._breaks.latency
@@ -149,7 +124,7 @@ class Plugin:
             "kernel_per_second": rates.per_second("kernel"),
         }
 
-    def _by_process(self, session: Session) -> dict[str, Any]:
+    def _by_process(self) -> dict[str, Any]:
         counts = self._breaks.by_process.values()
         alive = ranked(c for c in counts if c.process is not None and not c.process.exited)
         exited, other = Count(), Count()
@@ -164,12 +139,7 @@ class Plugin:
             for c in alive[:TOP]
             if c.process is not None
         ]
-        seen = session.sees(EventKind.MM_EXIT)
-        return {
-            "processes": listed,
-            "other": _pages(other),
-            "exited": _pages(exited) if seen else None,
-        }
+        return {"processes": listed, "other": _pages(other), "exited": _pages(exited)}
 
     def _ranges(self) -> list[dict[str, Any]]:
         listed = []
@@ -196,7 +166,7 @@ class Plugin:
         """Who breaks merged pages, and what it costs."""
         probe = session.probes.get(EventKind.COW_FAULT)
         note = "" if probe is None else probe.note
-        yield section(self.ksmtrace_analysis(session), self._breaks.rates, note)
+        yield section(self.ksmtrace_analysis(session), self._breaks.rates.seconds(), note)
 
 
 def _name(process: Process) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.ranges import RANGE_SHIFT
-from ksmtrace.model.rates import Rates
+from ksmtrace.plugins.cow.rates import Rates
 from ksmtrace.plugins.cow.storms import Storms
 
 MOST = 4096

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
@@ -19,7 +19,8 @@ from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import UNSTABLE, Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.plugins.heat_map.grid import Grid, State
-from ksmtrace.plugins.heat_map.told import LETTERS, panel, section
+from ksmtrace.plugins.heat_map.metrics import family
+from ksmtrace.plugins.heat_map.view import LETTERS, panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -141,17 +142,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Pages by state."""
-        if not all(session.sees(kind) for kind in _NEEDED):
-            return
-        family = GaugeMetricFamily(
-            "ksmtrace_rmap_item_pages",
-            "Pages that ksmd tracks, by where they were as the last whole pass ended. Most of them volatile or candidate for long: "
-            "little to merge, advise less memory; skipped: smart scan saves their cost.",
-            labels=["state"],
-        )
-        for state in (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED):
-            family.add_metric([state.name.lower()], int(self._pages[state]))
-        yield family
+        known = all(session.sees(kind) for kind in _NEEDED)
+        return [family(self._pages)] if known else []
 
     @hookimpl
     def ksmtrace_panels(self) -> Iterable[Panel]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from ksmtrace.errors import KsmtraceError
 from ksmtrace.pipeline.metric_names import PUBLISHED
 
 if TYPE_CHECKING:
+    from ksmtrace.pipeline.control import RunControl
+    from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.snapshot import Snapshot
     from ksmtrace.plugins.prometheus.endpoint import Endpoint
 
@@ -45,26 +46,23 @@ class Plugin:
         return self._published
 
     @hookimpl
-    def ksmtrace_session_start(self, options: Namespace) -> None:
+    def ksmtrace_session_start(self, options: RunOptions, control: RunControl) -> None:
         """Start serving, and prove that the text file can be written.
 
         Raises:
             KsmtraceError: the address or the directory cannot be used.
         """
-        directory = getattr(options, "textfile", None)
-        if directory is not None:
-            self._textfile = Path(directory) / TEXTFILE
+        if options.textfile is not None:
+            self._textfile = Path(options.textfile) / TEXTFILE
             self._write_textfile()
-        listen = getattr(options, "listen", None)
-        web_config = getattr(options, "web_config", None)
-        if listen is not None:
+        if options.listen is not None:
             from ksmtrace.plugins.prometheus.endpoint import Endpoint
 
-            path = None if web_config is None else Path(web_config)
-            self._endpoint = Endpoint(listen, path, make_asgi_app(self._registry))
+            web_config = None if options.web_config is None else Path(options.web_config)
+            self._endpoint = Endpoint(options.listen, web_config, make_asgi_app(self._registry))
             self.port = self._endpoint.address[1]
-            options.serving = self._endpoint.url
-        elif web_config is not None:
+            control.announce(self._endpoint.url)
+        elif options.web_config is not None:
             raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
     @hookimpl

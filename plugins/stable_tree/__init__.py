@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from prometheus_client.core import Metric
@@ -12,13 +13,14 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.figures import known
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
-from ksmtrace.panel import figures_panel
-from ksmtrace.plugins.stable_tree.metrics import families
+from ksmtrace.plugins.stable_tree.figures import FIGURES
+from ksmtrace.plugins.stable_tree.metrics import metrics
 from ksmtrace.plugins.stable_tree.nodes import NODE_AGES, ages, most_shared, sharers
 from ksmtrace.plugins.stable_tree.readings import Readings
-from ksmtrace.plugins.stable_tree.section import section
+from ksmtrace.plugins.stable_tree.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -26,30 +28,7 @@ from ksmtrace.session import Session
 class Plugin:
     """What the stable tree holds now, and what happened to it during the run.
 
-    JSON, each None where this run cannot know it:
-        shared_pages, sharing_pages: as sysfs pages_shared and pages_sharing, reconstructed, now.
-        saved_bytes: sharing_pages times the page size, now.
-        merged_pages: STABLE_APPEND: pages that joined a stable node; a forked child's pages, which are shared
-            before ksmd comes to them, join without being merged and count too.
-        last_pass_merged_pages: the same in the last pass that was seen whole.
-        new_node_pages: of merged_pages, the first of their node.
-        attempted_pages: TRY_TO_MERGE_ONE_PAGE.
-        failed_pages: those of them that failed, by errno name.
-        replaced_pages: page table entries pointed to a KSM page.
-        zero_page_pages: page table entries pointed to the zero page.
-        break_cow_pages: BREAK_COW.
-        left_pages: REMOVE_RMAP_ITEM from the stable tree.
-        removed_node_pages: REMOVE_STABLE_NODE; its rmap_items are not among left_pages.
-        cow_fault_pages: KSM pages copied because the process wrote to them.
-        kernel_break_pages: KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl).
-        node_sharers_pages: KSM pages by number of sharers, now; key "4" is 3 to 4, "more" above 256.
-        stable_node_chains, stable_node_dups: as sysfs has them, read last.
-        node_age_p50_seconds, node_age_oldest_seconds: ages of the stable nodes that there are now.
-        older_node_pages: nodes among them that were there when first seen: their ages are lower bounds.
-        most_shared: the ten KSM pages with most sharers, each with kpfn (page frame, None where not seen), sharer_pages,
-            age_seconds and older (then the age is a lower bound), processes: the three that share it most, each with
-            process (guest, or comm and pid), pid, mm and pages, and other_processes: how many more.
-        most_shared_at_least: not all of ksmd's state is known: there may be others, and more sharers.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -86,56 +65,54 @@ class Plugin:
             self._last_pass_merged = scan.count(EventKind.STABLE_APPEND)
 
     @hookimpl
-    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
-        """The figures of the class docstring."""
-        failed = dict(sorted(self._failed.items()))
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of `FIGURES`."""
         return {
-            **self._figures(session),
-            "failed_pages": failed if session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE) else None,
+            **self._counted(session),
             "node_sharers_pages": self._sharers(),
             "stable_node_chains": self._readings.last.get(Gauge.STABLE_NODE_CHAINS),
             "stable_node_dups": self._readings.last.get(Gauge.STABLE_NODE_DUPS),
-            **self._nodes(session),
+            **known(FIGURES, session, self._nodes()),
         }
 
-    def _nodes(self, session: Session) -> dict[str, object]:
-        known = self._reconstruction
-        if known is None or not session.sees(EventKind.STABLE_APPEND):
+    def _nodes(self) -> dict[str, Any]:
+        now = self._reconstruction
+        if now is None:
             return dict.fromkeys((*NODE_AGES, "most_shared", "most_shared_at_least"))
         return {
-            **ages(known, self._readings.now_ns),
-            "most_shared": most_shared(known, self._readings.now_ns),
-            "most_shared_at_least": not known.complete,
+            **ages(now, self._readings.now_ns),
+            "most_shared": most_shared(now, self._readings.now_ns),
+            "most_shared_at_least": not now.complete,
         }
 
-    def _figures(self, session: Session) -> dict[str, int | None]:
+    def _counted(self, session: Session) -> dict[str, Any]:
+        """The figures that take no look at the stable nodes."""
         gauges = self._reconstruction.gauges() if self._reconstruction else {}
         sharing = gauges.get(Gauge.PAGES_SHARING)
-
-        def seen(kind: EventKind, value: int | None = None) -> int | None:
-            if not session.sees(kind):
-                return None
-            return int(self._by_kind[kind]) if value is None else value
-
-        merged_seen = session.sees(EventKind.STABLE_APPEND)
-        replaced = seen(EventKind.REPLACE_PAGE)
-        copied = seen(EventKind.COW_FAULT)
-        return {
-            "shared_pages": gauges.get(Gauge.PAGES_SHARED),
-            "sharing_pages": sharing,
-            "saved_bytes": None if sharing is None else sharing * session.kernel.page_size_bytes,
-            "merged_pages": seen(EventKind.STABLE_APPEND),
-            "last_pass_merged_pages": self._last_pass_merged if merged_seen else None,
-            "new_node_pages": seen(EventKind.STABLE_APPEND, self._new_nodes),
-            "attempted_pages": seen(EventKind.TRY_TO_MERGE_ONE_PAGE),
-            "replaced_pages": None if replaced is None else replaced - self._zero_pages,
-            "zero_page_pages": seen(EventKind.REPLACE_PAGE, self._zero_pages),
-            "break_cow_pages": seen(EventKind.BREAK_COW),
-            "left_pages": seen(EventKind.REMOVE_RMAP_ITEM, self._left),
-            "removed_node_pages": seen(EventKind.REMOVE_STABLE_NODE),
-            "cow_fault_pages": None if copied is None else copied - self._kernel_breaks,
-            "kernel_break_pages": seen(EventKind.COW_FAULT, self._kernel_breaks),
-        }
+        count = {kind: int(self._by_kind[kind]) for kind in EventKind}
+        return known(
+            FIGURES,
+            session,
+            {
+                "shared_pages": gauges.get(Gauge.PAGES_SHARED),
+                "sharing_pages": sharing,
+                "saved_bytes": None
+                if sharing is None
+                else sharing * session.kernel.page_size_bytes,
+                "merged_pages": count[EventKind.STABLE_APPEND],
+                "last_pass_merged_pages": self._last_pass_merged,
+                "new_node_pages": self._new_nodes,
+                "attempted_pages": count[EventKind.TRY_TO_MERGE_ONE_PAGE],
+                "replaced_pages": count[EventKind.REPLACE_PAGE] - self._zero_pages,
+                "zero_page_pages": self._zero_pages,
+                "break_cow_pages": count[EventKind.BREAK_COW],
+                "left_pages": self._left,
+                "removed_node_pages": count[EventKind.REMOVE_STABLE_NODE],
+                "cow_fault_pages": count[EventKind.COW_FAULT] - self._kernel_breaks,
+                "kernel_break_pages": self._kernel_breaks,
+                "failed_pages": dict(sorted(self._failed.items())),
+            },
+        )
 
     def _sharers(self) -> dict[str, int] | None:
         return sharers(self._reconstruction) if self._reconstruction else None
@@ -143,30 +120,13 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        failed = self._failed if session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE) else None
-        yield from families(self._figures(session), failed, self._sharers(), self._readings.chains)
+        figures = {**self._counted(session), "node_sharers_pages": self._sharers()}
+        return metrics(figures, self._readings.chains)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        figures = self._figures(session)
-        attempted = figures["attempted_pages"]
-        saved = figures["saved_bytes"]
-        yield figures_panel(
-            "stable tree",
-            (
-                ("shared", figures["shared_pages"]),
-                ("sharing", figures["sharing_pages"]),
-                ("saved MiB", None if saved is None else round(saved / 2**20, 1)),
-                ("merged", figures["merged_pages"]),
-                ("  last pass", figures["last_pass_merged_pages"]),
-                ("  failed", None if attempted is None else self._failed.total()),
-                ("break_cow", figures["break_cow_pages"]),
-                ("left", figures["left_pages"]),
-                ("  written to", figures["cow_fault_pages"]),
-            ),
-            "green",
-        )
+        return [panel(self._counted(session))]
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

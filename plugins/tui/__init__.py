@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ksmtrace import hookimpl
+from ksmtrace.pipeline.control import RunControl
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.plugins.tui.loop import Screen
 from ksmtrace.plugins.tui.picture import Picture
 from ksmtrace.plugins.tui.text import plain_text
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
 
 __all__ = ["Plugin", "plain_text"]
-
-
-def _nothing() -> None:
-    """Stands for the end of a run that nobody can end."""
 
 
 class Plugin:
@@ -32,18 +28,14 @@ class Plugin:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console
-        self._wanted = self._holds = False
-        self._quit_run: Callable[[], None] = _nothing
-        self._interrupted: Callable[[], bool] = bool
+        self._options = RunOptions()
+        self._control = RunControl()
         self._screen: Screen | None = None
 
     @hookimpl
-    def ksmtrace_session_start(self, options: Namespace) -> None:
+    def ksmtrace_session_start(self, options: RunOptions, control: RunControl) -> None:
         """See whether this run has a screen, whether it stays at the end, and how a key can end the run."""
-        self._wanted = bool(getattr(options, "tui", False))
-        self._holds = bool(getattr(options, "hold", False))
-        self._quit_run = getattr(options, "quit_run", _nothing)
-        self._interrupted = getattr(options, "interrupted", bool)
+        self._options, self._control = options, control
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
@@ -61,20 +53,20 @@ class Plugin:
         self._stop()
 
     def _publish(self, snapshot: Snapshot) -> None:
-        if not self._wanted:
+        if not self._options.tui:
             return
-        if not snapshot.final or self._holds or self._screen is not None:
+        if not snapshot.final or self._options.hold or self._screen is not None:
             self._show(Picture.of(snapshot))
         if snapshot.final:
             screen = self._screen
-            if screen is not None and (self._holds or screen.look.paused):
-                screen.wait_for_q(self._interrupted)
+            if screen is not None and (self._options.hold or screen.look.paused):
+                screen.wait_for_q(lambda: self._control.interrupted)
             self._stop()
 
     def _show(self, picture: Picture) -> None:
         if self._screen is None:
             # Started at the first picture, not before: a replay may be over before there is one to see.
-            self._screen = Screen(self._console or Console(), picture, self._quit_run)
+            self._screen = Screen(self._console or Console(), picture, self._control.quit)
         else:
             self._screen.show(picture)
 

@@ -130,7 +130,7 @@ def _overview(draw: _Canvas, picture: Picture, room: int) -> Lines:
         place(first)
     place(draw.lines(gauge_table(picture.document)))
     wide = draw.width >= WIDE
-    place(draw.lines(probe_table(picture.document, wide=wide)))
+    place(draw.lines(probe_table(picture.document, picture.counters, wide=wide)))
     for row in others:
         place(row)
     return [line for part in parts for line in part]
@@ -174,7 +174,7 @@ def _detail(picture: Picture, look: Look) -> RenderableType:
         tables = (
             gauge_table(picture.document),
             counts_table(picture.document),
-            probes_in_full(picture.document),
+            probes_in_full(picture.document, picture.counters),
         )
         return Group(*(part for table in tables for part in (table, Text())))
     sections = picture.sections_of(look.view)

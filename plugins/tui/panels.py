@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import (
     Console,
@@ -17,9 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.words import Document, agreement
+from ksmtrace.drawing.summary import Document, agreement
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
+
+Counters = Mapping[str, str]
+"""The kernel's counter of each kind of event of which only that is known."""
 
 MISSION_NAMES = tuple(kind.name.lower() for kind in MISSION)
 WIDE = 110
@@ -62,7 +65,7 @@ def _agreement(document: Document) -> tuple[str, str]:
     return agreement(document), "green" if complete and checked["at_scan_stop"] else "yellow"
 
 
-def probe_table(document: Document, *, wide: bool) -> RenderableType:
+def probe_table(document: Document, counters: Counters, *, wide: bool) -> RenderableType:
     """How each kind of event is seen, a line each for the mission's four, and a line on the others."""
     probes = document["probes"]
     shown = [name for name in probes if name in MISSION_NAMES]
@@ -74,7 +77,9 @@ def probe_table(document: Document, *, wide: bool) -> RenderableType:
         absent = probes[name]["exactness"] == "absent"
         note, via = (one_line(probes[name][key]) for key in ("note", "via"))
         said = Text(note if absent and not wide else via)
-        table.add_row(*_seen(document, name), said, *([Text(note, "dim")] if wide else []))
+        table.add_row(
+            *_seen(document, counters, name), said, *([Text(note, "dim")] if wide else [])
+        )
     others = [probe["exactness"] for name, probe in probes.items() if name not in shown]
     if others:
         tally = ", ".join(f"{number} {word}" for word, number in Counter(others).items())
@@ -82,7 +87,7 @@ def probe_table(document: Document, *, wide: bool) -> RenderableType:
     return table
 
 
-def probes_in_full(document: Document) -> RenderableType:
+def probes_in_full(document: Document, counters: Counters) -> RenderableType:
     """How every kind of event is seen, and what that cannot know, in as many lines as it takes."""
     table = _probe_table()
     table.add_column("via, and what it cannot know")
@@ -90,7 +95,7 @@ def probes_in_full(document: Document) -> RenderableType:
         said = Text(one_line(probe["via"]))
         if probe["note"]:
             said.append("\n" * bool(said) + one_line(probe["note"]), "dim")
-        table.add_row(*_seen(document, name), said)
+        table.add_row(*_seen(document, counters, name), said)
     return table
 
 
@@ -102,18 +107,21 @@ def _probe_table() -> Table:
     return table
 
 
-def _seen(document: Document, name: str) -> tuple[str, Text, str]:
+def _seen(document: Document, counters: Counters, name: str) -> tuple[str, Text, str]:
     exactness = document["probes"][name]["exactness"]
-    return name, Text(exactness, _EXACTNESS_STYLES[exactness]), count(seen_count(document, name))
+    seen = count(seen_count(document, counters, name))
+    return name, Text(exactness, _EXACTNESS_STYLES[exactness]), seen
 
 
-def seen_count(document: Document, name: str) -> int | None:
-    """How often an event happened in this run: events, or where only a total is sampled, what the kernel counted."""
-    probe = document["probes"][name]
-    if probe["exactness"] == "absent":
+def seen_count(document: Document, counters: Counters, name: str) -> int | None:
+    """How often an event happened in this run; None where that is not known.
+
+    Counted are events, or, for one of `counters`, what the kernel added to that counter meanwhile.
+    """
+    if document["probes"][name]["exactness"] == "absent":
         return None
-    total = probe["via"].rpartition(" ")[2]
-    if probe["exactness"] == "sampled" and total in document["counters"]:
+    total = counters.get(name)
+    if total in document["counters"]:
         now, first = document["counters"][total], document["counters_at_start"].get(total)
         return None if first is None else int(now - first)
     return int(document["events"]["by_kind"].get(name.upper(), 0))

@@ -27,18 +27,26 @@ class Picture:
         document: the run's JSON document.
         panels: (plugin name, renderable).
         sections: (plugin name, section).
+        counters: the kernel's counter of each kind of event of which only that is known.
         final: the run is over.
     """
 
     document: Mapping[str, Any]
     panels: tuple[tuple[str, RenderableType], ...]
     sections: tuple[tuple[str, Section], ...]
+    counters: Mapping[str, str]
     final: bool = False
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Picture:
         """Take the picture; calls the plugins' hooks, so only the run's own thread may."""
-        return cls(snapshot.document, snapshot.panels, snapshot.sections, snapshot.final)
+        return cls(
+            snapshot.document,
+            snapshot.panels,
+            snapshot.sections,
+            snapshot.session.counters,
+            snapshot.final,
+        )
 
     def views(self) -> dict[str, str]:
         """Key by name of each view in detail: every plugin that tells something, as registered, then the probes."""

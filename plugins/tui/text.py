@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.words import WIDTH, Document, advice_text, agreement, verdict, wrapped
+from ksmtrace.drawing.summary import WIDTH, Document, advice_text, agreement, verdict, wrapped
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
@@ -35,7 +35,7 @@ def plain_text(snapshot: Snapshot) -> str:
         "\n".join(_gauges(document)),
         "\n".join(_processes(document)),
         _other_panels(snapshot),
-        "\n".join(_probes(document)),
+        "\n".join(_probes(document, snapshot.session.counters)),
         "\n".join(_limits(document)),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -187,7 +187,7 @@ def _other_panels(snapshot: Snapshot) -> str:
     return capture.get().rstrip()
 
 
-def _probes(document: Document) -> Iterator[str]:
+def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
     events, probes = document["events"], document["probes"]
     lost = events["lost"]
     yield wrapped(
@@ -199,7 +199,8 @@ def _probes(document: Document) -> Iterator[str]:
         probe = probes.get(name)
         if probe is None or probe["exactness"] == "absent":
             continue
-        line = f"  {name:<22}{probe['exactness']:<8}{count(seen_count(document, name)):>12}  "
+        seen = count(seen_count(document, counters, name))
+        line = f"  {name:<22}{probe['exactness']:<8}{seen:>12}  "
         yield _cut(line + one_line(probe["via"]))
 
 

@@ -11,16 +11,16 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
-from ksmtrace.model.cause import Cause, Counts
-from ksmtrace.model.causes import Causes, Tally
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process
 from ksmtrace.model.ranges import fullest_ranges
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.plugins.volatile.series import causes, gauges, outcomes
-from ksmtrace.plugins.volatile.told import LIVE, REMEDIES, panel, section
+from ksmtrace.plugins.volatile.cause import Cause, Counts
+from ksmtrace.plugins.volatile.causes import Causes, Tally
+from ksmtrace.plugins.volatile.metrics import causes, gauges, outcomes
+from ksmtrace.plugins.volatile.view import LIVE, REMEDIES, panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -61,7 +61,7 @@ class Plugin:
         freed_pages: the rmap_item was gone before the outcome could be read.
         last_pass_examined_pages, last_pass_changed_pages: in the last pass that was seen whole.
         last_pass_changed_ratio: the second by the first, 0 to 1.
-        causes: by cause (`ksmtrace.model.cause.Cause` says what each means): examined_pages, examinations that came to
+        causes: by cause (`ksmtrace.plugins.volatile.cause.Cause` says what each means): examined_pages, examinations that came to
             nothing because of it; now_pages, rmap_items that it keeps from their place now, a lower bound where volatile_pages is None;
             ksmd_cpu_seconds, ksmd's time times their share of all examinations. chain_full pages wait in the
             unstable tree; they are counted as a pass ends, each pass anew. For skipped and gone, examined_pages is what was

@@ -10,15 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import Namespace
 from pathlib import Path
 
 from ksmtrace import hookimpl
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.pipeline.manager import build_manager
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.capture import CaptureSource
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 
@@ -86,7 +86,7 @@ def replay(path: Path) -> dict[str, object]:
     """Replay the capture; the rate, seconds by plugin, and memory after each tenth of the passes."""
     manager = build_manager([f"no:{name}" for name in SINKS])
     runner = Runner(
-        CaptureSource(str(path), speed=None), manager, Namespace(interval=1e9), fail_fast=True
+        CaptureSource(str(path), speed=None), manager, RunOptions(interval=1e9), fail_fast=True
     )
     sizes: list[tuple[int, float]] = []
 
@@ -95,23 +95,23 @@ def replay(path: Path) -> dict[str, object]:
 
         @hookimpl
         def ksmtrace_scan_end(self) -> None:
-            sizes.append((int(runner.by_kind.sum()), resident_mib()))
+            sizes.append((int(runner.state.by_kind.sum()), resident_mib()))
 
     manager.register(Watch(), name="watch")
     runner.calls.seconds["watch"] = 0.0
     began = time.process_time()
     runner.run()
     seconds = time.process_time() - began
-    events = int(runner.by_kind.sum())
+    events = int(runner.state.by_kind.sum())
     return {
         "events": events,
-        "passes": runner.passes,
+        "passes": runner.state.passes,
         "rate": events / seconds / 1e6,
         "plugin_seconds": {name: round(spent, 2) for name, spent in runner.calls.seconds.items()},
         "seconds": round(seconds, 2),
         "resident_mib": [round(size) for _, size in sizes[:: max(1, len(sizes) // 10)]],
-        "differing": runner.reconciliation.at_scan_stop_differing,
-        "compared": runner.reconciliation.at_scan_stop,
+        "differing": runner.state.reconciliation.at_scan_stop_differing,
+        "compared": runner.state.reconciliation.at_scan_stop,
     }
 
 

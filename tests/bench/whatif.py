@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine.source import EngineSource
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 

@@ -1,4 +1,4 @@
-"""Hosts that cannot be traced, made from this one: one line, exit 3, the remedy."""
+"""Verbs on hosts that cannot be traced: one line with the remedy, and exit status 3."""
 
 import json
 import os
@@ -142,7 +142,8 @@ def test_doctor_on_this_host():
 
 
 def test_doctor_names_why_functions_cannot_be_probed():
-    """As the kernel itself answers when it is tried; and that a kernel with kprobes would show more."""
+    """As the kernel itself answers when it is tried; and that a kernel with kprobes would show
+    more."""
     if os.path.exists("/sys/bus/event_source/devices/kprobe"):
         pytest.skip("this kernel has kprobes")
     found = json.loads(ksmtrace("doctor", "--json").stdout)
@@ -161,7 +162,7 @@ def test_doctor_names_why_functions_cannot_be_probed():
 
 
 def test_doctor_as_nobody():
-    """What can be known without root is told, with the remedy."""
+    """What can be known without root is in the output, with the remedy."""
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
     try:
         ran = ksmtrace("doctor", **nobody)

@@ -1,4 +1,4 @@
-"""The balance sheet and the scan's cost against what the kernel counts for each process, its clocks, and the script."""
+"""The balance sheet and the scan's cost against /proc, ksmd's clock and the script's own count."""
 
 import json
 import os
@@ -35,7 +35,7 @@ static __always_inline void note(void)
 int started(void *ctx) { note(); return 0; }
 int stopped(void *ctx) { note(); return 0; }
 """
-"""When the kernel's own tracepoints say that passes begin and end."""
+"""Times at which passes begin and end, by the kernel's own tracepoints."""
 
 
 def _ksmd_cpu_ns():
@@ -70,7 +70,8 @@ def _share(do, name, own):
 
 
 class Script:
-    """Three processes, one more that exits; 17 writes and 20 unmerged pages. Keeps what the kernel says at its end."""
+    """Three processes, one more that exits; 17 writes and 20 unmerged pages. Keeps the kernel's
+    counters at its end."""
 
     def __init__(self, ksm, processes):
         self._ksm, self._processes = ksm, processes
@@ -132,7 +133,8 @@ class Compared:
 
 
 class Tracepoints:
-    """When passes begin and end by the kernel's own tracepoints, in a context; nothing before 6.4, which has none."""
+    """When passes begin and end by the kernel's own tracepoints, in a context; nothing before 6.4,
+    which has none."""
 
     def __enter__(self):
         from bcc import BPF
@@ -157,7 +159,8 @@ class Tracepoints:
 
 
 def test_every_figure_is_the_kernels_own(ksm, processes):
-    """One run, against /proc, sysfs, schedstat, cow_ksm, the tracepoints of passes, and the script."""
+    """One run, against /proc, sysfs, schedstat, cow_ksm, the tracepoints of passes, and the
+    script."""
     _prepare(ksm)
     script, out = Script(ksm, processes), Path("/dev/shm/balance.ksmtrace")
     with Truth() as counting, Tracepoints() as tracepoints:
@@ -171,7 +174,8 @@ def test_every_figure_is_the_kernels_own(ksm, processes):
 
 
 def _against_the_kernel(document, script, counted, processes):
-    """Per process against /proc, totals against sysfs, ksmd against schedstat, breaks against cow_ksm and the script."""
+    """Per process against /proc, totals against sysfs, ksmd against schedstat, breaks against
+    cow_ksm and the script."""
     balance, truth = document["analyzers"]["balance"], script.truth
     rows, table = {row["comm"]: row for row in balance["processes"]}, Compared()
     assert balance["attribution"] == "exact"
@@ -245,7 +249,8 @@ def _against_the_script(document):
 
 
 def _passes(document, script, out, theirs):
-    """Each pass lies within the script's own clock, and between the tracepoints of its beginning and its end."""
+    """Each pass lies within the script's own clock, and between the tracepoints of its beginning
+    and its end."""
     with open_capture(str(out)) as capture:
         marks = np.concatenate(
             [b.of(EventKind.SCAN_START, EventKind.SCAN_STOP) for b in capture.batches()]

@@ -1,4 +1,4 @@
-"""Each cause that keeps a page from its place, provoked on a real kernel and named right."""
+"""Each cause for which a page is not merged, provoked on a real kernel and recognised."""
 
 import json
 import platform
@@ -106,7 +106,8 @@ def test_each_cause_is_named_and_counted(ksm, processes):
 
 
 def of_range(told, processes, addresses, name, cause):
-    """Pages of a cause in the 2 MiB in which the region of a process begins, and in the next: it may lie across both."""
+    """Pages of a cause in the 2 MiB in which the region of a process begins, and in the next: it
+    may lie across both."""
     found = {(one["pid"], int(one["start"], 16)): one for one in told["ranges"]}
     first = addresses[name] & ~(RANGE - 1)
     places = ((processes.pids[name], start) for start in (first, first + RANGE))

@@ -1,4 +1,4 @@
-"""Copies of KSM pages on a real kernel, by a script that says who writes where, and against the kernel's own count."""
+"""COW breaks on a real kernel: a script knows who writes where, and the kernel counts too."""
 
 import platform
 
@@ -14,7 +14,8 @@ IN_A_RANGE = 512
 
 
 def merged_everywhere(ksm, processes):
-    """Two processes with equal pages, merged; returns the address of the region, the same in both."""
+    """Two processes with equal pages, merged; returns the address of the region, the same in
+    both."""
     for name in ("writer", "other"):
         processes.spawn(name)
         address = processes.do(name, "map", region="r", pages=PAGES)["address"]
@@ -32,7 +33,12 @@ def writes(processes):
     processes.do(
         "writer", "poke", region="r", first=500, pages=31, offset=0, value=2
     )  # private by now
-    return {("writer", 0): (12, 0), ("writer", 1): (19, 0), ("other", 0): (40, 0), ("other", 1): (0, 10)}  # fmt: skip
+    return {
+        ("writer", 0): (12, 0),
+        ("writer", 1): (19, 0),
+        ("other", 0): (40, 0),
+        ("other", 1): (0, 10),
+    }
 
 
 def table(found):

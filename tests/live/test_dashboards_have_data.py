@@ -1,4 +1,5 @@
-"""A real Prometheus scrapes a live run on this kernel: what its probes can see is in every panel and rule, and nothing else is missing."""
+"""A real Prometheus scrapes a live run: panels and rules have the data that this kernel can
+give."""
 
 import json
 import subprocess
@@ -38,7 +39,8 @@ NEEDS = {
 """The event without which a metric is not there; those that every tier has are not listed."""
 
 DOES_WITHOUT = {"instance:ksmtrace_cost_cores:rate5m"}
-"""Made so that it is there without what it asks for: where no COW faults are seen, cost is ksmd's alone."""
+"""Made so that it is there without what it asks for: where no COW faults are seen, cost is ksmd's
+alone."""
 
 
 def asked():

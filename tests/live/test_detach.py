@@ -1,4 +1,4 @@
-"""Nothing of ours stays in the kernel, however a run ends."""
+"""No BPF program, map or link of ours is left in the kernel, however a run ends."""
 
 import json
 import signal
@@ -14,7 +14,8 @@ SECONDS_TO_ATTACH = 600
 
 
 def listed(what: str) -> set[int]:
-    """Ids that bpftool lists; it fails when one of them goes while it looks, and is then asked again."""
+    """Ids that bpftool lists; it fails when one of them goes while it looks, and is then asked
+    again."""
     for _ in range(20):
         ran = subprocess.run(["bpftool", "-j", what, "list"], capture_output=True, check=False)
         if ran.returncode == 0:
@@ -38,7 +39,8 @@ def kprobes() -> str:
 
 
 def until(what, seconds) -> bool:
-    """Looks seldom: to start bpftool takes an emulated processor a second, which the tracer lacks."""
+    """Looks seldom: to start bpftool takes an emulated processor a second, which the tracer
+    lacks."""
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A trace that has given up its privileges goes on to see everything."""
+"""A trace that has dropped its capabilities misses nothing."""
 
 import json
 import subprocess
@@ -22,7 +22,8 @@ def effective(task):
 
 
 def test_every_thread_is_left_with_next_to_nothing(ksm, processes):
-    """In the middle of a trace: CAP_DAC_READ_SEARCH, on old kernels CAP_BPF; merges and /proc are read all the same."""
+    """In the middle of a trace: CAP_DAC_READ_SEARCH, on old kernels CAP_BPF; merges and /proc are
+    read all the same."""
     command = [KSMTRACE, "live", "--once", "--json", "--duration", "15", "--listen", "0"]
     with subprocess.Popen(
         [*command, "--drop-capabilities"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The kernel as oracle: the same random workloads on this kernel and on the engine's variant of it, counter by counter."""
+"""The same random workloads on this kernel and on the engine's variant of it: equal counters."""
 
 import platform
 import time
@@ -15,13 +15,15 @@ from support.workload_text import to_toml
 
 COUNT = 50
 NUMBER = 11
-"""Which random workloads; `python -m support.oracle COUNT --number NUMBER --variant NAME` runs the same ones."""
+"""Which random workloads; `python -m support.oracle COUNT --number NUMBER --variant NAME` runs the
+same ones."""
 
 LATE_TWIN = (
     *("spawn a", "map a r 10", "fill a r content=byte:97", "mergeable a r", "scan 2"),
     *("map a late 1", "fill a late content=byte:97", "mergeable a late", "scan 1", "scan 1"),
 )
-"""A page that comes when its equals are merged already: up to 6.10 it joins them in the next pass, since 6.11 one later."""
+"""A page that comes when its equals are merged already: up to 6.10 it joins them in the next pass,
+since 6.11 one later."""
 
 SHARING_AND_VOLATILE = {
     "ksm-6.1": [(9, 0), (10, 0), (10, 0)],
@@ -38,7 +40,8 @@ def own_variant():
 
 
 def differing(workloads, variant):
-    """What differs, by the number of the workload, with the workload itself; and how many merged pages."""
+    """What differs, by the number of the workload, with the workload itself; and how many merged
+    pages."""
     found, merged = {}, 0
     for number, one in enumerate(workloads):
         theirs = on_kernel(one)
@@ -113,7 +116,8 @@ def test_random_workloads_in_a_guest(clean_ksm):
         if snapshot["counters"]["pages_shared"]
     }
     print(
-        f"{platform.release()} and {variant}: {COUNT} workloads, {len(apart)} differences, {len(merged)} merged pages, "
+        f"{platform.release()} and {variant}: {COUNT} workloads, {len(apart)} differences, "
+        f"{len(merged)} merged pages, "
         f"{seconds:.1f} s, and {time.monotonic() - started - seconds:.1f} s on the engine"
     )
     assert theirs.refused is None

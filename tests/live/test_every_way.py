@@ -1,4 +1,4 @@
-"""Each way to see an event, forced by hiding the better ones: what is seen still equals the kernel's own count."""
+"""Each way to see an event, with the better ones hidden, counts what the kernel counts."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,8 @@ def test_no_page_table_walk(ksm, processes):
 
 
 def test_no_mmap_lock_tracepoint(ksm, processes):
-    """Before 5.11: candidates by the page-table walk; with smart scan only the kernel's total is left."""
+    """Before 5.11: candidates by the page-table walk; with smart scan only the kernel's total is
+    left."""
     document, found = run(ksm, processes, "mmap_lock_released")
     assert differences(found) == {}
     examined = document["probes"]["cmp_and_merge_page"]
@@ -77,7 +78,8 @@ def test_no_mmap_lock_tracepoint(ksm, processes):
 
 
 def test_functions_missing_here_and_there(ksm, processes):
-    """do_wp_page and break_cow inlined: what they would show is absent, the rest is as exact as ever."""
+    """do_wp_page and break_cow inlined: what they would show is absent, the rest is as exact as
+    ever."""
     document, found = run(ksm, processes, "do_wp_page", "break_cow")
     assert differences(found) == {}
     assert document["tier"] == "partial"

@@ -1,4 +1,4 @@
-"""The full tier against a second, independent count by the same kernel, and against its gauges."""
+"""The full tier against an independent count by a second BPF program, and against the gauges."""
 
 import json
 import platform
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.guest
 
 
 def test_every_number_equals_the_kernels_own(ksm, processes, request):
-    """Candidates, replaced ptes, appends and gauges over a workload that does everything: no difference."""
+    """Candidates, replaced ptes, appends and gauges over a workload that does everything: no
+    difference."""
     out = request.config.getoption("--capture-to")
     ksm.start_stepping()
     with Truth() as truth:
@@ -51,7 +52,8 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
 
 
 def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
-    """Kprobes at the inlined functions themselves: every figure equals the kernel's, and none is derived."""
+    """Kprobes at the inlined functions themselves: every figure equals the kernel's, and none is
+    derived."""
     maps = [ProbeMap.load(path) for path in (repository / "tests/data/probemaps").glob("*.json")]
     chosen = [found for found in maps if found.build_id == read_build_id()]
     if not chosen and platform.release().startswith(("6.1.", "6.12.")):
@@ -78,7 +80,8 @@ def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "writes, a fork and an exit"])
 def test_joining_late(ksm, processes, meanwhile):
-    """Attached after everything has happened and ten more passes: one pass later nothing differs."""
+    """Attached after everything has happened and ten more passes: one pass later nothing
+    differs."""
     ksm.start_stepping()
     everything(ksm, processes)
     ksm.scan(10)
@@ -167,13 +170,15 @@ def test_a_small_ring_counts_every_loss(ksm, processes):
         source.close()
     lost = sum(batch.lost for batch in seen)
     sent = sum(len(batch) - len(batch.of(14)) - len(batch.of(13)) for batch in seen)
-    # two passes of 4000 candidates, with what surrounds them, and five counters at each end of a pass
+    # two passes of 4000 candidates, with what surrounds them, and five counters at each end of a
+    # pass
     assert lost > 4000
     assert sent + lost >= 8000
 
 
 def test_a_loss_is_known_before_a_gauge_is_compared(ksm, processes):
-    """With a small ring events are lost on and on; no end of a pass is compared as if nothing had been."""
+    """With a small ring events are lost on and on; no end of a pass is compared as if nothing had
+    been."""
     ksm.start_stepping()
     processes.spawn("many")
     processes.do("many", "map", region="r", pages=3000)

@@ -1,4 +1,4 @@
-"""Groups of a live run on this machine's own kernel: a real cgroup, against the kernel's own count of what merged."""
+"""Groups of a live run: a real cgroup, against the kernel's own counters of merged pages."""
 
 import json
 import subprocess

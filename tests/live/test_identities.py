@@ -1,4 +1,4 @@
-"""What the trace says of processes, against /proc itself."""
+"""Names, cgroups and counters of processes in a trace, against /proc itself."""
 
 import pytest
 
@@ -13,7 +13,8 @@ pytestmark = pytest.mark.live
 
 
 def test_names_cgroups_and_shares_are_those_of_proc(ksm, processes):
-    """Two processes with twins: whatever the tier, each is named, placed and counted as /proc does."""
+    """Two processes with twins: whatever the tier, each is named, placed and counted as /proc
+    does."""
     truth = {}
 
     def workload():

@@ -1,4 +1,4 @@
-"""The functions themselves, probed where a map says that they were inlined, against the capture: event for event."""
+"""Kprobes at inlined functions, placed by a probe map, against the capture: event for event."""
 
 import ctypes
 import os
@@ -67,7 +67,8 @@ int merge_one_return(struct pt_regs *ctx)
 {
     int zero = 0, one = 1, two = 2;
     u64 no = 0;
-    u64 *under_way = replacing.lookup(&zero), *page = replacing.lookup(&one), *kpage = replacing.lookup(&two);
+    u64 *under_way = replacing.lookup(&zero);
+    u64 *page = replacing.lookup(&one), *kpage = replacing.lookup(&two);
     if (!under_way || !page || !kpage || !*under_way)
         return 0;
     replacing.update(&zero, &no);
@@ -109,8 +110,10 @@ def map_of_this_kernel():
         pytest.fail if kernel.release.startswith(tuple(f"{n}." for n in needed)) else pytest.skip
     )
     missing(
-        f"no map in {MAPS} is of build {kernel.build_id}; take vmlinux out of linux-image-{kernel.release}-dbg and run "
-        f"`ksmtrace probemap vmlinux-{kernel.release} -o tests/data/probemaps/debian-{kernel.release}.json`"
+        f"no map in {MAPS} is of build {kernel.build_id}; "
+        f"take vmlinux out of linux-image-{kernel.release}-dbg and run "
+        f"`ksmtrace probemap vmlinux-{kernel.release} "
+        f"-o tests/data/probemaps/debian-{kernel.release}.json`"
     )
 
 
@@ -191,7 +194,8 @@ def assert_same(recorded, seen):
 
 
 def pairs_that_agree(seen):
-    """How many pairs went on to their second half; fails where that was not the rmap_item that the map found."""
+    """How many pairs went on to their second half; fails where that was not the rmap_item that the
+    map found."""
     calls = seen[np.isin(seen[:, 0], (CANDIDATE, PAIR, MERGE))]
     agreed = 0
     for at in np.flatnonzero(calls[:, 0] == PAIR):
@@ -205,7 +209,8 @@ def pairs_that_agree(seen):
 
 
 def test_the_capture_holds_what_the_functions_were_called_with(ksm, processes, tmp_path):
-    """cmp_and_merge_page and replace_page: same arguments in the same order, none missing, none more."""
+    """cmp_and_merge_page and replace_page: same arguments in the same order, none missing, none
+    more."""
     capture = str(tmp_path / "c.ksmtrace")
     ksm.start_stepping()
     with Sites(map_of_this_kernel()) as sites:

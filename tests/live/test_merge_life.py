@@ -1,4 +1,4 @@
-"""Scripted merges on a real kernel: their latency in passes is known, and lives stand against the kernel's counters."""
+"""Scripted merges on a real kernel: latency in passes, and lives against the kernel's counters."""
 
 import platform
 
@@ -12,7 +12,8 @@ TWINS, EQUAL = 30, 50
 
 
 def _checksum_comes_first():
-    """From 6.11 on a page must be unchanged before the stable tree is searched; a late twin then waits a pass."""
+    """From 6.11 on a page must be unchanged before the stable tree is searched; a late twin then
+    waits a pass."""
     major, minor, *_ = platform.release().split(".")
     return (int(major), int(minor)) >= (6, 11)
 

@@ -1,4 +1,4 @@
-"""Workloads on this machine's kernel: what it counts, what it shares, and that nothing is left behind."""
+"""Workloads on this machine's kernel: its counters, what it shares, and nothing left behind."""
 
 import errno
 import json
@@ -17,6 +17,7 @@ from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.sysfs import read_tunables
 from ksmtrace.workload import on_kernel
 from ksmtrace.workload.on_kernel import run_on_kernel
+from ksmtrace.workload.run import WorkloadRun
 from ksmtrace.workload.tunables import RefusedError
 from support.command import KSMTRACE, assert_one_line, ksmtrace
 from support.oracle import differences
@@ -51,7 +52,8 @@ def tunables():
 
 
 def test_golden_timeline():
-    """The table that four kernels agree on, but for the late twin, which takes two passes since 6.11."""
+    """The table that four kernels agree on, except for the late twin, which takes two passes since
+    6.11."""
     document = run_on_kernel(
         workload(
             *TWELVE,
@@ -113,7 +115,8 @@ def test_batches_stop_mid_pass():
 
 
 def test_a_thousand_batches_are_a_thousand():
-    """Twelve batches of a page each, and one that finds the end of the pass; never one more or less."""
+    """Twelve batches of a page each, and one that finds the end of the pass; never one more or
+    less."""
     document = run_on_kernel(
         workload(*TWELVE, *["scan batches=1"] * 999, smart_scan=0, pages_to_scan=1), silent
     )
@@ -162,7 +165,7 @@ def test_chains_and_zero_pages_and_smart_scan():
 
 
 def test_huge_regions():
-    """A huge page is whole until its second pass, and khugepaged does not make it whole again."""
+    """A huge page is split in its second pass, and khugepaged does not rebuild it."""
     khugepaged = Path("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs")
     before = khugepaged.read_text()
     document = run_on_kernel(
@@ -196,7 +199,8 @@ def test_groups():
 
 
 def test_fork_carries_pages_into_regions_that_are_not_mergeable():
-    """A page that is still shared with a forked process becomes a KSM page there too, and run=2 leaves it so."""
+    """A page that is still shared with a forked process becomes a KSM page there too, and run=2
+    leaves it so."""
     rows = (
         *("spawn a", "map a r 2", "fill a r content=twin:1", "fork a b", "mergeable a r"),
         *("spawn c", "map c r 1", "fill c r content=twin:1", "mergeable c r"),
@@ -315,7 +319,7 @@ def test_restores_after_an_exception(monkeypatch):
         assert tunables() != before
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(on_kernel._Run, "_snapshot", fail)
+    monkeypatch.setattr(WorkloadRun, "_snapshot", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run_on_kernel(workload(*TWELVE, "scan 2", smart_scan=0), silent)
     assert tunables() == before
@@ -353,7 +357,8 @@ def wait_for(condition, seconds=60):
 @pytest.mark.usefixtures("odd_tunables")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_restores_when_it_is_ended(number, tmp_path):
-    """A signal in the midst of a scan: all processes gone, also forked ones, and everything put back."""
+    """A signal in the midst of a scan: all processes gone, also forked ones, and everything put
+    back."""
     before = tunables()
     (tmp_path / "w.toml").write_text(
         workload_toml("spawn endless", "map endless r 600", "fill endless r content=twin:1",

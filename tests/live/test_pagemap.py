@@ -1,4 +1,4 @@
-"""The snapshot of KSM pages against pages that we merged ourselves; on this kernel, and on each guest's."""
+"""The snapshot of KSM pages, against pages that the test has merged itself."""
 
 import pytest
 
@@ -6,7 +6,8 @@ from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_pages
 
 
 def merged_and_known(ksm, processes):
-    """Two processes: 30 equal pages each, 20 pairs across them, 10 unique ones each; then 5 are written to."""
+    """Two processes: 30 equal pages each, 20 pairs across them, 10 unique ones each; then 5 are
+    written to."""
     ksm.start_stepping()
     for index, name in enumerate(("left", "right")):
         processes.spawn(name)
@@ -29,7 +30,8 @@ def check(ksm, processes):
     ours = {pid: int((pages.pid == pid).sum()) for pid in (left, right)}
     assert ours == {left: 25 + 20, right: 30 + 20}
     assert len(set(pages.pfn.tolist())) == 1 + 20 == ksm.counter("pages_shared")
-    # what the snapshot does not have and the gauges still do: the pages written to since the last pass
+    # what the snapshot does not have and the gauges still do: the pages written to since the last
+    # pass
     stale = ksm.counter("pages_shared") + ksm.counter("pages_sharing") - len(pages.pid)
     assert stale == 5
 
@@ -42,6 +44,7 @@ def test_snapshot_here(ksm, processes):
 
 @pytest.mark.guest
 def test_snapshot_in_a_guest(ksm, processes):
-    """Also where KPF_KSM lies: then frames mapped more than once are taken, which is as right here."""
+    """Also where KPF_KSM lies: then frames mapped more than once are taken, which is as right
+    here."""
     check(ksm, processes)
     print("KSM pages told by", ksm_page_file())

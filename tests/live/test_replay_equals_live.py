@@ -61,7 +61,7 @@ def test_a_signal_ends_a_recording_cleanly(ksm, tmp_path, signal):
 
 
 def test_a_killed_recording_replays(ksm, tmp_path):
-    """SIGKILL: what was flushed is there, and the end is said to be missing."""
+    """SIGKILL: what was flushed is there, with a warning that the end is missing."""
     ksm.write("run", 1)
     capture = tmp_path / "c.ksmtrace"
     with subprocess.Popen(
@@ -77,13 +77,15 @@ def test_a_killed_recording_replays(ksm, tmp_path):
 
 
 def test_a_plugin_of_another_package_joins(clean_ksm, repository, tmp_path):
-    """Installed, it is listed, shows its panel's text, its metric and its JSON; raising, it is named."""
+    """Installed, it is listed, shows its panel's text, its metric and its JSON; raising, it is
+    named."""
     import os
     import shutil
 
     package = shutil.copytree(repository / "tests/plugin_package", tmp_path / "package")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(package)],
+        [*(sys.executable, "-m", "pip", "install", "-q", "--no-deps"),
+         *("--target", str(tmp_path / "site"), str(package))],
         check=True,
     )  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

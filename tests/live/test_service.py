@@ -1,4 +1,4 @@
-"""`ksmtrace live --no-tui` as a service: what systemd thinks of the unit, and what the journal gets."""
+"""`ksmtrace live --no-tui` as a systemd service: the unit file, and what the journal gets."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def test_the_unit_is_hardened(unit):
 
 
 def test_the_journal_gets_two_lines_of_a_run_in_which_all_is_well(unit, clean_ksm, tmp_path):
-    """As the unit starts it, but for the port; ended as systemd ends it."""
+    """As the unit starts it, except for the port; ended as systemd ends it."""
     command = re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)[1].split()
     command[command.index("--listen") + 1] = "0"
     with (tmp_path / "journal").open("w+") as journal:

@@ -1,4 +1,4 @@
-"""The tracepoint tier on this machine's own kernel, against its gauges."""
+"""The tracepoint tier on this machine's kernel, against its gauges."""
 
 import json
 import subprocess
@@ -18,7 +18,8 @@ KSMTRACE = str(Path(sys.executable).parent / "ksmtrace")
 
 
 def live(*arguments, during=None):
-    """The JSON document of `ksmtrace live --once --json`; `during` runs once it has begun to trace."""
+    """The JSON document of `ksmtrace live --once --json`; `during` runs once it has begun to
+    trace."""
     command = [KSMTRACE, "live", "--once", "--json", "--probes", "tracepoint", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -32,7 +33,8 @@ def live(*arguments, during=None):
 
 
 def test_merges_equal_the_change_of_the_gauges(ksm, processes):
-    """A workload that only merges: successes at the tracepoint = pages_shared + pages_sharing, to the page."""
+    """A workload that only merges: successes at the tracepoint = pages_shared + pages_sharing, to
+    the page."""
     ksm.write("sleep_millisecs", 20)
     ksm.write("pages_to_scan", 2000)
     before = ksm.counter("pages_shared") + ksm.counter("pages_sharing")
@@ -69,7 +71,8 @@ def test_merges_equal_the_change_of_the_gauges(ksm, processes):
 
 
 def test_the_difference_is_the_removals_that_are_not_seen(clean_ksm):
-    """The demo rewrites pages after they have merged: no tracepoint fires, and the difference says how many."""
+    """The demo rewrites pages after they have merged: no tracepoint fires, and the difference says
+    how many."""
     ran = subprocess.run(
         [KSMTRACE, "demo", "--json", "--no-tui", "--interval", "20", "--duration", "20"],
         capture_output=True, text=True, check=False, timeout=120,

@@ -1,4 +1,5 @@
-"""Writes to KSM's files on a real kernel: each is a record, with what the kernel made of it, where it took effect."""
+"""Writes to KSM's files on a real kernel: each is a record, where it took effect, with its
+result."""
 
 import errno
 import os
@@ -100,7 +101,8 @@ def test_every_write_is_there_in_order_with_its_result(ksm, processes, tmp_path,
 
 
 def test_a_write_stands_where_it_took_effect(ksm, processes, tmp_path):
-    """After the pass before it and before the pass after it; after what run=2 did inside the call."""
+    """After the pass before it and before the pass after it; after what run=2 did inside the
+    call."""
     merged(ksm, processes)
 
     def workload():
@@ -141,7 +143,8 @@ def test_where_it_cannot_be_probed_what_has_changed_is_read(ksm, processes, tmp_
 
 
 def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_path):
-    """With a ksmd that never sleeps, each decision is one that the engine takes under the value of its moment."""
+    """With a ksmd that never sleeps, each decision is one that the engine takes under the value of
+    its moment."""
     ksm.start_stepping(200)
     has_smart_scan = ksm.has("smart_scan")
     processes.spawn("p")

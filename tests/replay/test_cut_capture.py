@@ -1,4 +1,4 @@
-"""A capture of a real kernel, cut anywhere: a prefix of its events, or one line that says why not."""
+"""A capture of a real kernel, cut anywhere, gives a prefix of its events or one line of error."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,8 @@ RANGE = "5m"
 """Longer than the replay takes, on a busy machine too: rates are over all of it."""
 
 ASKS_FOR_YESTERDAY = " offset 1h"
-"""One alert compares with the day before, which a replay of half a minute has not: asked without, and by promtool with."""
+"""One alert compares with the day before, which a replay of half a minute has not: asked without,
+and by promtool with."""
 
 
 @pytest.fixture(scope="module")

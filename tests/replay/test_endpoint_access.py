@@ -129,7 +129,8 @@ def test_prometheus_scrapes_with_the_password_alone(request, serving, tmp_path):
     (tmp_path / "prometheus.yml").write_text(config)
     own = free_port()
     with running(
-        "prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+        "prometheus", f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
         f"--web.listen-address=127.0.0.1:{own}",
     ):  # fmt: skip
 
@@ -149,7 +150,7 @@ def test_prometheus_scrapes_with_the_password_alone(request, serving, tmp_path):
 
 
 def test_silent_and_many_connections_hold_nobody_up(serving, authority, tmp_path):
-    """Connections that say nothing, half a handshake, half a request, and 200 scrapers at once."""
+    """Silent connections, half a handshake, half a request, and 200 scrapers at once."""
     run, port = serving
     before = threads(run)
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
@@ -168,7 +169,8 @@ def test_silent_and_many_connections_hold_nobody_up(serving, authority, tmp_path
         ) as tls:
             word = "cHJvbWV0aGV1czpjb3JyZWN0IGhvcnNl"
             tls.sendall(
-                f"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Basic {word}\r\n\r\n".encode()
+                b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                + f"Authorization: Basic {word}\r\n\r\n".encode()
             )
             answer = b""
             while piece := tls.recv(65536):

@@ -1,4 +1,5 @@
-"""An engine run with both half-lives known, of merges and until a write: promtool accepts its metrics."""
+"""An engine run with both half-lives known, of merges and until a write: promtool accepts its
+metrics."""
 
 import json
 import subprocess

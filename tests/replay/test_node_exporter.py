@@ -1,4 +1,5 @@
-"""A real node_exporter beside ksmtrace: it passes the text file on whole, and no name is both's."""
+"""A real node_exporter passes on ksmtrace's text file unchanged, and shares no metric name with
+it."""
 
 import shutil
 import subprocess

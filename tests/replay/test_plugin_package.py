@@ -1,4 +1,4 @@
-"""A plugin of another package, installed beside ksmtrace: it has its part in every answer."""
+"""A plugin of another package, once installed, has its part in every output."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a replay, and sees what the endpoint and the document say; promtool finds nothing to blame."""
+"""A real Prometheus scrapes a replay and has the document's figures; promtool has no complaint."""
 
 import json
 import subprocess

@@ -1,4 +1,5 @@
-"""The screen on a real pseudo-terminal: drawn, steered by keys, restored, followed by the outcome."""
+"""The screen on a real pseudo-terminal: drawn, controlled by keys, restored, with a summary
+last."""
 
 import signal
 
@@ -144,7 +145,8 @@ def test_a_paused_screen_outlives_its_run(bundled_capture):
 
 
 def test_a_frame_sends_little(bundled_capture):
-    """At 80 x 24 a second of a running replay changes some lines: a few KB, not a screen of styles each time."""
+    """At 80 x 24 a second of a running replay changes some lines: a few KB, not a screen of styles
+    each time."""
     with _replay(bundled_capture, *SLOWLY) as run:
         run.wait_for("Stable tree")
         before = len(run.drawn)

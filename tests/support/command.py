@@ -1,4 +1,4 @@
-"""Runs the command as a user would, and checks the manners of its errors."""
+"""Runs the command as a user does, and checks the form of its errors."""
 
 import os
 import subprocess
@@ -34,7 +34,8 @@ def assert_one_line(ran, status, *words):
 
 
 def wait_until_attached(pid, links=7, seconds=60):
-    """Return when a tracer holds so many BPF links, and a moment later, when it has read the counters."""
+    """Return when a tracer holds so many BPF links, and a moment later, when it has read the
+    counters."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         held = 0

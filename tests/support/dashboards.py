@@ -1,4 +1,4 @@
-"""The dashboards and rules as they are checked in, and the PromQL in them."""
+"""Reads the dashboards and rules of the repository, and the PromQL in them."""
 
 import json
 from collections.abc import Iterator
@@ -93,7 +93,8 @@ def _children(node: Any) -> list[Any]:
 
 
 def looked_at(expression: str) -> list[str]:
-    """What an alert holds against something: the sides of its comparisons that are no numbers, what it wants absent."""
+    """What an alert holds against something: the sides of its comparisons that are no numbers, what
+    it wants absent."""
     return [str(node) for node in _looked_at(promql_parser.parse(expression))]
 
 

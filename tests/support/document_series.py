@@ -1,4 +1,4 @@
-"""What the JSON document says of each Prometheus series: the same figures by another way."""
+"""The value of each Prometheus series, computed from the JSON document instead."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -82,7 +82,7 @@ _OF_GROUPS = {
 
 
 def said(document: dict[str, Any], name: str, labels: dict[str, str]) -> float | str | None:
-    """What the document says of a series; None where it has no such figure."""
+    """The document's value of a series; None where it has no such figure."""
     own = name.removeprefix("ksmtrace_")
     analyzers = document["analyzers"]
     if own in _PATHS:
@@ -107,7 +107,8 @@ def _at(node: Any, path: str) -> Any:
 
 
 def _group(found: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    """The group with these labels, a missing one is empty; all others together where they are "other"."""
+    """The group with these labels, a missing one is empty; all others together where they are
+    "other"."""
     wanted = {label: labels.get(label, "") for label in ("cgroup", "unit", "vm")}
     if set(wanted.values()) == {"other"}:
         return found["other"]
@@ -118,7 +119,9 @@ def _cumulative(histogram: dict[str, int], le: str) -> int:
     sums = dict(zip(histogram, accumulate(histogram.values()), strict=True))
     if le == "+Inf":
         return sums["more"]
-    return next(total for bound, total in sums.items() if bound != "more" and float(bound) == float(le))  # fmt: skip
+    return next(
+        total for bound, total in sums.items() if bound != "more" and float(bound) == float(le)
+    )
 
 
 def _fault_bucket(document: dict[str, Any], labels: dict[str, str]) -> float:
@@ -145,13 +148,19 @@ def _chains(document: dict[str, Any], _: dict[str, str]) -> float:
 
 
 _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
-    "advice": lambda d, by: by["rule"] in {r["rule"] for r in _at(d, "analyzers.advice.recommendations")},
-    "balance_saved_per_core_bytes": lambda d, _: _at(d, "analyzers.balance.gib_saved_per_core") * 2**30,
+    "advice": lambda d, by: (
+        by["rule"] in {r["rule"] for r in _at(d, "analyzers.advice.recommendations")}
+    ),
+    "balance_saved_per_core_bytes": (
+        lambda d, _: _at(d, "analyzers.balance.gib_saved_per_core") * 2**30
+    ),
     "balance_verdict": lambda d, by: _at(d, "analyzers.balance.verdict") == by["verdict"],
     "build_info": lambda d, by: d["version"] == by["version"],
     "cow_fault_seconds_bucket": _fault_bucket,
     "events_total": lambda d, by: d["events"]["by_kind"][by["kind"].upper()],
-    "examined_pages_total": lambda d, by: d["analyzers"]["volatile"][_OUTCOMES.get(by["outcome"], f"{by['outcome']}_pages")],
+    "examined_pages_total": lambda d, by: d["analyzers"]["volatile"][
+        _OUTCOMES.get(by["outcome"], f"{by['outcome']}_pages")
+    ],
     "groups_evicted_total": lambda d, _: _at(d, "analyzers.groups.evicted"),
     "groups_tracked": lambda d, _: len(_at(d, "analyzers.groups.groups")),
     "kernel_info": lambda d, by: d["kernel"] == {key: by[key] for key in ("release", "build_id")},
@@ -159,14 +168,24 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
     "merge_attempts_total": _attempts,
     "passes_total": lambda d, _: d["passes"],
     "plugin_success": lambda d, by: by["plugin"] not in d["plugins_failed"],
-    "probe_info": lambda d, by: (found := d["probes"][by["event"]])["via"] == by["via"] and found["exactness"] == by["exactness"],
+    "probe_info": lambda d, by: (
+        (found := d["probes"][by["event"]])["via"] == by["via"]
+        and found["exactness"] == by["exactness"]
+    ),
     "reconstruction_complete": lambda d, _: d["reconstruction"]["complete"],
     "reconstruction_difference_pages": lambda d, by: d["reconciliation"][by["gauge"]]["difference"],
-    "scan_pass_seconds_count": lambda d, _: sum(_at(d, "analyzers.scan_cost.pass_seconds_histogram").values()),
+    "scan_pass_seconds_count": (
+        lambda d, _: sum(_at(d, "analyzers.scan_cost.pass_seconds_histogram").values())
+    ),
     "scan_pass_seconds_sum": _passes_took,
-    "self_check_difference_events": lambda d, by: d["self_check"]["counts"][by["check"]]["difference"],
+    "self_check_difference_events": (
+        lambda d, by: d["self_check"]["counts"][by["check"]]["difference"]
+    ),
     "self_check_scan_stops_differing_total": lambda d, _: d["self_check"]["at_scan_stop_differing"],
     "self_check_scan_stops_total": lambda d, _: d["self_check"]["at_scan_stop"],
     "stable_chain_mean_nodes": _chains,
-    "stable_node_sharers_gsum": lambda d, _: _at(d, "analyzers.stable_tree.shared_pages") + _at(d, "analyzers.stable_tree.sharing_pages"),
+    "stable_node_sharers_gsum": lambda d, _: (
+        _at(d, "analyzers.stable_tree.shared_pages")
+        + _at(d, "analyzers.stable_tree.sharing_pages")
+    ),
 }  # fmt: skip

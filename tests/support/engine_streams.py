@@ -1,4 +1,4 @@
-"""Runs of the engine as one array of records, and comparisons of them."""
+"""Runs of the engine as arrays of records, and the engine's verdict on such arrays."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine_replay.replay import EngineReplay
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.tunables import RefusedError
 
 
@@ -28,7 +28,8 @@ def untold(session, records):
 
 
 def followed(session, records, *, cuts=(), variant=None):
-    """The comparison of these records, handed over in batches that are cut before each index of `cuts`."""
+    """The comparison of these records, handed over in batches that are cut before each index of
+    `cuts`."""
     replay = EngineReplay(session, variant)
     edges = sorted({0, len(records), *cuts})
     for start, end in pairwise(edges):

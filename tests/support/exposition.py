@@ -1,4 +1,4 @@
-"""Prometheus samples as a dictionary, without those that may differ between two runs over one stream."""
+"""Prometheus samples as a dictionary, without those that differ between runs over one stream."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,4 +1,5 @@
-"""Random hosts: processes that come and go, pages that merge and part, as events and as a plain second account."""
+"""Random hosts whose processes come, merge pages and go: as events, and as plain sets beside
+them."""
 
 from collections import Counter
 from collections.abc import Callable

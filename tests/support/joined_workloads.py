@@ -1,4 +1,4 @@
-"""Many workloads as one, for places where a process takes seconds to start: all processes are forked from one that has no memory."""
+"""Joins many workloads into one, for kernels on which a process takes seconds to start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ class Joined:
 def join(workloads: Sequence[Workload]) -> Joined:
     """Run them one after the other, KSM emptied in between.
 
-    A fork of a process without memory is as good as a new one. Tunables are set, not initial: none may be refused, so
-    the workloads must be made without max_page_sharing, which each gets from here.
+    A fork of a process without memory is as good as a new one. Tunables are set, not initial: none
+    may be refused, so the workloads must be made without max_page_sharing, which each gets from
+    here.
     """
     first = workloads[0]
     steps = [Step("spawn", {"process": _MOTHER})]

@@ -1,4 +1,5 @@
-"""The kernel as oracle: `python -m support.oracle [COUNT] [--number N]` runs random workloads twice and compares.
+"""The kernel as oracle: `python -m support.oracle [COUNT] [--number N]` runs random workloads twice
+and compares.
 
 With --variant NAME the second run is the reference engine's.
 """
@@ -43,7 +44,7 @@ def on_kernel(workload: Workload) -> Outcome:
 
 def on_engine(workload: Workload, variant: str | None = None) -> Outcome:
     """The outcome on the engine."""
-    from ksmtrace.engine.simulate import simulate
+    from ksmtrace.workload.on_engine import simulate
 
     return outcome(lambda: simulate(workload, variant=variant))
 
@@ -54,7 +55,8 @@ def missing_tunables() -> set[str]:
 
 
 def differences(one: Outcome, other: Outcome) -> list[str]:
-    """What differs, snapshot by snapshot and counter by counter; one that either does not have is not compared."""
+    """What differs, snapshot by snapshot and counter by counter; one that either does not have is
+    not compared."""
     if one.refused != other.refused:
         return [f"refused: {one.refused} and {other.refused}"]
     found = []
@@ -97,7 +99,8 @@ def main() -> int:
             kept.write_text(to_toml(workload))
             print(f"{kept}:", *found, sep="\n  ")
     print(
-        f"{len(workloads)} workloads, {differing} differ; {merged} merged pages, {refused} were refused a tunable; "
+        f"{len(workloads)} workloads, {differing} differ; {merged} merged pages, "
+        f"{refused} were refused a tunable; "
         f"{time.monotonic() - started:.1f} s"
     )
     return 1 if differing else 0

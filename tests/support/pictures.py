@@ -1,4 +1,4 @@
-"""Runs to draw: streams, sessions and sections made by hand."""
+"""Streams, sessions and sections made by hand, for tests of drawings."""
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
@@ -51,7 +51,8 @@ def section(title: str = "Made by hand") -> Section:
     """A section with everything in it, names that would do harm included."""
     return Section(
         title,
-        f"What {title} has to say is long, much longer than one line of a small terminal: {'so ' * 40}",
+        f"What {title} has to say is long, much longer than one line of a small terminal: "
+        f"{'so ' * 40}",
         [
             Figure("saved", 5 << 20, "bytes", "exact", "kernel: 5.0 MiB"),
             Figure("not known", None, "pages"),
@@ -67,9 +68,13 @@ def section(title: str = "Made by hand") -> Section:
             )
         ],
         [
-            Chart("Over time", "line", "time", [0.0, 1.0, 2.0, 4.0], {"up": [0, 1, 2, 4], "gap": [4, None, None, 1]}, ("seconds", "pages")),
-            Chart("By kind", "bar", "kind", ["a", EVIL_NAME, "c"], {"pages": [1, 30, 0], "more": [2, 3, None]}, ("text", "pages")),
-            Chart("Ranges", "heat", "address", [0, 1, 2, 3], {"alpha 1": [0, 1, 2, 3], EVIL_NAME: [3, None, 1, 0]}, ("", ""), ("never", "rarely", "often", "always")),
+            Chart("Over time", "line", "time", [0.0, 1.0, 2.0, 4.0],
+                  {"up": [0, 1, 2, 4], "gap": [4, None, None, 1]}, ("seconds", "pages")),
+            Chart("By kind", "bar", "kind", ["a", EVIL_NAME, "c"],
+                  {"pages": [1, 30, 0], "more": [2, 3, None]}, ("text", "pages")),
+            Chart("Ranges", "heat", "address", [0, 1, 2, 3],
+                  {"alpha 1": [0, 1, 2, 3], EVIL_NAME: [3, None, 1, 0]},
+                  ("", ""), ("never", "rarely", "often", "always")),
         ],
         "exact, but for what it cannot know",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A real Prometheus: started, asked, ended."""
+"""Starts a real Prometheus, queries it and ends it."""
 
 import json
 import math
@@ -61,7 +61,7 @@ def until(what: Callable[[], Any], patience: float = 60.0) -> Any:
 
 @contextmanager
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that is ended with the context; what it says is not read."""
+    """A server that is ended with the context; its output is discarded."""
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
         try:

@@ -1,4 +1,4 @@
-"""Hypothesis makes valid workloads: everything that ksmd can meet, in small numbers, so that it meets all of it often."""
+"""Hypothesis strategies of valid workloads, small enough to meet every case of ksmd often."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,7 +14,8 @@ from ksmtrace.workload.steps import parse_arguments
 CONTENTS = st.sampled_from(
     ["zero", "byte:0", "byte:97", "twin:1", "twin:1", "twin:2", "unique:1", "unique:2"]
 )
-"""Few, so that pages are equal within a process, across processes, and page by page ("unique" in two regions)."""
+"""Few, so that pages are equal within a process, across processes, and page by page ("unique" in
+two regions)."""
 
 FIRST_TUNABLES = {
     "pages_to_scan": [1, 2, 3, 5, 11, 29, 1000],
@@ -28,7 +29,8 @@ LATER_TUNABLES = {
     "use_zero_pages": [0, 1],
     "max_page_sharing": [2, 3, 256],
 }
-"""The kernel refuses max_page_sharing while pages are merged: a run then ends there, on engine and kernel alike."""
+"""The kernel refuses max_page_sharing while pages are merged: a run then ends there, on engine and
+kernel alike."""
 
 _OPS = [
     *["scan"] * 5,
@@ -145,7 +147,8 @@ class _Maker:
 def random_workloads(
     draw: Any, *, huge: bool = False, most_steps: int = 40, without: Collection[str] = ()
 ) -> Workload:
-    """Workloads that end with two full passes and a snapshot with groups; none sets a tunable of `without`."""
+    """Workloads that end with two full passes and a snapshot with groups; none sets a tunable of
+    `without`."""
     maker = _Maker(draw, huge=huge, without=without)
     tunables = maker.first_tunables()
     for _ in range(draw(st.integers(1, 3))):
@@ -162,7 +165,8 @@ def random_workloads(
 
 
 def sample_workloads(count: int, *, number: int = 0, **options: Any) -> list[Workload]:
-    """So many different random workloads, always the same ones for the same `number`; options as above."""
+    """So many different random workloads, always the same ones for the same `number`; options as
+    above."""
     made: list[Workload] = []
 
     @seed(number)

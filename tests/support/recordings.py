@@ -1,4 +1,4 @@
-"""Captures of the engine's runs, and the random workloads of which a capture tells everything."""
+"""Captures of the engine's runs, and random workloads that a capture determines completely."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from ksmtrace.capture.writer import CaptureWriter
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.events import EventBatch
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.whatif.capture_story import capture_story
 from ksmtrace.whatif.scenario import Story
 from ksmtrace.workload.file import Step, Workload
@@ -38,9 +38,11 @@ def recorded_story(workload: Workload, path: Path, skip: int = 0) -> Story:
 
 @cache
 def told_workloads(count: int, *, writes: bool, forks: bool = False) -> list[Workload]:
-    """Random workloads whose memory is mergeable from the start and whose steps fall between passes.
+    """Random workloads whose memory is mergeable from the start and whose steps fall between
+    passes.
 
-    Without `writes`, nothing changes once the scan has begun. With `forks`, processes fork, of which a capture tells less.
+    Without `writes`, nothing changes once the scan has begun. With `forks`, processes fork, of
+    which a capture tells less.
     """
     made = []
     for workload in sample_workloads(count, number=5):

@@ -1,7 +1,6 @@
-"""Runs hand-made events through the real Runner with chosen plugins, and builds the rows to do so."""
+"""Runs hand-made events through the real Runner with chosen plugins."""
 
 import struct
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -11,13 +10,15 @@ from hypothesis import strategies as st
 
 from ksmtrace import hookspecs
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.session import Session
 from support.streams import ListSource, events, sample, session
 
 EMPTY = sample(pages_shared=0, pages_sharing=0, pages_unshared=0, pages_volatile=0)
-"""First reading of a kernel whose KSM holds nothing: the reconstruction is complete from here on."""
+"""First reading of a kernel whose KSM holds nothing: the reconstruction is complete from here
+on."""
 
 FREED = Flag.FREED
 IN_STABLE, IN_UNSTABLE = Flag.STABLE_BEFORE, Flag.UNSTABLE_BEFORE
@@ -35,6 +36,7 @@ def runner(
     of: Session | None = None,
     *,
     fail_fast: bool = True,
+    source: type[ListSource] = ListSource,
     **options: object,
 ) -> Runner:
     """A run that is ready to go; it publishes after every batch unless `interval` is given."""
@@ -43,8 +45,8 @@ def runner(
     for name, instance in plugins.items():
         manager.register(instance, name=name)
     manager.check_pending()
-    given = Namespace(**{"interval": 0.0, **options})
-    return Runner(ListSource(of or session(), batches), manager, given, fail_fast=fail_fast)
+    given = RunOptions(**{"interval": 0.0, **options})
+    return Runner(source(of or session(), batches), manager, given, fail_fast=fail_fast)
 
 
 def analyse(

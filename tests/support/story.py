@@ -1,4 +1,5 @@
-"""A stream with something of everything: two processes, three passes, merges, failures, change, and an exit."""
+"""One stream with something of everything: processes, passes, merges, failures, changes, an
+exit."""
 
 from ksmtrace.events import EventKind, Flag
 from support.runs import (
@@ -22,7 +23,7 @@ from support.streams import sample
 QEMU, JAVA = 0xFFFF888000000000, 0xFFFF888000001000
 
 GAUGES = {"pages_shared": 40, "pages_sharing": 80, "pages_unshared": 60, "pages_volatile": 80}
-"""What the kernel says at the end."""
+"""The kernel's counters at the end."""
 
 
 def story() -> list[dict]:
@@ -78,7 +79,7 @@ def _changed(first: int, end: int, *, mm: int, seqnr: int) -> list[dict]:
 
 
 def _settled() -> list[dict]:
-    """The last pass: all stay where they are, but 180, which is found equal to 1 and written to at once."""
+    """The last pass: all stay where they are, except 180, found equal to 1 and written to at once."""
     rows = [
         examined(i, IN_STABLE | TO_STABLE, mm=QEMU, old=i, new=i, node=5000 + i % 40)
         for i in range(1, 121)

@@ -11,7 +11,7 @@ KERNEL = Kernel("6.1.0-test", "00" * 20, "x86_64", 4096)
 def session(
     *, tier: str = "full", unseen: Sequence[EventKind] = (), source: str = "live"
 ) -> Session:
-    """A session in which every kind is seen exactly but for `unseen`."""
+    """A session in which every kind is seen exactly, except `unseen`."""
     probes = {
         kind: Probe("", Exactness.ABSENT, "test")
         if kind in unseen

@@ -1,4 +1,4 @@
-"""Runs the command on a real pseudo-terminal: what it draws, what is then on the screen, keys, size."""
+"""Runs the command on a real pseudo-terminal, and reads what is drawn on its screen."""
 
 import fcntl
 import os

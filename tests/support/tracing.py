@@ -1,18 +1,19 @@
-"""Traces this kernel around a piece of code, in this process."""
+"""Traces this kernel around a piece of code, in the process of the test."""
 
 import threading
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.pipeline.manager import build_manager
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
 
 
 class Gated:
-    """A live source that lets the workload begin after the first reading, and ends when it is done."""
+    """A live source that lets the workload begin after the first reading, and ends when it is
+    done."""
 
     def __init__(self, source: LiveSource, workload: Callable[[], None]) -> None:
         self.session = source.session
@@ -54,7 +55,5 @@ def trace(
 ) -> dict[str, Any]:
     """The JSON document of a live run around `workload`, made with every built-in plugin."""
     source = Gated(LiveSource(LiveOptions(**live)), workload)
-    options = Namespace(
-        interval=1.0, record=record, listen=None, textfile=textfile, json=False, tui=False
-    )
+    options = RunOptions(record=record, textfile=textfile)
     return Runner(source, build_manager(), options, fail_fast=True).run().document

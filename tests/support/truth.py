@@ -1,6 +1,7 @@
 """A second count of what ksmd does, by a BPF program of its own that shares no code with ksmtrace.
 
-It counts in the kernel, in an array, and looks at registers and return values only: no cursor, no ring.
+It counts in the kernel, in an array, and looks at registers and return values only: no cursor, no
+ring.
 """
 
 import os
@@ -113,7 +114,8 @@ _COUNTED_BY = {
 def figures(
     document: dict[str, Any], counted: dict[str, int], ksm: Any
 ) -> dict[str, tuple[int, int]]:
-    """(ours, the kernel's) of everything that this run saw one by one, and of the gauges that it reconstructed."""
+    """(ours, the kernel's) of everything that this run saw one by one, and of the gauges that it
+    reconstructed."""
 
     def sees(kind: str) -> bool:
         return document["probes"][kind.lower()]["exactness"] in ("exact", "derived")

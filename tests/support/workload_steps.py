@@ -1,4 +1,4 @@
-"""Workloads written down short: `workload("map a r 12", "fill a r content=zero", …)`."""
+"""Short notation for workloads: `workload("map a r 12", "fill a r content=zero", …)`."""
 
 import tomllib
 
@@ -7,7 +7,8 @@ from ksmtrace.workload.steps import OPS
 
 
 def workload_toml(*rows: str, name: str = "test", **tunables: int) -> str:
-    """The text of a workload file: each row is an op, its names in their order, and `key=value` for the rest.
+    """The text of a workload file: each row is an op, its names in their order, and `key=value` for
+    the rest.
 
     A bare number is `pages`, `passes` or `value`, whichever the op takes.
     """

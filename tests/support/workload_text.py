@@ -1,4 +1,4 @@
-"""Writes a workload as TOML: for round trips, and to keep one that told something."""
+"""Writes a workload as TOML, for round trips and to keep one that failed."""
 
 import json
 

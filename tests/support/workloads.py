@@ -7,10 +7,11 @@ PINNED = 8
 
 
 def everything(ksm: KsmGuard, processes: Processes) -> int:
-    """Equal, unique, volatile, zero, huge and pinned pages; COW breaks, forks, exits, unmaps, discards, chains,
-    zero merges; smart scan where it exists (it is on by default).
+    """Equal, unique, volatile, zero, huge and pinned pages; COW breaks, forks, exits, unmaps,
+    discards, chains, zero merges; smart scan where it exists (it is on by default).
 
-    Ends with ksmd stopped at the end of a pass, with pages in every state. Returns the number of passes.
+    Ends with ksmd stopped at the end of a pass, with pages in every state. Returns the number of
+    passes.
     """
     do = processes.do
     for index, name in enumerate(("alpha", "beta", "gamma")):

@@ -1,4 +1,4 @@
-"""Values as people read them."""
+"""Numbers as text, with their units."""
 
 import pytest
 

@@ -79,7 +79,7 @@ def _first_row(made: Dashboard) -> None:
     made.with_panel(
         number(
             "Hosts by verdict",
-            "What can be said of KSM on the chosen hosts; the README says how it is judged.",
+            "What can be said of KSM on the chosen hosts; docs/VERDICT.md has the rules.",
             "none",
             "count by (verdict) (ksmtrace_balance_verdict{} == 1)",
             legend="{{verdict}}",

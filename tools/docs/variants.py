@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ksmtrace.engine.simulate import Simulation
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.workload.file import load_workload
+from ksmtrace.workload.on_engine import Simulation
 from tools.docs.marked import DOCS, with_part
 
 DOCUMENT = DOCS / "ENGINE.md"

@@ -8,7 +8,7 @@ from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.events import EventKind
-from ksmtrace.session import Exactness, Kernel, Probe, Session
+from ksmtrace.session import ENGINE, Exactness, Kernel, Probe, Session
 
 _KSM = {
     EventKind.CMP_AND_MERGE_PAGE: "cmp_and_merge_page",
@@ -99,7 +99,7 @@ def engine_session(scanner: Scanner) -> Session:
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
     return Session(
         source="engine",
-        kernel=Kernel(scanner.name, "", "engine", PAGE_SIZE, RMAP_ITEM_SIZE),
+        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, RMAP_ITEM_SIZE),
         tier="full",
         probes=probes,
         tunables=shown,

@@ -192,7 +192,7 @@ def _probe(way: Way, placements: Mapping[Hook, Placement]) -> Probe:
     """The way as people and machines read it."""
     if way.file:
         where = "/proc/vmstat" if way.file == "cow_ksm" else "/sys/kernel/mm/ksm"
-        return Probe(f"{where} {way.file}", way.exactness, way.note)
+        return Probe(f"{where} {way.file}", way.exactness, way.note, counter=way.file)
     if not way.hooks and not way.reads:
         via = "/sys/kernel/mm/ksm, /proc/vmstat, /proc/<ksmd>/schedstat"
         return Probe(via, way.exactness, way.note)
@@ -209,7 +209,7 @@ def _probe(way: Way, placements: Mapping[Hook, Placement]) -> Probe:
     if any(placement.cloned for placement in placements.values()):
         exactness = Exactness.DERIVED
         note = f"{note}; " * bool(note) + "GCC gave it other parameters: trust the self-check"
-    return Probe(via, exactness, note)
+    return Probe(via, exactness, note, lacks=way.lacks)
 
 
 _VERBS = {

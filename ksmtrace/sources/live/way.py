@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.session import Exactness
+from ksmtrace.session import Exactness, Knowledge
 
 
 class Place(StrEnum):
@@ -49,7 +49,8 @@ class Way:
         hooks: all of them must find their place.
         sources: files of bpf/ that hold the hooks' bodies and what these call.
         reads: what is read beside the arguments, for people.
-        note: what this way cannot know.
+        note: what this way cannot know, for people.
+        lacks: the same, as far as figures depend on it.
         file: of /sys/kernel/mm/ksm or /proc/vmstat: where only a total is seen.
         defines: -D numbers for the text.
         beside: ways of other kinds, already chosen, on one of which it leans.
@@ -64,6 +65,7 @@ class Way:
     sources: tuple[str, ...] = ()
     reads: str = ""
     note: str = ""
+    lacks: frozenset[Knowledge] = frozenset()
     file: str = ""
     defines: Mapping[str, int | str] = field(default_factory=dict)
     beside: Mapping[EventKind, tuple[str, ...]] = field(default_factory=dict)

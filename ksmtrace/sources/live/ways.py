@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.session import Exactness
+from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.way import Hook, Place, Way, both, entry, tracepoint
 
 _EXACT, _DERIVED, _SAMPLED = Exactness.EXACT, Exactness.DERIVED, Exactness.SAMPLED
@@ -193,6 +193,7 @@ WAYS: Mapping[EventKind, tuple[Way, ...]] = {
             _DO_WP_PAGE,
             ("fault.c",),
             note="users' writes and the kernel's own breaks are not told apart",
+            lacks=frozenset({Knowledge.WHO_BROKE}),
         ),
         _total("cow_ksm"),
     ),

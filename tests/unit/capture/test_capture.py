@@ -1,4 +1,4 @@
-"""What was written reads back; what was cut or damaged reads back up to there, and says so."""
+"""What is written reads back; a cut or damaged capture reads back up to there, with a warning."""
 
 import os
 import tempfile
@@ -111,7 +111,8 @@ class Recording:
     Attributes:
         events: what was written.
         files: content of each segment.
-        borders: for each segment, (size, events of the whole capture so far) after each step of writing.
+        borders: for each segment, (size, events of the whole capture so far) after each step of
+            writing.
     """
 
     events: np.ndarray

@@ -1,4 +1,4 @@
-"""Each file that is no readable capture is refused in one line that says why and what to do."""
+"""A file that is no readable capture is refused in one line with the reason and the remedy."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def refusal(path):
 
 
 def rewrite(path, change):
-    """Write the file at `path` anew with each batch as `change(batch)` has it, its metadata kept."""
+    """Rewrite the file at `path` with `change(batch)` for each batch, its metadata kept."""
     with pa.ipc.open_stream(path) as stream:
         batches = []
         while True:

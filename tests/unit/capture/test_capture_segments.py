@@ -1,4 +1,4 @@
-"""The segments of a capture are read as one; what is missing or foreign among them is said."""
+"""The segments of a capture are read as one, with a warning of missing or foreign ones."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The files beside this one were written by the first version of the format: they stay readable for ever."""
+"""Captures in the first version of the format stay readable for ever."""
 
 from pathlib import Path
 

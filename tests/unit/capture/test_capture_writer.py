@@ -1,4 +1,4 @@
-"""When record batches are put out, what the files are, and how writing fails."""
+"""When record batches are written, which files there are, and how writing fails."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ NOBODY = 65534
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stops until it is set."""
 
     now = 0.0
 

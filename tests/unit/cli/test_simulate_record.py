@@ -1,17 +1,17 @@
 """`ksmtrace simulate -o`: the engine's run as a capture, through the pipeline that live uses."""
 
 import json
-from argparse import Namespace
 from dataclasses import replace
 
 import pytest
 
 from ksmtrace.capture.reader import open_capture
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.pipeline.manager import build_manager
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.sources.capture import CaptureSource
+from ksmtrace.sources.engine import EngineSource
 from support.command import assert_one_line, ksmtrace
 from support.random_workloads import sample_workloads
 from support.workload_steps import workload_toml
@@ -49,7 +49,7 @@ def test_replay_shows_the_run(tmp_path, file):
 
 
 def run(source, **options):
-    return Runner(source, build_manager(), Namespace(**options), fail_fast=True).run().document
+    return Runner(source, build_manager(), RunOptions(**options), fail_fast=True).run().document
 
 
 @pytest.mark.parametrize("variant", KERNELS)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.events import EventKind
 from ksmtrace.session import Exactness, Probe
+from ksmtrace.sources.engine import EngineSource
 from support.command import KSMTRACE, assert_one_line, ksmtrace
 from support.recordings import write
 from support.streams import ListSource

@@ -1,4 +1,4 @@
-"""The whole report: its verdict, its text, and the JSON document that README.md describes."""
+"""The whole report: its verdict, its text, and the JSON document that docs/REFERENCE.md describes."""
 
 import json
 import re
@@ -56,12 +56,12 @@ def printed(value, path=""):
         yield path
 
 
-def test_the_readme_has_the_keys_of_the_document(poor, repository):
+def test_the_reference_has_the_keys_of_the_document(poor, repository):
     report = json.loads(json.dumps(poor.examine().to_json()))
     paths = set(printed(report))
     # an empty list tells nothing of what it could hold
     paths -= {path for path in paths if any(other.startswith(f"{path}[]") for other in paths)}
-    assert paths == documented((repository / "README.md").read_text())
+    assert paths == documented((repository / "docs/REFERENCE.md").read_text())
 
 
 def test_the_document(poor):

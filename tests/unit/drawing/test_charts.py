@@ -1,4 +1,4 @@
-"""Charts as text: what can be read off them."""
+"""Charts as text: their values can be read off."""
 
 import io
 
@@ -69,7 +69,14 @@ def test_series_share_one_scale():
 
 
 def test_a_heat_map_says_what_its_cells_mean():
-    chart = Chart("Heat", "heat", "address", [0, 1, 2, 3], {"a": [0, 1, 2, 3], "b": [3, None, 0, 0]}, legend=("never", "rarely", "often", "always"))  # fmt: skip
+    chart = Chart(
+        "Heat",
+        "heat",
+        "address",
+        [0, 1, 2, 3],
+        {"a": [0, 1, 2, 3], "b": [3, None, 0, 0]},
+        legend=("never", "rarely", "often", "always"),
+    )
     lines = drawn(chart)
     assert lines[1] == "a ·░▓█"
     assert lines[2] == "b █ ··"
@@ -78,12 +85,16 @@ def test_a_heat_map_says_what_its_cells_mean():
 
 
 def test_more_meanings_than_shades_are_codes():
-    chart = Chart("Heat", "heat", "x", list(range(8)), {"a": list(range(8))}, legend=tuple("abcdefgh"))  # fmt: skip
+    chart = Chart(
+        "Heat", "heat", "x", list(range(8)), {"a": list(range(8))}, legend=tuple("abcdefgh")
+    )
     assert drawn(chart)[1] == "a 01234567"
 
 
 def test_a_wide_heat_map_keeps_the_highest():
-    chart = Chart("Heat", "heat", "x", list(range(1000)), {"a": [*[0] * 999, 1]}, legend=("no", "yes"))  # fmt: skip
+    chart = Chart(
+        "Heat", "heat", "x", list(range(1000)), {"a": [*[0] * 999, 1]}, legend=("no", "yes")
+    )
     assert drawn(chart)[1][-1] == "█"
 
 

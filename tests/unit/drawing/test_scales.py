@@ -1,10 +1,10 @@
-"""Values in columns: what is kept, what is held, what is missing."""
+"""Values resampled to columns: which are kept, which hold, which are missing."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.drawing.scales import Scale, columns_of, mean, one_line
+from ksmtrace.drawing.scales import Scale, mean, one_line, resample
 
 
 def test_a_scale_begins_at_0_or_below():
@@ -16,17 +16,17 @@ def test_a_scale_begins_at_0_or_below():
 
 
 def test_columns_are_by_place_and_hold_until_the_next():
-    assert columns_of([0, 1, 2, 8], [1, 3, 5, 7], 4, mean) == [2, 5, 5, 7]
-    assert columns_of([0, 1, 2, 3], [1, 3, 5, 4], 2, max) == [3, 5]
+    assert resample([0, 1, 2, 8], [1, 3, 5, 7], 4, mean) == [2, 5, 5, 7]
+    assert resample([0, 1, 2, 3], [1, 3, 5, 4], 2, max) == [3, 5]
 
 
 def test_a_gap_is_no_value():
-    assert columns_of([0, 1, 2, 3], [None, 2, None, None], 4, mean) == [None, 2, None, None]
+    assert resample([0, 1, 2, 3], [None, 2, None, None], 4, mean) == [None, 2, None, None]
 
 
 def test_labels_stand_one_beside_the_other():
-    assert columns_of(["a", "b"], [1, 2], 2, mean) == [1, 2]
-    assert columns_of([5], [1], 3, mean) == [1, 1, 1]
+    assert resample(["a", "b"], [1, 2], 2, mean) == [1, 2]
+    assert resample([5], [1], 3, mean) == [1, 1, 1]
 
 
 @given(
@@ -36,7 +36,7 @@ def test_labels_stand_one_beside_the_other():
 def test_every_column_is_within_what_was_given(points, count):
     points.sort()
     x, values = zip(*points, strict=True)
-    columns = columns_of(x, values, count, mean)
+    columns = resample(x, values, count, mean)
     assert len(columns) == count
     for value in columns:
         assert min(values) - 1 <= value <= max(values) + 1

@@ -1,4 +1,4 @@
-"""Tables as text: nothing wider than the screen, no figure cut, what has no room is named."""
+"""Tables as text: never wider than the screen, no cell cut, columns without room named."""
 
 import io
 

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from unit.engine.machines import machine, region, unique
 from unit.engine.strategies import step, workloads
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.model.readings import ReadingTracker
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Workload
 from support import engine_streams

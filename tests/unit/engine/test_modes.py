@@ -15,12 +15,12 @@ from unit.engine.test_random_workloads import check_state
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.watcher import Watcher
-from ksmtrace.engine.simulate import Simulation, simulate
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.file import Workload
+from ksmtrace.workload.on_engine import Simulation, simulate
 from ksmtrace.workload.tunables import RefusedError
 from support.random_workloads import random_workloads
 

@@ -7,7 +7,7 @@ from unit.engine.test_random_workloads import Shadow, check_frames
 
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.relatives.pksm_item import PksmFlag, sampled_hash
-from ksmtrace.engine.simulate import Simulation
+from ksmtrace.workload.on_engine import Simulation
 
 
 def pksm(*contents, pages_to_scan=1000):

@@ -9,9 +9,9 @@ from unit.engine.strategies import workloads
 
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.stable_node import Place
-from ksmtrace.engine.simulate import Simulation, simulate
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.workload.content import Content
+from ksmtrace.workload.on_engine import Simulation, simulate
 
 
 class Shadow:
@@ -36,7 +36,7 @@ class Shadow:
     def _touch(self, op, arguments, index):
         pages, key = self.pages[arguments["process"]], (arguments["region"], index)
         if op == "fill":
-            pages[key] = arguments["content"].page(index)
+            pages[key] = arguments["content"](index)
         elif op == "poke":
             page = bytearray(pages.get(key, bytes(4096)))
             page[arguments["offset"]] = arguments["value"]
@@ -230,11 +230,11 @@ def test_a_run_repeats_itself(workload):
 
 def test_a_shadow_page_that_differs_is_noticed():
     shadow = Shadow()
-    shadow.pages["p"] = {("r", 0): Content("byte", 1).page(0)}
+    shadow.pages["p"] = {("r", 0): Content("byte", 1)(0)}
     engine = Simulation(_nothing()).engine
     engine.spawn("p")
     engine.map("p", "r", 1)
-    engine.fill("p", "r", 0, 1, Content("byte", 2).page)
+    engine.fill("p", "r", 0, 1, Content("byte", 2))
     try:
         shadow.check(engine)
     except AssertionError:

@@ -8,12 +8,12 @@ from unit.engine.strategies import step, workloads
 from unit.engine.test_events import reading, recorded
 
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.session import Exactness, Session
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Workload
 from support.runs import plugin, runner

@@ -1,4 +1,4 @@
-"""Writes to tunables go into records and come back."""
+"""Writes to tunables as TUNABLE records, and back."""
 
 import numpy as np
 from hypothesis import given

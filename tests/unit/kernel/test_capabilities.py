@@ -1,4 +1,4 @@
-"""Giving up capabilities, in a process of its own and against what /proc says of it."""
+"""Dropping capabilities, in a process of its own, against /proc/self/status."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Install commands, from the os-release files of the distributions as they are."""
+"""Install commands, for the os-release files that distributions have."""
 
 import pytest
 
@@ -16,7 +16,10 @@ FEDORA = (
 ROCKY = (
     'PRETTY_NAME="Rocky Linux 9.4"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n'
 )
-LEAP = 'PRETTY_NAME="openSUSE Leap 15.6"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="15.6"\n'
+LEAP = (
+    'PRETTY_NAME="openSUSE Leap 15.6"\nID="opensuse-leap"\n'
+    'ID_LIKE="suse opensuse"\nVERSION_ID="15.6"\n'
+)
 ARCH = 'PRETTY_NAME="Arch Linux"\nID=arch\nBUILD_ID=rolling\n'
 ALPINE = 'PRETTY_NAME="Alpine Linux v3.20"\nID=alpine\nVERSION_ID=3.20.3\n'
 NIXOS = 'PRETTY_NAME="NixOS 24.05"\nID=nixos\nVERSION_ID="24.05"\n'

@@ -1,4 +1,4 @@
-"""Features are told by what a host shows, on trees of files and types made for the test."""
+"""Features of KSM, found on trees of files and types made for the test."""
 
 import re
 

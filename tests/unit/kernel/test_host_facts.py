@@ -1,4 +1,4 @@
-"""What is read from a host, on trees of files made for the test and on this machine."""
+"""Facts of a host, read from trees of files made for the test and from this machine."""
 
 import struct
 import subprocess
@@ -113,7 +113,8 @@ def test_offsets_equal_a_c_compilers(tmp_path):
     wanted = [
         ("ksm_rmap_item", "head"), ("ksm_rmap_item", "address"), ("ksm_stable_node", "kpfn"),
         ("ksm_stable_node", "hlist"), ("ksm_mm_slot", "slot.mm"), ("ksm_scan", "seqnr"),
-        ("mm_struct", "owner"), ("task_struct", "comm"), ("task_struct", "tgid"), ("mm_walk", "private"),
+        ("mm_struct", "owner"), ("task_struct", "comm"), ("task_struct", "tgid"),
+        ("mm_walk", "private"),
         ("vm_fault", "vma"), ("vm_fault", "orig_pte"), ("page", "mapping"),
     ]  # fmt: skip
     program = tmp_path / "offsets.c"

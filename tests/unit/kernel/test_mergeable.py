@@ -1,4 +1,4 @@
-"""Who has mergeable memory, from files of several kernels."""
+"""Processes with mergeable memory, by the files of several kernels."""
 
 import pytest
 

@@ -17,7 +17,7 @@ ALL = (1 << 41) - 1
 
 @pytest.fixture
 def host(tmp_path):
-    """A host of which the test says what it tells."""
+    """A host whose answers the test chooses."""
 
     def made(lockdown=None, effective=None):
         if lockdown is not None:
@@ -70,8 +70,8 @@ def test_the_causes_are_named(host):
     for number, name in ((errno.EPERM, "EPERM"), (errno.EACCES, "EACCES")):
         said = why_refused("fentry", OSError(number, ""), root)
         assert (
-            said
-            == f"fentry is refused ({name}; lockdown is confidentiality; this process lacks CAP_BPF)"
+            said == f"fentry is refused ({name}; lockdown is confidentiality; "
+            "this process lacks CAP_BPF)"
         )
 
 

@@ -1,4 +1,4 @@
-"""What /proc says of one process, on a made-up /proc and on this machine's."""
+"""Cgroup, guest and counters of a process, on a made-up /proc and on this machine's."""
 
 import os
 

@@ -142,7 +142,7 @@ def test_an_hour_of_processes_coming_and_going():
     assert 0 < groups["evicted"] <= GROUPS * STEPS
     assert len(scraper.cgroups) == 1 + GROUPS + groups["evicted"]
     # what is kept is of the living, and of so many of the dead
-    assert len(run.reconstruction.processes.known()) <= ALIVE + MOST_EXITED
-    assert run.reconstruction.rmap_items == 2 * ALIVE
+    assert len(run.state.reconstruction.processes.known()) <= ALIVE + MOST_EXITED
+    assert run.state.reconstruction.rmap_items == 2 * ALIVE
     half, end = scraper.memory.values()
     assert end < 1.1 * half

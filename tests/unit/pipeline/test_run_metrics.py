@@ -107,7 +107,7 @@ def test_a_failed_plugin_is_told_from_a_good_one(capsys):
     plugins = {"broken": Broken(), "volatile": plugin("volatile")}
     run = runner([events(*story())], plugins, fail_fast=False)
     run.run()
-    found = series(run_metrics(run))
+    found = series(run_metrics(run.state, run.calls))
     assert found["ksmtrace_plugin_success", (("plugin", "broken"),)] == 0
     assert found["ksmtrace_plugin_success", (("plugin", "volatile"),)] == 1
     assert found["ksmtrace_plugin_seconds_total", (("plugin", "volatile"),)] > 0
@@ -163,7 +163,7 @@ def test_every_name_says_what_it_counts():
 def test_families_are_fresh_at_each_call():
     run = runner([events(*story())], {name: plugin(name) for name in ANALYZERS})
     snapshot = run.run()
-    first, again = snapshot.metrics, run_metrics(run)
+    first, again = snapshot.metrics, run_metrics(run.state, run.calls)
     assert not {id(family) for family in first} & {id(family) for family in again}
 
 

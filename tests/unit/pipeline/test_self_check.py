@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ksmtrace.events import EventKind, Flag
-from ksmtrace.model.readings import ReadingTracker
+from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Exactness, Probe
 from support.streams import events, sample, session

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.model.rules import MOST, RULES, Told, recommend
+from ksmtrace.plugins.advice.rules import MOST, RULES, Told, recommend
 from support.runs import analyse, plugin, runner, series
 from support.story import story
 from support.streams import events

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessGauge, ProcessText
 from ksmtrace.model.processes import text_records
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 from support.hosts import cuts_of, hosts

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessText
-from ksmtrace.model.group_accounts import HOLD_NS, LEAD
-from ksmtrace.model.groups import Group, unit_of
 from ksmtrace.model.processes import text_records
-from ksmtrace.session import Exactness, Probe
+from ksmtrace.plugins.groups.group import Group, unit_of
+from ksmtrace.plugins.groups.group_accounts import HOLD_NS, LEAD
+from ksmtrace.session import Exactness, Knowledge, Probe
 from support.command import ksmtrace
 from support.hosts import Host
 from support.runs import (
@@ -327,7 +327,7 @@ def test_a_run_that_sees_only_counters_has_no_groups():
 
 
 def test_where_writers_are_not_told_from_the_kernel_all_faults_are_of_users():
-    fault = Probe("test", Exactness.DERIVED, "users' writes and the kernel's are not told apart")
+    fault = Probe("test", Exactness.DERIVED, lacks=frozenset({Knowledge.WHO_BROKE}))
     facts = session()
     facts.probes[EventKind.COW_FAULT] = fault
     found = series(analyse(story(), "groups", of=facts).metrics)

@@ -15,7 +15,7 @@ from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventKind
 from ksmtrace.plugins.heat_map import MOST_PROCESSES
 from ksmtrace.plugins.heat_map.grid import LEAST_ROW_SHIFT, MOST_COLUMNS, MOST_ROWS, Grid, State
-from ksmtrace.plugins.heat_map.told import LETTERS
+from ksmtrace.plugins.heat_map.view import LETTERS
 from support.runs import (
     EMPTY,
     FREED,

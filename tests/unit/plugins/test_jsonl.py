@@ -11,20 +11,20 @@ import pytest
 from ksmtrace.errors import KsmtraceError
 from support.runs import plugin, runner
 from support.story import story
-from support.streams import events
+from support.streams import events, session
 
 TESTS = Path(__file__).parents[2]
 
 
-def _run(**options):
+def _run(source="live", **options):
     rows = story()
     batches = [events(*rows[:300]), events(*rows[300:])]
     plugins = {"jsonl": plugin("jsonl"), "volatile": plugin("volatile")}
-    return runner(batches, plugins, **options).run()
+    return runner(batches, plugins, session(source=source), **options).run()
 
 
 def test_each_interval_is_one_line_of_json_and_the_last_is_the_final_state(capsys):
-    snapshot = _run(json=True, once=False, json_stream=True)
+    snapshot = _run(json=True, once=False)
     lines = capsys.readouterr().out.splitlines()
     documents = [json.loads(line) for line in lines]
     assert len(documents) == 3
@@ -35,11 +35,11 @@ def test_each_interval_is_one_line_of_json_and_the_last_is_the_final_state(capsy
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"json": True},
-        {"json": True, "once": True, "json_stream": True},
-        {"json": False, "json_stream": True},
-        {"json": True, "json_stream": False},
+        {"source": "capture"},
+        {"source": "capture", "json": True},
+        {"json": True, "once": True},
+        {"json": False},
+        {"source": "engine", "json": True},
     ],
 )
 def test_other_runs_print_nothing(options, capsys):
@@ -57,14 +57,14 @@ def test_a_reader_that_goes_away_ends_the_run_with_status_0(monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Closed())
     with pytest.raises(KsmtraceError, match="reader") as error:
-        _run(json=True, json_stream=True)
+        _run(json=True)
     assert error.value.status == 0
 
 
 def test_a_closed_pipe_makes_no_traceback():
     program = (
         "from test_jsonl import _run\nfrom ksmtrace.errors import KsmtraceError\n"
-        "try:\n    _run(json=True, json_stream=True)\n"
+        "try:\n    _run(json=True)\n"
         "except KsmtraceError as error:\n    raise SystemExit(int(error.status))\n"
     )
     reader, writer = os.pipe()

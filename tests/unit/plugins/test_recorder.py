@@ -1,6 +1,5 @@
 """The recorder writes what the run saw, or nothing at all."""
 
-from argparse import Namespace
 from functools import partial
 
 import numpy as np
@@ -12,6 +11,7 @@ from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.plugins.recorder import Plugin
 from support import streams
@@ -52,14 +52,14 @@ def recorded(path):
 
 
 def test_the_capture_holds_every_event_in_order(tmp_path):
-    run(Namespace(record=str(tmp_path / "a.ksmtrace")))
+    run(RunOptions(record=str(tmp_path / "a.ksmtrace")))
     session, events, warnings = recorded(tmp_path / "a.ksmtrace")
     assert session == streams.session(source="capture")
     assert events.tobytes() == np.concatenate([batch.events for batch in BATCHES]).tobytes()
     assert warnings == []
 
 
-@pytest.mark.parametrize("options", [Namespace(record=None), Namespace()])
+@pytest.mark.parametrize("options", [RunOptions(record=None), RunOptions()])
 def test_without_a_file_nothing_is_written(tmp_path, monkeypatch, options):
     monkeypatch.chdir(tmp_path)
     run(options)
@@ -68,7 +68,7 @@ def test_without_a_file_nothing_is_written(tmp_path, monkeypatch, options):
 
 def test_a_run_that_fails_leaves_a_whole_capture(tmp_path):
     with pytest.raises(KsmtraceError, match="the source broke"):
-        run(Namespace(record=str(tmp_path / "a")), FailingSource)
+        run(RunOptions(record=str(tmp_path / "a")), FailingSource)
     _, events, warnings = recorded(tmp_path / "a")
     assert len(events) == sum(len(batch) for batch in BATCHES)
     assert warnings == []
@@ -76,7 +76,7 @@ def test_a_run_that_fails_leaves_a_whole_capture(tmp_path):
 
 def test_a_file_that_cannot_be_written_ends_the_run(tmp_path):
     with pytest.raises(KsmtraceError, match="create the directory first"):
-        run(Namespace(record=str(tmp_path / "none" / "a")))
+        run(RunOptions(record=str(tmp_path / "none" / "a")))
 
 
 def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monk
     now = 0.0
     writer = partial(CaptureWriter, clock=lambda: now)
     monkeypatch.setattr("ksmtrace.capture.writer.CaptureWriter", writer)
-    plugin.ksmtrace_session_start(streams.session(), Namespace(record=str(tmp_path / "a")))
+    plugin.ksmtrace_session_start(streams.session(), RunOptions(record=str(tmp_path / "a")))
     plugin.ksmtrace_batch(EventBatch(BATCHES[0].events))
     with open_capture(tmp_path / "a") as capture:
         assert list(capture.batches()) == []

@@ -12,7 +12,7 @@ from rich.console import Console
 from ksmtrace.events import EventKind
 from ksmtrace.events.tunable import TunableWrite, tunable_records
 from ksmtrace.model.accounts import ZERO_CHECKSUM
-from ksmtrace.model.scan_times import BUCKETS_SECONDS
+from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS
 from support.runs import (
     EMPTY,
     FREED,

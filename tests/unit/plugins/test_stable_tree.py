@@ -218,7 +218,7 @@ def test_what_is_not_seen_is_null_and_has_no_series():
     assert set(snapshot.document["analyzers"]["stable_tree"].values()) == {None}
     from ksmtrace.pipeline.run_metrics import run_metrics
 
-    own = {family.name for family in run_metrics(snapshot._runner)}
+    own = {family.name for family in run_metrics(snapshot._state, snapshot._calls)}
     assert {family.name for family in snapshot.metrics} == own
 
 

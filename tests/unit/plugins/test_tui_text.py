@@ -6,7 +6,7 @@ import pytest
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
-from ksmtrace.model.rules import Recommendation
+from ksmtrace.plugins.advice.rules import Recommendation
 from ksmtrace.plugins.tui import plain_text
 from ksmtrace.session import Exactness, Probe, Session
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session
@@ -86,7 +86,7 @@ def test_a_process_name_gets_no_escape_codes_through():
 
 def test_a_total_is_the_kernels_own():
     """Where pages are not seen one by one, the count shown is what the kernel counted during the run."""
-    total = Probe("/sys/kernel/mm/ksm pages_scanned", Exactness.SAMPLED)
+    total = Probe("/sys/kernel/mm/ksm pages_scanned", Exactness.SAMPLED, counter="pages_scanned")
     seen = {**session().probes, EventKind.CMP_AND_MERGE_PAGE: total}
     facts = Session("live", session().kernel, "tracepoint", seen)
     rows = [

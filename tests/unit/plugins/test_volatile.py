@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from ksmtrace.events import EventKind
-from ksmtrace.model.cause import Cause
-from ksmtrace.model.causes import MOST_PROCESSES
-from ksmtrace.plugins.volatile.told import LIVE, REMEDIES
+from ksmtrace.plugins.volatile.cause import Cause
+from ksmtrace.plugins.volatile.causes import MOST_PROCESSES
+from ksmtrace.plugins.volatile.view import LIVE, REMEDIES
 from support.runs import (
     EMPTY,
     FREED,

@@ -1,4 +1,4 @@
-"""Maps of small programs that gcc inlines for real, held against the running program and against readelf."""
+"""Maps of small programs that gcc has inlined, against the running program and readelf."""
 
 import ctypes
 import os
@@ -32,7 +32,8 @@ static int replace_page(struct page *vma, struct page *page, struct page *kpage,
     sink = opaque(orig_pte.pte) + kpage->flags;
     return opaque(page->flags) + vma->flags;
 }
-__attribute__((noipa)) int try_to_merge_one_page(struct page *vma, struct page *page, struct page *kpage)
+__attribute__((noipa)) int try_to_merge_one_page(struct page *vma, struct page *page,
+                                                struct page *kpage)
 {
     pte_t pte = { opaque(page->flags) };
     int err = -14;
@@ -42,7 +43,8 @@ __attribute__((noipa)) int try_to_merge_one_page(struct page *vma, struct page *
     sink = err;
     return err + 1;
 }
-static long try_to_merge_two_pages(struct item *rmap_item, struct item *tree_rmap_item, struct big page)
+static long
+try_to_merge_two_pages(struct item *rmap_item, struct item *tree_rmap_item, struct big page)
 {
     sink = opaque(page.a);
     sink = rmap_item->node + tree_rmap_item->node;
@@ -84,7 +86,8 @@ __attribute__((noipa)) int ksm_scan_thread(int passes)
 }
 __attribute__((noipa)) void break_cow(long a, int b, char c, pte_t d, long e, long f, long g)
 {
-    truth[0] = a, truth[1] = b, truth[2] = c, truth[3] = d.pte, truth[4] = e, truth[5] = f, truth[6] = g;
+    truth[0] = a, truth[1] = b, truth[2] = c, truth[3] = d.pte;
+    truth[4] = e, truth[5] = f, truth[6] = g;
 }
 __attribute__((noipa)) void stable_tree_append(int a, struct big b, int c) { sink = a + b.a + c; }
 int __ksm_enter(void) { return sink; }
@@ -146,7 +149,7 @@ class Traced:
         self._libc.ptrace.restype = ctypes.c_long
         self._process = subprocess.Popen(
             [program],
-            preexec_fn=lambda: self._libc.ptrace(TRACEME, 0, 0, 0),  # noqa: PLW1509 - one call, no lock
+            preexec_fn=lambda: self._libc.ptrace(TRACEME, 0, 0, 0),  # noqa: PLW1509 - no lock
         )
         self._pid = self._process.pid
         assert self._stopped()
@@ -222,7 +225,8 @@ def value_of(traced, registers, location):
 
 
 def run_and_compare(program, order):
-    """Run it; returns how often each place was reached, and the arguments whose values were compared.
+    """Run it; returns how often each place was reached, and the arguments whose values were
+    compared.
 
     Args:
         program: at each place, its array `truth` holds what the caller passes.
@@ -308,11 +312,13 @@ def test_functions_that_are_not_inlined(tmp_path):
 
 @pytest.mark.parametrize("dwarf", ["-gdwarf-4", "-gdwarf-5"])
 def test_a_function_with_another_signature(tmp_path, dwarf):
-    """What the compiler cloned has another symbol, and its arguments are where DWARF says: one is on the stack."""
+    """What the compiler cloned has another symbol, and its arguments are where DWARF says: one is
+    on the stack."""
     source = """
     volatile unsigned long truth[8];
     volatile long sink;
-    __attribute__((noinline)) static long break_ksm(int unused, long a, int b, long c, long d, long e, long f, long g)
+    __attribute__((noinline)) static long
+    break_ksm(int unused, long a, int b, long c, long d, long e, long f, long g)
     {
         sink = a + b;
         return a * b + c * d + e * f + g;
@@ -335,7 +341,8 @@ def test_a_function_with_another_signature(tmp_path, dwarf):
 
 
 def test_facts_of_the_build(tmp_path):
-    """Build id as readelf prints it; the release from linux_banner, else from the name of the file."""
+    """Build id as readelf prints it; the release from linux_banner, else from the name of the
+    file."""
     banner = 'const char linux_banner[] = "Linux version 6.1.0-99-amd64 (x) #1\\n";'
     program = compile_program(tmp_path, source=SOURCE + banner)
     noted = subprocess.run(
@@ -370,8 +377,12 @@ def test_without_address_ranges(tmp_path):
 
 
 def test_a_function_that_cannot_be_probed_everywhere_is_left_out(tmp_path):
-    """Of two functions of one name a kprobe finds only one; code that is freed after boot does not count."""
-    other = "static __attribute__((noipa)) int try_to_merge_one_page(void) { return 3; } int (*f)(void) = try_to_merge_one_page;"
+    """Of two functions of one name a kprobe finds only one; code that is freed after boot does not
+    count."""
+    other = (
+        "static __attribute__((noipa)) int try_to_merge_one_page(void) { return 3; } "
+        "int (*f)(void) = try_to_merge_one_page;"
+    )
     (tmp_path / "other.c").write_text(other)
     functions = make_map(compile_program(tmp_path, "other.c")).functions
     assert "cmp_and_merge_page" in functions

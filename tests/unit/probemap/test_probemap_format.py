@@ -1,4 +1,4 @@
-"""The file format of probe maps: what is written comes back, and nothing else passes."""
+"""The file format of probe maps: what is written comes back, and all else is refused."""
 
 import json
 import os
@@ -75,7 +75,8 @@ def test_round_trip(tmp_path, made):
 @SAME_FOLDER
 @given(st.data())
 def test_any_value_in_any_place_is_read_or_refused(tmp_path, data):
-    """One value somewhere in a good map is replaced by anything: a map or one clear error, nothing else."""
+    """One value somewhere in a good map is replaced by anything: a map or one clear error, nothing
+    else."""
     whole = document(tmp_path)
     place = whole
     while True:

@@ -1,4 +1,4 @@
-"""`ksmtrace probemap`: what it writes and prints, and bad input: one clear line, status 2, nothing written."""
+"""`ksmtrace probemap`: its file and output; bad input gives one line, status 2 and no file."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Charts drawn by Vega: marks for what there is, descriptions, and identifiers that do not meet."""
+"""Charts drawn by Vega: their marks, descriptions and distinct identifiers."""
 
 import re
 from xml.etree import ElementTree
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmtrace.report.scaled import axis_title, divisor
+from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.report.svg import draw
 from ksmtrace.section import Chart
 from support.pictures import EVIL_NAME, section
@@ -39,7 +39,12 @@ def test_two_bars_of_one_name_are_two():
 
 
 def test_a_line_says_its_values_wherever_the_pointer_rests():
-    made = chart("line", [0.0, 5.0, 9.0], {"up": [0, 4096, 8192], "gap": [None, 1, None]}, units=("seconds", "bytes"))  # fmt: skip
+    made = chart(
+        "line",
+        [0.0, 5.0, 9.0],
+        {"up": [0, 4096, 8192], "gap": [None, 1, None]},
+        units=("seconds", "bytes"),
+    )
     svg = draw(made, 300, "c1")
     assert said(svg) == [
         "x name 0 s: up: 0 B, gap: -",
@@ -88,7 +93,15 @@ def test_names_are_text_and_nothing_else(number):
 def test_any_chart_is_drawn(kind, values, name, unit):
     levels = [None if v is None else abs(v) % 3 for v in values]
     series = {name: levels if kind == "heat" else values, EVIL_NAME: levels}
-    made = Chart(name, kind, name, [float(n) for n in range(len(values))], series, ("seconds", unit), ("a", "b", "c"))  # fmt: skip
+    made = Chart(
+        name,
+        kind,
+        name,
+        [float(n) for n in range(len(values))],
+        series,
+        ("seconds", unit),
+        ("a", "b", "c"),
+    )
     assert ElementTree.fromstring(draw(made, 200, "c1")).tag.endswith("svg")
 
 

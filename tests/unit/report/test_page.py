@@ -1,11 +1,11 @@
-"""The page: what it says, in which order, and that nothing of the run is markup."""
+"""The page: its content and order, and that no text of the run is markup."""
 
 from html.parser import HTMLParser
 
 import pytest
 
-from ksmtrace.drawing.words import advice, verdict
-from ksmtrace.model.rules import Recommendation
+from ksmtrace.drawing.summary import advice, verdict
+from ksmtrace.plugins.advice.rules import Recommendation
 from ksmtrace.report.page import page
 from ksmtrace.report.text import report_text
 from ksmtrace.report.trust import trust

@@ -1,4 +1,4 @@
-"""Writing a report: whole or not at all, over a report only."""
+"""Writing a report: in one step, and over nothing except a report."""
 
 import os
 

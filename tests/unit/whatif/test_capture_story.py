@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ksmtrace.engine.source import EngineSource
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.tunable import TunableWrite, tunable_records
 from ksmtrace.session import Exactness, Probe
+from ksmtrace.sources.engine import EngineSource
 from ksmtrace.whatif.capture_story import capture_story
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid

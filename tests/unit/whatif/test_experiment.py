@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from ksmtrace.engine.simulate import simulate
 from ksmtrace.engine.variants import KERNELS, VARIANTS
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import Settled, settled
 from ksmtrace.whatif.scenario import Point, Points, Scenario, Story
 from ksmtrace.workload.file import Step
+from ksmtrace.workload.on_engine import simulate
 from support.workload_steps import workload
 
 PAGE = 4096

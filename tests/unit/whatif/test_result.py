@@ -1,4 +1,4 @@
-"""The document: its keys are those of README, its differences those of the gauges."""
+"""The document: its keys are those of docs/WHATIF.md, its differences those of the gauges."""
 
 import re
 
@@ -28,7 +28,7 @@ def story(tmp_path):
 
 
 def described(repository):
-    text = (repository / "README.md").read_text()
+    text = (repository / "docs/WHATIF.md").read_text()
     section = text.partition("## whatif --json")[2].partition("\n## ")[0]
     prefix, keys = "", set()
     for cell in re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE):
@@ -40,7 +40,7 @@ def described(repository):
     return keys, section
 
 
-def test_readme_names_every_key(repository, story):
+def test_the_description_names_every_key(repository, story):
     found = answers(story)
     keys = {key for key in found if key not in ("scenarios", "baseline_difference")}
     keys |= {f"scenarios[].{key}" for key in found["scenarios"][0]} - {"scenarios[].over_time"}

@@ -9,10 +9,10 @@ from support.random_workloads import contents
 
 
 def test_pages():
-    assert Content.parse("zero").page(5) == bytes(4096)
-    assert Content.parse("byte:97").page(5) == b"a" * 4096
-    assert Content.parse("twin:258").page(5) == b"\x02\x01\0\0\0\0\0\0" * 512
-    assert Content.parse("unique:258").page(5) == b"\x05\0\0\0\x02\x01\0\0" * 512
+    assert Content.parse("zero")(5) == bytes(4096)
+    assert Content.parse("byte:97")(5) == b"a" * 4096
+    assert Content.parse("twin:258")(5) == b"\x02\x01\0\0\0\0\0\0" * 512
+    assert Content.parse("unique:258")(5) == b"\x05\0\0\0\x02\x01\0\0" * 512
 
 
 @given(contents())
@@ -22,7 +22,7 @@ def test_text_round_trip(content):
 
 @given(contents(), st.integers(0, 2**22))
 def test_a_page_repeats_its_word(content, index):
-    page = content.page(index)
+    page = content(index)
     assert len(page) == 4096
     assert page == content.word(index).to_bytes(8, "little") * 512
     # an actor computes the words of later pages from the first two

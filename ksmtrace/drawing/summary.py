@@ -1,0 +1,74 @@
+"""A run in a few sentences, from its JSON document: facts, verdict and advice."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from ksmtrace.drawing.scales import one_line
+from ksmtrace.units import duration
+
+Document = Mapping[str, Any]
+
+WIDTH = 80
+"""Columns of plain text."""
+
+
+def facts(document: Document) -> list[str]:
+    """What was traced and how it went, in a few words each."""
+    passes, events = document["passes"], document["events"]
+    lost = events["lost"]
+    return [
+        f"kernel {one_line(document['kernel']['release'])}",
+        f"{one_line(document['tier'])} tier",
+        duration(document["duration_seconds"]),
+        f"{passes:,} pass{'' if passes == 1 else 'es'}",
+        f"{events['total']:,} events, {f'{lost:,} LOST' if lost else 'none lost'}",
+    ]
+
+
+def agreement(document: Document) -> str:
+    """How the reconstruction compares with the kernel, in a few words."""
+    checked = document["self_check"]
+    total, differing = checked["at_scan_stop"], checked["at_scan_stop_differing"]
+    if not document["reconstruction"]["complete"]:
+        return f"incomplete: {one_line(document['reconstruction']['reason'])}"
+    if not total:
+        return "not checked at the end of a pass"
+    if differing:
+        return f"differed from the kernel at {differing:,} of {total:,} pass ends"
+    return f"agreed with the kernel at {total:,} of {total:,} pass ends"
+
+
+def verdict(document: Document) -> str:
+    """The verdict of the analyzer `balance` with its reasons; "" where the run has none."""
+    balance = document["analyzers"].get("balance", {})
+    word, reasons = balance.get("verdict"), balance.get("verdict_reasons") or ()
+    if not isinstance(word, str) or not word:
+        return ""
+    return one_line(": ".join(filter(None, (word, "; ".join(map(str, reasons))))))
+
+
+def advice(document: Document) -> list[tuple[str, str]]:
+    """The recommendations of the analyzer `advice`: (advice with its evidence, command) of each."""
+    given = document["analyzers"].get("advice", {}).get("recommendations") or ()
+    return [
+        (one_line(f"{one['advice']} ({one['evidence']})"), one_line(one["command"]))
+        for one in given
+    ]
+
+
+def advice_text(document: Document) -> str:
+    """The same as plain text: commands on lines of their own, to be copied; "" without any."""
+    lines = []
+    for why, command in advice(document):
+        lines += [wrapped(f"- {why}", "  "), wrapped(command, "    ", "    ")]
+    return "\n".join(lines)
+
+
+def wrapped(text: str, indent: str = "", first: str = "") -> str:
+    """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )

@@ -1,0 +1,33 @@
+"""Cuts a batch of events where every follower of the stream needs a boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag
+
+
+def cut(batch: EventBatch) -> Iterator[EventBatch]:
+    """The parts of `batch`, in order; none is empty.
+
+    A part ends at each SCAN_STOP and at the last SAMPLE of each reading of the kernel's counters.
+    A LOST record is a part of its own.
+    """
+    lost = batch.kind == EventKind.LOST
+    ends = lost | (batch.kind == EventKind.SCAN_STOP)
+    ends |= (batch.kind == EventKind.SAMPLE) & (batch.flags & Flag.LAST_OF_SAMPLE != 0)
+    ends[:-1] |= lost[1:]
+    return cut_after(batch, np.flatnonzero(ends))
+
+
+def cut_after(batch: EventBatch, rows: npt.NDArray[np.intp]) -> Iterator[EventBatch]:
+    """The parts of `batch` that end at each of `rows`, ascending, and what follows the last."""
+    start = 0
+    for end in (*(rows + 1).tolist(), len(batch)):
+        if end > start:
+            yield EventBatch(batch.events[start:end]) if end - start < len(batch) else batch
+            start = end

@@ -1,0 +1,45 @@
+"""What a run was asked to do, as every plugin is given it when the run begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ksmtrace.session import Session
+
+MOST_GROUPS = 20
+"""How many cgroups have metrics of their own unless something else is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of one run; by default it shows nothing, serves nothing and writes nothing.
+
+    Attributes:
+        interval: seconds between two calls of `ksmtrace_publish`.
+        record: path of the capture to write; None for none.
+        listen: ADDR:PORT, or PORT alone, at which to serve metrics; None to serve none.
+        web_config: path of the web configuration file for `listen`, None without one.
+        textfile: directory for node_exporter's text file; None to write none.
+        groups: how many cgroups have metrics of their own.
+        json: the answer is JSON on stdout in place of text.
+        once: there is one answer, when the run ends.
+        tui: there is a screen while the run lasts.
+        hold: the screen stays at the end until it is left by a key.
+        log: lines on stderr say what happens, in place of the text at the end.
+    """
+
+    interval: float = 1.0
+    record: str | None = None
+    listen: str | None = None
+    web_config: str | None = None
+    textfile: str | None = None
+    groups: int = MOST_GROUPS
+    json: bool = False
+    once: bool = False
+    tui: bool = False
+    hold: bool = False
+    log: bool = False
+
+    def streams_json(self, session: Session) -> bool:
+        """Whether the run prints a JSON document each interval: a live one, unless asked for one answer."""
+        return self.json and not self.once and session.source == "live"

@@ -1,0 +1,58 @@
+"""What a run has come to, as far as it follows from the events alone, without any plugin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.scan import Scan, ScanTracker
+from ksmtrace.pipeline.reconciliation import Reconciliation
+from ksmtrace.pipeline.self_check import SelfCheck
+from ksmtrace.session import Session
+
+
+class RunState:
+    """The state after the last batch applied.
+
+    Attributes:
+        session: the facts about the run's source.
+        by_kind: number of events by kind, shape (256,), dtype int64.
+        lost: number of events dropped.
+        last_ns: CLOCK_MONOTONIC of the latest event, in nanoseconds.
+        passes: number of full passes of ksmd that ended.
+        reconstruction: ksmd's state.
+        reconciliation: the reconstruction against the kernel's counters.
+        self_check: counts of events against the kernel's.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.by_kind = np.zeros(256, dtype=np.int64)
+        self.lost = 0
+        self.last_ns = session.monotonic_ns
+        self.passes = 0
+        self.reconstruction = Reconstruction(session)
+        self.reconciliation = Reconciliation()
+        self.self_check = SelfCheck(session)
+        self._readings = ReadingTracker()
+        self._scans = ScanTracker()
+
+    def apply(self, batch: EventBatch) -> tuple[list[Reading], Scan | None]:
+        """Follow a batch, one of the parts that `Reconstruction.cut` makes.
+
+        Returns the readings of the kernel's counters and the pass that end with it, if any do.
+        """
+        self.lost += batch.lost
+        self.by_kind += np.bincount(batch.kind, minlength=256)
+        self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
+        self.reconstruction.apply(batch)
+        self.self_check.apply(batch)
+        readings = self._readings.apply(batch)
+        for reading in readings:
+            self.reconciliation.read(reading, self.reconstruction)
+            self.self_check.read(reading)
+        scan = self._scans.apply(batch)
+        self.passes += scan is not None
+        return readings, scan

@@ -1,0 +1,84 @@
+"""Runs a workload on the reference engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ksmtrace.engine.engine import Engine
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.workload.file import Workload
+from ksmtrace.workload.run import Say, WorkloadRun
+
+
+def simulate(
+    workload: Workload,
+    *,
+    variant: str | Variant | None = None,
+    nodes: int = 1,
+    watcher: Watcher | None = None,
+    say: Say = lambda _: None,
+    mode: str = "accelerated",
+    count_comparisons: bool = True,
+) -> dict[str, Any]:
+    """The document of a run: its snapshots, as `ksmtrace simulate --json` prints it.
+
+    Args:
+        workload: what to run.
+        variant: instead of the workload's own.
+        nodes: NUMA nodes of the machine.
+        watcher: told of everything that ksmd does.
+        say: told what the user should know besides.
+        mode: of the engine, one of `ksmtrace.engine.engine.MODES`.
+        count_comparisons: of the engine.
+
+    Raises:
+        RefusedError: the kernel would refuse a tunable.
+        KsmtraceError: a step cannot be carried out.
+    """
+    simulation = Simulation(
+        workload,
+        variant=variant,
+        nodes=nodes,
+        watcher=watcher,
+        say=say,
+        mode=mode,
+        count_comparisons=count_comparisons,
+    )
+    for _ in simulation.run():
+        pass
+    return simulation.document()
+
+
+class Simulation(WorkloadRun):
+    """A run on the engine, carried out bit by bit; a scan yields after each batch.
+
+    Attributes:
+        engine: the machine, which may be looked at between two bits.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        *,
+        variant: str | Variant | None = None,
+        nodes: int = 1,
+        watcher: Watcher | None = None,
+        say: Say = lambda _: None,
+        mode: str = "accelerated",
+        count_comparisons: bool = True,
+    ) -> None:
+        self.engine = Engine(
+            variant or workload.variant,
+            nodes=nodes,
+            watcher=watcher,
+            mode=mode,
+            count_comparisons=count_comparisons,
+        )
+        about = {
+            "on": "engine",
+            "variant": self.engine.variant.name,
+            "mode": self.engine.mode,
+            "kernel": None,
+        }
+        super().__init__(workload, self.engine, about, say)

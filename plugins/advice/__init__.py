@@ -1,0 +1,56 @@
+"""Analyzer that concludes: what to do about KSM on this host, from the figures of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prometheus_client.core import Metric
+from rich.panel import Panel
+
+from ksmtrace import hookimpl
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.plugins.advice.metrics import family
+from ksmtrace.plugins.advice.rules import Recommendation, recommend
+from ksmtrace.plugins.advice.view import panel, section
+from ksmtrace.section import Section
+from ksmtrace.session import Session
+
+
+class Plugin:
+    """At most five recommendations, most important first.
+
+    JSON:
+        recommendations: each with the `rule` (of `ksmtrace.plugins.advice.rules`), the `advice`, the `evidence` for it, and the `command`
+            that would do it, which is printed and never run.
+    """
+
+    def __init__(self) -> None:
+        self._given: list[Recommendation] = []
+        self._tunables: Mapping[str, str] = {}
+
+    @hookimpl
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
+        """Keep the tunables at hand."""
+        self._tunables = reconstruction.tunables
+
+    @hookimpl
+    def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, object]:
+        """The recommendations."""
+        self._given = recommend(document, self._tunables or session.tunables)
+        return {"recommendations": [one.to_json() for one in self._given]}
+
+    @hookimpl
+    def ksmtrace_metrics(self) -> Iterable[Metric]:
+        """Which rules recommend something."""
+        return [family(self._given)]
+
+    @hookimpl
+    def ksmtrace_panels(self) -> Iterable[Panel]:
+        """The recommendations, a line each."""
+        return [panel(self._given)]
+
+    @hookimpl
+    def ksmtrace_sections(self) -> Iterable[Section]:
+        """The recommendations with their evidence and commands, which are printed, never run."""
+        return [section(self._given)]

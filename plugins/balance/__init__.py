@@ -1,0 +1,154 @@
+"""Analyzer of costs and benefits: what each process, cgroup and guest saves, what KSM costs, and whether it is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.core import Metric
+from rich.panel import Panel
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch, Gauge
+from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.model.accounts import Accounts
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.scan import Scan
+from ksmtrace.model.settling import Settling
+from ksmtrace.model.shares import Attribution
+from ksmtrace.model.timeline import Timeline
+from ksmtrace.plugins.balance.balance import Balance, lists, make_balance
+from ksmtrace.plugins.balance.metrics import families
+from ksmtrace.plugins.balance.sheet import rmap_items_read
+from ksmtrace.plugins.balance.view import panel, section
+from ksmtrace.section import Section
+from ksmtrace.session import Session
+
+
+class Plugin:
+    """The balance sheet. A page shared by n is saved n - 1 times, and each of the n is credited (n - 1) / n of it.
+
+    JSON, each None where this run cannot know it. Rows have the keys of `ksmtrace.plugins.balance.rows.Row`, times in seconds:
+        saved_bytes, merged_pages, rmap_items, metadata_bytes, zero_pages, zero_pages_placed, net_saved_bytes,
+        kernel_merging_pages, kernel_profit_bytes, examined_pages, skipped_pages, joined_pages, ksmd_cpu_seconds,
+        user_break_pages, user_break_seconds, kernel_break_pages, kernel_break_seconds.
+        verdict: "worth it", "costs more than it saves", "not yet settled", "nothing to merge" or "KSM is off";
+            thresholds are at `ksmtrace.model.verdict.judge`.
+        verdict_reasons: why, a phrase each.
+        attribution: how far shares of processes can be believed: "exact"; "at least" while not all of ksmd's state is
+            known; "at most" where removals are not seen.
+        total: a row. unattributed_saved_bytes: what of its saved_bytes is in no row; 0 when exact,
+            below 0 where shares are too high.
+        general_profit_bytes: the kernel's own, as last read.
+        process_profit_excess_bytes: by how much the processes' kernel_profit_bytes exceed it; process_profit_said: in words.
+        ksmd_cores: ksmd's CPU time by the time in which it was read. gib_saved_per_core: GiB that sharing and zero pages save,
+            for each core of ksmd's and of users' COW faults.
+        processes: rows of the `TOP` that save most, with "pid", "comm", "mm", "cgroup" and "vm".
+        breaking: the same of the `TOP` with most user_break_pages.
+        cgroups, vms: rows with "cgroup" (None: not known), "vm" (the guest, else the cgroup, else the process).
+        other_processes, other_cgroups, other_vms: row of those not listed, None without any. exited: row of the processes that have exited.
+    """
+
+    def __init__(self) -> None:
+        self._accounts = Accounts()
+        self._readings = ReadingTracker()
+        self._reconstruction: Reconstruction | None = None
+        self._settling = Settling()
+        self._first: dict[Gauge, int] = {}
+        self._counters: dict[Gauge, int] = {}
+        self._over_time = Timeline("saved", "net")
+        self._passes = 0
+        self._balance: Balance | None = None
+
+    @hookimpl
+    def ksmtrace_batch(
+        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
+    ) -> None:
+        """Count by process; take in the kernel's counters."""
+        self._reconstruction, self._balance = reconstruction, None
+        self._accounts.apply(batch, reconstruction.processes)
+        for reading in self._readings.apply(batch):
+            self._take(reading, session)
+
+    @hookimpl
+    def ksmtrace_scan_end(
+        self, scan: Scan, reconstruction: Reconstruction, session: Session
+    ) -> None:
+        """See whether KSM settles."""
+        self._passes += 1
+        self._balance = None
+        self._settling.scan_ended(scan, reconstruction, session)
+
+    @hookimpl
+    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
+        """The figures of the class docstring."""
+        balance = self._now(session)
+        excess, said = balance.profits
+        per_core = balance.facts.bytes_per_core
+        left = balance.unattributed_bytes
+        exact = balance.sheet.attribution is Attribution.EXACT
+        assert not exact or left == 0, "every saved page is credited, and once"
+        return {
+            "verdict": balance.verdict.answer.value,
+            "verdict_reasons": list(balance.verdict.reasons),
+            "attribution": balance.sheet.attribution,
+            "total": balance.total.to_json(),
+            "unattributed_saved_bytes": left,
+            "general_profit_bytes": balance.general_profit,
+            "process_profit_excess_bytes": excess,
+            "process_profit_said": said,
+            "ksmd_cores": balance.ksmd_cores,
+            "gib_saved_per_core": None if per_core is None else per_core / 2**30,
+            **lists(balance),
+            "exited": balance.sheet.exited.row(0).to_json(),
+        }
+
+    @hookimpl
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
+        """Totals of what this run can see; figures of processes are in the JSON document alone."""
+        return families(self._now(session))
+
+    @hookimpl
+    def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
+        """The figures behind the verdict and the guests that save most, usable 26 columns wide."""
+        return [panel(self._now(session))]
+
+    @hookimpl
+    def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
+        """The balance sheet."""
+        return [section(self._now(session), self._over_time)]
+
+    def _take(self, reading: Reading, session: Session) -> None:
+        self._accounts.read(reading)
+        self._settling.read(reading, session)
+        self._first = self._first or dict(reading.values)
+        self._counters.update(reading.values)
+        items = rmap_items_read(reading.values)
+        sharing = reading.values.get(Gauge.PAGES_SHARING)
+        if items is not None and sharing is not None:
+            self._counters[Gauge.RMAP_ITEMS] = items
+            pages = sharing + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
+            saved = pages * session.kernel.page_size_bytes
+            net = saved - items * session.kernel.rmap_item_size_bytes
+            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
+
+    def _now(self, session: Session) -> Balance:
+        """The balance, made once for all that is asked between two batches."""
+        if self._balance is None:
+            self._balance = make_balance(
+                session,
+                self._reconstruction or Reconstruction(session),
+                self._accounts,
+                self._settling,
+                self._counters,
+                active=self._active(),
+            )
+        return self._balance
+
+    def _active(self) -> bool:
+        """Whether ksmd did anything in this run, by events or by its own counters."""
+        advanced = any(
+            self._counters[gauge] != self._first[gauge]
+            for gauge in (Gauge.PAGES_SCANNED, Gauge.FULL_SCANS)
+            if gauge in self._first
+        )
+        return bool(self._passes or self._accounts.total.examined or advanced)

@@ -1,0 +1,177 @@
+"""The balance sheet of KSM: what each process saves, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
+from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
+from ksmtrace.model.processes import Process
+from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, share_out
+from ksmtrace.plugins.balance.rows import Row, Rows
+from ksmtrace.session import Session
+
+_KERNELS = (
+    ("zero_pages", ProcessGauge.KSM_ZERO_PAGES),
+    ("kernel_merging_pages", ProcessGauge.KSM_MERGING_PAGES),
+    ("kernel_profit_bytes", ProcessGauge.KSM_PROCESS_PROFIT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The sheet at one moment.
+
+    Attributes:
+        processes: alive, in the order of their mms; `rows` has a row for each.
+        exited: one row for all that have exited, with pages that ksmd has not yet come to free.
+        attribution: how far shares are to be believed; None where merges are not seen.
+    """
+
+    processes: Sequence[Process]
+    rows: Rows
+    exited: Rows
+    attribution: Attribution | None
+
+    @property
+    def saved_bytes(self) -> int:
+        """The sum of all shares."""
+        return int(sum(rows.column("saved_bytes").sum() for rows in (self.rows, self.exited)))
+
+
+def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accounts) -> Sheet:
+    """The sheet as things stand."""
+    opened = {process.number: account for process, account in accounts.alive()}
+    living = [p for p in reconstruction.processes.known() if not p.exited]
+    living.sort(key=lambda process: process.mm)
+    # limited to some processes, ksmd's time for the others would be put down to these
+    none, timed = Account(None), accounts.read_ns > 0 and not session.only_pids
+    kept = [opened.get(process.number, none) for process in living]
+    rows = _happened(session, kept, timed=timed)
+    exited = _happened(session, [accounts.exited], timed=timed)
+    for name, gauge in _KERNELS:
+        read = [process.gauges.get(gauge) for process in living]
+        where = [index for index, value in enumerate(read) if value is not None]
+        rows.put(name, [value for value in read if value is not None], where)
+    attribution = attribution_of(session, reconstruction)
+    if attribution is not None:
+        _share(session, reconstruction, living, rows, exited)
+    if attribution is Attribution.EXACT:
+        for some in (rows, exited):
+            _put_net(session, some)
+    return Sheet(living, rows, exited, attribution)
+
+
+def guest_of(process: Process) -> str:
+    """Whose memory it is: the guest that the process runs, else its cgroup, else (or in the root) the process itself."""
+    cgroup = process.cgroup if process.cgroup != "/" else ""
+    return process.vm or cgroup or process.label
+
+
+def total_of(
+    session: Session,
+    reconstruction: Reconstruction,
+    accounts: Accounts,
+    counters: Mapping[Gauge, int],
+    sheet: Sheet,
+) -> Row:
+    """The whole: what the reconstruction knows exactly, else the kernel's own counters.
+
+    `counters` are the last that were read; RMAP_ITEMS among them.
+    """
+    total = _happened(session, [accounts.total], timed=accounts.read_ns > 0)
+    for name, _ in _KERNELS:
+        if sheet.rows.known_of(name).any():
+            total.put(name, sheet.rows.column(name).sum())
+    if Gauge.KSM_ZERO_PAGES in counters:
+        total.put("zero_pages", counters[Gauge.KSM_ZERO_PAGES])
+    if accounts.read_ns:
+        total.put("ksmd_cpu_ns", accounts.ksmd_ns)
+    known: Mapping[Gauge, int | None] = counters
+    items = counters.get(Gauge.RMAP_ITEMS)
+    if sheet.attribution is Attribution.EXACT:
+        known, items = reconstruction.gauges(), len(reconstruction.items)
+    shared, sharing = known.get(Gauge.PAGES_SHARED), known.get(Gauge.PAGES_SHARING)
+    if items is not None:
+        total.put("rmap_items", items)
+    if shared is not None and sharing is not None:
+        total.put("saved_bytes", sharing * session.kernel.page_size_bytes)
+        total.put("merged_pages", shared + sharing)
+        if items is not None:
+            nodes = shared + counters.get(Gauge.STABLE_NODE_CHAINS, 0)
+            of_items = items * session.kernel.rmap_item_size_bytes
+            total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
+            _put_net(session, total)
+    return total.row(0)
+
+
+def rmap_items_read(values: Mapping[Gauge, int]) -> int | None:
+    """rmap_items by one reading: the kernel's own number, else the sum of the four page gauges, which is the same."""
+    if Gauge.RMAP_ITEMS in values:
+        return values[Gauge.RMAP_ITEMS]
+    if all(gauge in values for gauge in PAGE_GAUGES):
+        return sum(values[gauge] for gauge in PAGE_GAUGES)
+    return None
+
+
+def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> Rows:
+    """What was counted of the run's events, a row for each account; columns that this run does not see stay unknown."""
+    rows = Rows(len(accounts))
+    counts = np.array([account.counts for account in accounts]).reshape(-1, len(COUNTS))
+    break_ns = np.array([account.break_ns for account in accounts]).reshape(-1, 2)
+    by_name = dict(zip(COUNTS, counts.T, strict=True))
+    if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        rows.put("examined_pages", sum(by_name[name] for name in EXAMINED))
+        if timed:
+            rows.put("ksmd_cpu_ns", [account.ksmd_ns for account in accounts])
+    for kind, name, column in (
+        (EventKind.REPLACE_PAGE, "zero_pages_placed", "zero_page"),
+        (EventKind.SKIPPED, "skipped_pages", "passed_over"),
+        (EventKind.STABLE_APPEND, "joined_pages", "joined"),
+        (EventKind.COW_FAULT, "user_break_pages", "user_break"),
+    ):
+        if session.sees(kind):
+            rows.put(name, by_name[column])
+    if session.sees_who_broke:
+        rows.put("kernel_break_pages", by_name["kernel_break"])
+    if session.timed and session.sees(EventKind.COW_FAULT):
+        rows.put("user_break_ns", break_ns[:, 0])
+        if session.sees_who_broke:
+            rows.put("kernel_break_ns", break_ns[:, 1])
+    return rows
+
+
+def _share(
+    session: Session,
+    reconstruction: Reconstruction,
+    living: Sequence[Process],
+    rows: Rows,
+    exited: Rows,
+) -> None:
+    """Put the shares into the rows; those of processes that are not living have exited.
+
+    Without examinations only merged pages are met, and rmap_items are not known.
+    """
+    shares = share_out(reconstruction, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
+    place = {process.number: index for index, process in enumerate(living)}
+    where = np.array([place.get(one, -1) for one in shares.number.tolist()], dtype=np.int64)
+    figures = {"saved_bytes": shares.saved_bytes, "merged_pages": shares.merged_pages}
+    if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        of_items = shares.rmap_items * session.kernel.rmap_item_size_bytes
+        figures |= {"rmap_items": shares.rmap_items, "metadata_bytes": of_items + shares.node_bytes}
+    for name, values in figures.items():
+        rows.put(name, 0)
+        rows.put(name, values[where >= 0], where[where >= 0])
+        exited.put(name, values[where < 0].sum())
+
+
+def _put_net(session: Session, rows: Rows) -> None:
+    zero_bytes = rows.column("zero_pages") * session.kernel.page_size_bytes
+    rows.put(
+        "net_saved_bytes",
+        rows.column("saved_bytes") + zero_bytes - rows.column("metadata_bytes"),
+    )

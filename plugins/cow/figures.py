@@ -1,0 +1,219 @@
+"""The figures of copies of KSM pages, and their metric families."""
+
+from __future__ import annotations
+
+from ksmtrace.events import EventKind
+from ksmtrace.figures import (
+    GROUP,
+    PROCESS,
+    RANGE,
+    Family,
+    FigureSpec,
+    counter,
+    gauge,
+)
+from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
+from ksmtrace.session import Knowledge
+
+_SEEN = (EventKind.COW_FAULT,)
+_FOLLOWED = (
+    *(EventKind.COW_FAULT, EventKind.STABLE_APPEND),
+    *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE),
+)
+"""What it takes to follow a merge to its end."""
+
+FAULTS = Family(
+    "ksmtrace_cow_fault_seconds",
+    "histogram",
+    "Time that writes to KSM pages spent in do_wp_page. Long tails: memory is short, or the page "
+    "copied is far away; keep what must answer fast out of KSM.",
+    of=("fault_histogram", "fault_total_seconds"),
+)
+FAMILIES = (FAULTS,)
+
+_BROKEN = (
+    FigureSpec("user_pages", "pages", "Pages broken by writes; all, where that is not told."),
+    FigureSpec(
+        "kernel_pages", "pages", "Pages broken by the kernel.", needs=(Knowledge.WHO_BROKE,)
+    ),
+)
+_COUNTS = (*_BROKEN, FigureSpec("regret_pages", "pages", "As `regret_pages` of all."))
+_STORM = (
+    FigureSpec("start_seconds", "seconds", "Its start, from the start of the trace."),
+    FigureSpec("seconds", "seconds", "Its length."),
+    *_BROKEN,
+    FigureSpec("worst_per_second", "", "Pages broken in its worst second."),
+    FigureSpec("median_per_second", "", "The median that its first second is measured against."),
+    FigureSpec(
+        "processes[]",
+        "",
+        "Who wrote, most pages first.",
+        of=(*PROCESS, FigureSpec("pages", "pages", "Pages broken.")),
+    ),
+)
+
+FIGURES = (
+    FigureSpec(
+        "user_pages",
+        "pages",
+        "COW_FAULT: KSM pages copied because the process wrote. Where this is not told from the "
+        "kernel's breaks, every `user_pages` holds both.",
+        needs=_SEEN,
+        panel="by writes",
+        section="broken by writes",
+    ),
+    FigureSpec(
+        "kernel_pages",
+        "pages",
+        "COW_FAULT: copied because the kernel broke the sharing: run=2, MADV_UNMERGEABLE, prctl, "
+        "a failed merge. Where this is not told from writes, every `kernel_pages` is null.",
+        needs=(*_SEEN, Knowledge.WHO_BROKE),
+        panel="by the kernel",
+        section="broken by the kernel",
+    ),
+    FigureSpec(
+        "fault_p50_seconds",
+        "seconds",
+        "Half of the users' writes spent less than this in do_wp_page, at most an eighth too "
+        "high; null where no write was timed.",
+        needs=_SEEN,
+        panel="fault p50",
+        section="half of the faults took less than",
+    ),
+    FigureSpec(
+        "fault_p99_seconds",
+        "seconds",
+        "99 in 100 of them less than this, likewise.",
+        needs=_SEEN,
+        panel="fault p99",
+        section="99 in 100 took less than",
+    ),
+    FigureSpec(
+        "fault_longest_seconds",
+        "seconds",
+        "The longest of them.",
+        needs=_SEEN,
+        section="the longest",
+    ),
+    FigureSpec(
+        "fault_total_seconds",
+        "seconds",
+        "All of them together.",
+        needs=_SEEN,
+        section="all together",
+    ),
+    FigureSpec(
+        "fault_histogram[]",
+        "",
+        "[seconds, writes that took less than that, and not less than the pair before]; only pairs "
+        "with any.",
+        needs=_SEEN,
+    ),
+    FigureSpec(
+        "written_merge_pages",
+        "pages",
+        "Merges of known age that were seen to be ended by a write, which is known when ksmd next "
+        "comes to the page.",
+        needs=_FOLLOWED,
+    ),
+    FigureSpec(
+        "regret_pages",
+        "pages",
+        "Those of them that were written to within 60 s: work for nothing, and a fault on top.",
+        needs=_FOLLOWED,
+        panel="within 60 s",
+        section="written to within 60 s of merging",
+        exactness="derived",
+        metric=counter(
+            "ksmtrace_regret_pages_total",
+            "Merges written to within 60 s. Near ksmtrace_merged_pages_total: KSM merges what is "
+            "about to change, advise less memory or scan slower.",
+        ),
+    ),
+    FigureSpec(
+        "regret_ratio",
+        "ratio",
+        "`regret_pages` by `written_merge_pages`.",
+        needs=_FOLLOWED,
+        section="of merges that ended by a write",
+        exactness="derived",
+    ),
+    FigureSpec(
+        "unknown_age_pages",
+        "pages",
+        "Writes that ended merges older than the trace.",
+        needs=_FOLLOWED,
+    ),
+    FigureSpec(
+        "pending_pages", "pages", "Written to, and not visited by ksmd since.", needs=_FOLLOWED
+    ),
+    FigureSpec(
+        "half_life_seconds",
+        "seconds",
+        "By what age half of the merges are written to, by the method of Kaplan and Meier: merges "
+        "that end otherwise or are still there count for as long as they were seen. Null while "
+        "more than half survive.",
+        needs=_FOLLOWED,
+        panel="half-life",
+        section="half-life of a merge",
+        exactness="derived",
+        metric=gauge(
+            "ksmtrace_merge_written_half_life_seconds",
+            "By what age half of the merges are written to. Minutes or less: what is merged does "
+            "not stay merged.",
+        ),
+    ),
+    FigureSpec(
+        "storms",
+        "",
+        f"Seconds, or runs of them, with at least {STORM_FLOOR} breaks and more than "
+        f"{STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} seconds before.",
+        needs=_SEEN,
+        panel="storms",
+        section="storms",
+        metric=counter(
+            "ksmtrace_cow_storms_total",
+            f"Seconds, or runs of them, with {STORM_FLOOR} broken pages or more and over "
+            f"{STORM_MULTIPLE} times the usual. "
+            "Each is a burst of faults: `ksmtrace live --json` names the processes.",
+        ),
+    ),
+    FigureSpec("last_storms[]", "", "The latest of them.", needs=_SEEN, of=_STORM),
+    FigureSpec(
+        "interval_seconds",
+        "seconds",
+        "Length of the intervals of the two lists that follow.",
+        needs=_SEEN,
+    ),
+    FigureSpec(
+        "user_per_second[]", "", "Writes a second, from the start of the trace on.", needs=_SEEN
+    ),
+    FigureSpec(
+        "kernel_per_second[]",
+        "",
+        "The kernel's breaks a second, likewise.",
+        needs=(*_SEEN, Knowledge.WHO_BROKE),
+    ),
+    FigureSpec(
+        "processes[]",
+        "",
+        "The ten processes with most copies, most first.",
+        needs=_SEEN,
+        of=(*PROCESS, *GROUP, *_COUNTS),
+    ),
+    FigureSpec("other", "", "The counts of processes not listed.", needs=_SEEN, of=_COUNTS),
+    FigureSpec(
+        "exited",
+        "",
+        "The counts of processes that have exited.",
+        needs=(*_SEEN, EventKind.MM_EXIT),
+        of=_COUNTS,
+    ),
+    FigureSpec(
+        "ranges[]",
+        "",
+        "The ten runs of 2 MiB with most copies, most first.",
+        needs=_SEEN,
+        of=(*PROCESS, *RANGE, *_BROKEN),
+    ),
+)

@@ -1,0 +1,150 @@
+"""Copies of KSM pages on the screen and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.panel import Panel
+from rich.text import Text
+
+from ksmtrace.figures import panel_rows, section_figures
+from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.cow.figures import FIGURES
+from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
+from ksmtrace.section import Cell, Chart, Section, Table
+
+Json = Mapping[str, Any]
+
+_REGRETTED = 0.25
+"""Share of regretted merges from which on the section says so."""
+
+
+def panel(analysis: Json) -> Panel:
+    """Breaks, their cost, regrets and the three processes with most."""
+    rows = panel_rows(FIGURES, analysis)
+    for process in (analysis["processes"] or ())[:3]:
+        pages = process["user_pages"] + (process["kernel_pages"] or 0)
+        rows.append((Text(_label(process), style="red"), pages))
+    return figures_panel("copies", rows, "red")
+
+
+def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
+    """All of it; `starts` are the seconds at which the rates' intervals begin, `note` is what the probe cannot know."""
+    exactness = (
+        "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
+    )
+    seen = analysis["user_pages"] is not None
+    return Section(
+        "Copy on write",
+        _lead(analysis),
+        section_figures(FIGURES, analysis),
+        [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
+        [_over_time(analysis, starts), _latency(analysis)]
+        if seen and analysis["user_pages"]
+        else [],
+        f"{exactness}; {note}" if note else exactness,
+    )
+
+
+def _lead(analysis: Json) -> str:
+    user, ratio = analysis["user_pages"], analysis["regret_ratio"]
+    if user is None:
+        return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
+    if not user:
+        return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
+    said = f"Writes broke {user:,} KSM pages"
+    if analysis["fault_p50_seconds"] is not None:
+        said += f", at {_time(analysis['fault_p50_seconds'])} each (99 in 100 under {_time(analysis['fault_p99_seconds'])})"
+    if analysis["processes"]:
+        said += f"; most of {_label(analysis['processes'][0])}"
+    said += "."
+    if ratio is not None and ratio >= _REGRETTED:
+        said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
+    if analysis["storms"]:
+        said += f" Storms of copies: {analysis['storms']:,}."
+    return said
+
+
+def _processes(analysis: Json) -> Table:
+    keys = ("user_pages", "kernel_pages", "regret_pages")
+    rows: list[Sequence[Cell]] = [
+        (_label(process), *(process[key] for key in keys)) for process in analysis["processes"]
+    ]
+    rows += [
+        (name, *(analysis[key][of] for of in keys))
+        for name, key in (("other processes", "other"), ("exited processes", "exited"))
+        if analysis[key] is not None and any(analysis[key].values())
+    ]
+    columns = ("process", "by writes", "by the kernel", "within 60 s")
+    return Table("By process", columns, ("text", "pages", "pages", "pages"), rows)
+
+
+def _ranges(analysis: Json) -> Table:
+    rows = [
+        (f"{_label(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
+        for one in analysis["ranges"]
+    ]
+    return Table("By range", ("range", "by writes", "by the kernel"), ("text", "pages", "pages"), rows)  # fmt: skip
+
+
+def _storms(analysis: Json) -> Table:
+    rows = [
+        (
+            storm["start_seconds"],
+            storm["seconds"],
+            storm["user_pages"],
+            storm["kernel_pages"],
+            storm["worst_per_second"],
+            ", ".join(_label(process) for process in storm["processes"][:3]),
+        )
+        for storm in analysis["last_storms"]
+    ]
+    return Table(
+        "Latest storms",
+        ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
+        ("seconds", "seconds", "pages", "pages", "pages", "text"),
+        rows,
+        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} s before",
+    )
+
+
+def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
+    lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
+    return Chart(
+        "Pages broken a second",
+        "line",
+        "time",
+        starts,
+        {name: analysis[key] for name, key in lines.items() if analysis[key] is not None},
+        ("seconds", "pages"),
+    )
+
+
+def _latency(analysis: Json) -> Chart:
+    pairs = analysis["fault_histogram"]
+    return Chart(
+        "Faults by the time that they took",
+        "bar",
+        "under",
+        [seconds for seconds, _ in pairs],
+        {"faults": [count for _, count in pairs]},
+        ("seconds", ""),
+    )
+
+
+def _label(process: Json) -> str:
+    if process.get("vm"):
+        return str(process["vm"])
+    comm = process["comm"] or "unknown"
+    return comm if process["pid"] is None else f"{comm} {process['pid']}"
+
+
+def _time(seconds: float | None) -> str | None:
+    """A duration in a few characters."""
+    if seconds is None:
+        return None
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns"

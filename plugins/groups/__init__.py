@@ -1,0 +1,144 @@
+"""Analyzer by cgroup, systemd unit and guest: what each saves and costs, as metrics whose number is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from ksmtrace import hookimpl
+from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.readings import ReadingTracker
+from ksmtrace.model.accounts import Account
+from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
+from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
+from ksmtrace.plugins.groups.group import OTHER, Group
+from ksmtrace.plugins.groups.group_accounts import GroupAccounts
+from ksmtrace.plugins.groups.metrics import Figures, families, in_seconds
+from ksmtrace.session import Session
+
+
+class Plugin:
+    """Groups are cgroups, and in them guests. `--groups` of them have series of their own, the rest is one group, "other".
+
+    Who has is told at `ksmtrace.plugins.groups.group_accounts.GroupAccounts`. Groups sum up to the figures of the whole run at any time.
+
+    JSON, times in seconds, each None where this run cannot know it:
+        groups: those with series, sorted, as {"cgroup", "unit", "vm"} ("" for none) and saved_bytes, metadata_bytes (now; as `balance` has
+            them); merged_pages, examined_pages, wasted_pages, user_break_pages, kernel_break_pages, user_break_seconds,
+            kernel_break_seconds, ksmd_cpu_seconds (since it has series).
+        other: the same of all the rest, processes that have exited and events of no process included.
+        most: `--groups`. evicted: groups that lost their series to others, or had no process any more.
+    """
+
+    def __init__(self) -> None:
+        self._accounts = GroupAccounts(MOST_GROUPS)
+        self._readings = ReadingTracker()
+        self._reconstruction: Reconstruction | None = None
+        self._found: dict[Group, Figures] | None = None
+
+    @hookimpl
+    def ksmtrace_session_start(self, options: RunOptions) -> None:
+        """Take the number of groups."""
+        self._accounts.most = options.groups
+
+    @hookimpl
+    def ksmtrace_batch(
+        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
+    ) -> None:
+        """Count by group; at a reading of the kernel's counters, see which groups to follow."""
+        self._reconstruction, self._found = reconstruction, None
+        self._accounts.apply(batch, reconstruction.processes)
+        for reading in self._readings.apply(batch):
+            self._accounts.read(reading)
+            self._accounts.decide(reading.ns, reconstruction, lambda: self._weights(session))
+
+    @hookimpl
+    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
+        """The figures of the class docstring."""
+        found = self._now(session)
+        return {
+            "groups": [
+                {"cgroup": group.cgroup, "unit": group.unit, "vm": group.vm, **in_seconds(figures)}
+                for group, figures in sorted(found.items())
+                if group is not OTHER
+            ],
+            "other": in_seconds(found[OTHER]),
+            "most": self._accounts.most,
+            "evicted": self._accounts.evicted,
+        }
+
+    @hookimpl
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
+        """Families of what this run can see, with a series for each group followed, and one for the others."""
+        accounts = self._accounts
+        return families(self._now(session), len(accounts.tracked), accounts.evicted)
+
+    def _weights(self, session: Session) -> dict[int, int]:
+        """Bytes saved and taken, by number of the process."""
+        shares = self._shares(session)
+        if shares is None:
+            return {}
+        weight = shares.saved_bytes + _metadata(shares, session)
+        return dict(zip(shares.number.tolist(), weight.tolist(), strict=True))
+
+    def _shares(self, session: Session) -> Shares | None:
+        now = self._reconstruction
+        if now is None or attribution_of(session, now) is None:
+            return None
+        return share_out(now, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
+
+    def _now(self, session: Session) -> dict[Group, Figures]:
+        """Everything, by group, made once for all that is asked between two batches; times in nanoseconds."""
+        if self._found is None:
+            self._found = self._figures(session)
+        return self._found
+
+    def _figures(self, session: Session) -> dict[Group, Figures]:
+        accounts = self._accounts
+        timed = accounts.read_ns > 0 and not session.only_pids
+        found = {
+            group: _counted(one.account, session, timed=timed)
+            for group, one in accounts.tracked.items()
+        }
+        found[OTHER] = _counted(accounts.other(), session, timed=timed)
+        shares = self._shares(session)
+        if shares is not None:
+            owners = [accounts.tracked_group(n) or OTHER for n in shares.number.tolist()]
+            columns = {"saved_bytes": shares.saved_bytes}
+            if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+                columns["metadata_bytes"] = _metadata(shares, session)
+            for name, values in columns.items():
+                sums: Counter[Group] = Counter()
+                for owner, value in zip(owners, values.tolist(), strict=True):
+                    sums[owner] += value
+                for group, figures in found.items():
+                    figures[name] = sums[group]
+        return found
+
+
+def _metadata(shares: Shares, session: Session) -> Any:  # noqa: ANN401 - int64 array, as in Shares
+    return shares.rmap_items * session.kernel.rmap_item_size_bytes + shares.node_bytes
+
+
+def _counted(account: Account, session: Session, *, timed: bool) -> Figures:
+    looks = session.sees(EventKind.CMP_AND_MERGE_PAGE)
+    faults = session.sees(EventKind.COW_FAULT)
+    apart = session.sees_who_broke
+    by_user, by_kernel = account.break_ns.tolist()
+    merges = session.sees(EventKind.STABLE_APPEND)
+    return {
+        "saved_bytes": None,
+        "metadata_bytes": None,
+        "merged_pages": account.count("joined") if merges else None,
+        "examined_pages": account.examined if looks else None,
+        "wasted_pages": account.wasted if looks else None,
+        "user_break_pages": account.count("user_break") if faults else None,
+        "kernel_break_pages": account.count("kernel_break") if apart else None,
+        "user_break_ns": by_user if faults and session.timed else None,
+        "kernel_break_ns": by_kernel if apart and session.timed else None,
+        "ksmd_cpu_ns": account.ksmd_ns if looks and timed else None,
+    }

@@ -1,0 +1,138 @@
+"""The life of merges on the screen and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from rich.panel import Panel
+
+from ksmtrace.model.durations import survival
+from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
+from ksmtrace.section import Chart, Figure, Section, Table
+from ksmtrace.units import written
+
+
+def panel(figures: Mapping[str, float | None]) -> Panel:
+    """Stages and times of the JSON document, usable 26 columns wide."""
+    rows = ((name, figures[f"{name}_pages"]) for name in STAGES)
+    times = (
+        ("latency p50", written(figures["merge_latency_p50_seconds"], "seconds")),
+        ("  p90", written(figures["merge_latency_p90_seconds"], "seconds")),
+        ("half-life", _half_life(figures)),
+    )
+    return figures_panel("merge life", (*rows, *times), "blue")
+
+
+def section(figures: Mapping[str, float | None], lives: Lives, *, spans: bool) -> Section:
+    """How fast pages are merged, and how long that lasts; `spans` says whether ends of merges are seen."""
+    told = [
+        Figure("latency of half", figures["merge_latency_p50_seconds"], "seconds"),
+        Figure("latency of nine tenths", figures["merge_latency_p90_seconds"], "seconds"),
+        Figure("half-life", figures["merge_half_life_seconds"], "seconds", "derived", _half_life_note(figures)),
+        Figure("cut off by losses", figures["cut_pages"], "pages"),
+    ]  # fmt: skip
+    return Section(
+        "Life of merges",
+        _lead(figures),
+        told,
+        [_stages_table(figures)],
+        [*_latency_charts(lives), *(_survival_chart(lives) if spans else ())],
+        "Exact for pages met while all others were known; times within 5 %. What was merged before the trace is left out.",
+    )
+
+
+def _latency_charts(lives: Lives) -> Iterable[Chart]:
+    if not len(lives.latency):
+        return
+    counts = lives.latency_counts()
+    used = np.flatnonzero(counts)
+    chosen = slice(int(used[0]), int(used[-1]) + 1)
+    most = int(np.flatnonzero(lives.latency_passes)[-1]) + 1
+    bounds = [*(f"<= {written(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
+    yield Chart(
+        "From first sight to merge",
+        "bar",
+        "time",
+        bounds[chosen],
+        {"pages": counts[chosen]},
+        ("text", "pages"),
+    )
+    yield Chart(
+        "The same in passes of ksmd",
+        "bar",
+        "passes",
+        list(PASS_NAMES[:most]),
+        {"pages": lives.latency_passes[:most].tolist()},
+        ("text", "pages"),
+        note="The pass of the first look counts as 1.",
+    )
+
+
+def _survival_chart(lives: Lives) -> Iterable[Chart]:
+    if not len(lives.spans.ended):
+        return
+    points = [
+        (0.0, 1.0),
+        *survival(lives.spans.ended, lives.lasting()),
+    ]
+    yield Chart(
+        "Merges that last longer",
+        "line",
+        "time since the merge",
+        [at for at, _ in points],
+        {"share": [share for _, share in points]},
+        ("seconds", "ratio"),
+        note="Kaplan and Meier's estimate; merges that last still count as long as they have.",
+    )
+
+
+def _half_life(figures: Mapping[str, float | None]) -> str:
+    above = figures["merge_half_life_above_seconds"]
+    if figures["merge_half_life_seconds"] is None and above is not None:
+        return f"> {written(above, 'seconds')}"
+    return written(figures["merge_half_life_seconds"], "seconds")
+
+
+def _half_life_note(figures: Mapping[str, float | None]) -> str:
+    above = figures["merge_half_life_above_seconds"]
+    return "" if above is None else f"more than half last still, over {written(above, 'seconds')}"
+
+
+def _lead(figures: Mapping[str, float | None]) -> str:
+    measured, half = figures["merge_latency_pages"], _half_life(figures)
+    if not measured:
+        return "No page that was new to ksmd has been merged yet."
+    fast = (
+        f"Of {written(measured, 'pages')} new pages that were merged, half waited at most "
+        f"{written(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "
+        f"{written(figures['merge_latency_p90_seconds'], 'seconds')}"
+    )
+    return (
+        f"{fast}."
+        if half == "-"
+        else f"{fast}; half of all merges last {half.replace('>', 'over')}."
+    )
+
+
+def _stages_table(figures: Mapping[str, float | None]) -> Table:
+    said = (
+        "ksmd looked at it",
+        "waited in the unstable tree",
+        "joined a stable node",
+        "left it and lived on",
+        "unmapped, exited or no longer mergeable",
+    )
+    seen = figures["seen_pages"]
+    rows = [
+        (name, count, count / seen if count is not None and seen else None, what)
+        for name, what in zip(STAGES, said, strict=True)
+        for count in [figures[f"{name}_pages"]]
+    ]
+    return Table(
+        "Stages of life",
+        ("stage", "pages", "of seen", "what it means"),
+        ("text", "pages", "ratio", "text"),
+        rows,
+    )

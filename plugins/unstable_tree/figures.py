@@ -1,0 +1,78 @@
+"""The figures of the unstable tree."""
+
+from __future__ import annotations
+
+from ksmtrace.events import EventKind
+from ksmtrace.figures import FigureSpec, counter, gauge
+
+_SCANNED = (EventKind.CMP_AND_MERGE_PAGE,)
+_REMOVED = (EventKind.REMOVE_RMAP_ITEM,)
+
+FIGURES = (
+    FigureSpec(
+        "unshared_pages",
+        "pages",
+        "As sysfs pages_unshared, reconstructed, now.",
+        panel="unshared",
+        metric=gauge(
+            "ksmtrace_unshared_pages",
+            "Candidates in the unstable tree: unchanged pages without a twin. "
+            "Far above ksmtrace_sharing_pages for long: the scan finds little, slow it down or "
+            "advise less memory.",
+        ),
+    ),
+    FigureSpec(
+        "inserted_pages",
+        "pages",
+        "Examinations that ended in the unstable tree.",
+        needs=_SCANNED,
+        panel="inserted",
+        metric=counter(
+            "ksmtrace_unstable_inserted_pages_total",
+            "Candidates put into the unstable tree, again in each pass that examines them.",
+        ),
+    ),
+    FigureSpec(
+        "last_pass_inserted_pages",
+        "pages",
+        "The same in the last pass that was seen from its start to its end.",
+        needs=_SCANNED,
+        panel="  last pass",
+        metric=gauge(
+            "ksmtrace_last_pass_inserted_pages",
+            "Candidates put into the unstable tree in the last whole pass: the size of the "
+            "haystack searched.",
+        ),
+    ),
+    FigureSpec(
+        "removed_pages",
+        "pages",
+        "rmap_items taken out of the tree and kept.",
+        needs=_REMOVED,
+        panel="taken out",
+    ),
+    FigureSpec(
+        "matched_pages",
+        "pages",
+        "Those of them that next joined a stable node: twins found in either tree.",
+        needs=(*_SCANNED, *_REMOVED, EventKind.STABLE_APPEND),
+        panel="  matched",
+        metric=counter(
+            "ksmtrace_unstable_matched_pages_total",
+            "Candidates that left the unstable tree to join a stable node. Divide by inserted "
+            "pages: the yield of scanning.",
+        ),
+    ),
+    FigureSpec(
+        "gone_pages",
+        "pages",
+        "rmap_items freed while they were in the tree.",
+        needs=_REMOVED,
+        panel="gone",
+        metric=counter(
+            "ksmtrace_unstable_gone_pages_total",
+            "Candidates whose rmap_item was freed while they waited: unmapped or exited. "
+            "Near the rate of insertion: processes live too short to be worth scanning.",
+        ),
+    ),
+)

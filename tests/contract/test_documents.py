@@ -1,0 +1,37 @@
+"""The documents hold together: links lead somewhere, and the README fits one look."""
+
+import re
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def documents(repository):
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=repository, capture_output=True, text=True, check=True
+    )
+    return [repository / name for name in listed.stdout.splitlines()]
+
+
+def anchors(text):
+    """The anchors of a document's headings, as GitHub makes them."""
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_links_lead_somewhere(documents):
+    broken = []
+    for document in documents:
+        for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            path, _, anchor = link.partition("#")
+            if "://" in path:
+                continue
+            target = document.parent / path if path else document
+            if not target.exists() or (anchor and anchor not in set(anchors(target.read_text()))):
+                broken.append(f"{document.name}: {link}")
+    assert broken == []
+
+
+def test_the_readme_is_short(repository):
+    assert len((repository / "README.md").read_text().splitlines()) <= 100
