@@ -19,7 +19,7 @@ from ksmtrace.engine.machine.page_table import BLOCK_MASK, BLOCK_SHIFT
 from ksmtrace.engine.machine.rbtree import RbRoot, rb_replace_node
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.comparisons import Depths
+    from ksmtrace.engine.bulk.depths import Depths
     from ksmtrace.engine.bulk.stored_node import StoredNode
     from ksmtrace.engine.machine.content import PagePool
 

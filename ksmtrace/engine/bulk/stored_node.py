@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from ksmtrace.engine.ksm.rmap_item import RmapItem
 from ksmtrace.engine.ksm.stable_node import StableNode
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.columns import Columns
     from ksmtrace.engine.machine.memory import Frame
+
+
+class SharerCounts(Protocol):
+    """Counts the sharers of nodes by their numbers."""
+
+    sharers: npt.NDArray[np.int32]
 
 
 class StoredNode(StableNode):
@@ -25,7 +33,7 @@ class StoredNode(StableNode):
     def __init__(self, key: int, kpage: Frame | None, nid: int) -> None:
         super().__init__(key, kpage, nid)
         self.number = -1
-        self.columns: Columns | None = None
+        self.columns: SharerCounts | None = None
 
     @property
     def sharers(self) -> int:
