@@ -46,6 +46,7 @@ docs: .venv/ready-test ## print the tables of docs anew
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
 	$(TOOL).docs.metrics
+	$(TOOL).docs.architecture
 	$(TOOL).screen
 
 dashboards: .venv/ready-test ## make the dashboards' files anew

@@ -17,7 +17,7 @@ static __always_inline int on_mmap_lock_released(u64 mm)
     follow_pass(state, slot, 0);
     if (slot == SYM_KSM_MM_HEAD || read64(slot + MM_SLOT_MM) != mm)
         return 0;
-    u64 address = read64(SYM_KSM_SCAN + KSM_SCAN_ADDRESS) - 4096;
+    u64 address = read64(SYM_KSM_SCAN + KSM_SCAN_ADDRESS) - PAGE_BYTES;
     u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
     if (PAGE_ADDRESS(word) != address || read64(rmap_item + RMAP_ITEM_MM) != mm)
         return 0;

@@ -6,7 +6,7 @@
 
 #include <uapi/linux/ptrace.h>
 
-#define PAGE_ADDRESS(x) ((x) & ~4095ULL)
+#define PAGE_ADDRESS(x) ((x) & ~(PAGE_BYTES - 1ULL))
 #define KERNEL_STABLE_FLAG 0x200
 #define KERNEL_UNSTABLE_FLAG 0x100
 

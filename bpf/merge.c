@@ -20,10 +20,7 @@ static __always_inline int on_try_to_merge_with_ksm_page_return(u64 result)
  * the head's address, or a mask that makes the head's of the tail's. A head is known by the tail that follows it. */
 static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
 {
-#ifdef PAGE_FLAGS
-#ifdef PAGE_COMPOUND_HEAD
-#ifdef PAGE_REFCOUNT
-#ifdef PAGE_MAPCOUNT
+#ifdef WITH_PAGE_STATE
     if (!page)
         return 0;
     u8 state = PAGE_STATE;
@@ -37,11 +34,9 @@ static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
     *references = read32(head + PAGE_REFCOUNT);
     *mappings = read32(head + PAGE_MAPCOUNT) + 1;
     return state;
-#endif
-#endif
-#endif
-#endif
+#else
     return 0;
+#endif
 }
 
 static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage)

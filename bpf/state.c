@@ -49,7 +49,7 @@ static __always_inline u64 page_to_pfn(u64 page)
 {
     if (!page)
         return 0;
-#ifdef SYM_VMEMMAP_BASE
+#ifdef WITH_VMEMMAP
     return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
 #else
     return 0;

@@ -1,8 +1,8 @@
 """Every hook of the pipeline, in the order in which a run calls them.
 
-A plugin is a class named `Plugin` whose methods carry `@ksmtrace.hookimpl`; it may leave out any hook
-and any argument. One thread calls all hooks. A plugin whose hook raises is named and dropped (live)
-or ends the run (record, replay).
+A plugin is a class named `Plugin` whose methods carry `@ksmtrace.hookimpl`; it may leave out any
+hook and any argument. One thread calls all hooks. A plugin whose hook raises is named and dropped
+(live) or ends the run (record, replay).
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def ksmtrace_lost(count: int, session: Session) -> None:
 def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: Session) -> None:
     """Events in stream order; `reconstruction` is ksmd's state after the last of them.
 
-    A batch ends at each SCAN_STOP and each reading of the kernel's counters, wherever the source cut it. A LOST is a batch of
-    its own, for numbers of rmap_items from before it hold no longer.
-    What a plugin derives must not depend on how the stream is cut into batches: replay cuts it otherwise.
+    A batch ends at each SCAN_STOP and at each reading of the kernel's counters, wherever the source
+    cut it. A LOST is a batch of its own, for numbers of rmap_items from before it hold no longer.
+    What a plugin derives must not depend on where else the stream is cut into batches: a replay
+    cuts it at other places than the live run did.
     """
 
 
@@ -56,7 +57,8 @@ def ksmtrace_batch(batch: EventBatch, reconstruction: Reconstruction, session: S
 def ksmtrace_reading(reading: Reading, reconstruction: Reconstruction, session: Session) -> None:
     """The kernel's counters were read: called after the batch that ends with the reading.
 
-    `reconstruction` is ksmd's state at the reading. Each reading comes once, in stream order, whole.
+    `reconstruction` is ksmd's state at the reading. Each reading comes once, complete, in stream
+    order.
     """
 
 
@@ -67,7 +69,7 @@ def ksmtrace_scan_end(scan: Scan, reconstruction: Reconstruction, session: Sessi
 
 @hookspec
 def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
-    """The plugin's part of the JSON document, under `analyzers.<plugin name>`; units in the key names."""
+    """The plugin's part of the JSON document, under `analyzers.<plugin name>`; keys name units."""
     return {}
 
 
@@ -75,7 +77,8 @@ def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
 def ksmtrace_conclude(document: Mapping[str, Any], session: Session) -> Mapping[str, object]:
     """What follows from the figures of all plugins: more keys for `analyzers.<plugin name>`.
 
-    Called with the document once every `ksmtrace_analysis` is in it, and before metrics, panels and sections are asked for.
+    Called with the document once every `ksmtrace_analysis` is in it, and before metrics, panels and
+    sections are asked for.
     """
     return {}
 
@@ -90,22 +93,23 @@ def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
 def ksmtrace_panels(session: Session) -> Iterable[RenderableType]:
     """What the plugin shows on the screen: rich renderables, usable at 80 columns.
 
-    They are drawn later and by another thread: they must hold what they show, not read it from the plugin.
+    They are drawn later and by another thread: they must hold what they show, not read it from the
+    plugin.
     """
     return ()
 
 
 @hookspec
 def ksmtrace_sections(session: Session) -> Iterable[Section]:
-    """What the plugin has to tell at length: for a key of the screen, the text report and the page."""
+    """The plugin's findings in full, as data: for a view of the screen and a part of the report."""
     return ()
 
 
 @hookspec
 def ksmtrace_publish(snapshot: Snapshot, session: Session) -> None:
-    """For sinks, once an interval and once at the end: the run as it stands."""
+    """For sinks, once an interval and once at the end: the run at that moment."""
 
 
 @hookspec
 def ksmtrace_session_finish(session: Session) -> None:
-    """The run is over: close what `ksmtrace_session_start` opened. Always called."""
+    """The run is over: close what `ksmtrace_session_start` opened; called whatever happened."""

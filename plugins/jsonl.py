@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Plugin:
-    """Streams documents on stdout while a live run lasts; other runs print their one document themselves."""
+    """Streams documents on stdout while a live run lasts; of other runs the verb prints the one."""
 
     def __init__(self) -> None:
         self._streams = False
@@ -33,7 +33,7 @@ class Plugin:
         """Print the document.
 
         Raises:
-            KsmtraceError: nobody reads stdout any more; ends the run with status 0, as `| head` wants it.
+            KsmtraceError: nobody reads stdout any more; ends the run with status 0, for `| head`.
         """
         if not self._streams:
             return
@@ -49,7 +49,7 @@ class Plugin:
 
 
 def _drop_stdout() -> None:
-    """Send stdout to /dev/null, or the interpreter would complain of the same pipe again when it exits."""
+    """Send stdout to /dev/null: the interpreter would report the same pipe when it exits."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Sink: a line on stderr for each thing worth knowing, for a run that is a service (`live --log`)."""
+"""Sink: what is worth knowing of a run that is a service, as lines on stderr (`live --log`)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
 
 LOSS_SECONDS = 60.0
-"""Losses are told at once, and what follows within this time in one line after it."""
+"""A loss is reported at once; those within this time after it in one line when it is over."""
 
 _INFO, _WARNING = 6, 4
 """Levels of syslog(3)."""
 
 
 class Plugin:
-    """One line at the start, one at the end; between them losses and writes to KSM's `run`. Nothing is said of an interval in which all is well.
+    """One line at the start, one at the end; between them losses and writes to KSM's `run`.
 
-    Where stderr is the journal, lines begin with their level, as sd-daemon(3) has it.
+    An interval in which all is well has no line. Where stderr is the journal, lines begin with
+    their level, as in sd-daemon(3).
     """
 
     def __init__(self) -> None:
         self._options = RunOptions()
         self._control = RunControl()
-        self._begins = False
+        self._start_due = False
         self._levels = False
         self._run = ""
         self._lost = 0
@@ -47,7 +48,7 @@ class Plugin:
         self._options, self._control = options, control
         self._levels = stderr_is_journal()
         self._run = session.tunables.get("run", "")
-        self._begins = options.log
+        self._start_due = options.log
 
     @hookimpl
     def ksmtrace_lost(self, count: int) -> None:
@@ -59,38 +60,39 @@ class Plugin:
         """Report losses, and who switches KSM on and off."""
         if not self._options.log:
             return
-        self._begin(session)
+        self._log_start(session)
         if self._lost and time.monotonic() >= self._quiet_until:
-            self._tell_losses()
+            self._log_losses()
         for write in tunable_writes(batch.events):
             if write.name == "run" and write.number is not None and write.text != self._run:
-                self._say(_WARNING, f"KSM's run was {self._run or '?'} and is {write.text} now")
+                self._log(_WARNING, f"KSM's run was {self._run or '?'} and is {write.text} now")
                 self._run = write.text
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot, session: Session) -> None:
-        """At the end, say what came of it."""
+        """At the end, log the outcome."""
         if not self._options.log:
             return
-        self._begin(session)
+        self._log_start(session)
         if not snapshot.final:
             return
         if self._lost:
-            self._tell_losses()
+            self._log_losses()
         found = snapshot.document
         events = found["events"]
         verdict = found["analyzers"].get("balance", {}).get("verdict")
-        self._say(
+        self._log(
             _INFO,
-            f"ends after {found['duration_seconds']:.0f} s: {found['passes']} passes, {events['total']} events, "
-            f"{events['lost']} lost" + (f"; KSM here: {verdict}" if verdict else ""),
+            f"ends after {found['duration_seconds']:.0f} s: {found['passes']} passes, "
+            f"{events['total']} events, {events['lost']} lost"
+            + (f"; KSM here: {verdict}" if verdict else ""),
         )
 
-    def _begin(self, session: Session) -> None:
-        """Say what is traced, how, and where its figures are: once every plugin has started."""
-        if not self._begins:
+    def _log_start(self, session: Session) -> None:
+        """Log what is traced, how, and where its figures are, once every plugin has started."""
+        if not self._start_due:
             return
-        self._begins = False
+        self._start_due = False
         parts = [f"{__version__} traces KSM of {session.kernel.release}, run is {self._run or '?'}"]
         unseen = [
             kind.name.lower()
@@ -102,23 +104,24 @@ class Plugin:
         )
         parts += [f"metrics at {url}" for url in self._control.urls]
         parts += [f"metrics in {self._options.textfile}"] if self._options.textfile else []
-        self._say(_INFO, "; ".join(parts))
+        self._log(_INFO, "; ".join(parts))
 
-    def _tell_losses(self) -> None:
-        self._say(
+    def _log_losses(self) -> None:
+        self._log(
             _WARNING,
-            f"{self._lost} events were lost, every count is too low: lower pages_to_scan, or leave plugins out (-p no:NAME)",
+            f"{self._lost} events were lost, every count is too low: lower pages_to_scan, "
+            "or leave plugins out (-p no:NAME)",
         )
         self._lost = 0
         self._quiet_until = time.monotonic() + LOSS_SECONDS
 
-    def _say(self, level: int, line: str) -> None:
+    def _log(self, level: int, line: str) -> None:
         plain = "".join(c if c.isprintable() else "?" for c in line)
         print(f"{f'<{level}>' if self._levels else ''}ksmtrace: {plain}", file=sys.stderr)  # noqa: T201
 
 
 def stderr_is_journal() -> bool:
-    """Whether stderr goes to systemd's journal: JOURNAL_STREAM of systemd.exec(5) names it by device and inode."""
+    """Whether stderr is systemd's journal: JOURNAL_STREAM, systemd.exec(5), is device and inode."""
     try:
         found = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):

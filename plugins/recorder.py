@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Plugin:
-    """Records when `options.record` names a file; adds no metrics, so that live and replay have equal ones."""
+    """Records when `options.record` names a file.
+
+    It has no metrics, so that live and replay have equal ones.
+    """
 
     def __init__(self) -> None:
         self._writer: CaptureWriter | None = None
@@ -35,7 +38,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_publish(self) -> None:
-        """Bring what waits to the disk, however few events come."""
+        """Write what is buffered to the disk when it is due, however few events come."""
         if self._writer is not None:
             self._writer.flush_if_due()
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("engine",),
     ("workload",),
     ("sources", "sources.live"),
-    ("conformance", "engine_replay", "whatif"),
+    ("conformance", "whatif"),
     ("pipeline", "report", "doctor"),
     ("hookspecs",),
     ("plugins",),

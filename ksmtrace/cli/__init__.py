@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as in `ksmtrace … | head`: nothing more to say, and nowhere.
+        # The reader of our output has gone, as in `ksmtrace … | head`: nowhere to print to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.DONE
     return status

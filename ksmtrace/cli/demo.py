@@ -20,9 +20,10 @@ def add_parser(verbs: Verbs) -> None:
         "demo",
         help="trace a workload that is brought along, with KSM switched on for it",
         description=(
-            "Start three small processes with equal, unique, zero, volatile and later rewritten pages, "
-            "switch KSM on at the kernel's default pace (run, pages_to_scan, sleep_millisecs, no advisor), "
-            f"trace for {_SECONDS:.0f} s as `live` does, and put everything back. Needs root."
+            "Start three small processes with equal, unique, zero, volatile and later rewritten "
+            "pages, switch KSM on at the kernel's default pace (run, pages_to_scan, "
+            f"sleep_millisecs, no advisor), trace for {_SECONDS:.0f} s as `live` does, and put "
+            "everything back. Needs root."
         ),
     )
     add_source_options(parser)
@@ -34,10 +35,10 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Trace the demo; returns the exit status."""
-    from ksmtrace.sources.live.source import check_host
+    from ksmtrace.sources.live.preconditions import check_host
     from ksmtrace.workload.demo import Demo
 
-    options.duration = options.duration or _SECONDS
     check_host()
     with Demo() as demo:
-        return trace(options, fail_fast=False, when_ready=demo.start)
+        duration = options.duration or _SECONDS
+        return trace(options, duration=duration, fail_fast=False, when_ready=demo.start)

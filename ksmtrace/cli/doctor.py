@@ -1,4 +1,4 @@
-"""`ksmtrace doctor`: what this host lets ksmtrace see, how exactly, and what would make it better."""
+"""`ksmtrace doctor`: what this host lets ksmtrace see, how exactly, and how to see more."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--log",
         action="store_true",
-        help="for a service: lines on stderr for what is worth knowing, no text at the end; so it is under systemd without asking",
+        help="for a service: lines on stderr for what is worth knowing, no text at the end; "
+        "so it is under systemd without asking",
     )
     add_output_options(parser)
     add_plugin_options(parser)
@@ -42,17 +43,24 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Trace; returns the exit status."""
-    if options.once and options.duration is None:
-        options.duration = _ONCE_SECONDS
-    return trace(options, fail_fast=False)
+    duration = options.duration or (_ONCE_SECONDS if options.once else None)
+    return trace(options, duration=duration, fail_fast=False)
 
 
 def trace(
-    options: Namespace, *, fail_fast: bool, when_ready: Callable[[], None] | None = None
+    options: Namespace,
+    *,
+    duration: float | None,
+    fail_fast: bool,
+    when_ready: Callable[[], None] | None = None,
 ) -> int:
-    """Trace the running kernel as `options` say; returns the exit status.
+    """Trace the running kernel; returns the exit status.
 
-    `when_ready` is called once the probes are attached; without it, a KSM that is switched off is worth a line.
+    Args:
+        options: the verb's.
+        duration: seconds to trace; None for until it is ended.
+        fail_fast: whether a plugin that raises ends the run.
+        when_ready: called once the probes are attached; None to warn where KSM is switched off.
 
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
@@ -65,9 +73,9 @@ def trace(
 
     manager = build_manager(options.plugins)
     with interruptible() as control:
-        traced = LiveSource(
+        traced = LiveSource.open(
             LiveOptions(
-                duration=options.duration,
+                duration=duration,
                 interval=options.interval,
                 probes=options.probes,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
@@ -78,14 +86,14 @@ def trace(
             traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
         source: Source = PidFilter(traced, options.pid) if options.pid else traced
         if when_ready is None:
-            _say_if_stopped(source.session.tunables.get("run"))
+            _warn_if_stopped(source.session.tunables.get("run"))
         else:
             when_ready()
         how = run_options(options, source.session)
         return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
 
 
-def _say_if_stopped(run_tunable: str | None) -> None:
+def _warn_if_stopped(run_tunable: str | None) -> None:
     if run_tunable != "1":
         print(
             f"ksmtrace: KSM is switched off (run is {run_tunable}), nothing will be scanned; "

@@ -11,8 +11,8 @@ from ksmtrace.pipeline.options import MOST_GROUPS
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_MOST_GROUPS = 1000
-"""Ten series each: more are a burden to Prometheus, and to the run."""
+_LIMIT_OF_GROUPS = 1000
+"""Each has ten series: more are a burden to Prometheus, and to the run."""
 
 
 def add_plugin_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """What a run shows, and to whom; a verb adds what only some verbs offer, beside the defaults here."""
+    """What a run shows, and to whom, with defaults for what only some verbs offer."""
     parser.set_defaults(interval=1.0, record=None, once=False, hold=False, log=False)
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.add_argument("--no-tui", action="store_true", help="no screen, plain text at the end")
@@ -40,7 +40,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--web-config",
         metavar="FILE",
-        help="with --listen: TLS and basic authentication, as exporters of the Prometheus project have them",
+        help="with --listen: TLS and basic authentication, as exporters of the Prometheus project "
+        "have them",
     )
     parser.add_argument(
         "--textfile", metavar="DIR", help="write ksmtrace.prom for node_exporter to DIR"
@@ -50,7 +51,8 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         type=_group_count,
         default=MOST_GROUPS,
         metavar="N",
-        help=f"cgroups with metrics of their own, 0 to {_MOST_GROUPS} (default {MOST_GROUPS}); the rest is one",
+        help=f"cgroups with metrics of their own, 0 to {_LIMIT_OF_GROUPS} (default {MOST_GROUPS}); "
+        "the rest is one",
     )
 
 
@@ -94,8 +96,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _group_count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= _MOST_GROUPS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 to {_MOST_GROUPS}")
+    if not (text.isascii() and text.isdecimal() and int(text) <= _LIMIT_OF_GROUPS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 to {_LIMIT_OF_GROUPS}")
     return int(text)
 
 

@@ -17,7 +17,9 @@ def add_parser(verbs: Verbs) -> None:
     parser: ArgumentParser = verbs.add_parser(
         "record",
         help="trace the running kernel into a capture",
-        description="Record what ksmd does until Ctrl-C or --duration, to replay it later. Needs root.",
+        description=(
+            "Record what ksmd does until Ctrl-C or --duration, to replay it later. Needs root."
+        ),
     )
     parser.add_argument(
         "-o",
@@ -34,4 +36,4 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Record; returns the exit status."""
-    return trace(options, fail_fast=True)
+    return trace(options, duration=options.duration, fail_fast=True)

@@ -33,7 +33,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--engine",
         action="store_true",
-        help="follow every decision of ksmd with the reference engine; exit status 1 where they part",
+        help="follow every decision of ksmd with the reference engine; "
+        "exit status 1 where they part",
     )
     parser.add_argument(
         "--hold",
@@ -70,10 +71,10 @@ def run(options: Namespace) -> int:
         source: Source = capture
         engine = None
         if options.engine:
-            from ksmtrace.engine_replay.replay import EngineReplay
+            from ksmtrace.conformance.comparison import Comparison
             from ksmtrace.sources.tee import Tee
 
-            engine = EngineReplay(capture.session)
+            engine = Comparison(capture.session)
             source = Tee(capture, engine)
         how = run_options(options, source.session)
         status = run_pipeline(source, manager, how, control, fail_fast=True, engine=engine)

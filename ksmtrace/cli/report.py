@@ -1,4 +1,4 @@
-"""`ksmtrace report`: a capture told for people, as text or as one page."""
+"""`ksmtrace report`: what a capture holds, for people, as text or as one HTML page."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ network and no script. Needs no root.
 def add_parser(verbs: Verbs) -> None:
     """Add the verb."""
     parser: ArgumentParser = verbs.add_parser(
-        "report", help="tell what a capture says, as text or as one HTML page", description=_DESCRIPTION
-    )  # fmt: skip
+        "report",
+        help="tell what a capture says, as text or as one HTML page",
+        description=_DESCRIPTION,
+    )
     parser.add_argument("capture", metavar="FILE", help="a capture made by record or live --record")
     parser.add_argument("-o", dest="output", metavar="FILE", help="the page to write")
     parser.add_argument(
-        "--json", action="store_true", help="the document of replay --json on stdout instead of text"
-    )  # fmt: skip
+        "--json",
+        action="store_true",
+        help="the document of replay --json on stdout instead of text",
+    )
     add_plugin_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
-    """Replay the capture and tell it; returns the exit status."""
+    """Replay the capture and print or write the report; returns the exit status."""
     from ksmtrace.cli.run import interruptible
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.pipeline.options import RunOptions
@@ -59,30 +63,30 @@ def run(options: Namespace) -> int:
         snapshot = runner.run()
         if control.interrupted:
             return ExitStatus.INTERRUPTED
-        _tell(snapshot, options, capture.warnings)
+        _report(snapshot, options, capture.warnings)
     for warning in capture.warnings:
         print(f"ksmtrace: {warning}", file=sys.stderr)
     return ExitStatus.DONE
 
 
-def _tell(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
+def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
     from ksmtrace.report.text import report_text
     from ksmtrace.report.trust import trust
 
     sections = [*(section for _, section in snapshot.sections), trust(snapshot.document, warnings)]
-    made = ""
+    html = ""
     if options.output is not None:
         from ksmtrace.report.page import page
         from ksmtrace.report.write import check_target, write_report
 
         began_ns, name = snapshot.session.realtime_ns, Path(options.capture).name
-        made = page(snapshot.document, sections, began_ns=began_ns, name=name)
-        write_report(check_target(options.output), made)
+        html = page(snapshot.document, sections, began_ns=began_ns, name=name)
+        write_report(check_target(options.output), html)
     if options.json:
         print(json.dumps(snapshot.document, indent=2))
     elif options.output is not None:
         charts = sum(len(section.charts) for section in sections)
-        print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(made) >> 10} KiB")
+        print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(html) >> 10} KiB")
     else:
         text = report_text(snapshot.document, sections, sys.stdout.encoding or "utf-8")
         print(text, end="")
@@ -90,7 +94,7 @@ def _tell(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
 
 
 def _check_libraries() -> None:
-    """Whether the libraries of the page are here.
+    """Check that the libraries of the page are installed.
 
     Raises:
         HostError: one is missing.

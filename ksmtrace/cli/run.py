@@ -23,7 +23,7 @@ from ksmtrace.session import Session
 from ksmtrace.sources import Source
 
 if TYPE_CHECKING:
-    from ksmtrace.engine_replay.replay import EngineReplay
+    from ksmtrace.conformance.comparison import Comparison
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def run_pipeline(
     control: RunControl,
     *,
     fail_fast: bool,
-    engine: EngineReplay | None = None,
+    engine: Comparison | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
@@ -92,7 +92,7 @@ def run_pipeline(
     def at_end(snapshot: Snapshot) -> None:
         nonlocal status
         _print_outcome(snapshot, options, engine)
-        if engine is not None and engine.account.parted:
+        if engine is not None and engine.verdicts.parted:
             status = ExitStatus.FLAGGED
         if runner.calls.failures:
             status = ExitStatus.BAD_INPUT
@@ -106,7 +106,7 @@ def run_pipeline(
     return status
 
 
-def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: EngineReplay | None) -> None:
+def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: Comparison | None) -> None:
     streamed = options.streams_json(snapshot.session)
     if streamed or (options.log and not (options.json or options.once)):
         return
@@ -118,7 +118,7 @@ def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: EngineReplay
 
         print(plain_text(snapshot).rstrip())
         if engine is not None:
-            from ksmtrace.engine_replay.text import engine_text
+            from ksmtrace.conformance.text import engine_text
 
             print(f"\n{engine_text(engine)}")
     sys.stdout.flush()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ksmtrace.cli.options import Verbs
-    from ksmtrace.whatif.scenario import Outcome, Scenario, Story
+    from ksmtrace.whatif.case import Case
+    from ksmtrace.whatif.scenario import Outcome, Scenario
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -25,9 +26,10 @@ def add_parser(verbs: Verbs) -> None:
         "whatif",
         help="what other tunables and variants would have saved, and at what cost",
         description=(
-            "Run a capture or a workload on the reference engine under other tunables and other variants of KSM: "
-            "the file's own first, then each variant with each combination of values. Without any option: every "
-            "variant. What a capture does not tell is assumed, and said. Needs no root."
+            "Run a capture or a workload on the reference engine under other tunables and other "
+            "variants of KSM: the file's own first, then each variant with each combination of "
+            "values. Without any option: every variant. What a capture does not tell is assumed, "
+            "and said. Needs no root."
         ),
     )
     parser.add_argument("file", metavar="FILE", help="a capture, or a workload (WORKLOADS.md)")
@@ -45,31 +47,31 @@ def _add_list(parser: ArgumentParser, option: str, metavar: str, text: str) -> N
 
 
 def run(options: Namespace) -> int:
-    """Run all scenarios and print what came of them; returns the exit status."""
+    """Run all scenarios and print their outcomes; returns the exit status."""
     from ksmtrace.whatif.grid import build_grid
-    from ksmtrace.whatif.load import load_story
+    from ksmtrace.whatif.load import load_case
     from ksmtrace.whatif.result import document
     from ksmtrace.whatif.text import table
 
     with _terminable():
         with _progress("reading", None):
-            story, warnings = load_story(options.file)
-        scenarios = build_grid(story.workload, options.variant, options.set, options.sweep)
+            case, warnings = load_case(options.file)
+        scenarios = build_grid(case.workload, options.variant, options.set, options.sweep)
         for warning in warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
-        answers = document(story, scenarios, _outcomes(story, scenarios))
+        answers = document(case, scenarios, _outcomes(case, scenarios))
     print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
     return ExitStatus.DONE
 
 
-def _outcomes(story: Story, scenarios: list[Scenario]) -> list[Outcome]:
+def _outcomes(case: Case, scenarios: list[Scenario]) -> list[Outcome]:
     from ksmtrace.whatif.parallel import local_executor, run_scenarios
 
     with (
-        local_executor(story, len(scenarios)) as executor,
+        local_executor(case, len(scenarios)) as executor,
         _progress("scenarios", len(scenarios)) as done,
     ):
-        return run_scenarios(story, scenarios, executor, done)
+        return run_scenarios(case, scenarios, executor, done)
 
 
 @contextmanager
@@ -100,7 +102,7 @@ def _progress(what: str, total: int | None) -> Iterator[Callable[[float], None]]
 def _terminable() -> Iterator[None]:
     """Lets SIGTERM end a run as Ctrl-C does: with its workers."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal wants it
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

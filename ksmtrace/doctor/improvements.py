@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ksmtrace.doctor.survey import LEANS, Event, Rejected, Survey
+from ksmtrace.doctor.survey import Event, Survey
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.kernel.distribution import Distribution
 from ksmtrace.session import Exactness
-from ksmtrace.sources.live.offer import FUNCTION_MECHANISMS
-from ksmtrace.sources.live.way import Way
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.capabilities import FUNCTION_MECHANISMS
+from ksmtrace.sources.live.probe_spec import ProbeSpec
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.reason import Cause, Reason, Rejected
 
 _OPTION = re.compile(r"CONFIG_\w+")
 _INLINED = (EventKind.CMP_AND_MERGE_PAGE, EventKind.REPLACE_PAGE)
@@ -60,7 +61,7 @@ def _functions(
     out = [survey.mechanisms.get(name, "") for name in FUNCTION_MECHANISMS]
     if not all(out):
         return
-    gains = _gains(survey, lambda reason: any(each in reason for each in out))
+    gains = _gains(survey, lambda reason: not set(out).isdisjoint(reason.sentences))
     if lockdown == "confidentiality":
         yield Improvement("boot with lockdown=integrity, which lets probes in", gains)
     lacking = ", ".join(missing_capabilities)
@@ -74,7 +75,7 @@ def _functions(
 
 
 def _addresses(survey: Survey) -> Iterator[Improvement]:
-    gains = _gains(survey, lambda reason: "kptr_restrict" in reason)
+    gains = _gains(survey, lambda reason: reason.cause is Cause.HIDDEN_ADDRESSES)
     yield Improvement(
         "show root the kernel's addresses", gains, ("sysctl -w kernel.kptr_restrict=1",)
     )
@@ -87,10 +88,10 @@ def _options(survey: Survey) -> Iterator[Improvement]:
         for event in survey.events
         for rejected in event.rejected
         for reason in rejected.reasons
-        for option in _OPTION.findall(reason)
+        for option in _OPTION.findall(reason.text)
     }
     named = " and ".join(f"{option}=y" for option in sorted(options))
-    gains = _gains(survey, lambda reason: _OPTION.search(reason) is not None)
+    gains = _gains(survey, lambda reason: _OPTION.search(reason.text) is not None)
     yield Improvement(f"boot a kernel built with {named}", gains)
 
 
@@ -113,14 +114,15 @@ def _probe_map(survey: Survey, distribution: Distribution, release: str) -> Iter
         )
 
 
-def _gains(survey: Survey, gone: Callable[[str], bool]) -> dict[EventKind, Exactness]:
+def _gains(survey: Survey, gone: Callable[[Reason], bool]) -> dict[EventKind, Exactness]:
     """What would be seen more exactly if every reason that is `gone` were no more."""
     events = {event.kind: event for event in survey.events}
     chosen: dict[EventKind, str] = {}
     gains = {}
-    for kind, ways in WAYS.items():
+    for kind, specs in PROBES.items():
         event = events[kind]
-        best = next((r for r in event.rejected if _works(r, _way(ways, r.way), gone, chosen)), None)
+        by_name = {spec.name: spec for spec in specs}
+        best = next((r for r in event.rejected if _works(r, by_name[r.way], gone, chosen)), None)
         chosen[kind] = best.way if best is not None else event.way
         if best is not None and _better(best.exactness, event):
             gains[kind] = best.exactness
@@ -128,17 +130,16 @@ def _gains(survey: Survey, gone: Callable[[str], bool]) -> dict[EventKind, Exact
 
 
 def _works(
-    rejected: Rejected, way: Way, gone: Callable[[str], bool], chosen: Mapping[EventKind, str]
+    rejected: Rejected,
+    spec: ProbeSpec,
+    gone: Callable[[Reason], bool],
+    chosen: Mapping[EventKind, str],
 ) -> bool:
-    """Whether the way would do, with the other kinds seen as `chosen` says."""
-    own = [reason for reason in rejected.reasons if not reason.startswith(LEANS)]
-    beside = all(chosen[kind] in names for kind, names in way.beside.items())
-    wrong = any(chosen[kind] in names for kind, names in way.not_beside.items())
-    return all(map(gone, own)) and beside and not wrong
-
-
-def _way(ways: Sequence[Way], name: str) -> Way:
-    return next(way for way in ways if way.name == name)
+    """Whether the probe would do, with the other kinds seen as `chosen` says."""
+    own = [reason for reason in rejected.reasons if reason.cause is not Cause.OTHER_KIND]
+    required = all(chosen[kind] in names for kind, names in spec.requires.items())
+    conflicts = any(chosen[kind] in names for kind, names in spec.conflicts.items())
+    return all(map(gone, own)) and required and not conflicts
 
 
 def _better(exactness: Exactness, event: Event) -> bool:

@@ -78,7 +78,11 @@ def _probe(probe: Probe) -> dict[str, str]:
 
 def _event(event: Event) -> dict[str, Any]:
     rejected = [
-        {"way": r.way, "exactness": r.exactness.value, "reasons": list(r.reasons)}
+        {
+            "way": r.way,
+            "exactness": r.exactness.value,
+            "reasons": [reason.text for reason in r.reasons],
+        }
         for r in event.rejected
     ]
     return {"way": event.way or None, **_probe(event.probe), "rejected": rejected}

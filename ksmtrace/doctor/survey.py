@@ -9,23 +9,12 @@ from pathlib import Path
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.session import Exactness, Probe
-from ksmtrace.sources.live.ladder import Chosen, counters_only, survey_ways
-from ksmtrace.sources.live.offer import Offer
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.plan import Chosen, counters_only, survey_probes
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.reason import Reason, Rejected
 
-LEANS = ("leans on ", "does not go with ")
-"""How the ladder begins a reason that lies with the way of another kind of event."""
-
-_NO_BTF = "looked up in BTF, which is not here"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A better way that is out, and why: at least one reason."""
-
-    way: str
-    exactness: Exactness
-    reasons: tuple[str, ...]
+_NO_BTF = Reason(("looked up in BTF, which is not here",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +22,8 @@ class Event:
     """How one kind of event is seen.
 
     Attributes:
-        way: name of the chosen way; "" where there is none.
-        rejected: the better ways, best first.
+        way: name of the chosen probe; "" where there is none.
+        rejected: the better probes, best first.
     """
 
     kind: EventKind
@@ -45,10 +34,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The ladder of this kernel.
+    """How every kind of event would be seen on this kernel.
 
     Attributes:
-        tier: the plan in a word; None where nothing can be attached, and `events` is what `--probes sysfs` shows.
+        tier: the plan in a word; None where nothing can be attached, and `events` is what
+            `--probes sysfs` shows.
         mechanisms: why each is out, "" where it works; empty without BTF.
     """
 
@@ -61,30 +51,28 @@ def survey_kernel(btf: Btf | None, root: Path, hidden: Collection[str] = ()) -> 
     """Try this kernel, as if it did not have what is in `hidden`."""
     if btf is None:
         return Survey(None, _without_btf(root), {})
-    ways = [way for candidates in WAYS.values() for way in candidates]
-    offer = Offer(btf, ways, root, hidden)
-    plan = survey_ways(offer)
+    specs = [spec for candidates in PROBES.values() for spec in candidates]
+    kernel = Capabilities(btf, specs, root, hidden)
+    plan = survey_probes(kernel)
     events = (_event(kind, plan.chosen[kind]) for kind in sorted(plan.chosen))
     tier = plan.tier if plan.mechanisms else None
-    return Survey(tier, tuple(events), offer.mechanisms)
+    return Survey(tier, tuple(events), kernel.mechanisms)
 
 
 def _event(kind: EventKind, chosen: Chosen) -> Event:
-    exactness = {way.name: way.exactness for way in WAYS[kind]}
-    rejected = (Rejected(name, exactness[name], reasons) for name, reasons in chosen.rejected)
-    return Event(kind, chosen.way.name if chosen.way else "", chosen.probe, tuple(rejected))
+    return Event(kind, chosen.spec.name if chosen.spec else "", chosen.probe, chosen.rejected)
 
 
 def _without_btf(root: Path) -> tuple[Event, ...]:
     """The kernel's totals."""
     events = []
     for kind, chosen in sorted(counters_only(root).chosen.items()):
-        better = WAYS[kind]
-        if chosen.way is not None:
-            better = better[: better.index(chosen.way)]
-        rejected = tuple(Rejected(way.name, way.exactness, (_NO_BTF,)) for way in better)
+        better = PROBES[kind]
+        if chosen.spec is not None:
+            better = better[: better.index(chosen.spec)]
+        rejected = tuple(Rejected(spec.name, spec.exactness, (_NO_BTF,)) for spec in better)
         probe = chosen.probe
-        if chosen.way is None:
+        if chosen.spec is None:
             probe = Probe("", Exactness.ABSENT, "nothing can be attached here")
-        events.append(Event(kind, chosen.way.name if chosen.way else "", probe, rejected))
+        events.append(Event(kind, chosen.spec.name if chosen.spec else "", probe, rejected))
     return tuple(events)

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ksmtrace.doctor.report import Report
-from ksmtrace.doctor.survey import LEANS, Event
+from ksmtrace.doctor.survey import Event
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness
+from ksmtrace.sources.live.reason import Cause, Reason
 
 WIDTH = 80
 _PRESENT = {True: "yes", False: "no", None: "?"}
@@ -47,10 +48,10 @@ class _Reasons:
     def number(self, reason: str) -> int:
         return self._numbers.setdefault(reason, len(self._numbers) + 1)
 
-    def refer(self, reasons: tuple[str, ...]) -> str:
+    def refer(self, reasons: tuple[Reason, ...]) -> str:
         """Numbers of reasons, as in "[1,3]"."""
-        # A way that leans on one that is out has that way's reasons already.
-        own = [reason for reason in reasons if not reason.startswith(LEANS)] or list(reasons)
+        # What the probe of another kind lacks is listed there already.
+        own = [reason for reason in reasons if reason.cause is not Cause.OTHER_KIND] or reasons
         numbers = {self.number(part) for reason in own for part in self._parts(reason)}
         return f"[{','.join(map(str, sorted(numbers)))}]"
 
@@ -61,10 +62,10 @@ class _Reasons:
         for reason, number in self._numbers.items():
             yield from _wrapped(f"  {f'[{number}]':4} ", reason, width)
 
-    def _parts(self, reason: str) -> list[str]:
-        """A reason may name several mechanisms; each is a reason of its own."""
-        named = [mechanism for mechanism in self._mechanisms if mechanism in reason]
-        return list(dict.fromkeys(named)) or [reason]
+    def _parts(self, reason: Reason) -> list[str]:
+        """Why mechanisms are out, each as a reason of its own; else the reason as it is."""
+        named = [sentence for sentence in self._mechanisms if sentence in reason.sentences]
+        return list(dict.fromkeys(named)) or [reason.text]
 
 
 def _summary(report: Report, width: int) -> list[str]:
@@ -95,7 +96,7 @@ def _mechanisms(report: Report, reasons: _Reasons, width: int) -> Iterator[str]:
     yield ""
     if report.survey.mechanisms:
         named = [
-            f"{name} no {reasons.refer((out,))}" if out else f"{name} yes"
+            f"{name} no {reasons.refer((Reason((out,)),))}" if out else f"{name} yes"
             for name, out in report.survey.mechanisms.items()
         ]
         yield from _wrapped("attaching:     ", ", ".join(named), width)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ksmtrace.drawing.scales import Scale, mean, one_line, resample
+from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.scales import Scale, mean, resample
 from ksmtrace.section import Chart
 from ksmtrace.units import written
 

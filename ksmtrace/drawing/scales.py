@@ -1,4 +1,4 @@
-"""Fits values to the columns and rows of a drawing, and text to one line."""
+"""Fits values to the columns and rows of a drawing."""
 
 from __future__ import annotations
 
@@ -58,8 +58,3 @@ def resample(
 def mean(values: Sequence[float]) -> float:
     """The mean of at least one value."""
     return sum(values) / len(values)
-
-
-def one_line(text: object) -> str:
-    """`text` on one line, with "?" for characters that cannot be printed."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))

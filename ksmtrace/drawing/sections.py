@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ksmtrace.drawing.charts import ChartView
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.tables import TableView
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.units import written

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line, wrapped
 from ksmtrace.units import duration
 
 Document = Mapping[str, Any]
-
-WIDTH = 80
-"""Columns of plain text."""
 
 
 def facts(document: Document) -> list[str]:
@@ -65,10 +61,3 @@ def advice_text(document: Document) -> str:
     for why, command in advice(document):
         lines += [wrapped(f"- {why}", "  "), wrapped(command, "    ", "    ")]
     return "\n".join(lines)
-
-
-def wrapped(text: str, indent: str = "", first: str = "") -> str:
-    """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
-    return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    )

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.section import Table
 from ksmtrace.units import written
 

@@ -17,11 +17,14 @@ def cut(batch: EventBatch) -> Iterator[EventBatch]:
     A part ends at each SCAN_STOP and at the last SAMPLE of each reading of the kernel's counters.
     A LOST record is a part of its own.
     """
-    lost = batch.kind == EventKind.LOST
-    ends = lost | (batch.kind == EventKind.SCAN_STOP)
-    ends |= (batch.kind == EventKind.SAMPLE) & (batch.flags & Flag.LAST_OF_SAMPLE != 0)
-    ends[:-1] |= lost[1:]
+    ends = _ends_a_part(batch.kind, batch.flags)
+    ends[:-1] |= batch.kind[1:] == EventKind.LOST
     return cut_after(batch, np.flatnonzero(ends))
+
+
+def ends_a_part(batch: EventBatch) -> bool:
+    """Whether `cut` cuts after the last event of `batch`, whatever follows it."""
+    return bool(_ends_a_part(batch.kind[-1:], batch.flags[-1:]).any())
 
 
 def cut_after(batch: EventBatch, rows: npt.NDArray[np.intp]) -> Iterator[EventBatch]:
@@ -31,3 +34,11 @@ def cut_after(batch: EventBatch, rows: npt.NDArray[np.intp]) -> Iterator[EventBa
         if end > start:
             yield EventBatch(batch.events[start:end]) if end - start < len(batch) else batch
             start = end
+
+
+def _ends_a_part(
+    kind: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
+    ends: npt.NDArray[np.bool_] = (kind == EventKind.LOST) | (kind == EventKind.SCAN_STOP)
+    ends |= (kind == EventKind.SAMPLE) & (flags & Flag.LAST_OF_SAMPLE != 0)
+    return ends

@@ -32,7 +32,7 @@ class ReadingTracker:
         self._values: dict[Gauge, int] = {}
 
     def apply(self, batch: EventBatch) -> list[Reading]:
-        """The readings that end in this batch, in order; a gauge of a newer version is passed over."""
+        """The readings that end in this batch, in order, without gauges of a newer version."""
         samples = batch.of(EventKind.SAMPLE)
         found = []
         for gauge, value, flags, ns in zip(

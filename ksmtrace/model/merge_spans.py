@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.durations import Durations
 from ksmtrace.model.items import Ids, grown
+from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 
 _APPEND, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
 _FREED = int(Flag.FREED)
@@ -28,8 +28,8 @@ class MergeSpans:
     """
 
     def __init__(self) -> None:
-        self.ended = Durations()
-        self.cut = Durations()
+        self.ended = LogHistogram(GEOMETRIC)
+        self.cut = LogHistogram(GEOMETRIC)
         self._forget()
 
     def _forget(self) -> None:
@@ -70,12 +70,11 @@ class MergeSpans:
         self.cut.add(self._open(now_ns))
         self._forget()
 
-    def unended(self, now_ns: int) -> Durations:
+    def unended(self, now_ns: int) -> LogHistogram:
         """Spans that last still, by how long they have, and those cut off."""
-        both = Durations()
+        both = LogHistogram(GEOMETRIC)
         both.add(self._open(now_ns))
-        both.counts += self.cut.counts
-        both.sum_ns += self.cut.sum_ns
+        both.merge(self.cut)
         return both
 
     def _open(self, now_ns: int) -> Ids:

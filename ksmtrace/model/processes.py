@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -63,9 +64,20 @@ class Process:
     @property
     def label(self) -> str:
         """How to call it: the guest, or comm and pid, or the mm."""
-        if self.vm:
-            return self.vm
-        return f"{self.comm} {self.pid}" if self.pid is not None else f"mm {self.mm:#x}"
+        if self.pid is None and not self.vm:
+            return f"mm {self.mm:#x}"
+        return label_of({**self.to_json(), "vm": self.vm})
+
+    def to_json(self) -> dict[str, Any]:
+        """What tells it from others in the JSON document: pid and comm, None where no name was seen, and mm."""
+        return {"pid": self.pid, "comm": self.comm or None, "mm": f"{self.mm:#x}"}
+
+
+def label_of(process: Mapping[str, Any]) -> str:
+    """How to call a process of the JSON document: the guest, if it has "vm", or comm and pid."""
+    if process.get("vm"):
+        return str(process["vm"])
+    return "unknown" if process["pid"] is None else f"{process['comm'] or ''} {process['pid']}"
 
 
 class ProcessTable:

@@ -1,4 +1,4 @@
-"""Calls hooks plugin by plugin, so that one that raises is named and the others still see every batch."""
+"""Calls hooks plugin by plugin: one that raises is named, and the others still see every batch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ TRACE = bool(os.environ.get("KSMTRACE_TRACE_PLUGINS"))
 class PluginCalls:
     """Hook calls with a time account and a policy for failures.
 
-    pluggy's own call stops at the first implementation that raises, and those after it would miss the batch:
-    their numbers would be wrong without a word. So each implementation is called on its own, in pluggy's order.
+    pluggy's own call stops at the first implementation that raises, and those after it would miss
+    the batch: their numbers would be wrong without notice. So each implementation is called on its
+    own, in pluggy's order.
 
     Attributes:
         seconds: seconds spent in each plugin, by name.

@@ -56,7 +56,8 @@ def selected_names(choices: Sequence[str]) -> list[str]:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise KsmtraceError(
-            f"two installed plugins are called {min(twice)!r}: uninstall one (`ksmtrace plugins` lists them)"
+            f"two installed plugins are called {min(twice)!r}: "
+            "uninstall one (`ksmtrace plugins` lists them)"
         )
     blocked = set()
     for choice in choices:
@@ -89,7 +90,8 @@ def build_manager(choices: Sequence[str] = ()) -> pluggy.PluginManager:
             manager.register(plugin_class(), name=name)
         except Exception as error:
             raise KsmtraceError(
-                f"plugin {name!r} cannot be loaded: {type(error).__name__}: {error}; leave it out with -p no:{name}"
+                f"plugin {name!r} cannot be loaded: {type(error).__name__}: {error}; "
+                f"leave it out with -p no:{name}"
             ) from error
     try:
         manager.check_pending()

@@ -41,5 +41,5 @@ class RunOptions:
     log: bool = False
 
     def streams_json(self, session: Session) -> bool:
-        """Whether the run prints a JSON document each interval: a live one, unless asked for one answer."""
+        """Whether a JSON document is printed each interval: in a live run, unless it is `once`."""
         return self.json and not self.once and session.source == "live"

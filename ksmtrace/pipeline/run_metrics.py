@@ -71,7 +71,8 @@ def _events(state: RunState) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "ksmtrace_passes_total",
-        "Full passes of ksmd that ended. Standing still: KSM is stopped, or a pass takes very long.",
+        "Full passes of ksmd that ended. Standing still: KSM is stopped, or a pass takes very "
+        "long.",
         state.passes,
     )
 
@@ -79,8 +80,8 @@ def _events(state: RunState) -> Iterator[Metric]:
 def _checks(state: RunState) -> Iterator[Metric]:
     differences = GaugeMetricFamily(
         "ksmtrace_reconstruction_difference_pages",
-        "Reconstructed minus kernel's gauge at the last reading. Away from 0 at the end of passes: do not trust "
-        "the reconstructed gauges, look at lost events and ksmtrace_probe_info.",
+        "Reconstructed minus kernel's gauge at the last reading. Away from 0 at the end of passes: "
+        "do not trust the reconstructed gauges, look at lost events and ksmtrace_probe_info.",
         labels=["gauge"],
     )
     for gauge, figures in state.reconciliation.to_json().items():
@@ -90,7 +91,8 @@ def _checks(state: RunState) -> Iterator[Metric]:
         yield differences
     yield GaugeMetricFamily(
         "ksmtrace_reconstruction_complete",
-        "1 when all of ksmd's state is known; 0 until a pass was seen whole after joining late or after a loss.",
+        "1 when all of ksmd's state is known; 0 until a pass was seen whole after joining late or "
+        "after a loss.",
         int(state.reconstruction.complete),
     )
     yield CounterMetricFamily(
@@ -100,13 +102,14 @@ def _checks(state: RunState) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "ksmtrace_self_check_scan_stops_differing_total",
-        "Those of them at which a gauge differed. Alert on any increase: reconstructed figures are off.",
+        "Those of them at which a gauge differed. Alert on any increase: reconstructed figures are "
+        "off.",
         state.reconciliation.at_scan_stop_differing,
     )
     counts = GaugeMetricFamily(
         "ksmtrace_self_check_difference_events",
-        "Events minus what the kernel counted itself, since the trace began. Away from 0 for long: events are missed, "
-        "or happen where no probe is.",
+        "Events minus what the kernel counted itself, since the trace began. Away from 0 for long: "
+        "events are missed, or happen where no probe is.",
         labels=["check", "against"],
     )
     for row in state.self_check.rows:
@@ -118,7 +121,8 @@ def _checks(state: RunState) -> Iterator[Metric]:
 def _plugins(calls: PluginCalls) -> Iterator[Metric]:
     seconds = CounterMetricFamily(
         "ksmtrace_plugin_seconds_total",
-        "Time spent in each plugin. Leave out (-p no:NAME) the one that takes most when events are lost.",
+        "Time spent in each plugin. Leave out (-p no:NAME) the one that takes most when events are "
+        "lost.",
         labels=["plugin"],
     )
     success = GaugeMetricFamily(

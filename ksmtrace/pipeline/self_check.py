@@ -1,4 +1,7 @@
-"""Stands counts of events against what the kernel counted itself over the same time; a difference is shown, never smoothed."""
+"""Compares counts of events with what the kernel counted itself over the same time.
+
+A difference is shown, never smoothed.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from ksmtrace.session import Exactness, Session
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison: what events say, what else says, since the first reading of the kernel's counters.
+    """One comparison, since the first reading of the kernel's counters.
 
     Attributes:
+        name: what is counted.
         against: the kernel's counter, or the other count of events.
+        events: the number of events seen.
+        other: what `against` says.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A run at one moment: its JSON document, metrics, panels and sections, each made when first asked for."""
+"""A run at one moment: its document, metrics, panels and sections, made when first asked for."""
 
 from __future__ import annotations
 
@@ -131,12 +131,12 @@ class Snapshot:
 
     @cached_property
     def sections(self) -> tuple[tuple[str, Section], ...]:
-        """(plugin name, section) of everything that plugins tell at length, in the order in which they are registered."""
+        """(plugin name, section) of every plugin that has some, in the order of registration."""
         return self._by_plugin("ksmtrace_sections")
 
     @cached_property
     def panels(self) -> tuple[tuple[str, RenderableType], ...]:
-        """(plugin name, renderable) of everything that plugins show, in the order in which they are registered."""
+        """(plugin name, renderable) of every plugin with panels, in the order of registration."""
         return self._by_plugin("ksmtrace_panels")
 
     def _by_plugin(self, hook: str) -> tuple[tuple[str, Any], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 
 _STEPS: dict[str, tuple[tuple[float, float, str], ...]] = {
     "bytes": (

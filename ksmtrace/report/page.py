@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from ksmtrace import __version__
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, advice, facts, verdict
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK

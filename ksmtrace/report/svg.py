@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import vl_convert
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.report.vega_lite import spec_of
 from ksmtrace.section import Chart
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from ksmtrace.drawing.lines import WIDTH, wrapped
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.drawing.summary import WIDTH, Document, advice_text, facts, verdict, wrapped
+from ksmtrace.drawing.summary import Document, advice_text, facts, verdict
 from ksmtrace.section import Section
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ksmtrace.drawing.scales import one_line, resample
+from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.scales import resample
 from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.section import Chart
 from ksmtrace.units import written

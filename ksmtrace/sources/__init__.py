@@ -12,8 +12,8 @@ from ksmtrace.session import Session
 class Source(Protocol):
     """A stream of batches with the facts about it.
 
-    The stream begins with what was merged before (SNAPSHOT records, if anything) and a reading of the kernel's counters
-    (SAMPLE records) and, unless it was cut, ends with a reading.
+    The stream begins with what was merged before (SNAPSHOT records, if anything) and a reading of
+    the kernel's counters (SAMPLE records) and, unless it was cut, ends with a reading.
     """
 
     session: Session

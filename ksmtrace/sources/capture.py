@@ -40,7 +40,7 @@ class CaptureSource:
             sleep: waits for so many seconds.
 
         Raises:
-            KsmtraceError: `path` cannot be read, or is no capture of a version that this ksmtrace reads.
+            KsmtraceError: `path` cannot be read, or is no capture of a version that can be read.
         """
         self._capture = open_capture(path, "capture")
         self.session = self._capture.session
@@ -72,7 +72,7 @@ class CaptureSource:
         self._capture.close()
 
     def _paced(self, batch: EventBatch, pace: _Pace) -> Iterator[EventBatch]:
-        # Events stand in stream order, which is not quite that of their times: an event is due when
+        # Events are in stream order, which is not quite that of their times: an event is due when
         # all before it are.
         times = np.maximum.accumulate(batch.events["ts"])
         pace.begin(times)

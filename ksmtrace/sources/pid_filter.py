@@ -13,9 +13,10 @@ from ksmtrace.sources import Source
 
 
 class PidFilter:
-    """The events of another source that belong to these processes, or to none (passes, counters, losses).
+    """The events of another source that belong to some processes, or to none.
 
-    The kernel's records know the mm; PROCESS records, which come before the first page of an mm, say whose it is.
+    Passes, counters and losses belong to none. The kernel's records name the mm; PROCESS records,
+    which come before the first page of an mm, name its process.
     """
 
     def __init__(self, source: Source, pids: Collection[int]) -> None:

@@ -1,4 +1,4 @@
-"""Runs a story under one scenario: the function that workers are given."""
+"""Runs a case under one scenario: the function that workers are given."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import replace
 
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.whatif.meter import Meter, since
-from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario, Story
+from ksmtrace.whatif.case import Case
+from ksmtrace.whatif.outcome_meter import OutcomeMeter, since
+from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError, Tunables
 
 
 def run_scenario(
-    story: Story, scenario: Scenario, say: Callable[[float], None] = lambda _: None
+    case: Case, scenario: Scenario, say: Callable[[float], None] = lambda _: None
 ) -> Outcome:
-    """What comes of `story` under `scenario`; `say` is told after each step what share of them is done.
+    """What comes of `case` under `scenario`; `say` is told after each step what share of them is done.
 
     A run that cannot be carried on, because the kernel would refuse a tunable in the middle, ends there and says so.
     """
     try:
-        return _Run(story, scenario, say).outcome()
+        return _Run(case, scenario, say).outcome()
     except KsmtraceError as error:
         nothing = Point(*(0,) * len(Point.__slots__))
         return Outcome(Points(), nothing, str(error))
@@ -31,14 +32,14 @@ def run_scenario(
 class _Run:
     """One run, and the account of it."""
 
-    def __init__(self, story: Story, scenario: Scenario, say: Callable[[float], None]) -> None:
+    def __init__(self, case: Case, scenario: Scenario, say: Callable[[float], None]) -> None:
         self._say = say
         self._notes: list[str] = []
-        self._meter = Meter()
-        self._warm_up_steps = story.warm_up_steps
-        self._steps = _steps_for(story.workload, scenario)
-        workload = replace(story.workload, tunables=dict(scenario.tunables), steps=self._steps)
-        kind = Simulation if story.source == "workload" else _Retold
+        self._meter = OutcomeMeter()
+        self._warm_up_steps = case.warm_up_steps
+        self._steps = _steps_for(case.workload, scenario)
+        workload = replace(case.workload, tunables=dict(scenario.tunables), steps=self._steps)
+        kind = Simulation if case.source == "workload" else _CaptureSimulation
         self._simulation = kind(
             workload, variant=scenario.variant, watcher=self._meter, say=self._notes.append
         )
@@ -81,7 +82,7 @@ class _Run:
         return self._meter.read(self._simulation.engine, self._passes, self._batches)
 
 
-class _Retold(Simulation):
+class _CaptureSimulation(Simulation):
     """A run of what a kernel did: a tunable that it took may be refused here, where more pages are merged, and stays."""
 
     def _write(self, number: int | None, tunables: Tunables) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ksmtrace.whatif.observation import Interval, Page, Place, Process
+from ksmtrace.whatif.history import Interval, Page, Place, Process
 
 
 def note_fork(

@@ -1,4 +1,4 @@
-"""Where the pages of a capture lie in the regions of a script."""
+"""Where the pages of a capture lie in the regions of a built."""
 
 from __future__ import annotations
 

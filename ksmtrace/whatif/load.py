@@ -1,4 +1,4 @@
-"""Makes a story of a file, whichever of the two kinds it is."""
+"""Makes a case of a file, whichever of the two kinds it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ksmtrace.capture.reader import is_capture
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.whatif.capture_story import capture_story
-from ksmtrace.whatif.scenario import Story
+from ksmtrace.whatif.capture_case import capture_case
+from ksmtrace.whatif.case import Case
 from ksmtrace.workload.file import load_workload
 
 _CAPTURE, _WORKLOAD = ".ksmtrace", ".toml"
@@ -15,8 +15,8 @@ _CAPTURE, _WORKLOAD = ".ksmtrace", ".toml"
 _OF_SET = "what the steps `set` write holds from there on in every scenario that was not asked for another value"
 
 
-def load_story(path: str) -> tuple[Story, list[str]]:
-    """The story of a capture or a workload, and warnings about what is missing from a capture.
+def load_case(path: str) -> tuple[Case, list[str]]:
+    """The case of a capture or a workload, and warnings about what is missing from a capture.
 
     Raises:
         KsmtraceError: there is no such file, it is neither, or it cannot be used.
@@ -28,10 +28,10 @@ def load_story(path: str) -> tuple[Story, list[str]]:
         capture = file.suffix != _WORKLOAD and (file.suffix == _CAPTURE or is_capture(path))
     except OSError as error:
         raise KsmtraceError(f"{path}: {error.strerror or error}") from error
-    return capture_story(file) if capture else (_workload_story(file), [])
+    return capture_case(file) if capture else (_workload_case(file), [])
 
 
-def _workload_story(file: Path) -> Story:
+def _workload_case(file: Path) -> Case:
     try:
         workload = load_workload(file)
     except KsmtraceError as error:
@@ -39,4 +39,4 @@ def _workload_story(file: Path) -> Story:
             raise
         raise KsmtraceError(f"neither a capture nor a workload: {error}") from error
     has_set = any(step.op == "set" for step in workload.steps)
-    return Story("workload", workload.name, workload, assumptions=(_OF_SET,) if has_set else ())
+    return Case("workload", workload.name, workload, assumptions=(_OF_SET,) if has_set else ())

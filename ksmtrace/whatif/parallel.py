@@ -13,20 +13,21 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from ksmtrace.errors import HostError
+from ksmtrace.whatif.case import Case
 from ksmtrace.whatif.experiment import run_scenario
-from ksmtrace.whatif.scenario import Outcome, Scenario, Story
+from ksmtrace.whatif.scenario import Outcome, Scenario
 
 Shares = ctypes.Array[ctypes.c_double]
 
 
 _LOOK_SECONDS = 0.2
 
-_own: tuple[Story, Shares] | None = None
-"""In a worker of a `LocalExecutor`: its story, and where it says how far a scenario is."""
+_own: tuple[Case, Shares] | None = None
+"""In a worker of a `LocalExecutor`: its case, and where it says how far a scenario is."""
 
 
 class LocalExecutor(ProcessPoolExecutor):
-    """Processes on this machine that have the story from the start, and say how far they are.
+    """Processes on this machine that have the case from the start, and say how far they are.
 
     With each scenario it would fill the pipe to the workers, and a pool of which one dies then waits for ever (CPython 94777).
 
@@ -34,17 +35,17 @@ class LocalExecutor(ProcessPoolExecutor):
         shares: of each scenario, how much is done, 0 to 1.
     """
 
-    def __init__(self, story: Story, scenarios: int) -> None:
+    def __init__(self, case: Case, scenarios: int) -> None:
         # A fork would copy the thread that draws the progress bar in whatever state it is.
         context = multiprocessing.get_context("spawn")
         self.shares: Shares = context.Array("d", scenarios, lock=False)
         workers = max(1, min(scenarios, len(os.sched_getaffinity(0))))
-        own = (story, self.shares)
+        own = (case, self.shares)
         super().__init__(workers, mp_context=context, initializer=_start_worker, initargs=own)
 
 
 def run_scenarios(
-    story: Story,
+    case: Case,
     scenarios: Sequence[Scenario],
     executor: Executor,
     done: Callable[[float], None] = lambda _: None,
@@ -52,7 +53,7 @@ def run_scenarios(
     """The outcome of each scenario, in the order of `scenarios`.
 
     Args:
-        story: what is run; goes to the workers with each scenario, unless they have it.
+        case: what is run; goes to the workers with each scenario, unless they have it.
         scenarios: under what.
         executor: any executor of the standard interface whose workers have ksmtrace installed.
         done: told now and then how many scenarios are done; of those under way the share, if the executor is a `LocalExecutor`.
@@ -65,7 +66,7 @@ def run_scenarios(
         futures = [
             executor.submit(_run_own, scenario, number)
             if local
-            else executor.submit(run_scenario, story, scenario)
+            else executor.submit(run_scenario, case, scenario)
             for number, scenario in enumerate(scenarios)
         ]
     shares = executor.shares if isinstance(executor, LocalExecutor) else ()
@@ -87,12 +88,12 @@ def run_scenarios(
 
 def _run_own(scenario: Scenario, number: int) -> Outcome:
     assert _own is not None, "only workers of a `LocalExecutor` are given this"
-    story, shares = _own
+    case, shares = _own
 
     def say(share: float) -> None:
         shares[number] = share
 
-    return run_scenario(story, scenario, say)
+    return run_scenario(case, scenario, say)
 
 
 @contextmanager
@@ -106,10 +107,10 @@ def _interrupt_delayed() -> Iterator[None]:
 
 
 @contextmanager
-def local_executor(story: Story, scenarios: int) -> Iterator[LocalExecutor]:
+def local_executor(case: Case, scenarios: int) -> Iterator[LocalExecutor]:
     """Processes on this machine, one for each CPU that we may use; they end with the context, however it ends."""
     before = set(multiprocessing.active_children())
-    pool = LocalExecutor(story, scenarios)
+    pool = LocalExecutor(case, scenarios)
     try:
         yield pool
     except BaseException:
@@ -121,9 +122,9 @@ def local_executor(story: Story, scenarios: int) -> Iterator[LocalExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(story: Story, shares: Shares) -> None:
+def _start_worker(case: Case, shares: Shares) -> None:
     global _own  # noqa: PLW0603 - it is a worker's for life
-    _own = story, shares
+    _own = case, shares
     # A parent that was killed takes us along; Ctrl-C is its business alone (`_interrupt_delayed`).
     parent = multiprocessing.parent_process()
     if parent is not None:

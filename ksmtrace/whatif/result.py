@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from ksmtrace import __version__
-from ksmtrace.whatif.scenario import KernelPoint, Outcome, Point, Points, Scenario, Story
+from ksmtrace.whatif.case import Case, KernelPoint
+from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario
 from ksmtrace.workload.tunables import DEFAULTS
 
 MOST_POINTS = 1000
@@ -38,35 +39,35 @@ def settled(points: Points) -> Settled | None:
 
 
 def document(
-    story: Story, scenarios: Sequence[Scenario], outcomes: Sequence[Outcome]
+    case: Case, scenarios: Sequence[Scenario], outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
     """The JSON document of `ksmtrace whatif`; the first scenario is the baseline."""
     return {
         "version": __version__,
-        "source": story.source,
-        "name": story.name,
-        "passes": story.passes,
+        "source": case.source,
+        "name": case.name,
+        "passes": case.passes,
         "scenarios": [
             _scenario(scenario, outcome, baseline=not index)
             for index, (scenario, outcome) in enumerate(zip(scenarios, outcomes, strict=True))
         ],
-        "baseline_difference": baseline_difference(story, outcomes[0]),
-        "assumptions": list(story.assumptions),
+        "baseline_difference": baseline_difference(case, outcomes[0]),
+        "assumptions": list(case.assumptions),
     }
 
 
-def baseline_difference(story: Story, baseline: Outcome) -> dict[str, Any] | None:
+def baseline_difference(case: Case, baseline: Outcome) -> dict[str, Any] | None:
     """The baseline minus what the capture itself says; None for a workload, which is the truth itself."""
-    if story.totals is None:
+    if case.totals is None:
         return None
     pairs = [
-        (point, story.kernel_points[index])
+        (point, case.kernel_points[index])
         for index, point in enumerate(baseline.points)
-        if index in story.kernel_points
+        if index in case.kernel_points
     ]
-    examined, cow_breaks = story.totals
+    examined, cow_breaks = case.totals
     return {
-        "passes": (story.passes or 0),
+        "passes": (case.passes or 0),
         "passes_compared": len(pairs),
         "passes_equal": sum(not any(_apart(*pair).values()) for pair in pairs),
         "gauges": {each.name: _gauge(each.name, pairs) for each in fields(KernelPoint)},

@@ -1,12 +1,10 @@
-"""Scenarios and what came of them: plain data that can go to another process or machine."""
+"""Scenarios and their outcomes: plain data that can go to another process or machine."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-
-from ksmtrace.workload.file import Workload
+from dataclasses import dataclass, fields
 
 PAGE_BYTES = 4096
 RMAP_ITEM_BYTES = 64
@@ -18,12 +16,12 @@ Settings = tuple[tuple[str, int | str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way to run a story.
+    """One way to run a case.
 
     Attributes:
         variant: a name of `ksmtrace.engine.variants.VARIANTS`.
         tunables: initial values, sorted by name; only what the variant has.
-        held: tunables that were asked for: what the story writes to them is left out.
+        held: tunables that were asked for: what the case writes to them is left out.
         left_out: tunables that were asked for, or are the file's own, and that the variant does not have.
     """
 
@@ -108,38 +106,3 @@ class Outcome:
     at_end: Point
     ended_early: str = ""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class KernelPoint:
-    """The kernel's own gauges at the end of a pass."""
-
-    pages_shared: int
-    pages_sharing: int
-    pages_unshared: int
-    pages_volatile: int
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """What happens to memory, to be run under scenarios.
-
-    Attributes:
-        source: "capture" or "workload".
-        name: the file's name, or the workload's.
-        workload: the steps, with the variant and tunables of the baseline.
-        warm_up_steps: how many steps only bring about what the capture found, and do not count.
-        passes: full passes that the capture saw; None for a workload.
-        kernel_points: the kernel's gauges by pass, counted from 0, where the capture has them.
-        totals: the kernel's own (pages_scanned, cow_breaks); None for a workload.
-        assumptions: what is not known, and is assumed; one line each.
-    """
-
-    source: str
-    name: str
-    workload: Workload
-    warm_up_steps: int = 0
-    passes: int | None = None
-    kernel_points: dict[int, KernelPoint] = field(default_factory=dict)
-    totals: tuple[int, int] | None = None
-    assumptions: tuple[str, ...] = ()

@@ -1,1 +1,1 @@
-"""Workload files, and real processes that carry them out on this machine's kernel."""
+"""Workloads: their files, and runs of them on the reference engine and on this machine's kernel."""

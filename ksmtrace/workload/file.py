@@ -10,7 +10,7 @@ from typing import Any
 
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.workload.outline import Outline
+from ksmtrace.workload.footprint import Footprint
 from ksmtrace.workload.steps import OPS, check_name, parse_arguments
 from ksmtrace.workload.tunables import DEFAULTS, Tunables, check_tunables
 
@@ -138,7 +138,7 @@ def _tunables(document: Mapping[str, Any], settings: Tunables) -> Tunables:
 def _steps(tables: list[Any], tunables: Tunables) -> tuple[Step, ...]:
     if len(tables) > MOST_STEPS:
         raise ValueError(f"step {MOST_STEPS}: a workload has at most {MOST_STEPS} steps")
-    outline = Outline()
+    footprint = Footprint()
     pages_to_scan = {**DEFAULTS, **tunables}["pages_to_scan"]
     steps = []
     for number, table in enumerate(tables):
@@ -148,7 +148,7 @@ def _steps(tables: list[Any], tunables: Tunables) -> tuple[Step, ...]:
                 raise ValueError("key 'op' is missing")
             rest = {key: value for key, value in table.items() if key != "op"}
             arguments = parse_arguments(op, rest)
-            outline.apply(op, arguments)
+            footprint.apply(op, arguments)
             if op == "set":
                 pages_to_scan = arguments["tunables"].get("pages_to_scan", pages_to_scan)
             if op == "scan" and "passes" in arguments and pages_to_scan == 0:

@@ -15,8 +15,8 @@ from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.sysfs import has_ksm, ksm_directory, read_counters, read_tunables
 from ksmtrace.workload.ksmd import Ksmd
+from ksmtrace.workload.restorer import Plan, Restorer, carry_out
 from ksmtrace.workload.tunables import DEFAULTS
-from ksmtrace.workload.warden import Plan, Warden, carry_out
 
 LOCK = Path("/run/lock/ksmtrace.lock")
 
@@ -64,8 +64,8 @@ class KsmGuard:
             self._lock.close()
             raise
         self._plan = self._restoration()
-        self._warden = Warden(self._lock.fileno())
-        self._warden.add(self._plan)
+        self._restorer = Restorer(self._lock.fileno())
+        self._restorer.add(self._plan)
         if self._clean:
             self._start_clean()
         return self
@@ -73,13 +73,13 @@ class KsmGuard:
     def __exit__(self, *error: object) -> None:
         try:
             carry_out(self._plan)
-            self._warden.dismiss()
+            self._restorer.dismiss()
         finally:
             self._lock.close()
 
     def restore_also(self, plan: Plan) -> None:
         """If we die, carry out this plan too, before KSM is put back; else it is the caller's business."""
-        self._warden.add(plan)
+        self._restorer.add(plan)
 
     def write(self, name: str, value: str | int) -> None:
         """Write a tunable by its sysfs name.

@@ -11,7 +11,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_kernel_thread
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.workload.ksmd import wait_until_asleep
-from ksmtrace.workload.warden import Plan, carry_out
+from ksmtrace.workload.restorer import Plan, carry_out
 
 _DECOY_SIZE = 4 * 1024 * 1024
 _LONG_MILLISECS = 3_600_000

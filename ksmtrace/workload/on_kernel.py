@@ -12,17 +12,17 @@ from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Workload
+from ksmtrace.workload.footprint import Footprint
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.interruption import Interruption
 from ksmtrace.workload.khugepaged import KhugepagedAsleep
 from ksmtrace.workload.on_kernel_snapshot import Counters, Layout, check_clean, read_groups
-from ksmtrace.workload.outline import Outline
 from ksmtrace.workload.processes import Processes
 from ksmtrace.workload.run import Say, WorkloadRun
 from ksmtrace.workload.tunables import DEFAULTS, RefusedError
 
 _PAGE = 4096
-_ACTOR_BYTES = 16 * 1024 * 1024
+_WORKER_BYTES = 16 * 1024 * 1024
 
 
 def run_on_kernel(workload: Workload, say: Say) -> dict[str, Any]:
@@ -61,12 +61,12 @@ def _run(workload: Workload, machine: KernelMachine, say: Say) -> dict[str, Any]
 
 def _check_room(workload: Workload) -> None:
     """Refuse what would not fit: to find out by running would end other people's processes."""
-    outline = Outline()
+    footprint = Footprint()
     spawned = 0
     for step in workload.steps:
-        outline.apply(step.op, dict(step.arguments))
+        footprint.apply(step.op, dict(step.arguments))
         spawned += step.op in ("spawn", "fork")
-    need = outline.most_pages * _PAGE + spawned * _ACTOR_BYTES
+    need = footprint.most_pages * _PAGE + spawned * _WORKER_BYTES
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < need:
             raise HostError(

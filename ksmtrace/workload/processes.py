@@ -1,4 +1,4 @@
-"""Starts actors, tells them what to do, and never leaves one behind."""
+"""Starts workers, tells them what to do, and never leaves one behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.workload import actor
+from ksmtrace.workload import worker
 from ksmtrace.workload.content import Content
 
 _PATIENCE_SECONDS = 120.0
@@ -25,7 +25,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="ksmtrace-")
-        self._address = str(Path(self._directory.name) / "actors")
+        self._address = str(Path(self._directory.name) / "workers")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(self._address)
         self._listener.listen()
@@ -46,7 +46,7 @@ class Processes:
         Raises:
             KsmtraceError: it does not start.
         """
-        command = [sys.executable, str(actor.__file__), self._address, name]
+        command = [sys.executable, str(worker.__file__), self._address, name]
         # a group of its own: Ctrl-C on the terminal is for the driver, which then ends its processes
         self._started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0))
         self._accept(name)
@@ -117,7 +117,7 @@ def _wait_for_end(channel: socket.socket) -> None:
 
 
 def _worded(step: dict[str, Any]) -> dict[str, Any]:
-    """The step as an actor wants it: a content as the word of page 0 and what each next page adds to it."""
+    """The step as an worker wants it: a content as the word of page 0 and what each next page adds to it."""
     if "content" not in step:
         return step
     rest = dict(step)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksmtrace.workload.content import PAGE_SIZE, Content
-from ksmtrace.workload.outline import MOST_PAGES
+from ksmtrace.workload.footprint import MOST_PAGES
 from ksmtrace.workload.tunables import check_tunables, shown
 
 MOST_SCANS = 1_000_000

@@ -12,8 +12,6 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.figures import known
-from ksmtrace.model.log_histogram import BOUNDS
-from ksmtrace.model.processes import Process
 from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
@@ -85,30 +83,26 @@ class Plugin:
     def _faults(self) -> dict[str, Any]:
         latency = self._breaks.latency
         timed = len(latency) > 0
-        filled = np.flatnonzero(latency.counts)
-        p50, p99 = latency.quantile(0.5), latency.quantile(0.99)
         return {
-            "fault_p50_seconds": None if p50 is None else p50 / 1e9,
-            "fault_p99_seconds": None if p99 is None else p99 / 1e9,
+            "fault_p50_seconds": latency.quantile_bound(0.5),
+            "fault_p99_seconds": latency.quantile_bound(0.99),
             "fault_longest_seconds": self._breaks.longest_ns / 1e9 if timed else None,
-            "fault_total_seconds": latency.total / 1e9 if timed else None,
-            "fault_histogram": [
-                [float(BOUNDS[place]) / 1e9, int(latency.counts[place])] for place in filled
-            ],
+            "fault_total_seconds": latency.sum_ns / 1e9 if timed else None,
+            "fault_histogram": [list(bucket) for bucket in latency.filled()],
         }
 
     def _ends(self) -> dict[str, Any]:
         merges, broken = self._merges, len(self._merges.broken)
         half = None
         if self._reconstruction is not None:
-            half = merges.half_life_ns(self._reconstruction, self._last_ns)
+            half = merges.half_life(self._reconstruction, self._last_ns)
         return {
             "written_merge_pages": broken,
             "regret_pages": merges.regrets,
             "regret_ratio": merges.regrets / broken if broken else None,
             "unknown_age_pages": merges.unknown,
             "pending_pages": merges.pending,
-            "half_life_seconds": None if half is None else half / 1e9,
+            "half_life_seconds": half,
         }
 
     def _storms(self) -> dict[str, Any]:
@@ -135,7 +129,7 @@ class Plugin:
         for count in alive[TOP:]:
             other.take(count)
         listed = [
-            {**_name(c.process), "cgroup": c.process.cgroup, "vm": c.process.vm, **_pages(c)}
+            {**c.process.to_json(), "cgroup": c.process.cgroup, "vm": c.process.vm, **_pages(c)}
             for c in alive[:TOP]
             if c.process is not None
         ]
@@ -147,7 +141,7 @@ class Plugin:
             assert count.process is not None, "only sums have none"
             place = {"start": f"{count.place:#x}", "end": f"{count.place + (1 << RANGE_SHIFT):#x}"}
             pages = {"user_pages": count.user, "kernel_pages": count.kernel}
-            listed.append({**_name(count.process), **place, **pages})
+            listed.append({**count.process.to_json(), **place, **pages})
         return listed
 
     @hookimpl
@@ -169,10 +163,6 @@ class Plugin:
         yield section(self.ksmtrace_analysis(session), self._breaks.rates.seconds(), note)
 
 
-def _name(process: Process) -> dict[str, Any]:
-    return {"pid": process.pid, "comm": process.comm or None, "mm": f"{process.mm:#x}"}
-
-
 def _pages(count: Count) -> dict[str, int]:
     return {
         "user_pages": count.user,
@@ -190,7 +180,7 @@ def _storm(storm: Storm) -> dict[str, Any]:
         "worst_per_second": storm.worst,
         "median_per_second": storm.usual,
         "processes": [
-            {**_name(storm.processes[number]), "pages": pages}
+            {**storm.processes[number].to_json(), "pages": pages}
             for number, pages in storm.by_process.most_common()
         ],
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from ksmtrace.events import EventBatch, Flag
 from ksmtrace.model.items import Ids
-from ksmtrace.model.log_histogram import LogHistogram
+from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.plugins.cow.rates import Rates
@@ -52,7 +52,7 @@ class Breaks:
     Attributes:
         by_process, by_range: by number of the process, and with the first address.
         exited, others, other_ranges: of processes that have exited; of those, and of ranges, not counted apart any more.
-        latency: nanoseconds of users' writes in do_wp_page, where they were timed.
+        latency: of users' writes in do_wp_page, where they were timed.
         longest_ns: the longest of them.
         rates: breaks by second, "user" and "kernel".
     """
@@ -63,7 +63,7 @@ class Breaks:
     exited: Count = field(default_factory=Count)
     others: Count = field(default_factory=Count)
     other_ranges: Count = field(default_factory=Count)
-    latency: LogHistogram = field(default_factory=LogHistogram)
+    latency: LogHistogram = field(default_factory=lambda: LogHistogram(LINEAR))
     longest_ns: int = 0
     rates: Rates = field(default_factory=lambda: Rates("user", "kernel"))
     storms: Storms = field(default_factory=Storms)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.model.items import Ids, grown
-from ksmtrace.model.log_histogram import LogHistogram, half_life
+from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
 from ksmtrace.model.reconstruction import Reconstruction
 
 REGRET_SECONDS = 60
@@ -40,8 +40,8 @@ class Merges:
     """
 
     def __init__(self, regret: Regret) -> None:
-        self.broken = LogHistogram()
-        self.others = LogHistogram()
+        self.broken = LogHistogram(LINEAR)
+        self.others = LogHistogram(LINEAR)
         self.regrets = 0
         self.unknown = 0
         self.forgotten = 0
@@ -87,14 +87,14 @@ class Merges:
         self._slots[:] = False
         self._slots[_slots(addresses)] = True
 
-    def half_life_ns(self, reconstruction: Reconstruction, now_ns: int) -> float | None:
-        """By what age half of the merges seen are written to; None while fewer are."""
-        everybody = LogHistogram()
-        everybody.counts += self.others.counts
+    def half_life(self, reconstruction: Reconstruction, now_ns: int) -> float | None:
+        """Seconds by which half of the merges seen are written to; None while fewer are."""
+        everybody = LogHistogram(LINEAR)
+        everybody.merge(self.others)
         alive = reconstruction.items.alive & self._merged[: len(reconstruction.items.alive)]
         joined = self._joined[: len(alive)][alive]
         everybody.add(_ages(np.full(len(joined), now_ns, dtype=np.uint64), joined))
-        return half_life(self.broken, everybody)
+        return half_life(self.broken, everybody, at_risk=1)[0]
 
     def _endings(
         self, batch: EventBatch, ids: Ids

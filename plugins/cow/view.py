@@ -9,10 +9,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace.figures import panel_rows, section_figures
+from ksmtrace.model.processes import label_of
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Section, Table
+from ksmtrace.units import written
 
 Json = Mapping[str, Any]
 
@@ -25,7 +27,7 @@ def panel(analysis: Json) -> Panel:
     rows = panel_rows(FIGURES, analysis)
     for process in (analysis["processes"] or ())[:3]:
         pages = process["user_pages"] + (process["kernel_pages"] or 0)
-        rows.append((Text(_label(process), style="red"), pages))
+        rows.append((Text(label_of(process), style="red"), pages))
     return figures_panel("copies", rows, "red")
 
 
@@ -55,9 +57,10 @@ def _lead(analysis: Json) -> str:
         return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
     said = f"Writes broke {user:,} KSM pages"
     if analysis["fault_p50_seconds"] is not None:
-        said += f", at {_time(analysis['fault_p50_seconds'])} each (99 in 100 under {_time(analysis['fault_p99_seconds'])})"
+        p50, p99 = (written(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
+        said += f", at {p50} each (99 in 100 under {p99})"
     if analysis["processes"]:
-        said += f"; most of {_label(analysis['processes'][0])}"
+        said += f"; most of {label_of(analysis['processes'][0])}"
     said += "."
     if ratio is not None and ratio >= _REGRETTED:
         said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
@@ -69,7 +72,7 @@ def _lead(analysis: Json) -> str:
 def _processes(analysis: Json) -> Table:
     keys = ("user_pages", "kernel_pages", "regret_pages")
     rows: list[Sequence[Cell]] = [
-        (_label(process), *(process[key] for key in keys)) for process in analysis["processes"]
+        (label_of(process), *(process[key] for key in keys)) for process in analysis["processes"]
     ]
     rows += [
         (name, *(analysis[key][of] for of in keys))
@@ -82,7 +85,7 @@ def _processes(analysis: Json) -> Table:
 
 def _ranges(analysis: Json) -> Table:
     rows = [
-        (f"{_label(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
+        (f"{label_of(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
         for one in analysis["ranges"]
     ]
     return Table("By range", ("range", "by writes", "by the kernel"), ("text", "pages", "pages"), rows)  # fmt: skip
@@ -96,7 +99,7 @@ def _storms(analysis: Json) -> Table:
             storm["user_pages"],
             storm["kernel_pages"],
             storm["worst_per_second"],
-            ", ".join(_label(process) for process in storm["processes"][:3]),
+            ", ".join(label_of(process) for process in storm["processes"][:3]),
         )
         for storm in analysis["last_storms"]
     ]
@@ -131,20 +134,3 @@ def _latency(analysis: Json) -> Chart:
         {"faults": [count for _, count in pairs]},
         ("seconds", ""),
     )
-
-
-def _label(process: Json) -> str:
-    if process.get("vm"):
-        return str(process["vm"])
-    comm = process["comm"] or "unknown"
-    return comm if process["pid"] is None else f"{comm} {process['pid']}"
-
-
-def _time(seconds: float | None) -> str | None:
-    """A duration in a few characters."""
-    if seconds is None:
-        return None
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.0f} ns"

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.cut import ends_a_part
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.durations import Durations
 from ksmtrace.model.items import Ids, ItemTable, grown
+from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_spans import MergeSpans
 from ksmtrace.model.reconstruction import Reconstruction
 
@@ -47,7 +48,7 @@ class Lives:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(STAGES, 0)
         self.cut = 0
-        self.latency = Durations()
+        self.latency = LogHistogram(GEOMETRIC)
         self.latency_passes = np.zeros(MOST_PASSES + 1, dtype=np.int64)
         self.spans = MergeSpans()
         self._items: ItemTable | None = None
@@ -59,7 +60,7 @@ class Lives:
         self._all_known = False
         self._now_ns = 0
 
-    def lasting(self) -> Durations:
+    def lasting(self) -> LogHistogram:
         """Merges that last still, or were cut off by a loss, by how long they did at the last end of a pass or reading."""
         return self.spans.unended(self._now_ns)
 
@@ -71,7 +72,7 @@ class Lives:
     def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Follow a batch as the runner cuts them."""
         items, ids = reconstruction.items, reconstruction.ids
-        if _ends_at_a_mark(batch):
+        if ends_a_part(batch):  # elsewhere a replay may cut, and the live run not
             self._now_ns = max(self._now_ns, int(batch.events["ts"][-1]))
         if batch.kind[-1] == EventKind.LOST:
             self._lose(forgotten=items is not self._items)
@@ -140,10 +141,3 @@ class Lives:
             self.cut = self.counts["seen"] - self.counts["gone"]
         self.spans.lose(self._now_ns)
         self._pass_whole = self._all_known = False
-
-
-def _ends_at_a_mark(batch: EventBatch) -> bool:
-    """Whether the batch ends where the runner cuts, however the source did: there the time may be looked at."""
-    last = int(batch.kind[-1])
-    read = last == EventKind.SAMPLE and bool(batch.flags[-1] & Flag.LAST_OF_SAMPLE)
-    return read or last in (EventKind.SCAN_STOP, EventKind.LOST)

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from rich.panel import Panel
 
-from ksmtrace.model.durations import survival
+from ksmtrace.figures import Row, panel_rows, section_figures
+from ksmtrace.model.log_histogram import survival
 from ksmtrace.panel import figures_panel
+from ksmtrace.plugins.merge_life.figures import FIGURES
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
-from ksmtrace.section import Chart, Figure, Section, Table
+from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import written
 
 
-def panel(figures: Mapping[str, float | None]) -> Panel:
+def panel(figures: Row) -> Panel:
     """Stages and times of the JSON document, usable 26 columns wide."""
-    rows = ((name, figures[f"{name}_pages"]) for name in STAGES)
-    times = (
-        ("latency p50", written(figures["merge_latency_p50_seconds"], "seconds")),
-        ("  p90", written(figures["merge_latency_p90_seconds"], "seconds")),
-        ("half-life", _half_life(figures)),
-    )
-    return figures_panel("merge life", (*rows, *times), "blue")
+    rows = panel_rows(FIGURES, figures, {"merge_half_life_seconds": _half_life(figures)})
+    return figures_panel("merge life", rows, "blue")
 
 
-def section(figures: Mapping[str, float | None], lives: Lives, *, spans: bool) -> Section:
-    """How fast pages are merged, and how long that lasts; `spans` says whether ends of merges are seen."""
-    told = [
-        Figure("latency of half", figures["merge_latency_p50_seconds"], "seconds"),
-        Figure("latency of nine tenths", figures["merge_latency_p90_seconds"], "seconds"),
-        Figure("half-life", figures["merge_half_life_seconds"], "seconds", "derived", _half_life_note(figures)),
-        Figure("cut off by losses", figures["cut_pages"], "pages"),
-    ]  # fmt: skip
+def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
+    """How fast pages are merged, and how long that lasts; `spans`: ends of merges are seen."""
+    notes = {"merge_half_life_seconds": _half_life_note(figures)}
     return Section(
         "Life of merges",
         _lead(figures),
-        told,
+        section_figures(FIGURES, figures, notes),
         [_stages_table(figures)],
         [*_latency_charts(lives), *(_survival_chart(lives) if spans else ())],
         "Exact for pages met while all others were known; times within 5 %. What was merged before the trace is left out.",
@@ -88,19 +80,19 @@ def _survival_chart(lives: Lives) -> Iterable[Chart]:
     )
 
 
-def _half_life(figures: Mapping[str, float | None]) -> str:
+def _half_life(figures: Row) -> str:
     above = figures["merge_half_life_above_seconds"]
     if figures["merge_half_life_seconds"] is None and above is not None:
         return f"> {written(above, 'seconds')}"
     return written(figures["merge_half_life_seconds"], "seconds")
 
 
-def _half_life_note(figures: Mapping[str, float | None]) -> str:
+def _half_life_note(figures: Row) -> str:
     above = figures["merge_half_life_above_seconds"]
     return "" if above is None else f"more than half last still, over {written(above, 'seconds')}"
 
 
-def _lead(figures: Mapping[str, float | None]) -> str:
+def _lead(figures: Row) -> str:
     measured, half = figures["merge_latency_pages"], _half_life(figures)
     if not measured:
         return "No page that was new to ksmd has been merged yet."
@@ -116,7 +108,7 @@ def _lead(figures: Mapping[str, float | None]) -> str:
     )
 
 
-def _stages_table(figures: Mapping[str, float | None]) -> Table:
+def _stages_table(figures: Row) -> Table:
     said = (
         "ksmd looked at it",
         "waited in the unstable tree",

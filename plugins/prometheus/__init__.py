@@ -1,4 +1,4 @@
-"""Sink: serves metrics to Prometheus over HTTP, and writes them for node_exporter's textfile collector."""
+"""Sink: serves metrics to Prometheus over HTTP, and writes them to a file for node_exporter."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ TEXTFILE = "ksmtrace.prom"
 
 
 class Plugin:
-    """Publishes the metrics of all plugins: `--listen ADDR:PORT`, `--web-config FILE`, `--textfile DIR`.
+    """Publishes the metrics of all plugins: `--listen`, `--web-config` and `--textfile`.
 
-    The server's thread sees only a finished tuple of metrics; hooks are called by the run's thread alone.
+    The server's thread sees only a finished tuple of metrics; hooks are called by the run's thread
+    alone.
 
     Attributes:
         port: the TCP port listened on, None when not listening.
@@ -67,7 +68,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
-        """Hand over the metrics as they stand.
+        """Publish the metrics of this moment.
 
         Raises:
             KsmtraceError: the text file cannot be written any more.
@@ -79,7 +80,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_session_finish(self) -> None:
-        """Close the port; the text file stays, its age tells that the run is over."""
+        """Close the port; the text file stays, and its age shows that the run is over."""
         if self._endpoint is not None:
             self._endpoint.close()
         self._endpoint = self.port = None
@@ -104,6 +105,7 @@ def published() -> Metric:
     """When the figures were made: this sink's own metric."""
     return GaugeMetricFamily(
         PUBLISHED,
-        "When these figures were made; a scrape reads the last ones. Older than a few --interval: the run hangs, or is over.",
+        "When these figures were made; a scrape reads the last ones. "
+        "Older than a few --interval: the run hangs, or is over.",
         time.time(),
     )

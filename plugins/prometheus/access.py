@@ -1,4 +1,7 @@
-"""Who may scrape: basic authentication in front of an ASGI application, by the web configuration as it is now."""
+"""Who may scrape: basic authentication in front of an ASGI application.
+
+The web configuration is read as it is when a request comes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ METRICS = "/metrics"
 
 _MOST_REMEMBERED = 100
 _NOBODY = "$2b$10$abcdefghijklmnopqrstuuIiCjUoGYaBgOcbZRKuqhV6tGTYsOuLi"
-"""A hash that no password has: a user who does not exist takes as long to refuse as one who does."""
+"""A hash that no password has: to refuse a user who does not exist takes as long as any other."""
 
 
 class Access:
@@ -67,7 +70,7 @@ class Access:
     ) -> None:
         try:
             await self._metrics(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - a plugin of another package may hand over anything
+        except Exception as error:  # noqa: BLE001 - another package's plugin may return anything
             what = error.args[0] if error.args else repr(error)
             await answer(send, 500, f"a plugin's metrics cannot be shown: {what}\n")
 

@@ -80,7 +80,9 @@ class Endpoint:
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
-    """Host and port of "ADDR:PORT", "[V6]:PORT", ":PORT" or "PORT"; without ADDR it is the loopback.
+    """Host and port of "ADDR:PORT", "[V6]:PORT", ":PORT" or "PORT"; the host may be left out.
+
+    Without one it is the IPv4 loopback.
 
     Raises:
         KsmtraceError: the text has another form, or the port is not 0 to 65535.
@@ -93,7 +95,8 @@ def parse_listen(listen: str) -> tuple[str, int]:
         or (":" in plain) != bracketed
     ):
         raise KsmtraceError(
-            f"--listen {listen!r} is no address: give ADDR:PORT, [V6]:PORT or PORT, for example {LOOPBACK}:9917"
+            f"--listen {listen!r} is no address: give ADDR:PORT, [V6]:PORT or PORT, "
+            f"for example {LOOPBACK}:9917"
         )
     return plain or LOOPBACK, int(port)
 
@@ -117,7 +120,11 @@ def _renewing(config: WebConfigFile) -> ssl.SSLContext | None:
     if first is None:
         return None
 
-    def renew(connection: Any, _name: str | None, _context: ssl.SSLContext) -> int | None:  # noqa: ANN401 - as in ssl
+    def renew(
+        connection: Any,  # noqa: ANN401 - as in ssl
+        _name: str | None,
+        _context: ssl.SSLContext,
+    ) -> int | None:
         try:
             connection.context = config.current().tls or first
         except KsmtraceError:

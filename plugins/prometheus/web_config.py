@@ -1,4 +1,7 @@
-"""The web configuration file that exporters of the Prometheus project share: TLS, basic authentication, headers."""
+"""The web configuration file that the Prometheus project's exporters share.
+
+It holds TLS settings, users for basic authentication, and headers.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ _TLS_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What the file says, checked.
+    """The content of the file, checked.
 
     Attributes:
         tls: how to serve TLS, None for plain HTTP.
@@ -59,13 +62,13 @@ class WebConfig:
 
 
 class WebConfigFile:
-    """The configuration as the file has it now: read again whenever it, or a file that it names, has changed.
+    """The file, read again whenever it, or a file that it names, has changed.
 
     Args:
         path: the file; None for plain HTTP for everybody.
 
     Raises:
-        KsmtraceError: it cannot be read, or says what this endpoint cannot do.
+        KsmtraceError: it cannot be read, or asks for what this endpoint cannot do.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -136,26 +139,26 @@ def _users(users: Mapping[str, Any], fail: Callable[[str], KsmtraceError]) -> di
 
 
 def _tls(
-    said: Mapping[str, Any], path: Path, fail: Callable[[str], KsmtraceError]
+    given: Mapping[str, Any], path: Path, fail: Callable[[str], KsmtraceError]
 ) -> tuple[ssl.SSLContext | None, list[Path]]:
-    if not said:
+    if not given:
         return None, []
-    _only(said, set(_TLS_KEYS), "tls_server_config", fail)
+    _only(given, set(_TLS_KEYS), "tls_server_config", fail)
     files = {
-        key: path.parent / str(said[key])
+        key: path.parent / str(given[key])
         for key in ("cert_file", "key_file", "client_ca_file")
-        if said.get(key)
+        if given.get(key)
     }
     if "cert_file" not in files or "key_file" not in files:
         raise fail("tls_server_config needs cert_file and key_file")
-    wanted = str(said.get("client_auth_type") or "NoClientCert")
+    wanted = str(given.get("client_auth_type") or "NoClientCert")
     if wanted not in _CLIENT_AUTH:
         raise fail(f"client_auth_type {wanted} is not one of {', '.join(_CLIENT_AUTH)}")
     if _CLIENT_AUTH[wanted] is not ssl.CERT_NONE and "client_ca_file" not in files:
         raise fail(f"client_auth_type {wanted} needs a client_ca_file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _version(said.get("min_version"), "TLS12", fail)
-    context.maximum_version = _version(said.get("max_version"), "TLS13", fail)
+    context.minimum_version = _version(given.get("min_version"), "TLS12", fail)
+    context.maximum_version = _version(given.get("max_version"), "TLS13", fail)
     try:
         context.load_cert_chain(files["cert_file"], files["key_file"])
         if "client_ca_file" in files:
@@ -166,8 +169,8 @@ def _tls(
     return context, list(files.values())
 
 
-def _version(said: object, default: str, fail: Callable[[str], KsmtraceError]) -> ssl.TLSVersion:
-    name = str(said or default)
+def _version(given: object, default: str, fail: Callable[[str], KsmtraceError]) -> ssl.TLSVersion:
+    name = str(given or default)
     if name not in _VERSIONS:
         raise fail(f"TLS version {name} is not one of {', '.join(_VERSIONS)}")
     return _VERSIONS[name]
@@ -182,12 +185,13 @@ def _mapping(value: object, where: str, fail: Callable[[str], KsmtraceError]) ->
 
 
 def _only(
-    said: Mapping[str, Any], known: set[str], where: str, fail: Callable[[str], KsmtraceError]
+    given: Mapping[str, Any], known: set[str], where: str, fail: Callable[[str], KsmtraceError]
 ) -> None:
-    for key in said:
+    for key in given:
         if key not in known:
             raise fail(
-                f"{where} holds {key}, which ksmtrace does not do: take it out (known: {', '.join(sorted(known))})"
+                f"{where} holds {key}, which ksmtrace does not do: "
+                f"take it out (known: {', '.join(sorted(known))})"
             )
 
 

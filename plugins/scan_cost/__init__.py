@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from prometheus_client.core import Metric
@@ -10,14 +11,16 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
-from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.events.readings import Reading
+from ksmtrace.figures import known
 from ksmtrace.model.accounts import ZERO_CHECKSUM
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.plugins.scan_cost.metrics import families
-from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
+from ksmtrace.plugins.scan_cost.figures import FIGURES
+from ksmtrace.plugins.scan_cost.metrics import metrics
+from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdPages, PassTimes
 from ksmtrace.plugins.scan_cost.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
@@ -28,30 +31,12 @@ _ADVISOR = "scan-time"
 class Plugin:
     """What scanning costs, pass by pass.
 
-    JSON, each None where this run cannot know it. Seconds of an engine's run are None: its times only show the order.
-        passes: that ended, whether seen whole or not.
-        last_pass_seconds, mean_pass_seconds: of passes seen whole, sleeps included; where their ends are not seen, the mean
-            by the steps of full_scans.
-        pass_seconds_histogram: passes seen whole by duration; key is the upper bound in seconds, "more" above all.
-        ksmd_cpu_seconds, ksmd_cores: ksmd's CPU time between the first and the last reading of it; the same by time.
-        pages_per_cpu_second, pages_per_second: pages examined in that time, by ksmd's CPU time and by time.
-        examined_pages, skipped_pages: CMP_AND_MERGE_PAGE and SKIPPED.
-        skipped_ratio: what smart scan passed over, of both.
-        last_pass_examined_pages, last_pass_skipped_pages: in the last pass that was seen whole.
-        last_pass_rmap_items, coverage_ratio: rmap_items when it ended; examined pages of it by these.
-        last_pass_zero_checksum_pages: pages of it with the checksum of a page of zeroes.
-        settled: whether pages_sharing changed by less than 1 % in each of the last two passes.
-        last_pass_sharing_change_ratio: by how much in the last.
-        settled_after_passes, settled_after_seconds: when it last changed by more; None unless settled.
-        advisor_mode, pages_to_scan, sleep_millisecs: now, with all writes since the run began.
-        advisor_pages_to_scan: what the advisor made of pages_to_scan, by the readings of it while advisor_mode was scan-time:
-            "seconds" since the start and "pages", at most 512 of each; None without any.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
-        self._readings = ReadingTracker()
         self._settling = Settling()
-        self._spent = KsmdTime()
+        self._scanned = KsmdPages()
         self._examined = self._skipped = self._passes = 0
         self._zeroes = 0  # of the pass under way
         self._last: tuple[int, int, int | None, int] | None = None
@@ -61,10 +46,8 @@ class Plugin:
         self._advised = Timeline("pages")
 
     @hookimpl
-    def ksmtrace_batch(
-        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
-    ) -> None:
-        """Count what was examined; take in the kernel's counters."""
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Count what was examined."""
         kind = batch.kind
         examined = kind == EventKind.CMP_AND_MERGE_PAGE
         self._examined += int(np.count_nonzero(examined))
@@ -75,13 +58,16 @@ class Plugin:
             self._zeroes = 0
             zero = zero[zero > starts[-1]]
         self._zeroes += len(zero)
-        every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
         self._tunables = reconstruction.tunables
-        for reading in self._readings.apply(batch):
-            self._advise(reading, session)
-            self._spent.read(reading, self._examined if every else None)
-            self._times.read(reading)
-            self._settling.read(reading, session)
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
+        """Take in the kernel's counters."""
+        every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
+        self._advise(reading, session)
+        self._scanned.read(reading, self._examined if every else None)
+        self._times.read(reading)
+        self._settling.read(reading, session)
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -105,23 +91,44 @@ class Plugin:
             self._over_time.add(at, seconds, examined, skipped)
 
     @hookimpl
-    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
-        """The figures of the class docstring."""
-        names = [*map(str, BUCKETS_SECONDS), "more"]
-        timed = session.sees(EventKind.SCAN_STOP) and session.timed
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of `FIGURES`."""
+        visited = self._examined + self._skipped
+        examined, skipped, items, zeroes = self._last or (None, None, None, None)
+        scanned, settling, timed = self._scanned, self._settling, session.timed
+        ksmd = scanned.ksmd
+        names = (*map(str, BUCKETS_SECONDS), "more")
         tunables = self._tunables or session.tunables
         advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
-        return {
-            **self._figures(session),
+        figures = {
+            "passes": self._passes,
+            "last_pass_seconds": self._times.last_seconds,
+            "mean_pass_seconds": self._times.mean_seconds if timed else None,
+            "ksmd_cpu_seconds": ksmd.cpu_ns / 1e9 if ksmd.wall_ns else None,
+            "ksmd_cores": ksmd.cores,
+            "pages_per_cpu_second": scanned.pages_by(ksmd.cpu_ns),
+            "pages_per_second": scanned.pages_by(ksmd.wall_ns),
+            "examined_pages": self._examined,
+            "skipped_pages": self._skipped,
+            "skipped_ratio": self._skipped / visited if visited else None,
+            "last_pass_examined_pages": examined,
+            "last_pass_skipped_pages": skipped,
+            "last_pass_rmap_items": items,
+            "coverage_ratio": examined / items if items and examined is not None else None,
+            "last_pass_zero_checksum_pages": zeroes,
+            "last_pass_sharing_change_ratio": settling.change_ratio,
+            "settled_after_passes": settling.after_passes,
+            "settled_after_seconds": settling.after_seconds(session) if timed else None,
             "pass_seconds_histogram": dict(zip(names, self._times.counts, strict=True))
             if timed
             else None,
-            "settled": self._settling.settled,
+            "settled": settling.settled,
             "advisor_mode": tunables.get("advisor_mode"),
             "pages_to_scan": _number(tunables.get("pages_to_scan")),
             "sleep_millisecs": _number(tunables.get("sleep_millisecs")),
             "advisor_pages_to_scan": advised if advised["pages"] else None,
         }
+        return known(FIGURES, session, figures)
 
     def _advise(self, reading: Reading, session: Session) -> None:
         """Keep what the advisor has made of pages_to_scan."""
@@ -129,50 +136,20 @@ class Plugin:
         if pages is not None and self._tunables.get("advisor_mode") == _ADVISOR:
             self._advised.add(max(0, reading.ns - session.monotonic_ns) / 1e9, pages)
 
-    def _figures(self, session: Session) -> dict[str, float | None]:
-        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-        skips = session.sees(EventKind.SKIPPED)
-        visited = self._examined + self._skipped
-        examined, skipped, items, zeroes = self._last or (None, None, None, None)
-        spent, settling, timed = self._spent, self._settling, session.timed
-        return {
-            "passes": self._passes if session.sees(EventKind.SCAN_STOP) else None,
-            "last_pass_seconds": self._times.last_seconds,
-            "mean_pass_seconds": self._times.mean_seconds if timed else None,
-            "ksmd_cpu_seconds": spent.cpu_ns / 1e9 if spent.wall_ns else None,
-            "ksmd_cores": spent.cores(),
-            "pages_per_cpu_second": spent.pages_by(spent.cpu_ns),
-            "pages_per_second": spent.pages_by(spent.wall_ns),
-            "examined_pages": self._examined if seen else None,
-            "skipped_pages": self._skipped if skips else None,
-            "skipped_ratio": self._skipped / visited if seen and skips and visited else None,
-            "last_pass_examined_pages": examined if seen else None,
-            "last_pass_skipped_pages": skipped if skips else None,
-            "last_pass_rmap_items": items if seen else None,
-            "coverage_ratio": examined / items if seen and items and examined is not None else None,
-            "last_pass_zero_checksum_pages": zeroes if seen else None,
-            "last_pass_sharing_change_ratio": settling.change_ratio,
-            "settled_after_passes": settling.after_passes,
-            "settled_after_seconds": settling.after_seconds(session) if timed else None,
-        }
-
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        shown = session.sees(EventKind.SCAN_STOP) and session.timed
-        times = self._times if shown else None
-        return families(self._figures(session), self._settling.settled, times)
+        return metrics(self.ksmtrace_analysis(session), self._times)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        return [panel(self._figures(session), self._settling.settled)]
+        return [panel(self.ksmtrace_analysis(session))]
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What scanning costs."""
-        figures, settled = self._figures(session), self._settling.settled
-        return [section(figures, settled, self._over_time, self._advised)]
+        return [section(self.ksmtrace_analysis(session), self._over_time, self._advised)]
 
 
 def _number(text: str | None) -> int | None:

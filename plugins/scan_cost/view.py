@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from rich.panel import Panel
 
+from ksmtrace.figures import Row, first, panel_rows, section_figures
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
-from ksmtrace.section import Chart, Figure, Section
+from ksmtrace.plugins.scan_cost.figures import FIGURES
+from ksmtrace.section import Chart, Section
 from ksmtrace.units import written
 
-_SHOWN = (
-    ("mean pass", "mean_pass_seconds", "seconds"),
-    ("last pass", "last_pass_seconds", "seconds"),
-    ("ksmd's CPU time", "ksmd_cpu_seconds", "seconds"),
-    ("share of a core", "ksmd_cores", "ratio"),
-    ("pages a second of ksmd", "pages_per_cpu_second", ""),
-    ("pages a second", "pages_per_second", ""),
-    ("covered by the last pass", "coverage_ratio", "ratio"),
-    ("passed over by smart scan", "skipped_ratio", "ratio"),
-    ("settled after passes", "settled_after_passes", ""),
-    ("settled after", "settled_after_seconds", "seconds"),
-)
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
 
 
-def panel(figures: Mapping[str, float | None], settled: bool | None) -> Panel:
+def panel(figures: Row) -> Panel:
     """The figures of the JSON document that matter most, usable 26 columns wide."""
-    return figures_panel(
-        "scan cost",
-        (
-            ("last pass s", _rounded(figures["last_pass_seconds"])),
-            ("mean pass s", _rounded(figures["mean_pass_seconds"])),
-            ("ksmd", _percent(figures["ksmd_cores"])),
-            ("pages/CPU s", _rounded(figures["pages_per_cpu_second"], 0)),
-            ("coverage", _percent(figures["coverage_ratio"])),
-            ("skipped", _percent(figures["skipped_ratio"])),
-            ("settled", None if settled is None else "yes" if settled else "no"),
-            ("  after passes", figures["settled_after_passes"]),
-        ),
-        "blue",
-    )
+    settled = figures["settled"]
+    shown = {
+        "last_pass_seconds": _rounded(figures["last_pass_seconds"]),
+        "mean_pass_seconds": _rounded(figures["mean_pass_seconds"]),
+        "pages_per_cpu_second": _rounded(figures["pages_per_cpu_second"], 0),
+        "settled": None if settled is None else "yes" if settled else "no",
+    }
+    return figures_panel("scan cost", panel_rows(FIGURES, figures, shown), "blue")
 
 
-def section(
-    figures: Mapping[str, float | None],
-    settled: bool | None,
-    over_time: Timeline,
-    advised: Timeline,
-) -> Section:
+def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
     """What scanning costs.
 
     Args:
         figures: those of the JSON document.
-        settled: whether KSM has; None where that is not known.
         over_time: duration, examined and skipped pages of each pass.
         advised: pages_to_scan by the advisor.
     """
@@ -64,8 +42,8 @@ def section(
     seconds = over_time.column("seconds")
     return Section(
         "What does scanning cost?",
-        _lead(figures, settled),
-        figures=[Figure(name, figures[key], unit) for name, key, unit in _SHOWN],
+        _lead(figures),
+        section_figures(first(FIGURES, "mean_pass_seconds"), figures),
         charts=[
             Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
             Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
@@ -89,8 +67,9 @@ def _advised_chart(advised: Timeline) -> Iterable[Chart]:
         )
 
 
-def _lead(figures: Mapping[str, float | None], settled: bool | None) -> str:
+def _lead(figures: Row) -> str:
     mean, cores = figures["mean_pass_seconds"], figures["ksmd_cores"]
+    settled = figures["settled"]
     said = (
         "How long passes take is not known"
         if mean is None
@@ -105,9 +84,5 @@ def _lead(figures: Mapping[str, float | None], settled: bool | None) -> str:
     return f"{said}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
 
 
-def _rounded(value: float | None, digits: int = 2) -> float | str | None:
+def _rounded(value: float | None, digits: int = 2) -> str | None:
     return None if value is None else f"{value:,.{digits}f}"
-
-
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1%}"

@@ -24,7 +24,6 @@ _COPIES = counter(
     "(kernel). user near the rate of merged pages: KSM merges what is about to be written, "
     "advise less memory.",
     "by",
-    whole=True,
 )
 
 CHAINS = gauge(

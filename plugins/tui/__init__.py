@@ -20,7 +20,9 @@ __all__ = ["Plugin", "plain_text"]
 
 
 class Plugin:
-    """Draws on the alternate screen, so that the terminal is afterwards as it was; the verb prints the outcome.
+    """Draws on the alternate screen, so that the terminal is as before when the run is over.
+
+    The verb prints the outcome.
 
     Args:
         console: where to draw; the terminal on stdout if None.
@@ -34,16 +36,16 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_session_start(self, options: RunOptions, control: RunControl) -> None:
-        """See whether this run has a screen, whether it stays at the end, and how a key can end the run."""
+        """Take the options: whether there is a screen, and whether it stays at the end."""
         self._options, self._control = options, control
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
-        """Draw. The final state belongs to the verb, which prints it where it stays; on hold or paused it waits for q."""
+        """Draw. The final state is the verb's to print; on hold or paused, wait for q first."""
         try:
             self._publish(snapshot)
         except BaseException:
-            # A plugin that raised is called no more, not even to finish: leave the terminal usable now.
+            # A plugin that raised is not called again, even to finish: give the terminal back now.
             self._stop()
             raise
 
@@ -65,7 +67,7 @@ class Plugin:
 
     def _show(self, picture: Picture) -> None:
         if self._screen is None:
-            # Started at the first picture, not before: a replay may be over before there is one to see.
+            # Started at the first picture: a replay may be over before there is one to see.
             self._screen = Screen(self._console or Console(), picture, self._control.quit)
         else:
             self._screen.show(picture)

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.sections import SectionView
 from ksmtrace.plugins.tui.look import OVERVIEW, Look
 from ksmtrace.plugins.tui.panels import (
@@ -28,7 +28,7 @@ Lines = list[list[Segment]]
 
 _ROOMY_LINES = 36
 _LEADING = ("balance", "advice")
-"""The analyzers that conclude: their leads are shown whole."""
+"""The analyzers that conclude: their leads are shown in full length."""
 _KEYS = "q quit  ? help  1-9 a-z details  Tab next  p pause  / filter  s sort"
 _HELP = (
     ("1-9, a letter", "an analyzer in detail: the overview names them"),
@@ -52,7 +52,9 @@ def frame(
     listens: bool,
     over: bool,
 ) -> Lines:
-    """At most as many lines as the screen has, none wider than it; scrolls `look` back to where there is text.
+    """At most as many lines as the screen has, none wider than it.
+
+    Scrolls `look` back to where there is text.
 
     Args:
         console: knows what the terminal can show.
@@ -111,7 +113,7 @@ def _footer(look: Look, *, listens: bool) -> Text:
 
 
 def _overview(draw: _Canvas, picture: Picture, room: int) -> Lines:
-    """The leads of the sections, then the panels that fit, then gauges and probes where there is room left."""
+    """Leads of the sections, the panels that fit, then gauges and probes where there is room."""
     views = picture.views()
     leads = draw.lines(*_leads(picture, views), _others(picture, views))
     gap: Lines = [[]] if draw.height >= _ROOMY_LINES else []
@@ -185,7 +187,10 @@ def _detail(picture: Picture, look: Look) -> RenderableType:
 
 
 def _scrolled(lines: Lines, look: Look, room: int) -> Lines:
-    """As many lines as there is room for, from `look.scroll` on, which is put right; the last says that there are more."""
+    """As many lines as there is room for, from `look.scroll` on, which is brought into range.
+
+    The last line shows how many more there are.
+    """
     most = max(0, len(lines) - room)
     look.scroll = min(look.scroll, most)
     shown = lines[look.scroll : look.scroll + room]

@@ -31,7 +31,10 @@ _KEY = re.compile(rb"\x1b[\[O]([0-9;]*[A-Za-z~])|(.)", re.DOTALL)
 
 
 def keys(typed: bytes) -> list[str]:
-    """The keys in what one read of the terminal gave: characters, or names as "tab", "up", "pagedown"; others are left out."""
+    """The keys in what one read of the terminal gave.
+
+    Each is a character, or a name as "tab", "up", "pagedown"; other keys are left out.
+    """
     text = []
     for match in _KEY.finditer(typed):
         sequence, single = match.groups()

@@ -1,4 +1,4 @@
-"""How somebody looks at the run: the view, sorting, filter, pause. Keys change it; nothing here draws."""
+"""What keys have chosen to see: the view, sorting, filter, pause. Nothing here draws."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SORTS = 9
 
 @dataclass(slots=True)
 class Look:
-    """What keys have chosen.
+    """The state that keys change.
 
     Attributes:
         view: name of the view, `OVERVIEW` for the overview.
         sort: number of the column by which tables are sorted, or None.
         needle: text of the filter, "" for none.
         prompt: the filter as it is being typed, None while it is not.
-        paused: the picture stands.
+        paused: the picture does not change.
         help: the keys are shown instead of the view.
         scroll: lines of the view above the screen.
         ended: q was pressed.

@@ -55,7 +55,7 @@ class Screen:
         self._wake()
 
     def wait_for_q(self, interrupted: Callable[[], bool]) -> None:
-        """Return when q was pressed, when `interrupted` says so, or when nobody can press anything."""
+        """Return when q was pressed, `interrupted()` is true, or nobody can press anything."""
         while self._thread.is_alive() and self._terminal.keys is not None:
             if self.look.ended or interrupted():
                 return

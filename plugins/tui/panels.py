@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.scales import one_line
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, agreement
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
@@ -66,7 +66,7 @@ def _agreement(document: Document) -> tuple[str, str]:
 
 
 def probe_table(document: Document, counters: Counters, *, wide: bool) -> RenderableType:
-    """How each kind of event is seen, a line each for the mission's four, and a line on the others."""
+    """How the four kinds of `MISSION` are seen, a line each, and a line on all others."""
     probes = document["probes"]
     shown = [name for name in probes if name in MISSION_NAMES]
     table = _probe_table()
@@ -76,9 +76,9 @@ def probe_table(document: Document, counters: Counters, *, wide: bool) -> Render
     for name in shown:
         absent = probes[name]["exactness"] == "absent"
         note, via = (one_line(probes[name][key]) for key in ("note", "via"))
-        said = Text(note if absent and not wide else via)
+        via_or_note = Text(note if absent and not wide else via)
         table.add_row(
-            *_seen(document, counters, name), said, *([Text(note, "dim")] if wide else [])
+            *_seen(document, counters, name), via_or_note, *([Text(note, "dim")] if wide else [])
         )
     others = [probe["exactness"] for name, probe in probes.items() if name not in shown]
     if others:
@@ -92,10 +92,10 @@ def probes_in_full(document: Document, counters: Counters) -> RenderableType:
     table = _probe_table()
     table.add_column("via, and what it cannot know")
     for name, probe in document["probes"].items():
-        said = Text(one_line(probe["via"]))
+        via_and_note = Text(one_line(probe["via"]))
         if probe["note"]:
-            said.append("\n" * bool(said) + one_line(probe["note"]), "dim")
-        table.add_row(*_seen(document, counters, name), said)
+            via_and_note.append("\n" * bool(via_and_note) + one_line(probe["note"]), "dim")
+        table.add_row(*_seen(document, counters, name), via_and_note)
     return table
 
 
@@ -161,7 +161,7 @@ def counts_table(document: Document) -> RenderableType:
 
 
 class Guarded:
-    """A panel of some plugin; one that cannot be drawn says so and spoils nothing else."""
+    """A panel of some plugin; where it cannot be drawn, a line with the reason is shown instead."""
 
     def __init__(self, name: str, panel: RenderableType) -> None:
         self._name = name
@@ -171,8 +171,8 @@ class Guarded:
         try:
             lines = console.render_lines(self._panel, options, pad=False)
         except Exception as error:  # noqa: BLE001 - a plugin may hand over anything
-            said = f"the panel of {self._name} cannot be drawn: {type(error).__name__}: {error}"
-            yield Text(one_line(said), "red")
+            failure = f"the panel of {self._name} cannot be drawn: {type(error).__name__}: {error}"
+            yield Text(one_line(failure), "red")
             return
         for line in lines:
             yield from line

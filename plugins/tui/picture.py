@@ -49,7 +49,7 @@ class Picture:
         )
 
     def views(self) -> dict[str, str]:
-        """Key by name of each view in detail: every plugin that tells something, as registered, then the probes."""
+        """Key by name of each view: every plugin with sections or panels, then the probes."""
         names = list(dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)]))
         return dict(zip([*names[: len(_KEYS) - 1], PROBES], _KEYS, strict=False))
 

@@ -1,4 +1,7 @@
-"""The terminal: keys one by one, the alternate screen, lines that changed, and everything as it was afterwards."""
+"""A terminal that is taken over: keys one by one, the alternate screen, lines that changed.
+
+Afterwards everything is as it was before.
+"""
 
 from __future__ import annotations
 
@@ -87,9 +90,10 @@ class Terminal:
         self._console.file.flush()
 
     def _take_keys(self) -> None:
-        """Keys without echo and without waiting for Enter, where stdin is a terminal and ours to read.
+        """Read keys without echo and without waiting for Enter, where stdin is ours to read.
 
-        Ctrl-Z, Ctrl-backslash and Ctrl-S are switched off: they would leave a screen that nobody draws.
+        Ctrl-Z, Ctrl-backslash and Ctrl-S are switched off: they would leave a screen that nobody
+        draws.
         """
         try:
             fd = sys.stdin.fileno()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ksmtrace.drawing.scales import one_line
-from ksmtrace.drawing.summary import WIDTH, Document, advice_text, agreement, verdict, wrapped
+from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
+from ksmtrace.drawing.summary import Document, advice_text, agreement, verdict
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def plain_text(snapshot: Snapshot) -> str:
-    """The outcome of a run in at most 80 columns, without escape codes: what KSM did, and how far to believe it."""
+    """The outcome of a run in at most 80 columns, without escape codes.
+
+    It is what KSM did, and how far to believe it.
+    """
     document = snapshot.document
     page_size = snapshot.session.kernel.page_size_bytes
     parts = (
@@ -55,14 +58,15 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
     return wrapped(
         f"ksmtrace {one_line(document['version'])}: {document['source']}, "
         f"kernel {one_line(document['kernel']['release'])}, {one_line(document['tier'])} tier, "
-        f"{duration(document['duration_seconds'])}, {passes:,} pass{'' if passes == 1 else 'es'}{limit}"
+        f"{duration(document['duration_seconds'])}, "
+        f"{passes:,} pass{'' if passes == 1 else 'es'}{limit}"
     )
 
 
 def _verdict(document: Document) -> Iterator[str]:
     """What the analyzers `balance` and `advice` conclude, where the run has them."""
-    if said := verdict(document):
-        yield wrapped(f"Verdict: {said}")
+    if sentence := verdict(document):
+        yield wrapped(f"Verdict: {sentence}")
     if given := advice_text(document):
         yield given
 
@@ -74,7 +78,8 @@ def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
         yield "What KSM saves is not known: the kernel's counters were not read."
         return
     yield wrapped(
-        f"KSM saves {size(sharing * page_size_bytes)}: {shared:,} KSM pages stand for {shared + sharing:,} pages."
+        f"KSM saves {size(sharing * page_size_bytes)}: "
+        f"{shared:,} KSM pages stand for {shared + sharing:,} pages."
     )
     zero_pages = counters.get("ksm_zero_pages")
     if zero_pages:
@@ -91,27 +96,27 @@ def _before(document: Document) -> Iterator[str]:
     before = document["analyzers"].get("snapshot", {})
     if before.get("mapped_pages"):
         yield wrapped(
-            f"When the trace began, {before['mapped_pages']:,} pages shared {before['ksm_pages']:,} KSM pages "
-            f"already (by {one_line(before['via'])})."
+            f"When the trace began, {before['mapped_pages']:,} pages shared "
+            f"{before['ksm_pages']:,} KSM pages already (by {one_line(before['via'])})."
         )
 
 
 def _merges(document: Document) -> Iterator[str]:
     tree = document["analyzers"].get("stable_tree", {})
-    said = []
+    clauses = []
     if tree.get("merged_pages") is not None:
-        said.append(f"{tree['merged_pages']:,} pages joined the stable tree")
+        clauses.append(f"{tree['merged_pages']:,} pages joined the stable tree")
     if tree.get("left_pages") is not None:
-        said.append(f"{tree['left_pages']:,} left it")
+        clauses.append(f"{tree['left_pages']:,} left it")
     if tree.get("attempted_pages") is not None:
         failed = tree["failed_pages"]
         why = ", ".join(f"{name} {number:,}" for name, number in failed.items())
         tried = f"{sum(failed.values()):,} of {tree['attempted_pages']:,} attempts to merge failed"
-        said.append(tried + (f" ({why})" if why else ""))
+        clauses.append(tried + (f" ({why})" if why else ""))
     if tree.get("break_cow_pages") is not None:
-        said.append(f"undone by break_cow: {tree['break_cow_pages']:,}")
-    if said:
-        yield wrapped(f"In this run {'; '.join(said)}.")
+        clauses.append(f"undone by break_cow: {tree['break_cow_pages']:,}")
+    if clauses:
+        yield wrapped(f"In this run {'; '.join(clauses)}.")
     unstable = document["analyzers"].get("unstable_tree", {})
     if unstable.get("matched_pages") is not None:
         yield wrapped(
@@ -133,8 +138,8 @@ def _examinations(document: Document) -> Iterator[str]:
         ("unplaced_pages", "unchanged but not placed"),
         ("freed_pages", "gone before the outcome was read"),
     )
-    said = [f"{volatile[key] / examined:.1%} {what}" for key, what in outcomes if volatile[key]]
-    yield wrapped(f"Of {examined:,} pages examined: {', '.join(said)}.")
+    clauses = [f"{volatile[key] / examined:.1%} {what}" for key, what in outcomes if volatile[key]]
+    yield wrapped(f"Of {examined:,} pages examined: {', '.join(clauses)}.")
 
 
 def _gauges(document: Document) -> Iterator[str]:
@@ -146,15 +151,15 @@ def _gauges(document: Document) -> Iterator[str]:
     ahead = sum(figures["difference"] or 0 for figures in gauges.values())
     if unseen and ahead > 0:
         yield wrapped(
-            f"The difference: {ahead:,} pages left the stable tree (written to, unmapped), which no probe "
-            "of this tier sees."
+            f"The difference: {ahead:,} pages left the stable tree (written to, unmapped), "
+            "which no probe of this tier sees."
         )
     yield wrapped(f"Reconstruction: {agreement(document)}.")
     yield from _counts(document)
 
 
 def _counts(document: Document) -> Iterator[str]:
-    """Events against the kernel's own counts: those that agree in one line, each that differs in its own."""
+    """Events against the kernel's own counts: one line for all that agree, one for each other."""
     counts = document["self_check"]["counts"]
     agreeing = [row["against"] for row in counts.values() if not row["difference"]]
     if agreeing:
@@ -162,7 +167,8 @@ def _counts(document: Document) -> Iterator[str]:
     for name, row in counts.items():
         if row["difference"]:
             yield wrapped(
-                f"Counts differ: {row['events']:,} {name} events, {row['counted']:,} by {row['against']}."
+                f"Counts differ: {row['events']:,} {name} events, "
+                f"{row['counted']:,} by {row['against']}."
             )
 
 
@@ -173,7 +179,8 @@ def _processes(document: Document) -> Iterator[str]:
     yield "Pages found changed, by process (the scan of these was for nothing):"
     for process in processes[:5]:
         pid = "" if process["pid"] is None else f"pid {process['pid']}"
-        yield f"  {one_line(process['comm'] or 'unknown'):<16} {pid:<12}{process['changed_pages']:>13,}"
+        comm = one_line(process["comm"] or "unknown")
+        yield f"  {comm:<16} {pid:<12}{process['changed_pages']:>13,}"
 
 
 def _other_panels(snapshot: Snapshot) -> str:

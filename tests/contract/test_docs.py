@@ -1,6 +1,6 @@
-"""Documents that repeat what the code says are checked against it."""
+"""Documents that repeat what the code has are checked against it."""
 
-from tools.docs import metrics, variants
+from tools.docs import architecture, metrics, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -25,8 +25,15 @@ def test_the_table_of_metrics_is_current():
     assert metrics.DOCUMENT.read_text() == metrics.document()
 
 
+def test_the_folders_and_floors_of_the_architecture_are_current():
+    """`make docs` mends it: a folder's row is the first line of its package's docstring."""
+    text = architecture.DOCUMENT.read_text()
+    assert text == architecture.with_tables(text)
+
+
 def test_metrics_follow_the_conventions():
-    """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that could grow without bound."""
+    """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that
+    could grow without bound."""
     for _, family in metrics.families():
         assert family.name.startswith("ksmtrace_")
         assert family.name.islower()

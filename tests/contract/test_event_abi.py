@@ -1,4 +1,4 @@
-"""bpf/ksm_event.h and ksmtrace/events say the same."""
+"""bpf/ksm_event.h and ksmtrace/events define the same record, kinds and flags."""
 
 import re
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ksmtrace.events import RECORD, EventKind, Flag, Gauge
-from ksmtrace.sources.live.offsets import OFFSETS
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.bpf_parts import PARTS, files_of
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.struct_offsets import OFFSETS
 
 WIDTHS = {"u8": "u1", "u16": "<u2", "s16": "<i2", "u32": "<u4", "u64": "<u8"}
 
@@ -47,30 +48,30 @@ def test_gauges_that_bpf_reads(header):
         assert Gauge[name] == value
 
 
-def every_way():
-    for kind, ways in WAYS.items():
-        for way in ways:
-            yield kind, way
-            if way.also is not None:
-                yield kind, way.also
+def every_probe():
+    for kind, specs in PROBES.items():
+        for spec in specs:
+            yield kind, spec
+            if spec.with_too is not None:
+                yield kind, spec.with_too
 
 
-def test_every_kind_has_a_way():
+def test_every_kind_has_a_probe():
     made_by_the_reader = {
         *(EventKind.LOST, EventKind.SNAPSHOT),
         *(EventKind.PROCESS_TEXT, EventKind.PROCESS_SAMPLE),
     }
-    assert set(WAYS) == set(EventKind) - made_by_the_reader
-    for ways in WAYS.values():
-        assert len({way.name for way in ways}) == len(ways)
+    assert set(PROBES) == set(EventKind) - made_by_the_reader
+    for specs in PROBES.values():
+        assert len({spec.name for spec in specs}) == len(specs)
 
 
-def test_ways_lean_on_what_is_decided_before_them():
-    kinds = list(WAYS)
-    for kind, way in every_way():
-        for other, names in (*way.beside.items(), *way.not_beside.items()):
+def test_probes_require_what_is_decided_before_them():
+    kinds = list(PROBES)
+    for kind, spec in every_probe():
+        for other, names in (*spec.requires.items(), *spec.conflicts.items()):
             assert kinds.index(other) < kinds.index(kind)
-            assert set(names) <= {w.name for w in WAYS[other]} | {"inlined"}
+            assert set(names) <= {one.name for one in PROBES[other]} | {"inlined"}
 
 
 def test_every_body_is_used_and_every_hook_has_one(repository):
@@ -82,10 +83,10 @@ def test_every_body_is_used_and_every_hook_has_one(repository):
         assert not set(found) & bodies.keys()
         bodies |= dict.fromkeys(found, path.name)
     used = set()
-    for _, way in every_way():
-        for hook in way.hooks:
+    for _, spec in every_probe():
+        for hook in spec.hooks:
             used.add(hook.body)
-            assert bodies[hook.body] in way.sources, (way, hook)
+            assert bodies[hook.body] in files_of(spec), (spec, hook)
     assert used == bodies.keys()
 
 
@@ -97,8 +98,9 @@ def test_every_macro_of_the_text_is_known(repository):
     own = set(re.findall(r"#define (\w+)", text)) | set(
         re.findall(r"^\s+(\w+) = ", text, re.MULTILINE)
     )
-    defined = {macro for _, way in every_way() for macro in way.defines}
-    given = {"KSMD_PID", "RING_PAGES", "STRUCT_PAGE_SIZE"}
+    defined = {macro for _, spec in every_probe() for macro in spec.defines}
+    defined |= {extra.macro for part in PARTS for extra in part.extras}
+    given = {"KSMD_PID", "RING_PAGES", "STRUCT_PAGE_SIZE", "PAGE_BYTES"}
     bcc = {w for w in words if w.startswith("BPF_")}
     unknown = words - own - defined - given - bcc - OFFSETS.keys()
     assert {word for word in unknown if not word.startswith("SYM_")} == set()

@@ -1,4 +1,4 @@
-"""What holds for the tree as a whole, so that nobody has to remember it."""
+"""Rules for the tree as a whole: imports, packages, sizes, plugins, hooks, kernels."""
 
 import re
 import tomllib
@@ -35,7 +35,7 @@ ALLOWED = {
         *("events", "session", "errors", "capture"),
         *("workload", "engine", "whatif", ""),
     },
-    "engine_replay": {"events", "session", "errors", "engine", "engine_replay"},
+    "conformance": {"events", "session", "errors", "engine", "conformance"},
     "plugins": {
         "events",
         "model",

@@ -1,10 +1,10 @@
-"""WORKLOADS.md says what the code does."""
+"""WORKLOADS.md has the ops, limits and counters of the code."""
 
 import re
 
 import pytest
 
-from ksmtrace.workload import file, outline, steps
+from ksmtrace.workload import file, footprint, steps
 from ksmtrace.workload.file import parse_workload
 from ksmtrace.workload.on_kernel_snapshot import COUNTERS
 
@@ -23,7 +23,7 @@ def test_every_op_with_its_keys(text):
 def test_every_limit(text):
     said = text.replace(" 000", "000").replace("1 MiB", "1048576").replace("4 194 304", "4194304")
     for limit in (file.MOST_BYTES, file.MOST_BYTES_A_LINE, file.MOST_STEPS, steps.MOST_SCANS,
-                  outline.MOST_PROCESSES, outline.MOST_PAGES):  # fmt: skip
+                  footprint.MOST_PROCESSES, footprint.MOST_PAGES):  # fmt: skip
         assert re.search(rf"\b{limit}\b", said), limit
 
 

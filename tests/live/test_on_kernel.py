@@ -294,7 +294,7 @@ def test_refuses_where_others_have_mergeable_memory(tmp_path):
 
 
 def test_refuses_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr(on_kernel, "_ACTOR_BYTES", 1 << 50)
+    monkeypatch.setattr(on_kernel, "_WORKER_BYTES", 1 << 50)
     with pytest.raises(HostError, match="MiB"):
         run_on_kernel(workload("spawn a"), silent)
 

@@ -103,4 +103,4 @@ def test_nothing_is_left_behind(clean_ksm):
         assert (Path("/sys/kernel/mm/ksm") / name).read_text() == text
     assert read_counters()[Gauge.PAGES_SHARED] == read_counters()[Gauge.PAGES_SHARING] == 0
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [command for command in commands if b"workload/actor.py" in command]
+    assert not [command for command in commands if b"workload/worker.py" in command]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ksmtrace.capture.reader import open_capture
-from ksmtrace.engine_replay.replay import EngineReplay
+from ksmtrace.conformance.comparison import Comparison
 from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.kernel.sysfs import ksm_directory, read_tunables
@@ -171,7 +171,7 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
         ksm.write("run", 0)
 
     _, session, records = recorded(workload, tmp_path)
-    replay = EngineReplay(session)
+    replay = Comparison(session)
     replay.apply(EventBatch(records))
     replay.end()
     found = replay.to_json()

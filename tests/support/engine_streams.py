@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ksmtrace.engine_replay.replay import EngineReplay
+from ksmtrace.conformance.comparison import Comparison
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.tunables import RefusedError
@@ -30,7 +30,7 @@ def untold(session, records):
 def followed(session, records, *, cuts=(), variant=None):
     """The comparison of these records, handed over in batches that are cut before each index of
     `cuts`."""
-    replay = EngineReplay(session, variant)
+    replay = Comparison(session, variant)
     edges = sorted({0, len(records), *cuts})
     for start, end in pairwise(edges):
         replay.apply(EventBatch(records[start:end]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ksmtrace.workload.file import Step, Workload
-from ksmtrace.workload.outline import Outline
+from ksmtrace.workload.footprint import Footprint
 
 _MOTHER = "mother"
 _LIMITS = (2, 3, 5, 256)
@@ -37,11 +37,11 @@ def join(workloads: Sequence[Workload]) -> Joined:
         limit = {"max_page_sharing": _LIMITS[number % len(_LIMITS)]}
         reset = {"pages_to_scan": 100} | ({"smart_scan": 0} if "smart_scan" in one.tunables else {})
         steps.append(Step("set", {"tunables": {**reset, **one.tunables, **limit}}))
-        outline = Outline()
+        footprint = Footprint()
         for step in one.steps:
-            outline.apply(step.op, dict(step.arguments))
+            footprint.apply(step.op, dict(step.arguments))
             steps.append(_renamed(step, f"w{number}"))
-        steps += [Step("exit", {"process": f"w{number}{name}"}) for name in outline.processes]
+        steps += [Step("exit", {"process": f"w{number}{name}"}) for name in footprint.processes]
         steps += [Step("run", {"value": 2}), Step("run", {"value": 0})]
     steps.append(Step("exit", {"process": _MOTHER}))
     return Joined(Workload("joined", first.variant, {}, tuple(steps)), tuple(begins))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
-from ksmtrace.workload.outline import Outline
+from ksmtrace.workload.footprint import Footprint
 from ksmtrace.workload.steps import parse_arguments
 
 CONTENTS = st.sampled_from(
@@ -47,13 +47,13 @@ class _Maker:
         self.draw = draw
         self.huge = huge
         self.without = without
-        self.outline = Outline()
+        self.footprint = Footprint()
         self.steps: list[Step] = []
         self._names = 0
 
     def add(self, op: str, **arguments: Any) -> None:
         checked = parse_arguments(op, arguments)
-        self.outline.apply(op, checked)
+        self.footprint.apply(op, checked)
         self.steps.append(Step(op, checked))
 
     def name(self, prefix: str) -> str:
@@ -61,7 +61,7 @@ class _Maker:
         return f"{prefix}{self._names}"
 
     def process(self) -> str | None:
-        names = list(self.outline.processes)
+        names = list(self.footprint.processes)
         return self.draw(st.sampled_from(names)) if names else None
 
     def spawn(self) -> None:
@@ -83,7 +83,7 @@ class _Maker:
         """A step on some mapped pages; none if the process has none."""
         places = [
             (region, start, end)
-            for region, of in self.outline.processes[process].items()
+            for region, of in self.footprint.processes[process].items()
             for start, end in of.mapped
         ]
         if not places:
@@ -153,7 +153,7 @@ def random_workloads(
     tunables = maker.first_tunables()
     for _ in range(draw(st.integers(1, 3))):
         maker.spawn()
-    for process in list(maker.outline.processes):
+    for process in list(maker.footprint.processes):
         for _ in range(draw(st.integers(1, 3))):
             maker.map(process)
     # a list's length would be drawn to be short most of the time

@@ -8,8 +8,8 @@ from pathlib import Path
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.events import EventBatch
 from ksmtrace.sources.engine import EngineSource
-from ksmtrace.whatif.capture_story import capture_story
-from ksmtrace.whatif.scenario import Story
+from ksmtrace.whatif.capture_case import capture_case
+from ksmtrace.whatif.case import Case
 from ksmtrace.workload.file import Step, Workload
 from support.random_workloads import sample_workloads
 
@@ -31,13 +31,13 @@ def write(path: Path, source: EngineSource, batches: Iterable[EventBatch]) -> Pa
     return path
 
 
-def recorded_story(workload: Workload, path: Path, skip: int = 0) -> Story:
-    """The story that the capture of a run tells."""
-    return capture_story(record(workload, path, skip))[0]
+def recorded_case(workload: Workload, path: Path, skip: int = 0) -> Case:
+    """The case that the capture of a run tells."""
+    return capture_case(record(workload, path, skip))[0]
 
 
 @cache
-def told_workloads(count: int, *, writes: bool, forks: bool = False) -> list[Workload]:
+def visible_workloads(count: int, *, writes: bool, forks: bool = False) -> list[Workload]:
     """Random workloads whose memory is mergeable from the start and whose steps fall between
     passes.
 

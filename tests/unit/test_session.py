@@ -4,16 +4,16 @@ import pytest
 
 from ksmtrace.events import EventKind
 from ksmtrace.session import Exactness, Knowledge, Probe, Session
-from ksmtrace.sources.live.way import Way
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.probe_spec import ProbeSpec
+from ksmtrace.sources.live.probe_table import PROBES
 from support.runs import EMPTY, analyse, process, series
 from support.streams import sample, session
 
-(UNATTRIBUTED,) = (way for way in WAYS[EventKind.COW_FAULT] if way.name == "unattributed")
+(UNATTRIBUTED,) = (spec for spec in PROBES[EventKind.COW_FAULT] if spec.name == "unattributed")
 
 
-def probe_by(way: Way) -> Probe:
-    return Probe("kprobe do_wp_page", way.exactness, way.note, lacks=way.lacks)
+def probe_by(spec: ProbeSpec) -> Probe:
+    return Probe("kprobe do_wp_page", spec.exactness, spec.note, lacks=spec.lacks)
 
 
 def with_faults_by(probe: Probe) -> Session:

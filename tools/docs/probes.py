@@ -4,35 +4,36 @@ import sys
 
 from kernels import kernels
 from ksmtrace.events import EventKind
-from ksmtrace.sources.live.way import Hook, Place, Way
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec
+from ksmtrace.sources.live.probe_table import PROBES
 from tools.docs.marked import DOCS, with_part
 
 DOCUMENT = DOCS / "PROBES.md"
 
 
-def ways_table() -> str:
-    """One row for each way, best first for each kind of event."""
+def probes_table() -> str:
+    """One row for each probe, best first for each kind of event."""
     lines = [
         "| event | way | exactness | hooks | what it cannot know, what it needs |",
         "|---|---|---|---|---|",
     ]
-    for kind, ways in WAYS.items():
-        lines += [_row(kind, way) for way in ways]
+    for kind, specs in PROBES.items():
+        lines += [_row(kind, spec) for spec in specs]
     return "\n".join(lines)
 
 
-def _row(kind: EventKind, way: Way) -> str:
-    hooks = ", ".join(_hook(hook) for hook in way.hooks)
-    if way.reads:
-        hooks = f"{hooks} + {way.reads}" if hooks else way.reads
-    notes = [way.note] if way.note else []
-    for other, names in way.beside.items():
-        notes.append(f"beside {other.name} by {' or '.join(names)}")
-    for other, names in way.not_beside.items():
-        notes.append(f"not beside {other.name} by {' or '.join(names)}")
-    notes += [f"not on a kernel with {member}" for member in way.wrong_with]
-    return f"| {kind.name} | {way.name} | {way.exactness.value} | {hooks or way.file or 'files'} | {'; '.join(notes)} |"
+def _row(kind: EventKind, spec: ProbeSpec) -> str:
+    hooks = ", ".join(_hook(hook) for hook in spec.hooks)
+    if spec.reads:
+        hooks = f"{hooks} + {spec.reads}" if hooks else spec.reads
+    notes = [spec.note] if spec.note else []
+    for other, names in spec.requires.items():
+        notes.append(f"requires {other.name} seen by {' or '.join(names)}")
+    for other, names in spec.conflicts.items():
+        notes.append(f"conflicts with {other.name} seen by {' or '.join(names)}")
+    notes += [f"not on a kernel with {member}" for member in spec.excluded_by]
+    hooks = hooks or spec.counter or "files"
+    return f"| {kind.name} | {spec.name} | {spec.exactness.value} | {hooks} | {'; '.join(notes)} |"
 
 
 def _hook(hook: Hook) -> str:
@@ -46,7 +47,7 @@ def _hook(hook: Hook) -> str:
 
 def with_table(text: str) -> str:
     """The document with the table as it should be."""
-    return with_part(text, "ways", ways_table())
+    return with_part(text, "ways", probes_table())
 
 
 def kernels_listed(text: str) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""The ways that a probe map adds: kprobes at the very places where inlined functions begin."""
+"""The probes that a probe map adds: kprobes at the very places where inlined functions begin."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from ksmtrace.errors import KsmtraceError
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.probemap.format import Location, LocationKind, ProbeMap, Site
 from ksmtrace.session import Exactness
-from ksmtrace.sources.live.ladder import Ways
-from ksmtrace.sources.live.way import Hook, Place, Way
-from ksmtrace.sources.live.ways import COUNTED, WAYS
+from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec, ProbeTable
+from ksmtrace.sources.live.probe_table import COUNTED, PROBES
 
 
-def with_probe_map(probe_map: ProbeMap, ways: Ways = WAYS) -> Ways:
-    """`ways`, with candidates and replacements seen, before all else, where the map says that they begin.
+def with_probe_map(probe_map: ProbeMap, table: ProbeTable = PROBES) -> ProbeTable:
+    """`table`, with the best probes of candidates and replacements: where the map says they begin.
 
     Raises:
         KsmtraceError: the map does not say where they are, or names several places.
@@ -23,30 +22,28 @@ def with_probe_map(probe_map: ProbeMap, ways: Ways = WAYS) -> Ways:
     if rmap_item is None:
         raise KsmtraceError("the probe map does not say where cmp_and_merge_page's rmap_item is")
     first = {
-        EventKind.CMP_AND_MERGE_PAGE: Way(
+        EventKind.CMP_AND_MERGE_PAGE: ProbeSpec(
             "inlined",
             Exactness.EXACT,
             (
                 _site(examine, "on_cmp_and_merge_page", _expression(rmap_item)),
                 Hook(Place.SWITCH, "ksmd", "on_ksmd_switched_out"),
             ),
-            ("state.c", "cursor.c", "candidate_entry.c"),
             reads="the probe map",
-            beside={EventKind.REMOVE_RMAP_ITEM: ("function",)},
-            also=COUNTED,
+            requires={EventKind.REMOVE_RMAP_ITEM: ("function",)},
+            with_too=COUNTED,
         ),
-        EventKind.REPLACE_PAGE: Way(
+        EventKind.REPLACE_PAGE: ProbeSpec(
             "inlined",
             Exactness.EXACT,
             (_site(replace_page, "on_replace_page"),),
-            ("state.c", "replace_page.c"),
             reads="the probe map",
             defines={"WITH_REPLACE_PAGE": 1},
-            beside={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
+            requires={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
         ),
     }
     return {
-        kind: (first[kind], *others) if kind in first else others for kind, others in ways.items()
+        kind: (first[kind], *others) if kind in first else others for kind, others in table.items()
     }
 
 
@@ -54,7 +51,8 @@ def _only_site(probe_map: ProbeMap, function: str) -> Site:
     sites = probe_map.functions.get(function, ())
     if len(sites) != 1:
         raise KsmtraceError(
-            f"the probe map names {len(sites)} places of {function}, one is needed: trace without it"
+            f"the probe map names {len(sites)} places of {function}, one is needed: "
+            "trace without it"
         )
     return sites[0]
 

@@ -15,10 +15,10 @@ from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import import_bcc
 from ksmtrace.resources import bpf_directory
-from ksmtrace.sources.live.ladder import Plan
-from ksmtrace.sources.live.offer import Placement
-from ksmtrace.sources.live.text import program_text, wrapper_name
-from ksmtrace.sources.live.way import Hook, Place
+from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.plan import Plan
+from ksmtrace.sources.live.probe_spec import Hook, Place
+from ksmtrace.sources.live.program_text import program_text, wrapper_name
 
 _PERF_TYPE_SOFTWARE = 1
 _PERF_COUNT_SW_CONTEXT_SWITCHES = 3

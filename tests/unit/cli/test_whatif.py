@@ -95,7 +95,7 @@ def test_a_capture_without_candidates(tmp_path):
 
 
 def test_a_worker_that_is_killed_ends_the_run(tmp_path):
-    """Also with a story that is larger than a pipe, and with scenarios that wait for their turn."""
+    """Also with a case that is larger than a pipe, and with scenarios that wait for their turn."""
     path = tmp_path / "long.toml"
     path.write_text(workload_toml(*STEPS, *["scan 1"] * 5000, "scan 1000000"))
     run = subprocess.Popen(

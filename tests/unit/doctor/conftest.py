@@ -9,24 +9,25 @@ import ksmtrace.doctor as doctor
 from ksmtrace.doctor import checks
 from ksmtrace.doctor.survey import survey_kernel
 from ksmtrace.kernel.features import FEATURES, Sign
-from ksmtrace.sources.live import offer
-from ksmtrace.sources.live.way import Place
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live import capabilities
+from ksmtrace.sources.live.bpf_parts import PARTS
+from ksmtrace.sources.live.probe_spec import Place
+from ksmtrace.sources.live.probe_table import PROBES
 
 MECHANISMS = ("fentry", "kprobe", "raw_tracepoint", "perf")
 INLINED = frozenset({"cmp_and_merge_page", "replace_page"})
 
-_WAYS = [part for ways in WAYS.values() for way in ways for part in (way, way.also) if part]
+_EVERY = [one for specs in PROBES.values() for s in specs for one in (s, s.with_too) if one]
 FUNCTIONS = {
-    hook.target for way in _WAYS for hook in way.hooks if hook.place in (Place.ENTRY, Place.RETURN)
+    hook.target for s in _EVERY for hook in s.hooks if hook.place in (Place.ENTRY, Place.RETURN)
 }
-TRACEPOINTS = {h.target for way in _WAYS for h in way.hooks if h.place is Place.TRACEPOINT}
-SYMBOLS = {symbol for way in _WAYS for symbol in offer.needs(way).symbols.values()}
+TRACEPOINTS = {h.target for s in _EVERY for h in s.hooks if h.place is Place.TRACEPOINT}
+SYMBOLS = {symbol for part in PARTS for one in (part, *part.extras) for symbol in one.symbols}
 
 
 @dataclass
 class Types:
-    """BTF of a kernel that has everything but these tracepoints, functions and "struct.member"s."""
+    """BTF of a kernel that has everything except these tracepoints, functions and "struct.member"s."""
 
     without: frozenset = frozenset()
 
@@ -51,7 +52,7 @@ class Types:
 
 @dataclass
 class Host:
-    """A host that has everything, but what the test takes away.
+    """A host that has everything except what the test takes away.
 
     `out` is why each mechanism is out; `without` are names of functions, tracepoints, symbols and members.
     """
@@ -74,7 +75,7 @@ class Host:
 
     def _make(self):
         mechanisms = {name: self.out.get(name, "") for name in MECHANISMS}
-        self.monkeypatch.setattr(offer, "try_mechanisms", lambda *_: mechanisms)
+        self.monkeypatch.setattr(capabilities, "try_mechanisms", lambda *_: mechanisms)
         present = sorted((FUNCTIONS | SYMBOLS) - self.without)
         (self.root / "proc/kallsyms").write_text(
             "".join(

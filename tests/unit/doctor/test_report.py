@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.doctor import checks
 from ksmtrace.doctor.text import to_text
 from ksmtrace.errors import HostError
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.probe_table import PROBES
 
 FENTRY_REFUSED = "fentry is refused (EPERM; missing CAP_BPF)"
 NO_KPROBES = "no kprobes: kernel built without CONFIG_KPROBES"
@@ -73,7 +73,7 @@ def test_the_document(poor):
     assert found["missing_capabilities"] == ["CAP_BPF"]
     assert found["mechanisms"]["kprobe"] == {"works": False, "reason": NO_KPROBES}
     assert found["mechanisms"]["perf"] == {"works": True, "reason": ""}
-    assert set(found["events"]) == set(found["probes"]) == {kind.name.lower() for kind in WAYS}
+    assert set(found["events"]) == set(found["probes"]) == {kind.name.lower() for kind in PROBES}
     faults = found["events"]["cow_fault"]
     assert (faults["way"], faults["via"]) == ("total", "/proc/vmstat cow_ksm")
     assert [out["way"] for out in faults["rejected"]] == ["function", "unattributed"]

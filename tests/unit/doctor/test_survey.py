@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from ksmtrace.events import EventKind
 from ksmtrace.session import Exactness
-from ksmtrace.sources.live.way import Place
-from ksmtrace.sources.live.ways import WAYS
+from ksmtrace.sources.live.probe_spec import Place
+from ksmtrace.sources.live.probe_table import PROBES
 
-NAMES = sorted({hook.target for ways in WAYS.values() for way in ways for hook in way.hooks})
+NAMES = sorted({hook.target for ways in PROBES.values() for way in ways for hook in way.hooks})
 KALLSYMS = ("ksm_scan", "ksm_rmap_items", "vmemmap_base", "ksm_rmap_item.remaining_skips")
 REASONS = st.sampled_from(["", "", "is refused (EPERM)", "no such thing"])
 
@@ -25,7 +25,7 @@ def test_a_stock_kernel_with_kprobes(host):
     assert (candidates.way, candidates.probe.exactness) == ("lock", Exactness.DERIVED)
     (symbol,) = candidates.rejected
     assert (symbol.way, symbol.exactness) == ("symbol", Exactness.EXACT)
-    assert "cmp_and_merge_page is not in /proc/kallsyms" in symbol.reasons[0]
+    assert "cmp_and_merge_page is not in /proc/kallsyms" in symbol.reasons[0].text
 
 
 def test_a_kernel_that_inlines_nothing(host):
@@ -43,19 +43,19 @@ def test_nothing_can_be_attached(host):
     assert of(survey, EventKind.COW_FAULT).probe.via == "/proc/vmstat cow_ksm"
     assert of(survey, EventKind.MM_ENTER).probe.exactness is Exactness.ABSENT
     assert_complete(survey)
-    assert refused in of(survey, EventKind.MM_ENTER).rejected[0].reasons[0]
+    assert refused in of(survey, EventKind.MM_ENTER).rejected[0].reasons[0].text
 
 
 def assert_complete(survey):
     """Every way above the chosen one, all of them where none is, stands there with a reason."""
-    assert {event.kind for event in survey.events} == set(WAYS)
+    assert {event.kind for event in survey.events} == set(PROBES)
     for event in survey.events:
-        names = [way.name for way in WAYS[event.kind]]
+        names = [way.name for way in PROBES[event.kind]]
         above = names[: names.index(event.way)] if event.way else names
         assert [rejected.way for rejected in event.rejected] == above, event
         for rejected in event.rejected:
             assert rejected.reasons, (event, rejected)
-            assert all(rejected.reasons), (event, rejected)
+            assert all(reason.text for reason in rejected.reasons), (event, rejected)
 
 
 @settings(
@@ -76,11 +76,11 @@ def test_no_better_way_is_out_without_a_reason(host, out, without, addresses):
 @pytest.mark.parametrize("place", [Place.ENTRY, Place.TRACEPOINT])
 def test_what_is_hidden_is_named(host, place):
     """A function or tracepoint that the kernel lacks is named by each way that is out for its sake."""
-    ways = [(kind, way) for kind, ways in WAYS.items() for way in ways]
+    ways = [(kind, way) for kind, ways in PROBES.items() for way in ways]
     for name in {h.target for _, way in ways for h in way.hooks if h.place is place}:
         host.without = frozenset({name})
         survey = host.survey()
         for kind, way in ways:
             if name in {hook.target for hook in way.hooks}:
                 said = [r.reasons for r in of(survey, kind).rejected if r.way == way.name]
-                assert all(any(name in reason for reason in reasons) for reasons in said)
+                assert all(any(name in reason.text for reason in reasons) for reasons in said)

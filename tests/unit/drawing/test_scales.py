@@ -1,10 +1,9 @@
 """Values resampled to columns: which are kept, which hold, which are missing."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.drawing.scales import Scale, mean, one_line, resample
+from ksmtrace.drawing.scales import Scale, mean, resample
 
 
 def test_a_scale_begins_at_0_or_below():
@@ -40,10 +39,3 @@ def test_every_column_is_within_what_was_given(points, count):
     assert len(columns) == count
     for value in columns:
         assert min(values) - 1 <= value <= max(values) + 1
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"), [("a\nb\tc", "a b c"), ("\x1b[2Jx\x07", "?[2Jx?"), (3, "3"), ("é█", "é█")]
-)
-def test_a_text_is_one_harmless_line(text, shown):
-    assert one_line(text) == shown

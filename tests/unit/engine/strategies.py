@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
-from ksmtrace.workload.outline import Outline
+from ksmtrace.workload.footprint import Footprint
 
 CONTENTS = [
     Content("zero"),
@@ -34,14 +34,14 @@ def workloads(draw, variants=("ksm-6.18",), most_steps=25, *, huge=False, wide=F
     batch = draw(st.sampled_from(BATCHES["huge" if huge else "wide" if wide else "small"]))
     tunables = {"pages_to_scan": batch}
     tunables |= draw(_tunables(variant))
-    outline = Outline()
+    footprint = Footprint()
     steps = draw(_huge_beginning() if huge else _wide_beginning() if wide else _beginning())
     for made in steps:
-        outline.apply(made.op, made.arguments)
+        footprint.apply(made.op, made.arguments)
     begun = len(steps)
     for number in range(begun, begun + draw(st.integers(5, most_steps))):
-        made = draw(_step(outline, number))
-        outline.apply(made.op, made.arguments)
+        made = draw(_step(footprint, number))
+        footprint.apply(made.op, made.arguments)
         steps.append(made)
     steps.append(step("scan", passes=2))
     return Workload("random", variant, tunables, tuple(steps))
@@ -124,12 +124,12 @@ def _huge_beginning(draw):
 
 
 @st.composite
-def _step(draw, outline, number):
-    living = sorted(outline.processes)
+def _step(draw, footprint, number):
+    living = sorted(footprint.processes)
     if not living or (len(living) < 3 and draw(st.integers(0, 9)) == 0):
         return step("spawn", process=f"p{number}")
     process = draw(st.sampled_from(living))
-    regions = {name: r for name, r in outline.processes[process].items() if r.mapped}
+    regions = {name: r for name, r in footprint.processes[process].items() if r.mapped}
     ops = ["map"] * (len(regions) < 2) + ["scan"] * 6 + ["run", "set", "exit"]
     ops += ["fork"] * (2 if len(living) < 4 else 0)
     if regions:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ksmtrace.conformance.comparison import Comparison
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH
 from ksmtrace.engine.variants import KERNELS, NEWEST, variant_of
-from ksmtrace.engine_replay.replay import EngineReplay
 from ksmtrace.events import EventBatch
-from ksmtrace.whatif.capture_story import capture_story
+from ksmtrace.whatif.capture_case import capture_case
 from support.engine_streams import recorded
 from support.recordings import write
 from support.streams import ListSource
@@ -105,14 +105,14 @@ def test_both_verbs_take_a_kernel_for_the_same_variant(tmp_path, release, record
     session, records = recorded(workload(*rows, pages_to_scan=1000, **tunables), recorded_as)
     session = replace(session, kernel=replace(session.kernel, release=release))
     path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records)])
-    replay = EngineReplay(session)
+    replay = Comparison(session)
     replay.apply(EventBatch(records))
     replay.end()
     found = replay.to_json()
-    story, _ = capture_story(path)
-    assert found["variant"] == story.workload.variant == recorded_as.name
+    case, _ = capture_case(path)
+    assert found["variant"] == case.workload.variant == recorded_as.name
     assert (found["parted"], found["agreed"] > 900) == (0, True)
-    assert any(f"{release} is taken as the engine's" in line for line in story.assumptions)
+    assert any(f"{release} is taken as the engine's" in line for line in case.assumptions)
 
 
 def test_the_checksum_is_xxhash_since_5_0():

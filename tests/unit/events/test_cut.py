@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksmtrace.events import EventKind, Flag
-from ksmtrace.events.cut import cut, cut_after
+from ksmtrace.events.cut import cut, cut_after, ends_a_part
 from support.streams import events
 
 READ = {"kind": EventKind.SAMPLE, "address": 1}
@@ -17,7 +17,7 @@ PLAIN = {"kind": EventKind.CMP_AND_MERGE_PAGE, "flags": Flag.LAST_OF_SAMPLE}
 rows = st.lists(st.sampled_from((READ, READ_LAST, STOP, LOST, PLAIN)), max_size=40)
 
 
-def ends_a_part(row, following):
+def is_cut_between(row, following):
     """Whether the stream is cut between two neighbours."""
     return row in (READ_LAST, STOP, LOST) or following == LOST
 
@@ -27,10 +27,18 @@ def test_a_part_ends_at_each_reading_and_pass_and_a_loss_is_alone(stream):
     sizes, size = [], 0
     for index, row in enumerate(stream):
         size += 1
-        if index + 1 == len(stream) or ends_a_part(row, stream[index + 1]):
+        if index + 1 == len(stream) or is_cut_between(row, stream[index + 1]):
             sizes.append(size)
             size = 0
     assert [len(part) for part in cut(events(*stream))] == sizes
+
+
+@given(rows)
+def test_the_end_of_a_part_is_known_from_the_part_alone(stream):
+    batch = events(*stream)
+    known = [ends_a_part(batch), *(ends_a_part(part) for part in cut(batch))]
+    ends = [stream[-1:], *(stream[: int(part.events["ts"][-1])][-1:] for part in cut(batch))]
+    assert known == [bool(end) and end[0] in (READ_LAST, STOP, LOST) for end in ends]
 
 
 @given(rows)

@@ -1,4 +1,4 @@
-"""5,000 processes in as many cgroups, coming and going for an hour: series and memory stay where they are."""
+"""5,000 processes in as many cgroups come and go for an hour: series and memory do not grow."""
 
 import gc
 import tracemalloc
@@ -34,7 +34,10 @@ def test_the_formula_is_the_documented_one(repository):
 
 
 class Scraper:
-    """Reads /metrics after each step; keeps the most series and, at half time and at the end, the memory taken."""
+    """Reads /metrics after each step.
+
+    Keeps the most series and, at half time and at the end, the memory taken.
+    """
 
     def __init__(self):
         self.series = []
@@ -61,7 +64,7 @@ class Scraper:
 
 
 def _hour():
-    """A batch for each step: the oldest exit, others come, all of these are scanned, the counters are read."""
+    """A batch for each step: the oldest exit, others come and are scanned, counters are read."""
     came = 0
     for step in range(STEPS):
         gone = np.arange(CHANGING) + came - ALIVE + 1

@@ -1,4 +1,4 @@
-"""RunControl ends a run in order, whoever asks and whenever, and what is announced is known to all."""
+"""RunControl ends a run in order, whoever asks and whenever; what is announced is known to all."""
 
 import pytest
 

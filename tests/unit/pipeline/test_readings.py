@@ -1,4 +1,4 @@
-"""ksmtrace_reading: each reading of the kernel's counters once, in order, after the batch that ends with it."""
+"""ksmtrace_reading: each reading of the counters once, in order, after the batch that ends with it."""
 
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ counters = st.dictionaries(
 
 @st.composite
 def readings_among_events(draw):
-    """Rows of readings with other events between them, the readings, and where to cut the stream."""
+    """Rows of readings with other events between them, the readings, and where to cut."""
     rows, expected = [], []
     for values in draw(st.lists(counters, max_size=6)):
         rows += draw(st.lists(any_row, max_size=6))

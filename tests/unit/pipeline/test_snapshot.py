@@ -1,4 +1,4 @@
-"""The snapshot of a run: one publisher for each metric name, and what plugins show in their order."""
+"""The snapshot of a run: one publisher for each metric name; what plugins show, in their order."""
 
 import re
 
@@ -64,7 +64,8 @@ CLASHES = {
     "a sum": (gauge("x_sum"), histogram("x"), "x_sum"),
     "two sums": (SummaryMetricFamily("x", "A summary.", 1, 1), gauge("x_sum"), "x_sum"),
     "a gauge histogram's sum": (
-        *(GaugeHistogramMetricFamily("x", "A gauge histogram.", [("+Inf", 1.0)], 1.0), gauge("x_gsum")),
+        GaugeHistogramMetricFamily("x", "A gauge histogram.", [("+Inf", 1.0)], 1.0),
+        gauge("x_gsum"),
         "x_gsum",
     ),
     "an info": (InfoMetricFamily("x", "An info.", {"a": "b"}), gauge("x_info"), "x_info"),

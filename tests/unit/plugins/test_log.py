@@ -1,4 +1,7 @@
-"""The log sink: a line for what is worth knowing, none for an interval in which all is well, and levels for the journal."""
+"""The log sink: a line for what is worth knowing, and levels for the journal.
+
+An interval in which all is well has no line.
+"""
 
 import os
 import sys

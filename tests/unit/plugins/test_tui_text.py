@@ -85,7 +85,7 @@ def test_a_process_name_gets_no_escape_codes_through():
 
 
 def test_a_total_is_the_kernels_own():
-    """Where pages are not seen one by one, the count shown is what the kernel counted during the run."""
+    """Where pages are not seen one by one, the count shown is the kernel's for the run."""
     total = Probe("/sys/kernel/mm/ksm pages_scanned", Exactness.SAMPLED, counter="pages_scanned")
     seen = {**session().probes, EventKind.CMP_AND_MERGE_PAGE: total}
     facts = Session("live", session().kernel, "tracepoint", seen)

@@ -1,4 +1,4 @@
-"""The web configuration file: what it may say, what it may not, and that a change counts at once."""
+"""The web configuration file: what it may hold, what not, and that a change counts at once."""
 
 import os
 
@@ -62,7 +62,8 @@ def test_everything_at_once(write):
             "SSL3 is not one of TLS10",
         ),
         (
-            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_auth_type: RequireAndVerifyClientCert}",
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem, "
+            "client_auth_type: RequireAndVerifyClientCert}",
             "needs a client_ca_file",
         ),
         (

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from ksmtrace.engine.variants import KERNELS, VARIANTS
+from ksmtrace.whatif.case import Case
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import Settled, settled
-from ksmtrace.whatif.scenario import Point, Points, Scenario, Story
+from ksmtrace.whatif.scenario import Point, Points, Scenario
 from ksmtrace.workload.file import Step
 from ksmtrace.workload.on_engine import simulate
 from support.workload_steps import workload
@@ -18,8 +19,8 @@ PAGE = 4096
 
 
 def run(steps, variant="ksm-6.18", **tunables):
-    story = Story("workload", "w", steps)
-    return run_scenario(story, Scenario(variant, tuple(sorted(tunables.items()))))
+    case = Case("workload", "w", steps)
+    return run_scenario(case, Scenario(variant, tuple(sorted(tunables.items()))))
 
 
 EQUAL = workload(
@@ -99,7 +100,7 @@ def test_what_a_traced_kernel_took_and_this_one_refuses_stays_as_it_is():
     """More pages are merged here: the run goes on, and says so."""
     busy = (Step("set", {"tunables": {"max_page_sharing": 3, "use_zero_pages": 1}}),)
     steps = replace(EQUAL, steps=(*EQUAL.steps, *busy, Step("scan", {"passes": 2})))
-    outcome = run_scenario(Story("capture", "c", steps), Scenario("ksm-6.18", (("smart_scan", 0),)))
+    outcome = run_scenario(Case("capture", "c", steps), Scenario("ksm-6.18", (("smart_scan", 0),)))
     assert outcome.ended_early == ""
     assert outcome.at_end.passes == 6
     (note,) = outcome.notes
@@ -112,15 +113,15 @@ def test_what_a_scenario_asks_for_holds_against_the_files_own_writes():
     base, held = build_grid(steps, [], ["max_page_sharing=256"], [])
     assert dict(base.tunables).get("max_page_sharing", 256) == 256
     assert held.held == ("max_page_sharing",)
-    story = Story("workload", "w", steps)
-    shared = [run_scenario(story, one).at_end.pages_shared for one in (base, held)]
+    case = Case("workload", "w", steps)
+    shared = [run_scenario(case, one).at_end.pages_shared for one in (base, held)]
     assert shared == [5, 1]
 
 
 def test_story_scenario_and_outcome_are_plain_data():
-    story = Story("workload", "w", EQUAL)
+    case = Case("workload", "w", EQUAL)
     scenario = baseline_of(EQUAL)
-    outcome = run_scenario(pickle.loads(pickle.dumps(story)), pickle.loads(pickle.dumps(scenario)))
+    outcome = run_scenario(pickle.loads(pickle.dumps(case)), pickle.loads(pickle.dumps(scenario)))
     again = pickle.loads(pickle.dumps(outcome))
     assert list(again.points) == list(outcome.points)
     assert again.at_end == outcome.at_end

@@ -7,13 +7,13 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from ksmtrace.errors import ExitStatus, HostError
+from ksmtrace.whatif.case import Case
 from ksmtrace.whatif.grid import build_grid
 from ksmtrace.whatif.parallel import local_executor, run_scenarios
-from ksmtrace.whatif.scenario import Story
 from support.workload_steps import workload
 
 STEPS = workload("spawn p", "map p r 6", "fill p r content=byte:1", "mergeable p r", "scan 3")
-STORY = Story("workload", "w", STEPS)
+CASE = Case("workload", "w", STEPS)
 SCENARIOS = build_grid(STEPS, [], [], ["pages_to_scan=1,2,3"])
 
 
@@ -39,17 +39,17 @@ def batches(outcomes):
 
 def test_any_executor_will_do():
     told = []
-    inline = run_scenarios(STORY, SCENARIOS, Inline(), told.append)
+    inline = run_scenarios(CASE, SCENARIOS, Inline(), told.append)
     assert told == [4]
     with ThreadPoolExecutor(2) as threads:
-        assert batches(run_scenarios(STORY, SCENARIOS, threads)) == batches(inline)
+        assert batches(run_scenarios(CASE, SCENARIOS, threads)) == batches(inline)
     # scenarios in their order: 100, 1, 2 and 3 pages a batch, 6 pages and the end of the pass
     assert batches(inline) == [3, 21, 12, 9]
 
 
 def test_processes_of_this_machine_are_gone_afterwards():
-    with local_executor(STORY, 2) as executor:
-        found = run_scenarios(STORY, SCENARIOS[:2], executor)
+    with local_executor(CASE, 2) as executor:
+        found = run_scenarios(CASE, SCENARIOS[:2], executor)
         assert multiprocessing.active_children()
     assert batches(found) == [3, 21]
     assert multiprocessing.active_children() == []
@@ -66,17 +66,17 @@ def test_of_scenarios_under_way_the_share_is_told():
     )
     long = workload(*rows, smart_scan=0)
     scenarios = build_grid(long, [], [], ["smart_scan=0,1"])
-    story = Story("workload", "w", long)
+    case = Case("workload", "w", long)
     told = []
-    with local_executor(story, 2) as executor:
-        run_scenarios(story, scenarios, executor, told.append)
+    with local_executor(case, 2) as executor:
+        run_scenarios(case, scenarios, executor, told.append)
     assert told == sorted(told)
     assert told[-1] == 2
     assert any(0 < count % 1 < 1 for count in told)
 
 
 def test_an_interruption_ends_them():
-    with pytest.raises(KeyboardInterrupt), local_executor(STORY, 2) as executor:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), local_executor(CASE, 2) as executor:  # noqa: PT012
         executor.submit(print)
         raise KeyboardInterrupt
     assert multiprocessing.active_children() == []
@@ -84,5 +84,5 @@ def test_an_interruption_ends_them():
 
 def test_a_worker_that_dies_is_one_line():
     with pytest.raises(HostError, match="a worker died") as e:
-        run_scenarios(STORY, SCENARIOS, Dying())
+        run_scenarios(CASE, SCENARIOS, Dying())
     assert e.value.status is ExitStatus.HOST_CANNOT

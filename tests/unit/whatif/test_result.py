@@ -4,12 +4,13 @@ import re
 
 import pytest
 
+from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import build_grid
 from ksmtrace.whatif.result import MOST_POINTS, baseline_difference, document
-from ksmtrace.whatif.scenario import POINT_FIELDS, KernelPoint, Outcome, Point, Points, Story
+from ksmtrace.whatif.scenario import POINT_FIELDS, Outcome, Point, Points
 from ksmtrace.whatif.text import table
-from support.recordings import recorded_story
+from support.recordings import recorded_case
 from support.workload_steps import workload
 
 STEPS = workload(
@@ -17,14 +18,14 @@ STEPS = workload(
 )
 
 
-def answers(story, variants=("ksm-6.1", "pksm")):
-    scenarios = build_grid(story.workload, variants, [], ["pages_to_scan=5,100"])
-    return document(story, scenarios, [run_scenario(story, one) for one in scenarios])
+def answers(case, variants=("ksm-6.1", "pksm")):
+    scenarios = build_grid(case.workload, variants, [], ["pages_to_scan=5,100"])
+    return document(case, scenarios, [run_scenario(case, one) for one in scenarios])
 
 
 @pytest.fixture
-def story(tmp_path):
-    return recorded_story(STEPS, tmp_path / "c.ksmtrace")
+def case(tmp_path):
+    return recorded_case(STEPS, tmp_path / "c.ksmtrace")
 
 
 def described(repository):
@@ -40,8 +41,8 @@ def described(repository):
     return keys, section
 
 
-def test_the_description_names_every_key(repository, story):
-    found = answers(story)
+def test_the_description_names_every_key(repository, case):
+    found = answers(case)
     keys = {key for key in found if key not in ("scenarios", "baseline_difference")}
     keys |= {f"scenarios[].{key}" for key in found["scenarios"][0]} - {"scenarios[].over_time"}
     keys |= {f"baseline_difference.{key}" for key in found["baseline_difference"]}
@@ -53,7 +54,7 @@ def test_the_description_names_every_key(repository, story):
 
 
 def test_a_workload_is_the_truth_itself():
-    found = answers(Story("workload", "w", STEPS))
+    found = answers(Case("workload", "w", STEPS))
     assert (found["passes"], found["baseline_difference"], found["assumptions"]) == (None, None, [])
     baseline = found["scenarios"][0]
     assert baseline["baseline"]
@@ -69,11 +70,11 @@ def test_the_difference_is_measured():
     points = Points()
     for number, sharing in enumerate((0, 5, 9), start=1):
         points.append(Point(number, number, 0, 1, sharing, 0, 0, 0, 30, 0, 4, 0))
-    story = Story(
+    case = Case(
         "capture", "c", STEPS, passes=4, totals=(31, 4),
         kernel_points={0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0)},
     )  # fmt: skip
-    found = baseline_difference(story, Outcome(points, points[-1]))
+    found = baseline_difference(case, Outcome(points, points[-1]))
     assert (found["passes"], found["passes_compared"], found["passes_equal"]) == (4, 3, 1)
     assert found["gauges"]["pages_sharing"] == {
         "largest": -3, "mean": 1.667, "at_end": 2, "kernel_at_end": 7,
@@ -82,9 +83,9 @@ def test_the_difference_is_measured():
 
 
 def test_without_gauges_nothing_is_compared():
-    story = Story("capture", "c", STEPS, passes=4, totals=(31, 4))
+    case = Case("capture", "c", STEPS, passes=4, totals=(31, 4))
     nothing = Point(*(0,) * len(POINT_FIELDS))
-    found = baseline_difference(story, Outcome(Points(), nothing))
+    found = baseline_difference(case, Outcome(Points(), nothing))
     assert found["passes_compared"] == 0
     assert set(found["gauges"]["pages_shared"].values()) == {None}
 
@@ -93,13 +94,13 @@ def test_of_many_passes_some_are_printed():
     steps = workload(
         "spawn p", "map p r 2", "fill p r content=byte:9", "mergeable p r", "scan 2500"
     )
-    found = answers(Story("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
+    found = answers(Case("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
     assert len(found["over_time"]) == MOST_POINTS
     assert found["over_time"][-1]["passes"] == found["passes"] == 2500
 
 
-def test_eighty_columns_are_enough(story):
-    long = answers(story) | {"name": "long name " * 20}
+def test_eighty_columns_are_enough(case):
+    long = answers(case) | {"name": "long name " * 20}
     long["scenarios"][1] |= {"ended_early": "a reason " * 30, "notes": ["a note " * 30]}
     long["scenarios"][2] |= dict.fromkeys(("saved_bytes", "pages_scanned"), 4 << 40)
     shown = table(long)

@@ -25,7 +25,7 @@ def test_a_page_repeats_its_word(content, index):
     page = content(index)
     assert len(page) == 4096
     assert page == content.word(index).to_bytes(8, "little") * 512
-    # an actor computes the words of later pages from the first two
+    # an worker computes the words of later pages from the first two
     assert content.word(index) == content.word(0) + index * (content.word(1) - content.word(0))
 
 

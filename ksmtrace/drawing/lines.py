@@ -1,0 +1,20 @@
+"""Lines of plain text: any text on one line, and sentences wrapped at 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+
+WIDTH = 80
+"""Columns of plain text."""
+
+
+def one_line(text: object) -> str:
+    """`text` on one line, with "?" for characters that cannot be printed."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+
+
+def wrapped(text: str, indent: str = "", first: str = "") -> str:
+    """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )

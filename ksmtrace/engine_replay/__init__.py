@@ -1,1 +1,0 @@
-"""A capture's decisions against the reference engine's: where ksmd of that kernel did what the engine would have done."""

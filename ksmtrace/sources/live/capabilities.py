@@ -1,0 +1,187 @@
+"""What one kernel offers to probes: the places where hooks can go, and the numbers of the C text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ksmtrace.errors import HostError
+from ksmtrace.kernel.bpf import try_mechanisms
+from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.symbols import clones_of, read_symbols
+from ksmtrace.kernel.sysfs import ROOT, has_counter
+from ksmtrace.sources.live.bpf_parts import Needs, needs_of
+from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec
+from ksmtrace.sources.live.reason import Cause, Reason
+from ksmtrace.sources.live.struct_offsets import resolve_offset
+
+FUNCTION_MECHANISMS = ("kprobe", "fentry")
+"""How the entry and the return of a function can be seen, better first.
+
+fentry costs ksmd a little less (tests/bench/probes.py), but is not let go of before ksmd has slept,
+which it never does with sleep_millisecs 0.
+"""
+
+_TRIED_ON = "break_cow"
+_NOT_ASKED_FOR = "not asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a hook goes.
+
+    Attributes:
+        mechanism: "fentry", "kprobe", "raw_tracepoint" or "perf".
+        symbols: of the function: one, or its clones.
+        btf_id: of the function, for fentry.
+        parameters: how many the function has, for fentry.
+    """
+
+    mechanism: str
+    symbols: tuple[str, ...]
+    btf_id: int = 0
+    parameters: int = 0
+
+    @property
+    def cloned(self) -> bool:
+        """Whether GCC gave the function other parameters."""
+        return any("." in symbol for symbol in self.symbols)
+
+
+class Capabilities:
+    """What one kernel offers, looked at once.
+
+    Attributes:
+        mechanisms: why each is out, "" where it works.
+    """
+
+    def __init__(
+        self,
+        btf: Btf,
+        specs: Iterable[ProbeSpec],
+        root: Path = ROOT,
+        hidden: Collection[str] = (),
+        mechanisms: Mapping[str, str] | None = None,
+    ) -> None:
+        """Look at this kernel, as far as the probes `specs` have to know it.
+
+        Args:
+            btf: the kernel's types.
+            specs: all that may be chosen from.
+            root: where /proc and /sys are.
+            hidden: functions, tracepoints and symbols that it is taken not to have.
+            mechanisms: as the attribute; None means to try them.
+        """
+        self._btf = btf
+        self._root = root
+        self._hidden = frozenset(hidden)
+        every = [one for spec in specs for one in (spec, spec.with_too) if one is not None]
+        wanted = {hook.target for spec in every for hook in spec.hooks}
+        for needs in map(needs_of, every):
+            wanted |= needs.symbols
+            wanted |= {symbol for extra in needs.extras for symbol in extra.symbols}
+        self._symbols = read_symbols(wanted - self._hidden, root)
+        self.mechanisms = try_mechanisms(btf, _TRIED_ON, root) if mechanisms is None else mechanisms
+
+    def place(self, hook: Hook, allowed: Collection[str]) -> Placement | Reason:
+        """Where the hook goes by one of the `allowed` mechanisms, or why it cannot."""
+        match hook.place:
+            case Place.TRACEPOINT:
+                placed = self._tracepoint(hook.target, allowed)
+            case Place.SWITCH:
+                placed = self._by("perf", (hook.target,), allowed)
+            case Place.SITE:
+                placed = self._by("kprobe", (hook.target,), allowed)
+            case _:
+                return self._function(hook.target, allowed)
+        return Reason((placed,)) if isinstance(placed, str) else placed
+
+    def numbers(self, spec: ProbeSpec) -> tuple[dict[str, int | str], list[Reason]]:
+        """-D numbers for the C text of a probe's parts, and what is missing for it."""
+        needs = needs_of(spec)
+        if needs == Needs():
+            return {}, []
+        found: dict[str, int | str] = {
+            "PAGE_BYTES": os.sysconf("SC_PAGE_SIZE"),
+            "STRUCT_PAGE_SIZE": self._btf.size("page"),
+            **spec.defines,
+        }
+        numbers, missing, absent = self._resolve(needs.offsets, needs.symbols)
+        found |= numbers
+        for extra in needs.extras:
+            numbers, *lacking = self._resolve(extra.offsets, extra.symbols)
+            if not any(lacking):
+                found |= numbers | {extra.macro: 1}
+        reasons = [Reason((sentence,)) for sentence in missing]
+        if absent and any(symbol in self._symbols for symbol in absent):
+            hidden = "addresses in /proc/kallsyms are hidden (kptr_restrict, or not root)"
+            reasons.append(Reason((hidden,), Cause.HIDDEN_ADDRESSES))
+        elif absent:
+            listed = ", ".join(absent)
+            sentence = f"not in /proc/kallsyms: {listed} (needs CONFIG_KALLSYMS_ALL)"
+            reasons.append(Reason((sentence,)))
+        return found, reasons
+
+    def excludes(self, spec: ProbeSpec) -> list[Reason]:
+        """Reasons that lie in the kernel as such, and in none of the probe's hooks."""
+        sentences = [
+            f"would be wrong on a kernel with {name}"
+            for name in spec.excluded_by
+            if self._btf.has_member(*name.split(".", 1))
+        ]
+        if spec.counter and not has_counter(spec.counter, self._root):
+            sentences.append(f"this kernel has no {spec.counter}")
+        return [Reason((sentence,)) for sentence in sentences]
+
+    def _resolve(
+        self, offsets: Collection[str], symbols: Collection[str]
+    ) -> tuple[dict[str, int], list[str], list[str]]:
+        """Values by macro; sentences about members that are missing; symbols that are."""
+        found, missing, absent = {}, [], []
+        for macro in sorted(offsets):
+            try:
+                found[macro] = resolve_offset(macro, self._btf)
+            except HostError as error:
+                missing.append(str(error))
+        for symbol in sorted(symbols):
+            address = self._symbols.get(symbol)
+            if address:
+                found[f"SYM_{symbol.upper()}"] = address
+            else:
+                absent.append(symbol)
+        return found, missing, absent
+
+    def _function(self, name: str, allowed: Collection[str]) -> Placement | Reason:
+        symbols = tuple(clones_of(name, self._symbols))
+        if not symbols:
+            return Reason((f"{name} is not in /proc/kallsyms (inlined, or named otherwise)",))
+        sentences = []
+        for mechanism in FUNCTION_MECHANISMS:
+            if mechanism in allowed:
+                placed = self._by(mechanism, symbols, allowed)
+                if not isinstance(placed, str):
+                    return placed
+                sentences.append(placed)
+        return Reason(tuple(dict.fromkeys(sentences)) or (_NOT_ASKED_FOR,))
+
+    def _tracepoint(self, name: str, allowed: Collection[str]) -> Placement | str:
+        if name in self._hidden or not self._btf.has_typedef(f"btf_trace_{name}"):
+            return f"no tracepoint {name}"
+        return self._by("raw_tracepoint", (name,), allowed)
+
+    def _by(
+        self, mechanism: str, symbols: tuple[str, ...], allowed: Collection[str]
+    ) -> Placement | str:
+        """The placement by one mechanism, or a sentence why there is none."""
+        if mechanism not in allowed:
+            return _NOT_ASKED_FOR
+        if self.mechanisms[mechanism]:
+            return self.mechanisms[mechanism]
+        if mechanism != "fentry":
+            return Placement(mechanism, symbols)
+        found = self._btf.function(symbols[0]) if len(symbols) == 1 else None
+        if found is None:
+            return f"BTF has no function {symbols[0]}"
+        return Placement(mechanism, symbols, *found)

@@ -1,0 +1,247 @@
+"""Chooses, for each kind of event, the best probe that this kernel offers; says why better ones are out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.kernel.sysfs import ROOT, has_counter
+from ksmtrace.session import Exactness, Probe
+from ksmtrace.sources.live.bpf_parts import files_of, program_parts
+from ksmtrace.sources.live.capabilities import FUNCTION_MECHANISMS, Capabilities, Placement
+from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec, ProbeTable
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.reason import Cause, Reason, Rejected
+
+_OF_NO_FUNCTION = ("raw_tracepoint", "perf")
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "auto": (*FUNCTION_MECHANISMS, *_OF_NO_FUNCTION),
+    "fentry": ("fentry", *_OF_NO_FUNCTION),
+    "kprobe": ("kprobe", *_OF_NO_FUNCTION),
+    "tracepoint": ("raw_tracepoint",),
+    "sysfs": (),  # see `counters_only`
+}
+"""What `--probes` may ask for, and the mechanisms that it allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """How one kind of event is seen.
+
+    Attributes:
+        spec: the probe; None where none works here.
+        probe: the same as a session has it.
+        rejected: the better probes, which are out, best first.
+    """
+
+    spec: ProbeSpec | None
+    probe: Probe
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to attach, and what it will show.
+
+    Attributes:
+        chosen: how each kind of event is seen.
+        placements: every hook, in the order in which they are attached.
+        files: of bpf/, those that the hooks take.
+        defines: -D numbers for the C text.
+    """
+
+    chosen: dict[EventKind, Chosen] = field(default_factory=dict)
+    placements: dict[Hook, Placement] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    defines: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> dict[EventKind, Probe]:
+        """How each kind is seen, as a session has it."""
+        return {kind: chosen.probe for kind, chosen in sorted(self.chosen.items())}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Files of bpf/, in the order of the program's text; none where nothing is attached."""
+        return tuple(part.file for part in program_parts(self.files)) if self.files else ()
+
+    @property
+    def mechanisms(self) -> frozenset[str]:
+        """What is at work to see ksmd.
+
+        The function by which files are written is everybody's, and does not count.
+        """
+        specs = {kind: one.spec for kind, one in self.chosen.items() if one.spec is not None}
+        hooks = [hook for kind in specs.keys() - {EventKind.TUNABLE} for hook in specs[kind].hooks]
+        return frozenset(self.placements[hook].mechanism for hook in hooks)
+
+    @property
+    def tier(self) -> str:
+        """The plan in a word: "full", "partial", "tracepoint" or "sysfs"."""
+        mechanisms = self.mechanisms
+        if not mechanisms:
+            return "sysfs"
+        if mechanisms.isdisjoint(FUNCTION_MECHANISMS):
+            return "tracepoint"
+        streamed = (Exactness.EXACT, Exactness.DERIVED)
+        needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
+        full = all(self.chosen[kind].probe.exactness in streamed for kind in needed)
+        return "full" if full else "partial"
+
+
+def make_plan(kernel: Capabilities, choice: str = "auto", table: ProbeTable = PROBES) -> Plan:
+    """The best probe for each kind of event by the mechanisms that `choice` admits.
+
+    Raises:
+        KsmtraceError: `choice` is none of `CHOICES`.
+        HostError: nothing of what was asked for works here.
+    """
+    plan = survey_probes(kernel, choice, table)
+    _refuse_if_empty(plan, kernel, choice)
+    return plan
+
+
+def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable = PROBES) -> Plan:
+    """The same, also where it comes to nothing but the kernel's totals.
+
+    Raises:
+        KsmtraceError: `choice` is none of `CHOICES`.
+    """
+    check_choice(choice)
+    plan = Plan()
+    for kind, candidates in table.items():
+        plan.chosen[kind] = _choose(candidates, kernel, plan, CHOICES[choice])
+    # Tracepoints last: they open candidates, and everything that closes one should be there.
+    by_place = sorted(plan.placements.items(), key=lambda pair: _LATE.get(pair[0].place, 0))
+    plan.placements = dict(by_place)
+    return plan
+
+
+_LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
+
+
+def counters_only(root: Path = ROOT) -> Plan:
+    """The plan of `--probes sysfs`: nothing attached, the kernel's totals alone.
+
+    It needs neither root nor BTF.
+    """
+    plan = Plan()
+    for kind, candidates in PROBES.items():
+        read = [spec for spec in candidates if spec.exactness is Exactness.SAMPLED]
+        totals = [spec for spec in read if not spec.counter or has_counter(spec.counter, root)]
+        probe = Probe("", Exactness.ABSENT, "no probes were asked for")
+        if totals:
+            probe = _probe(totals[0], {})
+        plan.chosen[kind] = Chosen(totals[0] if totals else None, probe, ())
+    return plan
+
+
+def check_choice(choice: str) -> None:
+    """Whether `--probes` may ask for it.
+
+    Raises:
+        KsmtraceError: it is not one of `CHOICES`.
+    """
+    if choice not in CHOICES:
+        raise KsmtraceError(f"--probes {choice}: choose from {', '.join(CHOICES)}")
+
+
+def _choose(
+    candidates: tuple[ProbeSpec, ...], kernel: Capabilities, plan: Plan, allowed: Collection[str]
+) -> Chosen:
+    """The first probe that works; its hooks join the plan."""
+    rejected: list[Rejected] = []
+    for spec in candidates:
+        placements, reasons = _join(spec, kernel, plan, allowed)
+        if not reasons:
+            if spec.with_too is not None:
+                _join(spec.with_too, kernel, plan, allowed)
+            return Chosen(spec, _probe(spec, placements), tuple(rejected))
+        rejected.append(Rejected(spec.name, spec.exactness, reasons))
+    why = "; ".join(f"{one.way}: {', '.join(r.text for r in one.reasons)}" for one in rejected)
+    return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
+
+
+def _join(
+    spec: ProbeSpec, kernel: Capabilities, plan: Plan, allowed: Collection[str]
+) -> tuple[dict[Hook, Placement], tuple[Reason, ...]]:
+    """Where the probe's hooks go, having joined the plan, or the reasons why it is out."""
+    reasons = [*kernel.excludes(spec), *_disagreements(spec, plan)]
+    placements: dict[Hook, Placement] = {}
+    for hook in spec.hooks:
+        placed = kernel.place(hook, allowed)
+        if isinstance(placed, Reason):
+            reasons.append(placed)
+        else:
+            placements[hook] = placed
+    numbers, missing = kernel.numbers(spec)
+    reasons += missing
+    if not reasons:
+        plan.placements |= placements
+        plan.defines |= numbers
+        plan.files |= files_of(spec)
+    return placements, tuple(dict.fromkeys(reasons))
+
+
+def _disagreements(spec: ProbeSpec, plan: Plan) -> list[Reason]:
+    """Reasons that lie in the probes of other kinds of events."""
+    sentences = []
+    for kind, names in spec.requires.items():
+        chosen = plan.chosen[kind].spec
+        if chosen is None or chosen.name not in names:
+            sentences.append(f"requires {kind.name.lower()} seen by {' or '.join(names)}")
+    for kind, names in spec.conflicts.items():
+        chosen = plan.chosen[kind].spec
+        if chosen is not None and chosen.name in names:
+            sentences.append(f"conflicts with {kind.name.lower()} seen by {chosen.name}")
+    return [Reason((sentence,), Cause.OTHER_KIND) for sentence in sentences]
+
+
+def _probe(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
+    """The probe as a session has it."""
+    if spec.counter:
+        where = "/proc/vmstat" if spec.counter == "cow_ksm" else "/sys/kernel/mm/ksm"
+        return Probe(f"{where} {spec.counter}", spec.exactness, spec.note, counter=spec.counter)
+    if not spec.hooks and not spec.reads:
+        via = "/sys/kernel/mm/ksm, /proc/vmstat, /proc/<ksmd>/schedstat"
+        return Probe(via, spec.exactness, spec.note)
+    seen: dict[str, list[str]] = {}
+    for hook, placement in placements.items():
+        if hook.place is not Place.SWITCH or len(placements) == 1:
+            verb = _VERBS.get((placement.mechanism, hook.place), placement.mechanism)
+            for symbol in placement.symbols:
+                named = f"{symbol}+{hook.offset:#x}" if hook.place is Place.SITE else symbol
+                seen.setdefault(named, []).append(verb)
+    parts = [f"{' and '.join(verbs)} {symbol}" for symbol, verbs in seen.items()]
+    via = " + ".join([*parts, spec.reads] if spec.reads else parts)
+    exactness, note = spec.exactness, spec.note
+    if any(placement.cloned for placement in placements.values()):
+        exactness = Exactness.DERIVED
+        note = f"{note}; " * bool(note) + "GCC gave it other parameters: trust the self-check"
+    return Probe(via, exactness, note, lacks=spec.lacks)
+
+
+_VERBS = {
+    ("fentry", Place.RETURN): "fexit",
+    ("kprobe", Place.RETURN): "kretprobe",
+    ("perf", Place.SWITCH): "context switches of",
+}
+
+
+def _refuse_if_empty(plan: Plan, kernel: Capabilities, choice: str) -> None:
+    mechanisms = plan.mechanisms
+    by_function = not mechanisms.isdisjoint(FUNCTION_MECHANISMS)
+    if by_function or (mechanisms and choice in ("auto", "tracepoint")):
+        return
+    asked = [kernel.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]
+    out = asked or list(kernel.mechanisms.values())
+    why = "; ".join(filter(None, dict.fromkeys(out)))
+    why = why or "this kernel lacks the functions and tracepoints"
+    raise HostError(
+        f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`; "
+        "--probes sysfs shows the kernel's counters alone"
+    )

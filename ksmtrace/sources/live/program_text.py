@@ -1,0 +1,50 @@
+"""The C text of a plan's BPF program: its parts, and for each hook a function that calls the body."""
+
+from __future__ import annotations
+
+from ksmtrace.resources import bpf_source
+from ksmtrace.sources.live.bpf_parts import parameters_of
+from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.plan import Plan
+from ksmtrace.sources.live.probe_spec import Hook, Place
+
+_CONTEXT = {
+    "fentry": "unsigned long long *ctx",
+    "kprobe": "struct pt_regs *ctx",
+    "raw_tracepoint": "struct bpf_raw_tracepoint_args *ctx",
+    "perf": "void *ctx",
+}
+
+
+def program_text(plan: Plan) -> str:
+    """C for bcc."""
+    parts = [bpf_source(file).replace("#pragma once\n", "") for file in plan.sources]
+    wrappers = [_wrapper(hook, placed) for hook, placed in plan.placements.items()]
+    return "\n".join([*parts, *wrappers])
+
+
+def wrapper_name(hook: Hook, placement: Placement) -> str:
+    """Name of the hook's program; no prefix that bcc would attach by itself."""
+    return f"{placement.mechanism}_{hook.body}"
+
+
+def _wrapper(hook: Hook, placement: Placement) -> str:
+    arguments = hook.arguments
+    if arguments is None:
+        count = parameters_of(hook.body)
+        arguments = tuple(_argument(hook, placement, index) for index in range(count))
+    name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
+    return f"int {name}({context})\n{{\n    return {hook.body}({', '.join(arguments)});\n}}\n"
+
+
+def _argument(hook: Hook, placement: Placement, index: int) -> str:
+    """C for a parameter of the body: the target's argument, or its return value."""
+    at_return = hook.place is Place.RETURN
+    match placement.mechanism:
+        case "fentry":
+            return f"ctx[{placement.parameters if at_return else index}]"
+        case "kprobe":
+            return "PT_REGS_RC(ctx)" if at_return else f"PT_REGS_PARM{index + 1}(ctx)"
+        case "raw_tracepoint":
+            return f"ctx->args[{index}]"
+    raise LookupError(f"{placement.mechanism} has no arguments to give to {hook.body}")

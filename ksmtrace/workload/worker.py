@@ -1,0 +1,170 @@
+"""A process that does to its memory what it is told: `python -m ksmtrace.workload.worker SOCKET NAME`.
+
+Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}, `map` by
+the region's {"address": …}. A `fill` has, in place of its content, the `word` of page 0 and the `stride` to the next page's.
+Regions lie at increasing addresses, in the order in which they are mapped, the same in every process. The worker ends when
+the driver's end of the socket closes, however the driver died.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+PAGE = 4096
+_BASE = 0x1000_0000_0000
+_GAP = 2 * 1024 * 1024
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
+_MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
+_PR_SET_NAME = 15
+_F_SETPIPE_SZ = 1031
+
+
+class Worker:
+    """Memory of one process, by region."""
+
+    def __init__(self, address: str, name: str) -> None:
+        self._address = address
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ctypes.c_void_p
+        self._libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            *[ctypes.c_int] * 3,
+            ctypes.c_long,
+        ]
+        self._libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self._next = _BASE
+        self._regions: dict[str, tuple[int, int]] = {}
+        self._huge: set[str] = set()
+        self._connect(name)
+
+    def _connect(self, name: str) -> None:
+        self._libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect(self._address)
+        self._socket.send(json.dumps({"process": name, "pid": os.getpid()}).encode())
+
+    def serve(self) -> None:
+        """Obey until told to exit or until the driver is gone."""
+        while packet := self._socket.recv(65536):
+            step = json.loads(packet)
+            if step["op"] == "exit":
+                os._exit(0)
+            answer: dict[str, Any] = {}
+            try:
+                address = self._do(step)
+                if address is not None:
+                    answer["address"] = address
+            except (OSError, KeyError, ValueError) as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            self._socket.send(json.dumps(answer).encode())
+
+    def _do(self, step: dict[str, Any]) -> int | None:
+        op = step["op"]
+        if op == "map":
+            return self._map(step["region"], step["pages"], huge=step.get("huge", False))
+        elif op == "fork":
+            self._fork(step["child"])
+        elif op in _MADVICE:
+            start, pages, _ = self._span(step)
+            self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[op]))
+        elif step["region"] in self._huge:
+            # huge pages come with faults alone: in between khugepaged, which might make more, keeps off
+            self._advise_region(step["region"], "huge")
+            self._touch(op, step, *self._span(step))
+            self._advise_region(step["region"], "nohuge")
+        else:
+            self._touch(op, step, *self._span(step))
+        return None
+
+    def _touch(self, op: str, step: dict[str, Any], start: int, pages: int, first: int) -> None:
+        match op:
+            case "fill":
+                self._fill(start, pages, first, step["word"], step["stride"])
+            case "poke":
+                for page in range(pages):
+                    ctypes.memset(start + page * PAGE + step["offset"], step["value"], 1)
+            case "read":
+                for page in range(pages):
+                    ctypes.string_at(start + page * PAGE, 1)
+            case "pin":
+                self._pin(start, pages)
+            case "unmap":
+                self._check(self._libc.munmap(start, pages * PAGE))
+            case _:
+                raise ValueError(f"unknown op {op!r}")
+
+    def _map(self, region: str, pages: int, *, huge: bool) -> int:
+        size = pages * PAGE
+        start = self._libc.mmap(
+            self._next, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0
+        )
+        if start != self._next:
+            raise OSError(ctypes.get_errno(), f"mmap of {region} at {self._next:#x} failed")
+        self._regions[region] = (start, pages)
+        self._advise_region(region, "nohuge")
+        if huge:
+            self._huge.add(region)
+        self._next += (size + _GAP - 1) // _GAP * _GAP + _GAP
+        return self._regions[region][0]
+
+    def _advise_region(self, region: str, advice: str) -> None:
+        """Advise all of a region; ENOMEM says that some of it is unmapped, and the rest is done all the same."""
+        start, pages = self._regions[region]
+        if self._libc.madvise(start, pages * PAGE, _MADVICE[advice]):
+            number = ctypes.get_errno()
+            if number != errno.ENOMEM:
+                raise OSError(number, os.strerror(number))
+
+    def _fork(self, child: str) -> None:
+        if os.fork() == 0:
+            self._socket.close()
+            self._connect(child)
+            self.serve()
+            os._exit(0)
+
+    def _pin(self, start: int, pages: int) -> None:
+        """Hold references on the pages for good, by splicing them into a pipe: they cannot be write-protected."""
+        ends = os.pipe()
+        fcntl.fcntl(ends[1], _F_SETPIPE_SZ, 1024 * 1024)
+        vector = (ctypes.c_ulong * 2)(start, pages * PAGE)
+        if self._libc.vmsplice(ends[1], vector, 1, 0) != pages * PAGE:
+            raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
+
+    def _fill(self, start: int, pages: int, first: int, word: int, stride: int) -> None:
+        for page in range(pages):
+            content = struct.pack("<Q", word + stride * (first + page)) * (PAGE // 8)
+            ctypes.memmove(start + page * PAGE, content, PAGE)
+
+    def _span(self, step: dict[str, Any]) -> tuple[int, int, int]:
+        """(address, pages, first page) of a step's range."""
+        start, length = self._regions[step["region"]]
+        first = step.get("first", 0)
+        pages = step.get("pages", length - first)
+        if first < 0 or pages <= 0 or first + pages > length:
+            raise ValueError(
+                f"pages {first}..{first + pages - 1} are not in region of {length} pages"
+            )
+        return start + first * PAGE, pages, first
+
+    def _check(self, result: int) -> None:
+        if result:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    Worker(sys.argv[1], sys.argv[2]).serve()

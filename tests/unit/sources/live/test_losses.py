@@ -1,0 +1,74 @@
+"""Losses are counted to the unit, wherever the ring was full."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ksmtrace.events import EventKind, Gauge, empty_records
+from ksmtrace.sources.live.losses import LossTracker
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(("kept", "dropped", "told"))), max_size=300
+    ),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.sets(st.integers(0, 5)),
+)
+def test_every_loss_is_announced_once(produced, cuts, settled):
+    """Whatever is dropped on whichever CPU: the LOST records add up, and the rest arrives in order.
+
+    "told" is the reading of the count that ksmd's own thread sends: by then, every loss before it
+    has been announced.
+    """
+    tracker = LossTracker()
+    numbers = dict.fromkeys(range(4), 0)
+    lost = 0
+    stream, received = [], []
+    bounds = sorted({min(cut, len(produced)) for cut in cuts} | {0, len(produced)})
+    for turn, (start, end) in enumerate(pairwise(bounds)):
+        kept = []
+        for cpu, what in produced[start:end]:
+            number = numbers[cpu]
+            numbers[cpu] += 1
+            if what == "dropped":
+                lost += 1
+            else:
+                kept.append((cpu, number % 65536, lost if what == "told" else None))
+        drained = empty_records(len(kept))
+        drained["kind"] = [
+            EventKind.BREAK_COW if told is None else EventKind.SAMPLE for _, _, told in kept
+        ]
+        drained["address"] = [0 if told is None else Gauge.EVENTS_LOST for _, _, told in kept]
+        drained["aux"] = [told or 0 for _, _, told in kept]
+        drained["cpu"] = [cpu for cpu, _, _ in kept]
+        drained["seq"] = [number for _, number, _ in kept]
+        received += [(cpu, number) for cpu, number, _ in kept]
+        stream.append(tracker.mark(drained))
+        if turn in settled:
+            stream.append(tracker.settle(lost))
+    stream.append(tracker.settle(lost))
+    events = np.concatenate(stream)
+    announced = events[events["kind"] == EventKind.LOST]
+    assert announced["aux"].sum() == lost
+    arrived = events[events["kind"] != EventKind.LOST]
+    assert list(zip(arrived["cpu"].tolist(), arrived["seq"].tolist(), strict=True)) == received
+    so_far = 0
+    for event in events:
+        if event["kind"] == EventKind.LOST:
+            so_far += int(event["aux"])
+        elif event["kind"] == EventKind.SAMPLE:
+            assert so_far >= event["aux"]
+
+
+def test_a_gap_is_marked_where_it_is():
+    events = empty_records(4)
+    events["kind"] = EventKind.BREAK_COW
+    events["seq"] = [65533, 65534, 2, 3]
+    tracker = LossTracker()
+    tracker._next[0] = 65533
+    marked = tracker.mark(events)
+    assert marked["kind"].tolist() == [4, 4, EventKind.LOST, 4, 4]
+    assert marked["aux"][2] == 3
