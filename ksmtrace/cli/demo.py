@@ -35,10 +35,10 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Trace the demo; returns the exit status."""
-    from ksmtrace.sources.live.source import check_host
+    from ksmtrace.sources.live.preconditions import check_host
     from ksmtrace.workload.demo import Demo
 
-    options.duration = options.duration or _SECONDS
     check_host()
     with Demo() as demo:
-        return trace(options, fail_fast=False, when_ready=demo.start)
+        duration = options.duration or _SECONDS
+        return trace(options, duration=duration, fail_fast=False, when_ready=demo.start)

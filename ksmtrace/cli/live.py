@@ -43,18 +43,24 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Trace; returns the exit status."""
-    if options.once and options.duration is None:
-        options.duration = _ONCE_SECONDS
-    return trace(options, fail_fast=False)
+    duration = options.duration or (_ONCE_SECONDS if options.once else None)
+    return trace(options, duration=duration, fail_fast=False)
 
 
 def trace(
-    options: Namespace, *, fail_fast: bool, when_ready: Callable[[], None] | None = None
+    options: Namespace,
+    *,
+    duration: float | None,
+    fail_fast: bool,
+    when_ready: Callable[[], None] | None = None,
 ) -> int:
     """Trace the running kernel; returns the exit status.
 
-    `when_ready` is called once the probes are attached; without it, a line on stderr says so where
-    KSM is switched off.
+    Args:
+        options: the verb's.
+        duration: seconds to trace; None for until it is ended.
+        fail_fast: whether a plugin that raises ends the run.
+        when_ready: called once the probes are attached; None to warn where KSM is switched off.
 
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
@@ -67,9 +73,9 @@ def trace(
 
     manager = build_manager(options.plugins)
     with interruptible() as control:
-        traced = LiveSource(
+        traced = LiveSource.open(
             LiveOptions(
-                duration=options.duration,
+                duration=duration,
                 interval=options.interval,
                 probes=options.probes,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,

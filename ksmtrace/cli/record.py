@@ -36,4 +36,4 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Record; returns the exit status."""
-    return trace(options, fail_fast=True)
+    return trace(options, duration=options.duration, fail_fast=True)

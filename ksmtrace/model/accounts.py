@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.readings import Reading
+from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process, ProcessTable
 
 COUNTS = (
@@ -116,19 +117,15 @@ class Accounts:
     Attributes:
         exited: of processes that have exited; of those alive, `alive` tells.
         total: of all, also of events that name no mm.
-        ksmd_ns: ksmd's CPU time between the first reading of it and the last; 0 while fewer than two.
-        read_ns: the time between those readings.
-        unshared_ns: the part of `ksmd_ns` that is nobody's: no page was visited between two readings, and what division leaves.
+        ksmd: its CPU time. Part of it is nobody's: what was spent between two readings without a
+            visit to a page, and what division leaves.
     """
 
     def __init__(self) -> None:
         self._of: dict[int, Account] = {}
         self.exited = Account(None)
         self.total = Account(None)
-        self.ksmd_ns = 0
-        self.read_ns = 0
-        self.unshared_ns = 0
-        self._last_reading: tuple[int, int] | None = None
+        self.ksmd = KsmdTime()
 
     def alive(self) -> list[tuple[Process, Account]]:
         """Processes alive that have an account."""
@@ -153,24 +150,16 @@ class Accounts:
 
     def read(self, reading: Reading) -> None:
         """Take in a reading of the kernel's counters: share out what ksmd has worked since the last one."""
-        now = reading.values.get(Gauge.KSMD_CPU_NS)
-        if now is None:
+        worked = self.ksmd.read(reading)
+        if worked is None:
             return
-        last, self._last_reading = self._last_reading, (now, reading.ns)
-        worked = max(0, now - last[0]) if last is not None else 0
-        self.ksmd_ns += worked
-        self.read_ns += max(0, reading.ns - last[1]) if last is not None else 0
         accounts = self.every()
         due = sum(account.due for account in accounts)
-        left = worked
         for account in accounts:
             if account.due:
                 # whole nanoseconds: their sums do not depend on when an account is closed
-                part = worked * account.due // due
-                account.ksmd_ns += part
+                account.ksmd_ns += worked * account.due // due
                 account.due = 0
-                left -= part
-        self.unshared_ns += left
 
     def _count(self, found: _Counted, processes: ProcessTable) -> None:
         self.total.counts += found.counts.sum(axis=0)

@@ -1,32 +1,43 @@
-"""How much CPU time ksmd spent during a run, from readings of its counter."""
+"""CPU time of ksmd, by readings of its counter."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Gauge
+from ksmtrace.events.kinds import Gauge
+from ksmtrace.events.readings import Reading
 
 
 class KsmdTime:
-    """The first and the last reading of KSMD_CPU_NS."""
+    """ksmd's CPU time between the first reading of it and the last.
+
+    An interval in which a clock went back is left out.
+
+    Attributes:
+        cpu_ns: CPU time; 0 while there are fewer than two readings.
+        wall_ns: the time in which it was spent.
+    """
 
     def __init__(self) -> None:
-        self._first: int | None = None
-        self._last: int | None = None
+        self.cpu_ns = 0
+        self.wall_ns = 0
+        self._last: tuple[int, int] | None = None
 
-    def apply(self, batch: EventBatch) -> None:
-        """Follow the readings in `batch`."""
-        rows = np.flatnonzero(batch.kind == EventKind.SAMPLE)
-        rows = rows[batch.events["address"][rows] == Gauge.KSMD_CPU_NS]
-        if len(rows):
-            values = batch.events["aux"][rows[[0, -1]]].tolist()
-            self._first = values[0] if self._first is None else self._first
-            self._last = values[1]
+    def read(self, reading: Reading) -> int | None:
+        """Take in a reading.
+
+        Returns the CPU time since the reading before, in nanoseconds: 0 for the first one, and
+        where a clock went back. None if `reading` has no KSMD_CPU_NS.
+        """
+        cpu = reading.values.get(Gauge.KSMD_CPU_NS)
+        if cpu is None:
+            return None
+        last, self._last = self._last, (reading.ns, cpu)
+        if last is None or reading.ns < last[0] or cpu < last[1]:
+            return 0
+        self.wall_ns += reading.ns - last[0]
+        self.cpu_ns += cpu - last[1]
+        return cpu - last[1]
 
     @property
-    def seconds(self) -> float | None:
-        """Between the two readings; None where there is only one, or ksmd's counter began anew."""
-        if self._first is None or self._last is None or self._last <= self._first:
-            return None
-        return (self._last - self._first) / 1e9
+    def cores(self) -> float | None:
+        """CPU time by time."""
+        return self.cpu_ns / self.wall_ns if self.wall_ns else None

@@ -9,7 +9,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, Gauge
-from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.events.readings import Reading
 from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -50,7 +50,6 @@ class Plugin:
 
     def __init__(self) -> None:
         self._accounts = Accounts()
-        self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
         self._settling = Settling()
         self._first: dict[Gauge, int] = {}
@@ -60,14 +59,27 @@ class Plugin:
         self._balance: Balance | None = None
 
     @hookimpl
-    def ksmtrace_batch(
-        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
-    ) -> None:
-        """Count by process; take in the kernel's counters."""
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Count by process."""
         self._reconstruction, self._balance = reconstruction, None
         self._accounts.apply(batch, reconstruction.processes)
-        for reading in self._readings.apply(batch):
-            self._take(reading, session)
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
+        """Take in the kernel's counters."""
+        self._balance = None
+        self._accounts.read(reading)
+        self._settling.read(reading, session)
+        self._first = self._first or dict(reading.values)
+        self._counters.update(reading.values)
+        items = rmap_items_read(reading.values)
+        sharing = reading.values.get(Gauge.PAGES_SHARING)
+        if items is not None and sharing is not None:
+            self._counters[Gauge.RMAP_ITEMS] = items
+            pages = sharing + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
+            saved = pages * session.kernel.page_size_bytes
+            net = saved - items * session.kernel.rmap_item_size_bytes
+            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -116,20 +128,6 @@ class Plugin:
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """The balance sheet."""
         return [section(self._now(session), self._over_time)]
-
-    def _take(self, reading: Reading, session: Session) -> None:
-        self._accounts.read(reading)
-        self._settling.read(reading, session)
-        self._first = self._first or dict(reading.values)
-        self._counters.update(reading.values)
-        items = rmap_items_read(reading.values)
-        sharing = reading.values.get(Gauge.PAGES_SHARING)
-        if items is not None and sharing is not None:
-            self._counters[Gauge.RMAP_ITEMS] = items
-            pages = sharing + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
-            saved = pages * session.kernel.page_size_bytes
-            net = saved - items * session.kernel.rmap_item_size_bytes
-            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
 
     def _now(self, session: Session) -> Balance:
         """The balance, made once for all that is asked between two batches."""

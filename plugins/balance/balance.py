@@ -118,11 +118,11 @@ def make_balance(
         rmap_items=total.rmap_items,
         saved_bytes=saved,
         net_saved_bytes=total.net_saved_bytes,
-        cost_cores=None if spent is None else spent / accounts.read_ns,
+        cost_cores=None if spent is None else spent / accounts.ksmd.wall_ns,
         settled=settling.settled,
         change_ratio=settling.change_ratio,
     )
-    cores = None if ksmd is None else ksmd / accounts.read_ns
+    cores = None if ksmd is None else ksmd / accounts.ksmd.wall_ns
     return Balance(sheet, total, facts, cores, counters.get(Gauge.GENERAL_PROFIT))
 
 

@@ -49,7 +49,7 @@ def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accou
     living = [p for p in reconstruction.processes.known() if not p.exited]
     living.sort(key=lambda process: process.mm)
     # limited to some processes, ksmd's time for the others would be put down to these
-    none, timed = Account(None), accounts.read_ns > 0 and not session.only_pids
+    none, timed = Account(None), accounts.ksmd.wall_ns > 0 and not session.only_pids
     kept = [opened.get(process.number, none) for process in living]
     rows = _happened(session, kept, timed=timed)
     exited = _happened(session, [accounts.exited], timed=timed)
@@ -83,14 +83,14 @@ def total_of(
 
     `counters` are the last that were read; RMAP_ITEMS among them.
     """
-    total = _happened(session, [accounts.total], timed=accounts.read_ns > 0)
+    total = _happened(session, [accounts.total], timed=accounts.ksmd.wall_ns > 0)
     for name, _ in _KERNELS:
         if sheet.rows.known_of(name).any():
             total.put(name, sheet.rows.column(name).sum())
     if Gauge.KSM_ZERO_PAGES in counters:
         total.put("zero_pages", counters[Gauge.KSM_ZERO_PAGES])
-    if accounts.read_ns:
-        total.put("ksmd_cpu_ns", accounts.ksmd_ns)
+    if accounts.ksmd.wall_ns:
+        total.put("ksmd_cpu_ns", accounts.ksmd.cpu_ns)
     known: Mapping[Gauge, int | None] = counters
     items = counters.get(Gauge.RMAP_ITEMS)
     if sheet.attribution is Attribution.EXACT:

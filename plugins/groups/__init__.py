@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
-from ksmtrace.events.readings import ReadingTracker
+from ksmtrace.events.readings import Reading
 from ksmtrace.model.accounts import Account
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
@@ -36,7 +36,6 @@ class Plugin:
 
     def __init__(self) -> None:
         self._accounts = GroupAccounts(MOST_GROUPS)
-        self._readings = ReadingTracker()
         self._reconstruction: Reconstruction | None = None
         self._found: dict[Group, Figures] | None = None
 
@@ -46,15 +45,19 @@ class Plugin:
         self._accounts.most = options.groups
 
     @hookimpl
-    def ksmtrace_batch(
-        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
-    ) -> None:
-        """Count by group; at a reading of the kernel's counters, see which groups to follow."""
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Count by group."""
         self._reconstruction, self._found = reconstruction, None
         self._accounts.apply(batch, reconstruction.processes)
-        for reading in self._readings.apply(batch):
-            self._accounts.read(reading)
-            self._accounts.decide(reading.ns, reconstruction, lambda: self._weights(session))
+
+    @hookimpl
+    def ksmtrace_reading(
+        self, reading: Reading, reconstruction: Reconstruction, session: Session
+    ) -> None:
+        """Share out ksmd's time, and see which groups to follow."""
+        self._found = None
+        self._accounts.read(reading)
+        self._accounts.decide(reading.ns, reconstruction, lambda: self._weights(session))
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
@@ -99,7 +102,7 @@ class Plugin:
 
     def _figures(self, session: Session) -> dict[Group, Figures]:
         accounts = self._accounts
-        timed = accounts.read_ns > 0 and not session.only_pids
+        timed = accounts.ksmd.wall_ns > 0 and not session.only_pids
         found = {
             group: _counted(one.account, session, timed=timed)
             for group, one in accounts.tracked.items()

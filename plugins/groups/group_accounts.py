@@ -90,7 +90,7 @@ class GroupAccounts(Accounts):
 
     def other(self) -> Account:
         """What was counted for no group that is tracked, events without an mm and ksmd's time that is nobody's included."""
-        left = Account(None, self.total.counts.copy(), self.total.break_ns.copy(), self.ksmd_ns)
+        left = Account(None, self.total.counts.copy(), self.total.break_ns.copy(), self.ksmd.cpu_ns)
         for one in self.tracked.values():
             left.counts -= one.account.counts
             left.break_ns -= one.account.break_ns

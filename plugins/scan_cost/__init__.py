@@ -11,7 +11,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
-from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import ZERO_CHECKSUM
 from ksmtrace.model.reconstruction import Reconstruction
@@ -20,7 +20,7 @@ from ksmtrace.model.settling import Settling
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.plugins.scan_cost.figures import FIGURES
 from ksmtrace.plugins.scan_cost.metrics import metrics
-from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdTime, PassTimes
+from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdPages, PassTimes
 from ksmtrace.plugins.scan_cost.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
@@ -35,9 +35,8 @@ class Plugin:
     """
 
     def __init__(self) -> None:
-        self._readings = ReadingTracker()
         self._settling = Settling()
-        self._spent = KsmdTime()
+        self._scanned = KsmdPages()
         self._examined = self._skipped = self._passes = 0
         self._zeroes = 0  # of the pass under way
         self._last: tuple[int, int, int | None, int] | None = None
@@ -47,10 +46,8 @@ class Plugin:
         self._advised = Timeline("pages")
 
     @hookimpl
-    def ksmtrace_batch(
-        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
-    ) -> None:
-        """Count what was examined; take in the kernel's counters."""
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+        """Count what was examined."""
         kind = batch.kind
         examined = kind == EventKind.CMP_AND_MERGE_PAGE
         self._examined += int(np.count_nonzero(examined))
@@ -61,13 +58,16 @@ class Plugin:
             self._zeroes = 0
             zero = zero[zero > starts[-1]]
         self._zeroes += len(zero)
-        every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
         self._tunables = reconstruction.tunables
-        for reading in self._readings.apply(batch):
-            self._advise(reading, session)
-            self._spent.read(reading, self._examined if every else None)
-            self._times.read(reading)
-            self._settling.read(reading, session)
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
+        """Take in the kernel's counters."""
+        every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
+        self._advise(reading, session)
+        self._scanned.read(reading, self._examined if every else None)
+        self._times.read(reading)
+        self._settling.read(reading, session)
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -95,7 +95,8 @@ class Plugin:
         """The figures of `FIGURES`."""
         visited = self._examined + self._skipped
         examined, skipped, items, zeroes = self._last or (None, None, None, None)
-        spent, settling, timed = self._spent, self._settling, session.timed
+        scanned, settling, timed = self._scanned, self._settling, session.timed
+        ksmd = scanned.ksmd
         names = (*map(str, BUCKETS_SECONDS), "more")
         tunables = self._tunables or session.tunables
         advised = {name: self._advised.column(name) for name in ("seconds", "pages")}
@@ -103,10 +104,10 @@ class Plugin:
             "passes": self._passes,
             "last_pass_seconds": self._times.last_seconds,
             "mean_pass_seconds": self._times.mean_seconds if timed else None,
-            "ksmd_cpu_seconds": spent.cpu_ns / 1e9 if spent.wall_ns else None,
-            "ksmd_cores": spent.cores(),
-            "pages_per_cpu_second": spent.pages_by(spent.cpu_ns),
-            "pages_per_second": spent.pages_by(spent.wall_ns),
+            "ksmd_cpu_seconds": ksmd.cpu_ns / 1e9 if ksmd.wall_ns else None,
+            "ksmd_cores": ksmd.cores,
+            "pages_per_cpu_second": scanned.pages_by(ksmd.cpu_ns),
+            "pages_per_second": scanned.pages_by(ksmd.wall_ns),
             "examined_pages": self._examined,
             "skipped_pages": self._skipped,
             "skipped_ratio": self._skipped / visited if visited else None,

@@ -6,42 +6,42 @@ from bisect import bisect_left
 
 from ksmtrace.events.kinds import Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.model.ksmd_time import KsmdTime
 
 BUCKETS_SECONDS = tuple(4.0**power for power in range(-4, 8))
 """Upper bounds of the histogram of pass durations: from 4 ms to 4.5 hours, each four times the last."""
 
 
-class KsmdTime:
-    """ksmd's CPU time between readings of it, and what else grew in that time; nothing where a clock was set back."""
+class KsmdPages:
+    """Pages examined in the time for which ksmd's CPU time is known.
+
+    Attributes:
+        ksmd: its CPU time.
+    """
 
     def __init__(self) -> None:
-        self.cpu_ns = self.wall_ns = self.scanned = 0
-        self._scanned_known = True
-        self._last: tuple[int, int, int | None] | None = None
+        self.ksmd = KsmdTime()
+        self._pages = 0
+        self._known = True
+        self._last: int | None = None
 
     def read(self, reading: Reading, examined: int | None) -> None:
         """Take in a reading; `examined` is the number of pages examined so far, where events tell it."""
-        cpu = reading.values.get(Gauge.KSMD_CPU_NS)
-        if cpu is None:
+        before = self.ksmd.wall_ns
+        if self.ksmd.read(reading) is None:
             return
-        scanned = reading.values.get(Gauge.PAGES_SCANNED) if examined is None else examined
-        last, self._last = self._last, (reading.ns, cpu, scanned)
-        if last is None or reading.ns <= last[0] or cpu < last[1]:
+        now = reading.values.get(Gauge.PAGES_SCANNED) if examined is None else examined
+        last, self._last = self._last, now
+        if self.ksmd.wall_ns == before:
             return
-        self.wall_ns += reading.ns - last[0]
-        self.cpu_ns += cpu - last[1]
-        if scanned is None or last[2] is None:
-            self._scanned_known = False
+        if now is None or last is None:
+            self._known = False
         else:
-            self.scanned += scanned - last[2]
-
-    def cores(self) -> float | None:
-        """CPU time by time."""
-        return self.cpu_ns / self.wall_ns if self.wall_ns else None
+            self._pages += now - last
 
     def pages_by(self, ns: int) -> float | None:
-        """Pages examined by second of `ns`."""
-        return self.scanned / (ns / 1e9) if ns and self._scanned_known else None
+        """Pages by second of `ns`."""
+        return self._pages / (ns / 1e9) if ns and self._known else None
 
 
 class PassTimes:

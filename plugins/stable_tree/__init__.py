@@ -13,6 +13,7 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -43,12 +44,9 @@ class Plugin:
         self._readings = Readings()
 
     @hookimpl
-    def ksmtrace_batch(
-        self, batch: EventBatch, reconstruction: Reconstruction, session: Session
-    ) -> None:
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
-        self._readings.apply(batch, session.monotonic_ns)
         self._by_kind += np.bincount(batch.kind, minlength=256)
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)
@@ -57,6 +55,11 @@ class Plugin:
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
             self._failed[errno.errorcode.get(-value, str(value))] += 1
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
+        """Take in the kernel's counters."""
+        self._readings.add(reading, session.monotonic_ns)
 
     @hookimpl
     def ksmtrace_scan_end(self, scan: Scan) -> None:

@@ -11,15 +11,18 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events.readings import Reading
+from ksmtrace.figures import families, known
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.ranges import fullest_ranges
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.timeline import Timeline
-from ksmtrace.plugins.volatile.cause import Cause, Counts
+from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause, Counts
 from ksmtrace.plugins.volatile.causes import Causes, Tally
-from ksmtrace.plugins.volatile.metrics import causes, gauges, outcomes
-from ksmtrace.plugins.volatile.view import LIVE, REMEDIES, panel, section
+from ksmtrace.plugins.volatile.figures import FIGURES
+from ksmtrace.plugins.volatile.metrics import by_cause
+from ksmtrace.plugins.volatile.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
@@ -40,42 +43,11 @@ _TOLD_BY = {
 }
 """What a cause cannot be told without."""
 
-_PROCESSES = (
-    *("processes", "other_changed_pages", "exited_changed_pages"),
-    *("cause_processes", "cause_rest"),
-)
-
 
 class Plugin:
     """What ksmd's examinations came to, and why those came to nothing that did.
 
-    JSON, each None where this run cannot know it; page counts are examinations unless "now" is said:
-        volatile_pages: rmap_items in neither tree, as sysfs pages_volatile, reconstructed, now.
-        examined_pages: CMP_AND_MERGE_PAGE; the sum of the six counts that follow.
-        placed_stable_pages, placed_unstable_pages: ended in that tree.
-        changed_pages: ended in neither tree, and the checksum differed from that of the look before.
-        first_look_pages: the same, but there was no look before (oldchecksum 0): says nothing about change.
-        unplaced_pages: ended in neither tree with the checksum unchanged; `causes` tells fork_shared, held, huge_page and
-            other, the rest was replaced by the zero page.
-        freed_pages: the rmap_item was gone before the outcome could be read.
-        last_pass_examined_pages, last_pass_changed_pages: in the last pass that was seen whole.
-        last_pass_changed_ratio: the second by the first, 0 to 1.
-        causes: by cause (`ksmtrace.plugins.volatile.cause.Cause` says what each means): examined_pages, examinations that came to
-            nothing because of it; now_pages, rmap_items that it keeps from their place now, a lower bound where volatile_pages is None;
-            ksmd_cpu_seconds, ksmd's time times their share of all examinations. chain_full pages wait in the
-            unstable tree; they are counted as a pass ends, each pass anew. For skipped and gone, examined_pages is what was
-            spent before that was known: none, and freed_pages.
-        skipped_pages, gone_pages: pages that smart scan passed over; rmap_items freed that were not merged.
-        split_huge_pages: huge pages that attempts to merge took apart.
-        wasted_pages, wasted_ratio: examined_pages of all causes but first_look; by examined_pages.
-        processes: the `TOP` with most changed_pages, as {"pid", "comm", "mm", "changed_pages"}; pid and comm are None
-            where no name was seen; comm has "?" for what cannot be printed; mm is the key in the capture.
-        other_changed_pages, exited_changed_pages: of the processes not listed, and of those that have exited.
-        cause_processes: the `TOP` with most examinations that led to nothing, as {"pid", "comm", "mm", "cgroup", "vm"} and for
-            each cause "<cause>_pages", as in `causes`; skipped_pages and gone_pages as above.
-        cause_rest: the same sums over all other processes, those that have exited included.
-        ranges: the `TOP` runs of 2 MiB with most pages kept from their place now, as {"pid", "comm", "mm", "start", "end",
-            "pages"} and "<cause>_pages"; addresses in hexadecimal.
+    JSON: `FIGURES`; page counts are examinations, except those that are "now".
     """
 
     def __init__(self) -> None:
@@ -96,9 +68,13 @@ class Plugin:
         """Class the examinations and put them down to their processes."""
         self._reconstruction = reconstruction
         self._causes.apply(batch, reconstruction)
-        self._ksmd.apply(batch)
         if batch.kind[-1:] == EventKind.SCAN_STOP:
             self._last_ns = max(self._last_ns, int(batch.events["ts"][-1]))
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading) -> None:
+        """Follow ksmd's CPU time."""
+        self._ksmd.read(reading)
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -128,15 +104,13 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
-        """The figures of the class docstring."""
-        figures = self._figures(session)
-        if not session.sees(EventKind.CMP_AND_MERGE_PAGE):
-            return {**figures, **dict.fromkeys((*_PROCESSES, "causes", "ranges"))}
-        exits = session.sees(EventKind.MM_EXIT)
-        found = self._by_process()
-        if not exits:
-            found["exited_changed_pages"] = None
-        return {**figures, "causes": self._by_cause(session), **found, "ranges": self._ranges()}
+        """The figures of `FIGURES`."""
+        found = {
+            "causes": self._by_cause(session),
+            **self._by_process(),
+            "ranges": self._ranges(),
+        }
+        return {**self._counted(session), **known(FIGURES, session, found)}
 
     def _by_process(self) -> dict[str, Any]:
         found, ranked = self._causes, self._causes.ranked()
@@ -208,22 +182,22 @@ class Plugin:
 
     def _seconds(self, examined: int) -> float | None:
         """CPU time of ksmd for so many examinations, as if all cost the same."""
-        every, spent = self._every(), self._ksmd.seconds
-        return None if spent is None or not every else spent * examined / every
+        every, spent = self._every(), self._ksmd.cpu_ns / 1e9
+        return spent * examined / every if spent and every else None
 
     def _every(self) -> int:
         counts = self._causes.counts
         unplaced = counts[[Cause.FIRST_LOOK, Cause.CHANGED, *_UNCHANGED]]
         return int(self._causes.placed.sum() + unplaced.sum()) + self._causes.freed_examinations
 
-    def _figures(self, session: Session) -> dict[str, float | None]:
+    def _counted(self, session: Session) -> dict[str, Any]:
+        """The figures of all processes together, except by cause."""
         reconstructed = self._reconstruction.gauges() if self._reconstruction else {}
-        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
         counts, every = self._causes.counts, self._every()
         examined, changed = self._last_pass or (None, None)
         wasted = sum(self._examined().values())
-        attempts = session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE)
         figures = {
+            "volatile_pages": reconstructed.get(Gauge.PAGES_VOLATILE),
             "examined_pages": every,
             "placed_stable_pages": int(self._causes.placed[0]),
             "placed_unstable_pages": int(self._causes.placed[1]),
@@ -236,36 +210,26 @@ class Plugin:
             "last_pass_changed_ratio": changed / examined
             if examined and changed is not None
             else None,
-            "skipped_pages": int(counts[Cause.SKIPPED])
-            if session.sees(EventKind.SKIPPED)
-            else None,
-            "gone_pages": int(counts[Cause.GONE])
-            if session.sees(EventKind.REMOVE_RMAP_ITEM)
-            else None,
-            "split_huge_pages": self._causes.splits if attempts else None,
+            "skipped_pages": int(counts[Cause.SKIPPED]),
+            "gone_pages": int(counts[Cause.GONE]),
+            "split_huge_pages": self._causes.splits,
             "wasted_pages": wasted,
             "wasted_ratio": wasted / every if every else None,
         }
-        return {
-            "volatile_pages": reconstructed.get(Gauge.PAGES_VOLATILE),
-            **{key: value if seen else None for key, value in figures.items()},
-        }
+        return known(FIGURES, session, figures)
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = self._figures(session)
-        yield from gauges(figures)
+        yield from families(FIGURES, self._counted(session))
         if session.sees(EventKind.CMP_AND_MERGE_PAGE):
-            yield outcomes(figures)
-            yield from causes(self._examined(), self._now())
+            yield from by_cause(self._examined(), self._now())
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes that change most, usable 26 columns wide."""
-        seen = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-        told = {"causes": self._by_cause(session), **self._by_process()} if seen else {}
-        yield panel({**self._figures(session), **told})
+        found = {"causes": self._by_cause(session), **self._by_process()}
+        yield panel({**self._counted(session), **known(FIGURES, session, found)})
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

@@ -38,6 +38,21 @@ class Cause(IntEnum):
     CHAIN_FULL = 10
 
 
+REMEDIES = {
+    Cause.CHANGED: "written to between looks: advise less memory, or turn smart_scan on",
+    Cause.FORK_SHARED: "a fork shares it already: nothing to gain until one of them writes",
+    Cause.HELD: "locked, pinned or under I/O: advise only memory that is not",
+    Cause.HUGE_PAGE: "part of a huge page that somebody holds, or that was not split yet",
+    Cause.SKIPPED: "smart scan passes over it: costs nothing, merges later",
+    Cause.CHAIN_FULL: "all copies of the KSM page are full: raise max_page_sharing",
+    Cause.GONE: "unmapped or exited before it was merged: too short-lived to scan",
+    Cause.OTHER: "the attempt failed: written to or unmapped meanwhile, or not told",
+}
+"""Why pages do not get placed, and what to do about it."""
+
+LIVE = tuple(cause for cause in REMEDIES if cause is not Cause.GONE)
+"""Causes that a page alive can have."""
+
 WASTED = (
     *(Cause.CHANGED, Cause.FORK_SHARED, Cause.HELD),
     *(Cause.HUGE_PAGE, Cause.OTHER, Cause.CHAIN_FULL),

@@ -1,4 +1,4 @@
-"""What the volatile analyzer says of its figures: remedies, the panel and the section."""
+"""Volatile pages on the screen and in the report."""
 
 from __future__ import annotations
 
@@ -8,26 +8,13 @@ from typing import Any
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.figures import panel_rows, section_figures
 from ksmtrace.model.processes import label_of
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
-from ksmtrace.plugins.volatile.cause import Cause
-from ksmtrace.section import Cell, Chart, Figure, Section, Table
-
-REMEDIES = {
-    Cause.CHANGED: "written to between looks: advise less memory, or turn smart_scan on",
-    Cause.FORK_SHARED: "a fork shares it already: nothing to gain until one of them writes",
-    Cause.HELD: "locked, pinned or under I/O: advise only memory that is not",
-    Cause.HUGE_PAGE: "part of a huge page that somebody holds, or that was not split yet",
-    Cause.SKIPPED: "smart scan passes over it: costs nothing, merges later",
-    Cause.CHAIN_FULL: "all copies of the KSM page are full: raise max_page_sharing",
-    Cause.GONE: "unmapped or exited before it was merged: too short-lived to scan",
-    Cause.OTHER: "the attempt failed: written to or unmapped meanwhile, or not told",
-}
-"""Why pages do not get placed, and what to do about it."""
-
-LIVE = tuple(cause for cause in REMEDIES if cause is not Cause.GONE)
-"""Causes that a page alive can have."""
+from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
+from ksmtrace.plugins.volatile.figures import FIGURES
+from ksmtrace.section import Cell, Chart, Section, Table
 
 _LABELS = {
     Cause.CHANGED: "changing",
@@ -52,17 +39,10 @@ Json = Mapping[str, Any]
 
 def panel(analysis: Json) -> Panel:
     """Outcomes, the causes met and the three processes with most, usable 26 columns wide."""
-    ratio, wasted = analysis["last_pass_changed_ratio"], analysis["wasted_ratio"]
-    rows: list[tuple[str | Text, float | str | None]] = [
-        ("volatile", analysis["volatile_pages"]),
-        ("examined", analysis["examined_pages"]),
-        ("for nothing", None if wasted is None else f"{wasted:.1%}"),
-        ("changed", analysis["changed_pages"]),
-        ("  last pass", None if ratio is None else f"{ratio:.1%}"),
-    ]
+    rows = panel_rows(FIGURES, analysis)
     counted = {c: _counted(c, analysis) for c in REMEDIES if c is not Cause.CHANGED}
     rows += [(_LABELS[cause], count) for cause, count in counted.items() if count]
-    for process in analysis.get("processes", ())[:3]:
+    for process in (analysis["processes"] or ())[:3]:
         rows.append((Text(label_of(process), style="magenta"), process["changed_pages"]))
     return figures_panel("volatile", rows, "magenta")
 
@@ -70,7 +50,7 @@ def panel(analysis: Json) -> Panel:
 def _counted(cause: Cause, analysis: Json) -> int:
     if cause in (Cause.SKIPPED, Cause.GONE):
         return int(analysis[f"{cause.name.lower()}_pages"] or 0)
-    lines = analysis.get("causes", {})
+    lines = analysis["causes"]
     return int(lines[cause.name.lower()]["examined_pages"] or 0) if lines else 0
 
 
@@ -100,15 +80,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
     return Section(
         "Why pages do not merge",
         _lead(analysis),
-        [
-            Figure("volatile pages now", analysis["volatile_pages"], "pages"),
-            Figure("examined", analysis["examined_pages"], "pages"),
-            Figure("examined for nothing", analysis["wasted_pages"], "pages"),
-            Figure("share of them", analysis["wasted_ratio"], "ratio", "derived"),
-            Figure("passed over by smart scan", analysis["skipped_pages"], "pages"),
-            Figure("rmap_items gone unmerged", analysis["gone_pages"], "pages"),
-            Figure("huge pages split", analysis["split_huge_pages"]),
-        ],
+        section_figures(FIGURES, analysis),
         tables,
         [_chart(over_time)] if over_time.points() else [],
         _EXACTNESS,

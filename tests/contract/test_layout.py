@@ -1,4 +1,4 @@
-"""What holds for the tree as a whole, so that nobody has to remember it."""
+"""Rules for the tree as a whole: imports, packages, sizes, plugins, hooks, kernels."""
 
 import re
 import tomllib

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from ksmtrace.events import EventKind
-from ksmtrace.plugins.volatile.cause import Cause
+from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
 from ksmtrace.plugins.volatile.causes import MOST_PROCESSES
-from ksmtrace.plugins.volatile.view import LIVE, REMEDIES
 from support.runs import (
     EMPTY,
     FREED,
