@@ -8,7 +8,7 @@ docs/REFERENCE.md and docs/METRICS.md are made from both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, cast
 
 from prometheus_client.core import (
@@ -23,7 +23,7 @@ from rich.text import Text
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.section import Figure
 from ksmtrace.session import Knowledge, Session
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 Row = Mapping[str, Any]
 """Values by JSON key: an analyzer's part of the document, or an entry of one of its lists."""
@@ -159,15 +159,29 @@ def families(
     specs: Specs, row: Row, types: Iterable[str] = ("gauge", "counter")
 ) -> Iterator[Metric]:
     """Fresh metric families of the figures in `row` that are known, by type, then as declared."""
+    return families_by(specs, {(): row}, types)
+
+
+def families_by(
+    specs: Specs, rows: Mapping[tuple[str, ...], Row], types: Iterable[str] = ("gauge", "counter")
+) -> Iterator[Metric]:
+    """The same with samples of each of these rows; the key of a row is its first label values."""
     for wanted in types:
         found = (spec.metric for spec in specs if spec.metric and spec.metric.type == wanted)
         for family in dict.fromkeys(found):
-            own = [spec for spec in specs if spec.metric is family]
             samples = [
-                (spec.series, row[spec.name]) for spec in own if row.get(spec.name) is not None
+                ((*labels, *spec.series), row[spec.name])
+                for labels, row in rows.items()
+                for spec in _known_of(family, specs, row)
             ]
-            if len(samples) == len(own) or (samples and not family.whole):
+            if samples:
                 yield family.make(*samples)
+
+
+def _known_of(family: Family, specs: Specs, row: Row) -> Specs:
+    own = tuple(spec for spec in specs if spec.metric is family)
+    found = tuple(spec for spec in own if row.get(spec.name) is not None)
+    return found if found == own or not family.whole else ()
 
 
 def first(specs: Specs, *names: str) -> Specs:
@@ -196,7 +210,7 @@ def panel_rows(
 
 
 def _shown(value: float | None, unit: str) -> float | str | None:
-    return value if value is None or unit not in _WRITTEN else written(value, unit)
+    return value if value is None or unit not in _WRITTEN else format_value(value, unit)
 
 
 def section_figures(specs: Specs, row: Row, notes: Mapping[str, str] | None = None) -> list[Figure]:
@@ -212,6 +226,11 @@ def section_figures(specs: Specs, row: Row, notes: Mapping[str, str] | None = No
         for spec in specs
         if spec.section
     ]
+
+
+def without_metrics(specs: Specs) -> Specs:
+    """The same figures where they are not published, as in a list."""
+    return tuple(replace(spec, metric=None, series=()) for spec in specs)
 
 
 PROCESS = (

@@ -9,8 +9,10 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
+from ksmtrace.figures import known
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.plugins.advice.metrics import family
+from ksmtrace.plugins.advice.figures import FIGURES
+from ksmtrace.plugins.advice.metrics import metric
 from ksmtrace.plugins.advice.rules import Recommendation, recommend
 from ksmtrace.plugins.advice.view import panel, section
 from ksmtrace.section import Section
@@ -20,9 +22,7 @@ from ksmtrace.session import Session
 class Plugin:
     """At most five recommendations, most important first.
 
-    JSON:
-        recommendations: each with the `rule` (of `ksmtrace.plugins.advice.rules`), the `advice`, the `evidence` for it, and the `command`
-            that would do it, which is printed and never run.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -35,15 +35,16 @@ class Plugin:
         self._tunables = reconstruction.tunables
 
     @hookimpl
-    def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, object]:
+    def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, Any]:
         """The recommendations."""
         self._given = recommend(document, self._tunables or session.tunables)
-        return {"recommendations": [one.to_json() for one in self._given]}
+        figures = {"recommendations": [one.to_json() for one in self._given]}
+        return known(FIGURES, session, figures)
 
     @hookimpl
     def ksmtrace_metrics(self) -> Iterable[Metric]:
         """Which rules recommend something."""
-        return [family(self._given)]
+        return [metric(self._given)]
 
     @hookimpl
     def ksmtrace_panels(self) -> Iterable[Panel]:

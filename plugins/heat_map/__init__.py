@@ -13,24 +13,19 @@ from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.figures import families, known
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import UNSTABLE, Reconstruction
 from ksmtrace.model.scan import Scan
+from ksmtrace.plugins.heat_map.figures import FIGURES, PAGES, TREES
 from ksmtrace.plugins.heat_map.grid import Grid, State
-from ksmtrace.plugins.heat_map.metrics import family
 from ksmtrace.plugins.heat_map.view import LETTERS, panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
 
 MOST_PROCESSES = 8
-
-_NEEDED = (
-    *(EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND),
-    *(EventKind.REMOVE_RMAP_ITEM, EventKind.REMOVE_STABLE_NODE),
-)
-"""What it takes to know the tree of a page."""
 
 
 @dataclass(slots=True)
@@ -53,14 +48,7 @@ class Plugin:
 
     A cell says where most of its pages were as the pass ended. A process that had a map keeps it until it is in the way of one with more.
 
-    JSON, each None where this run cannot know it:
-        passes: passes that ended.
-        pages: rmap_items of all processes as the last whole pass ended, by state: merged, candidate (in the unstable
-            tree), volatile (in neither), skipped (in neither, smart scan passed over it).
-        processes: as {"pid", "comm", "mm", "rmap_items", "first_pass", "passes_per_column", "row_bytes", "rows"}, most rmap_items first,
-            at most `MOST_PROCESSES`; rows as {"start", "cells"}, by address, only runs that had pages, at most 64 with at most 128
-            cells: m merged, c candidate, v volatile, s skipped, x gone (rmap_items that were freed, against the most that there were),
-            "." unknown (nothing there yet, or a pass not seen whole).
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -122,17 +110,16 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
-        """The figures of the class docstring."""
-        if not all(session.sees(kind) for kind in _NEEDED):
-            return dict.fromkeys(("passes", "pages", "processes"))
-        return {
+        """The figures of `FIGURES`."""
+        figures = {
             "passes": self._passes,
-            "pages": {
-                state.name.lower(): int(self._pages[state])
-                for state in (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED)
-            },
+            "pages": self._by_state(),
             "processes": [_json(one) for one in self._ranked()],
         }
+        return known(FIGURES, session, figures)
+
+    def _by_state(self) -> dict[str, int]:
+        return {spec.name: int(self._pages[State[spec.name.upper()]]) for spec in PAGES}
 
     def _ranked(self) -> list[Map]:
         return sorted(
@@ -142,8 +129,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Pages by state."""
-        known = all(session.sees(kind) for kind in _NEEDED)
-        return [family(self._pages)] if known else []
+        if all(map(session.sees, TREES)):
+            yield from families(PAGES, self._by_state())
 
     @hookimpl
     def ksmtrace_panels(self) -> Iterable[Panel]:
@@ -154,11 +141,11 @@ class Plugin:
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """All maps."""
-        known = all(session.sees(kind) for kind in _NEEDED)
+        seen = all(map(session.sees, TREES))
         maps = [
             (one.process.label, one.first_pass, one.rmap_items, one.grid) for one in self._ranked()
         ]
-        yield section(maps if known else [], self._pages)
+        yield section(maps if seen else [], self._by_state())
 
 
 def _sizes(
@@ -171,10 +158,10 @@ def _sizes(
     lengths = np.diff(np.append(starts, len(owner)))
     numbers, first, of_run = np.unique(owner[starts], return_index=True, return_inverse=True)
     sizes = np.bincount(of_run, weights=lengths).astype(np.int64)
-    known = {process.number: process for process in reconstruction.processes.known()}
+    processes = {process.number: process for process in reconstruction.processes.known()}
     mms = reconstruction.items.mm[alive[starts[first]]].tolist()
     found = {
-        number: known.get(number) or reconstruction.processes.of(mm)
+        number: processes.get(number) or reconstruction.processes.of(mm)
         for number, mm in zip(numbers.tolist(), mms, strict=True)
     }
     return dict(zip(numbers.tolist(), sizes.tolist(), strict=True)), found

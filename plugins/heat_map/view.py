@@ -1,16 +1,16 @@
-"""What the heat map says: the panel and the section."""
+"""The heat map on the screen and in the report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.figures import section_figures
+from ksmtrace.plugins.heat_map.figures import PAGES
 from ksmtrace.plugins.heat_map.grid import Grid, State
-from ksmtrace.section import Chart, Figure, Section
+from ksmtrace.section import Chart, Section
 
 LETTERS = {
     State.UNKNOWN: ".",
@@ -57,24 +57,22 @@ def panel(label: str, grid: Grid) -> Panel:
     return Panel(Text("\n").join(lines), title=Text("heat map", style="bold"), border_style="blue")
 
 
-def section(maps: Maps, pages: npt.NDArray[np.int64]) -> Section:
-    """All maps; `pages` are those of all processes by State."""
-    states = (State.MERGED, State.CANDIDATE, State.VOLATILE, State.SKIPPED)
-    total = int(pages[list(states)].sum())
+def section(maps: Maps, pages: Mapping[str, int]) -> Section:
+    """All maps; `pages` are those of all processes by state."""
+    total = sum(pages.values())
     lead = "No pass was seen in which every page's tree is known: no map."
     if maps and total:
         shares = ", ".join(
-            f"{pages[state] / total:.0%} {_LEGEND[state - 1]}" for state in states if pages[state]
+            f"{count / total:.0%} {state}" for state, count in pages.items() if count
         )
         lead = f"Of {total:,} pages that ksmd tracks {shares}; most are of {maps[0][0]}."
     return Section(
         "Memory over time",
         lead,
-        [Figure(f"{_LEGEND[state - 1]} pages", int(pages[state]), "pages") for state in states]
-        if maps
-        else [],
+        section_figures(PAGES, pages) if maps else [],
         charts=[_chart(*one) for one in maps],
-        exactness="derived: where most pages of a cell were as each pass ended; gone counts against the most there were",
+        exactness="derived: where most pages of a cell were as each pass ended; gone counts against "
+        "the most there were",
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
-from ksmtrace.plugins.snapshot.metrics import family
+from ksmtrace.figures import families, known
+from ksmtrace.plugins.snapshot.figures import FIGURES
 from ksmtrace.session import Session
 
 TOP = 10
@@ -19,13 +21,7 @@ TOP = 10
 class Plugin:
     """KSM pages that were mapped before the first event, by process.
 
-    JSON:
-        via: how they were recognised; KPF_KSM lies on some kernels, see `probes.snapshot`.
-        ksm_pages: distinct frames; as pages_shared, except for nodes that nothing maps any more.
-        mapped_pages: page table entries; as pages_shared + pages_sharing, except for pages that
-            have left since the last pass.
-        processes: those with most of them, most first: pid and mapped_pages.
-        other_mapped_pages: those of all other processes.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -41,19 +37,20 @@ class Plugin:
             self._by_pid.update(found["aux"].tolist())
 
     @hookimpl
-    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
-        """The figures of the class docstring."""
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of `FIGURES`."""
         ranked = sorted(self._by_pid.items(), key=lambda entry: (-entry[1], entry[0]))
         probe = session.probes.get(EventKind.SNAPSHOT)
-        return {
+        figures = {
             "via": probe.via if probe else None,
             "ksm_pages": len(self._frames),
             "mapped_pages": self._by_pid.total(),
             "processes": [{"pid": pid, "mapped_pages": count} for pid, count in ranked[:TOP]],
             "other_mapped_pages": sum(count for _, count in ranked[TOP:]),
         }
+        return known(FIGURES, session, figures)
 
     @hookimpl
-    def ksmtrace_metrics(self) -> Iterable[Metric]:
+    def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """How much was merged before the trace began."""
-        return [family(self._by_pid.total())]
+        return families(FIGURES, self.ksmtrace_analysis(session))

@@ -1,4 +1,5 @@
-"""Measures what the documents claim, as medians over whole processes. `make bench`; needs root and KSM.
+"""Measures what the documents claim, as medians over whole processes. `make bench`; needs root and
+KSM.
 
 Absolute times vary with the machine; they stand beside the limit that the project set itself.
 """
@@ -26,7 +27,7 @@ def help_seconds() -> float:
 
 
 def first_event_seconds() -> float:
-    """From the start of the process to the first interval that holds an event of ksmd's; bcc compiles included."""
+    """From the start of the process, bcc's compilation included, to the first event of ksmd."""
     command = [KSMTRACE, "live", "--json", "--interval", "0.05", "--duration", "10"]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
@@ -43,7 +44,8 @@ def first_event_seconds() -> float:
 def live_peak_mib() -> float:
     """Peak resident memory of `ksmtrace live` with a recording and metrics, in MiB."""
     command = [
-        KSMTRACE, "live", "--once", "--json", "--duration", "6", "--record", "/dev/shm/bench.ksmtrace",
+        *(KSMTRACE, "live", "--once", "--json", "--duration", "6"),
+        *("--record", "/dev/shm/bench.ksmtrace"),
         "--listen", "0",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:

@@ -60,7 +60,8 @@ def main(seconds: float, probes: str) -> None:
             while reader.is_alive():
                 beat += 1
                 processes.do("volatile", "poke", region="r", offset=0, value=beat % 251)
-                # Merged pages are written to and made equal again: copies and merges, as long as it lasts.
+                # Merged pages are written to and made equal again: copies and merges, as long as it
+                # lasts.
                 first = 100 * (beat % 40)
                 processes.do("twins", "poke", region="r", first=first, pages=100, value=1, offset=0)
                 processes.do("twins", "fill", region="r", first=first, pages=100, content="twin:1")

@@ -1,7 +1,8 @@
-"""Measures the engine: pages per second of CPU time and bytes per page, in the accelerated mode with and without comparisons. Part of `make bench`.
+"""Measures the engine: pages per second of CPU time, and bytes per page. Part of `make bench`.
 
-The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the others unlike
-any other, all shuffled; ksm-6.18 without smart scan, each pass one batch. Every run is a process of its own.
+The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the
+others unlike any other, all shuffled; ksm-6.18 without smart scan, each pass one batch. Every run
+is a process of its own.
 """
 
 import json
@@ -55,7 +56,8 @@ def resident() -> int:
 
 
 def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
-    """Million pages per second of each pass and of all, bytes per page at the end, and how fast the machine was just then."""
+    """Million pages per second of each pass and of all, bytes per page, nanoseconds of a
+    checksum."""
     contents = [word.to_bytes(8, "little") for word in words(pages)]
     each = pages // PROCESSES
     before = resident()
@@ -86,7 +88,7 @@ def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
 
 
 def hash_ns() -> float:
-    """Nanoseconds that the checksum of a page takes here: how fast this machine is, beside the one that the limits are from."""
+    """Nanoseconds that the checksum of a page takes: a measure of this machine's speed."""
     page = bytes(4096)
     return min(timeit.repeat(lambda: xxhash(page), number=20_000, repeat=5)) / 20_000 * 1e9
 
@@ -113,7 +115,8 @@ def compare(pages: int) -> None:
 
 
 def main(pages: int = PAGES, runs: int = RUNS) -> None:
-    """Print a line per mode; the limits are of a machine on which the checksum of a page takes `HASH_NS`."""
+    """Print a line per mode; the limits are of a machine on which the checksum of a page takes
+    `HASH_NS`."""
     for mode, least in LEAST_RATE.items():
         for events in (False, True):
             found = [measured(mode, pages, events=events) for _ in range(runs)]
@@ -127,7 +130,8 @@ def main(pages: int = PAGES, runs: int = RUNS) -> None:
                 f"engine, {mode}, {'with' if events else 'no'} events, median of {runs}: "
                 f"{mean:.2f} M pages/s over {PASSES} passes (limit {least}); "
                 f"by pass {' '.join(f'{rate:.2f}' for rate in rates)}; "
-                f"{size:.0f} bytes a page (limit {MOST_BYTES}); a checksum took {took:.0f} ns, {HASH_NS} where the limit was "
+                f"{size:.0f} bytes a page (limit {MOST_BYTES}); a checksum took {took:.0f} ns, "
+                f"{HASH_NS} where the limit was "
                 f"set: {mean / least * took / HASH_NS:.2f} times the limit of a machine of this speed"
             )
 

@@ -1,8 +1,9 @@
-"""What tracing costs ksmd: its processor time per page examined, untraced, with fentry and fexit, with kprobes.
+"""Measures what tracing costs ksmd: its time per page, untraced, with fentry and with kprobes.
 
 .venv/bin/python tests/vm/guest.py --icount 6.1 -- .venv/bin/python tests/bench/probes.py
 
-Under --icount a processor's time is the instructions that it executed, so that the ratios do not depend on other load.
+Under --icount a processor's time is the instructions that it executed, so that the ratios do not
+depend on other load.
 """
 
 import statistics
@@ -28,7 +29,7 @@ def cost(ksm: KsmGuard, probes: str | None) -> tuple[float, float]:
     """ksmd's nanoseconds per page examined, and events per page; `probes` None is untraced."""
     source, events = None, 0
     if probes is not None:
-        source = LiveSource(LiveOptions(probes=probes))
+        source = LiveSource.open(LiveOptions(probes=probes))
         batches = source.batches()
         next(batches)
     ksm.scan()
@@ -44,7 +45,8 @@ def cost(ksm: KsmGuard, probes: str | None) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the medians and their ratios; half of the pages have merged, half wait in the unstable tree."""
+    """Print the medians and their ratios; half of the pages have merged, half wait in the unstable
+    tree."""
     with KsmGuard(clean=True) as ksm, Processes() as processes:
         for name, content in (("twins", "twin:1"), ("unique", "unique:1"), ("more", "unique:2")):
             processes.spawn(name)
@@ -62,7 +64,8 @@ def main() -> None:
     medians = {mode: statistics.median(ns for ns, _ in costs) for mode, costs in found.items()}
     for mode, costs in found.items():
         print(
-            f"{mode or 'untraced':9} {medians[mode]:8.0f} ns of ksmd per page, {medians[mode] / medians[None]:5.2f} times "
+            f"{mode or 'untraced':9} {medians[mode]:8.0f} ns of ksmd per page, "
+            f"{medians[mode] / medians[None]:5.2f} times "
             f"untraced, {costs[-1][1]:.2f} events per page; {[round(ns) for ns, _ in costs]}"
         )
 

@@ -1,7 +1,8 @@
-"""Measures a replay through all analyzers: events per second of CPU time, and memory over time. Part of `make bench`.
+"""Measures a replay: events per second of CPU time, and memory over time. Part of `make bench`.
 
-The capture: 100 k pages of four processes on the engine, pass after pass, until there are `EVENTS`; of each process's pages
-two fifths have equals, two fifths have none, and a fifth is written to before every pass.
+The capture: 100 k pages of four processes on the engine, pass after pass, until there are `EVENTS`;
+of each process's pages two fifths have equals, two fifths have none, and a fifth is written to
+before every pass.
 """
 
 import json
@@ -40,13 +41,19 @@ def steps(passes: int) -> list[Step]:
             *(
                 Step(
                     "fill",
-                    {"process": name, "region": "r", "first": first, "pages": 10, "content": Content.parse(f"twin:{first // 40 + 1}")},
+                    {
+                        **{"process": name, "region": "r", "first": first, "pages": 10},
+                        "content": Content.parse(f"twin:{first // 40 + 1}"),
+                    },
                 )
                 for first in range(0, 2 * fifth, 10)
             ),
             Step(
                 "fill",
-                {"process": name, "region": "r", "first": 2 * fifth, "pages": 3 * fifth, "content": Content.parse(f"unique:{number + 1}")},
+                {
+                    **{"process": name, "region": "r", "first": 2 * fifth, "pages": 3 * fifth},
+                    "content": Content.parse(f"unique:{number + 1}"),
+                },
             ),
             Step("mergeable", {"process": name, "region": "r", "first": 0, "pages": PAGES}),
         ]  # fmt: skip
@@ -54,7 +61,10 @@ def steps(passes: int) -> list[Step]:
         made += [
             Step(
                 "poke",
-                {"process": f"p{number}", "region": "r", "first": 4 * PAGES // 5, "pages": PAGES // 5, "offset": 8, "value": beat % 251},
+                {
+                    **{"process": f"p{number}", "region": "r", "first": 4 * PAGES // 5},
+                    **{"pages": PAGES // 5, "offset": 8, "value": beat % 251},
+                },
             )
             for number in range(PROCESSES)
         ]  # fmt: skip
@@ -83,7 +93,8 @@ def resident_mib() -> float:
 
 
 def replay(path: Path) -> dict[str, object]:
-    """Replay the capture; the rate, seconds by plugin, and memory after each tenth of the passes."""
+    """Replay the capture; the rate, seconds by plugin, and memory after each tenth of the
+    passes."""
     manager = build_manager([f"no:{name}" for name in SINKS])
     runner = Runner(
         CaptureSource(str(path), speed=None), manager, RunOptions(interval=1e9), fail_fast=True

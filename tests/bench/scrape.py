@@ -1,6 +1,7 @@
-"""Measures what scraping costs: 100 scrapes of a live run over 1,000 processes, and what the run lost meanwhile. Part of `make bench`.
+"""Measures what scraping costs a live run over 1,000 processes. Part of `make bench`.
 
-The processes are real, and forked from one; ksmd never rests long, and pages that it has merged are written to all the time.
+The processes are real, and forked from one; ksmd never rests long, and pages that it has merged are
+written to all the time.
 """
 
 import http.client
@@ -112,16 +113,20 @@ def main() -> None:
     )
     print(
         f"  the run's CPU: {scraped:.2f} s in {wall:.0f} s ({scraped / wall:.1%} of a core), "
-        f"without scrapes {alone:.2f} s ({alone / wall:.1%}): {(scraped - alone) / SCRAPES * 1000:.1f} ms a scrape"
+        f"without scrapes {alone:.2f} s ({alone / wall:.1%}): "
+        f"{(scraped - alone) / SCRAPES * 1000:.1f} ms a scrape"
     )
     print(
-        f"  tier {found['tier']}: {found['events']['total']:,} events, {found['events']['lost']} lost; "
-        f"{value(text, 'ksmtrace_merged_pages_total'):,.0f} merges; {found['events']['by_kind']['PROCESS']:,} processes named"
+        f"  tier {found['tier']}: {found['events']['total']:,} events, "
+        f"{found['events']['lost']} lost; "
+        f"{value(text, 'ksmtrace_merged_pages_total'):,.0f} merges; "
+        f"{found['events']['by_kind']['PROCESS']:,} processes named"
     )
 
 
 def _watch(pid: int, each: Callable[[], object]) -> float:
-    """CPU seconds that a process takes while `each` is done `SCRAPES` times, one each `EVERY_SECONDS`."""
+    """CPU seconds that a process takes while `each` is done `SCRAPES` times, one each
+    `EVERY_SECONDS`."""
     before, due = cpu_seconds(pid), time.monotonic()
     for _ in range(SCRAPES):
         each()

@@ -1,7 +1,8 @@
-"""Measures `ksmtrace whatif` on a capture of ten minutes under eight scenarios. Part of `make bench`.
+"""Measures `ksmtrace whatif` on ten minutes in eight scenarios. Part of `make bench`.
 
-The capture is the engine's, ksm-6.18 with the kernel's defaults: 30,000 batches of 100 pages, one every 20 ms, over six processes
-with 30,000 pages, of which 40 % are equal to others, 2 % empty and 5 % written between two looks; processes come and go.
+The capture is the engine's, ksm-6.18 with the kernel's defaults: 30,000 batches of 100 pages, one
+every 20 ms, over six processes with 30,000 pages, of which 40 % are equal to others, 2 % empty and
+5 % written between two looks; processes come and go.
 """
 
 import os
@@ -112,8 +113,10 @@ def main(batches: int = BATCHES) -> None:
     if run.returncode:
         raise SystemExit(f"whatif ended with status {run.returncode}")
     print(
-        f"whatif, ten minutes, 8 scenarios: {wall:.0f} s (limit {LIMIT_SECONDS}), {cpu:.0f} s of CPU, "
-        f"{cpu / wall:.2f} of {len(os.sched_getaffinity(0))} CPUs, at most {most / 2**20:.0f} MiB in all"
+        f"whatif, ten minutes, 8 scenarios: {wall:.0f} s (limit {LIMIT_SECONDS}), "
+        f"{cpu:.0f} s of CPU, "
+        f"{cpu / wall:.2f} of {len(os.sched_getaffinity(0))} CPUs, "
+        f"at most {most / 2**20:.0f} MiB in all"
     )
 
 

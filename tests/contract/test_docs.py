@@ -1,4 +1,4 @@
-"""Documents that repeat what the code says are checked against it."""
+"""Documents that repeat what the code has are checked against it."""
 
 from tools.docs import architecture, metrics, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
@@ -32,7 +32,8 @@ def test_the_folders_and_floors_of_the_architecture_are_current():
 
 
 def test_metrics_follow_the_conventions():
-    """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that could grow without bound."""
+    """One prefix, base units, ratios called so, a help text that ends as a sentence, no label that
+    could grow without bound."""
     for _, family in metrics.families():
         assert family.name.startswith("ksmtrace_")
         assert family.name.islower()

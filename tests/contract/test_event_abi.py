@@ -1,4 +1,4 @@
-"""bpf/ksm_event.h and ksmtrace/events say the same."""
+"""bpf/ksm_event.h and ksmtrace/events define the same record, kinds and flags."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""WORKLOADS.md says what the code does."""
+"""WORKLOADS.md has the ops, limits and counters of the code."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Declarations of figures, and what comes of one: a metric, a row of a panel, a figure of a section."""
+"""Declarations of figures, and what is made from one: metric, row of a panel, section figure."""
 
 import pytest
 
@@ -8,11 +8,13 @@ from ksmtrace.figures import (
     FigureSpec,
     counter,
     families,
+    families_by,
     first,
     gauge,
     known,
     panel_rows,
     section_figures,
+    without_metrics,
 )
 from ksmtrace.section import Figure
 from ksmtrace.session import Exactness, Knowledge, Probe
@@ -63,7 +65,11 @@ def test_a_figure_without_a_declaration_is_refused():
 
 def test_families_by_type_and_then_as_declared():
     made = list(families(FIGURES, ROW))
-    assert [family.name for family in made] == ["ksmtrace_e_seconds", "ksmtrace_by_pages", "ksmtrace_stage_pages"]  # fmt: skip
+    assert [family.name for family in made] == [
+        "ksmtrace_e_seconds",
+        "ksmtrace_by_pages",
+        "ksmtrace_stage_pages",
+    ]
     assert [family.documentation for family in made] == ["E.", "Pages by who.", "Pages by stage."]
     assert series(made) == {
         ("ksmtrace_e_seconds", ()): 0.5,
@@ -82,6 +88,24 @@ def test_families_of_what_is_known():
     }
     assert list(families(FIGURES, dict.fromkeys(ROW))) == []
     assert list(families(FIGURES, {})) == []
+
+
+def test_families_with_samples_of_several_rows():
+    pages = counter("ksmtrace_group_pages_total", "Pages.", "group", "by")
+    size = gauge("ksmtrace_group_bytes", "Bytes.", "group")
+    specs = (
+        FigureSpec("a", "pages", "A.", metric=pages, series=("user",)),
+        FigureSpec("b", "pages", "B.", metric=pages, series=("kernel",)),
+        FigureSpec("c", "bytes", "C.", metric=size),
+    )
+    rows = {("x",): {"a": 1, "b": 2, "c": 3}, ("y",): {"a": 4, "b": None, "c": None}}
+    assert list(series(families_by(specs, rows)).items()) == [
+        (("ksmtrace_group_bytes", (("group", "x"),)), 3),
+        (("ksmtrace_group_pages_total", (("by", "user"), ("group", "x"))), 1),
+        (("ksmtrace_group_pages_total", (("by", "kernel"), ("group", "x"))), 2),
+        (("ksmtrace_group_pages_total", (("by", "user"), ("group", "y"))), 4),
+    ]
+    assert list(families_by(without_metrics(specs), rows)) == []
 
 
 def test_a_histogram():

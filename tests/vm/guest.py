@@ -1,11 +1,13 @@
-"""Boots a Debian kernel under emulation over this machine's own root file system, and runs a command in it.
+"""Boots a Debian kernel under emulation over this machine's own root file system, and runs a
+command in it.
 
-    .venv/bin/python tests/vm/guest.py 6.1                     all guest tests
-    .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
-    .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is instructions executed
-    .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
+    .venv/bin/python tests/vm/guest.py 6.1                     all guest tests .venv/bin/python
+    tests/vm/guest.py 6.1 -- ksmtrace doctor  any command .venv/bin/python tests/vm/guest.py
+    --icount 6.1 -- ...     one processor, whose time is instructions executed .venv/bin/python
+    tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
-The command's output goes to stdout, its exit status is ours. What it is to keep it writes below $OUT.
+The command's output goes to stdout, its exit status is ours. What it is to keep it writes below
+$OUT.
 """
 
 import argparse
@@ -28,11 +30,13 @@ TESTS = [
 ]  # fmt: skip
 LIMIT_SECONDS = 3600
 BOOTS = 3
-"""How often a guest is booted that dies before it comes to the command: under emulation that happens now and then."""
+"""How often a guest is booted that dies before it comes to the command: under emulation that
+happens now and then."""
 
 
 def boot(release: str, command: list[str], *, icount: bool, limit_seconds: int) -> int:
-    """Run `command` in a guest of that kernel, as root in the repository; returns its exit status, 125 if it has none."""
+    """Run `command` in a guest of that kernel, as root in the repository; returns its exit status,
+    125 if it has none."""
     OUT.mkdir(exist_ok=True)
     for attempt in range(1, BOOTS + 1):
         with tempfile.TemporaryDirectory(dir=OUT) as scratch:
@@ -67,9 +71,9 @@ def _run(
         "--memory", "3G", "--cpus", "1" if icount else "2", "--disable-microvm", "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
     ]  # fmt: skip
     run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
-    # With a thread for each processor QEMU 7.2 runs stale code now and then: a kernel that patches itself, as it does
-    # whenever a probe attaches, then dies of an int3 in __schedule.
-    # Its AVX2 is wrong: numpy sorts with it, and np.unique then returns values twice.
+    # With a thread for each processor QEMU 7.2 runs stale code now and then: a kernel that patches
+    # itself, as it does whenever a probe attaches, then dies of an int3 in __schedule. Its AVX2 is
+    # wrong: numpy sorts with it, and np.unique then returns values twice.
     emulation = "-machine mem-merge=off -accel tcg,thread=single -cpu max,avx=off,avx2=off"
     clock = " -icount shift=0,sleep=off" if icount else ""
     run += [f"--qemu-opts={emulation}{clock}", "--exec", f"bash {script}"]

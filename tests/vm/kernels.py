@@ -30,7 +30,8 @@ def kernels() -> dict[str, Kernel]:
 
 
 def install(kernel: Kernel) -> str:
-    """Make the newest build of a kernel bootable from here (unpacked, not installed); returns its release."""
+    """Make the newest build of a kernel bootable from here (unpacked, not installed); returns its
+    release."""
     apt = _apt(kernel)
     names = _run(["apt-cache", *apt, "pkgnames", "linux-image-"]).split()
     images = [name for name in names if re.fullmatch(kernel.image, name)]

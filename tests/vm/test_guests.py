@@ -16,7 +16,8 @@ CI_KERNELS = sorted(name for name, kernel in kernels().items() if kernel.ci)
 
 @pytest.fixture(scope="module")
 def guests(request, tmp_path_factory):
-    """A running guest for each kernel, and the file that its output goes to: all at once, one processor each."""
+    """A running guest for each kernel, and the file that its output goes to: all at once, one
+    processor each."""
     if os.geteuid() != 0:
         cannot(request, "--require-vm", "needs root, to unpack the kernel into /boot")
     if shutil.which("qemu-system-x86_64") is None:

@@ -1,4 +1,4 @@
-"""The checked-in dashboards: made by the code, read by Grafana's own types, and fit to work with."""
+"""The checked-in dashboards are what the code makes, and Grafana's own types can read them."""
 
 import json
 from itertools import combinations

@@ -1,6 +1,7 @@
-"""The rules of Grafana's dashboard linter (github.com/grafana/dashboard-linter), one test each, with its names.
+"""The rules of Grafana's dashboard linter (github.com/grafana/dashboard-linter), a test for each.
 
-Those about logs have nothing to look at here. Grafana's rule looks at some sorts of panels; ours looks at all.
+Those about logs have nothing to look at here. Grafana's rule looks at some sorts of panels; ours
+looks at all.
 """
 
 import re

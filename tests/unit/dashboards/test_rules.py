@@ -1,4 +1,4 @@
-"""Recording and alert rules: promtool takes them, every alert is shown firing and not firing, and has its paragraph."""
+"""Recording and alert rules: promtool accepts them, and each alert fires when it should."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""`ksmtrace dashboards -o DIR`: everything or nothing, and never over what is not ours."""
+"""`ksmtrace dashboards -o DIR` writes all files or none, and replaces nothing of others."""
 
 import os
 import stat

@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ksmtrace.model.addresses import AddressMap
 
-# A few pages of a few structs each, so that rows are given back and taken again; some addresses are no multiple of 64.
+# A few pages of a few structs each, so that rows are given back and taken again; some addresses are
+# no multiple of 64.
 ADDRESSES = st.builds(
     lambda page, slot, odd: 0xFFFF888000000000 + page * 4096 + slot * 64 + odd,
     st.integers(0, 40),

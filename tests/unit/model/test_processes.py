@@ -17,7 +17,8 @@ def named(mm, pid, comm=b"name"):
 
 
 def apply(table, rows):
-    """Apply as the runner does; returns for each row the number of its mm's process at that time."""
+    """Apply as the runner does; returns for each row the number of its mm's process at that
+    time."""
     numbers = []
     for part in table.parts(events(*rows)):
         table.apply(part)
@@ -37,7 +38,8 @@ ROWS = st.lists(
 
 
 def lives(rows):
-    """Which life of its mm each row belongs to: one ends when the mm registers after an exit, or gets another pid."""
+    """Which life of its mm each row belongs to: one ends when the mm registers after an exit, or
+    gets another pid."""
     life, pid, exited = {}, {}, set()
     for row in rows:
         mm = row["mm"]

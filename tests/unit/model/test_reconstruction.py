@@ -1,4 +1,5 @@
-"""The reconstruction against a second implementation that keeps mm/ksm.c's counters by ++ and --."""
+"""The reconstruction against a second implementation that keeps mm/ksm.c's counters by ++ and
+--."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,7 +11,8 @@ from support.streams import events, sample, session
 
 
 class Kernel(RuleBasedStateMachine):
-    """rmap_items and stable nodes as the kernel has them; every change emits what a probe would see."""
+    """rmap_items and stable nodes as the kernel has them; every change emits what a probe would
+    see."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,5 @@
-"""Advice: each rule fires on figures that call for it and keeps quiet on others; the hook that lets it see all figures."""
+"""Advice: each rule fires on figures that call for it and keeps quiet on others; the hook that lets
+it see all figures."""
 
 import io
 
@@ -214,7 +215,7 @@ def test_whatever_is_asked_for_first_the_conclusion_comes_before_it(first):
     run.calls.seconds["watch"] = 0.0
     run.run()
     seen.clear()
-    snapshot = Snapshot(run, final=True)
+    snapshot = Snapshot(run.state, run.calls, final=True)
     getattr(snapshot, first)
     assert seen == ["conclude", first]
     assert snapshot.document["analyzers"]["watch"] == {"concluded": True}

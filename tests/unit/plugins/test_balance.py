@@ -1,4 +1,5 @@
-"""The balance analyzer: shares against a plain second account, totals, verdicts, and names that must do no harm."""
+"""The balance analyzer: shares against a plain second account, totals, verdicts, and names that
+must do no harm."""
 
 import io
 from dataclasses import replace
@@ -161,7 +162,8 @@ def test_the_story():
 
 @pytest.mark.parametrize("variant", ["ksm-6.1", "ksm-6.12"])
 def test_the_reference_engine_shares_as_the_workload_says(variant):
-    """Three processes with 120 pages of one content, two of them with 50 pairs, of which 17 are written to."""
+    """Three processes with 120 pages of one content, two of them with 50 pairs, of which 17 are
+    written to."""
     steps = []
     for name, regions in (("a", ("all", "pairs")), ("b", ("all", "pairs")), ("c", ("all",))):
         steps.append(Step("spawn", {"process": name}))
@@ -289,7 +291,8 @@ def test_the_lists_are_bounded_and_the_rest_is_summed_up():
 
 
 def test_the_sum_of_the_kernels_profits_is_held_against_its_own():
-    """Ten equal pages of one process: 40192 for the process, 36096 for all (mm/ksm.c's own two formulas)."""
+    """Ten equal pages of one process: 40192 for the process, 36096 for all (mm/ksm.c's own two
+    formulas)."""
     rows = [
         *sample(
             **dict.fromkeys(

@@ -1,4 +1,5 @@
-"""The cow analyzer: whose writes break merges, how long faults take, regrets, half-lives and storms."""
+"""The cow analyzer: whose writes break merges, how long faults take, regrets, half-lives and
+storms."""
 
 import io
 from collections import Counter
@@ -142,7 +143,8 @@ def test_half_life():
 
 
 def test_merges_that_end_otherwise_count_while_they_were_seen():
-    """Of four, two are unmapped early: of the other two one is written to, and that is half of those followed so long."""
+    """Of four, two are unmapped early: of the other two one is written to, and that is half of
+    those followed so long."""
     rows = [at(0, appended(item, 7, new=item == 1)) for item in range(1, 5)]
     rows += [at(5, removed(item, IN_STABLE | FREED)) for item in (1, 2)]
     rows += [fault(3, at=64), at(100, removed(3, IN_STABLE))]

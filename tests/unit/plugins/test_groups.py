@@ -1,4 +1,5 @@
-"""The groups analyzer: sums that hold, series that never fall, a number of them that is bounded, and names that do no harm."""
+"""The groups analyzer: sums that hold, series that never fall, a number of them that is bounded,
+and names that do no harm."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -105,7 +106,8 @@ class Watcher:
         evictions = ("ksmtrace_groups_evicted_total", ())
         for key, before in self.before.items():
             if key[0].endswith("_total") and found.get(key, 0) < before:
-                # evicted; it may have come back in the meantime, and then counts from 0 as after a restart
+                # evicted; it may have come back in the meantime, and then counts from 0 as after a
+                # restart
                 assert found[evictions] > self.before[evictions]
                 assert ("cgroup", "other") not in key[1]
         self._sums(series(snapshot.metrics))
@@ -203,7 +205,8 @@ def test_no_stream_however_odd_breaks_it(stream):
 @settings(deadline=None, max_examples=60)
 @given(cut_streams())
 def test_wasted_examinations_are_those_of_volatile(stream):
-    """But for full chains, which only the end of a pass tells, and for the zero page, of which an account sees only the checksum."""
+    """But for full chains, which only the end of a pass tells, and for the zero page, of which an
+    account sees only the checksum."""
     rows = [row for row in stream[0] if not (_is_attempt(row) and row["flags"] & Flag.ZERO_PAGE)]
     found = analyse(rows, "groups", "volatile").document["analyzers"]
     full = found["volatile"]["causes"]["chain_full"]["examined_pages"]
@@ -241,7 +244,8 @@ def test_guests_in_one_cgroup_are_apart_and_what_is_not_known_is_other():
 
 
 def _contest(first, second, *, after_s=HOLD_NS / SECOND + 1, gone=False):
-    """Who is tracked when /first has `first` saved pages and the only place, and /second comes with `second`."""
+    """Who is tracked when /first has `first` saved pages and the only place, and /second comes with
+    `second`."""
     rows = [*EMPTY, *named(1, "/first"), *merged(1, first), *reading(1)]
     rows += [*named(2, "/second"), *merged(2, second)]
     rows += exit_of_all(1, first) if gone else []

@@ -81,7 +81,9 @@ def test_a_pass_not_seen_whole_says_nothing():
 
 
 def test_columns_merge_two_by_two():
-    passes = [{0: M, 4096: M, 8192: M} if beat < 127 else {0: C, 4096: C, 8192: C} for beat in range(129)]  # fmt: skip
+    passes = [
+        {0: M, 4096: M, 8192: M} if beat < 127 else {0: C, 4096: C, 8192: C} for beat in range(129)
+    ]
     grid = grid_of(*passes)
     assert (grid.passes_per_column, grid.columns) == (2, 65)
     assert grid.cells()[0].tolist() == [M] * 64 + [C]  # a tie in the 64th: the lower state
@@ -127,7 +129,8 @@ def test_a_grid_is_bounded_and_forgets_no_page(passes, more):
 
 
 def test_states_are_those_of_the_engine():
-    """A region for each page, so that each has a row of its own; every pass against the engine's trees."""
+    """A region for each page, so that each has a row of its own; every pass against the engine's
+    trees."""
     emitter = Emitter()
     engine = machine("ksm-6.12", watcher=emitter, smart_scan=1)
     emitter.sample(engine.scanner.readings())

@@ -1,4 +1,5 @@
-"""The merge_life analyzer: against a second, plain implementation, event by event, however batches are cut."""
+"""The merge_life analyzer: against a second, plain implementation, event by event, however batches
+are cut."""
 
 from dataclasses import dataclass
 
@@ -238,7 +239,9 @@ def test_latency_in_seconds_and_in_passes():
 
 def test_stages_and_half_life():
     figures = _figures(_two_twins())
-    stages = {name: figures[f"{name}_pages"] for name in ("seen", "candidate", "merged", "broken", "gone")}  # fmt: skip
+    stages = {
+        name: figures[f"{name}_pages"] for name in ("seen", "candidate", "merged", "broken", "gone")
+    }
     assert stages == {"seen": 2, "candidate": 1, "merged": 2, "broken": 1, "gone": 0}
     assert (figures["ended_merges_pages"], figures["lasting_merges_pages"]) == (1, 1)
     assert figures["merge_half_life_seconds"] == pytest.approx(100, rel=0.1)
@@ -264,7 +267,13 @@ def test_a_page_met_before_all_was_known_is_not_measured():
 
 
 def test_a_loss_cuts_lives_and_merges_off():
-    rows = [*_two_twins(), lost(3), start(3), examined(1, new=6), examined(2, IN_STABLE | TO_STABLE, node=9)]  # fmt: skip
+    rows = [
+        *_two_twins(),
+        lost(3),
+        start(3),
+        examined(1, new=6),
+        examined(2, IN_STABLE | TO_STABLE, node=9),
+    ]
     figures = _figures(rows)
     assert (figures["seen_pages"], figures["cut_pages"]) == (4, 2)
     assert (figures["ended_merges_pages"], figures["lasting_merges_pages"]) == (1, 1)
@@ -293,7 +302,11 @@ def test_the_section_and_panel_say_it():
     assert {chart.kind for chart in section.charts} == {"bar", "line"}
     for chart in section.charts:
         assert {len(values) for values in chart.series.values()} == {len(chart.x)}
-    assert [row[:2] for row in section.tables[0].rows][:3] == [("seen", 2), ("candidate", 1), ("merged", 2)]  # fmt: skip
+    assert [row[:2] for row in section.tables[0].rows][:3] == [
+        ("seen", 2),
+        ("candidate", 1),
+        ("merged", 2),
+    ]
     assert len(snapshot.panels) == 1
     nothing = analyse([], "merge_life")
     assert "No page" in dict(nothing.sections)["merge_life"].lead

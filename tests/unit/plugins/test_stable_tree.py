@@ -123,7 +123,8 @@ def _joins(at, item, node, mm, *, new=False):
 
 
 def _shared_pages():
-    """Node 7 has two sharers since 10 s, node 8 five of three processes since 20 s; node 9 was there before."""
+    """Node 7 has two sharers since 10 s, node 8 five of three processes since 20 s; node 9 was
+    there before."""
     return [
         process(1, 4711, b"qemu"),
         process(2, 815, b"\x1b[2Jevil [red]"),

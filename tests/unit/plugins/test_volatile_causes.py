@@ -143,7 +143,8 @@ def test_pages_whose_chain_is_full(variant):
 
 
 def test_a_page_that_went_to_another_ksm_page_is_no_longer_equal_to_its_first():
-    """Before 6.11 no checksum is taken on the way: what a page was known to be says nothing of where it is now."""
+    """Before 6.11 no checksum is taken on the way: what a page was known to be says nothing of
+    where it is now."""
     run = Followed("ksm-6.1")
     region(run.engine, "p", "r", [1, 1, 2])
     region(run.engine, "q", "r", [2])
@@ -181,7 +182,8 @@ def test_a_page_replaced_by_the_zero_page_wants_nothing(variant):
 
 
 BEFORE_THE_SEARCH = (Cause.FIRST_LOOK, Cause.CHANGED, Cause.SKIPPED)
-"""A page that a fork shares is put down to these first: ksmd did not come to search the unstable tree."""
+"""A page that a fork shares is put down to these first: ksmd did not come to search the unstable
+tree."""
 
 
 def pages(items, rows):
@@ -190,7 +192,8 @@ def pages(items, rows):
 
 
 def met_again(batch):
-    """Pages whose frame ksmd had put into the unstable tree already, under another address space."""
+    """Pages whose frame ksmd had put into the unstable tree already, under another address
+    space."""
     found, in_tree = set(), set()
     for event in batch.of(EventKind.CMP_AND_MERGE_PAGE):
         if event["pfn"] in in_tree:
@@ -233,7 +236,8 @@ def test_what_it_says_of_forks_and_chains_is_so(workload):
 
 
 def _truth(ksm):
-    """Pages in neither tree that are mapped by an rmap_item of the unstable tree too; pages of that tree equal to a KSM page."""
+    """Pages in neither tree that are mapped by an rmap_item of the unstable tree too; pages of that
+    tree equal to a KSM page."""
     by_tree = {tree: [] for tree in Tree}
     slot = ksm.mm_head.next
     while slot is not ksm.mm_head:

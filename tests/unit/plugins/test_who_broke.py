@@ -1,4 +1,5 @@
-"""Analyzers by a probe that does not tell users' writes from the kernel's breaks: those are null."""
+"""Analyzers by a probe that does not tell users' writes from the kernel's breaks: those are
+null."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""A replay yields what was recorded, in order, no earlier than its pace allows, and ends when asked."""
+"""A replay yields what was recorded, in order, no earlier than its pace allows, and ends when
+asked."""
 
 import os
 import tempfile

@@ -1,4 +1,5 @@
-"""Whatever a kernel offers, the plan takes the best probes that work there, and its text lacks nothing."""
+"""Whatever a kernel offers, the plan takes the best probes that work there, and its text lacks
+nothing."""
 
 import re
 
@@ -148,7 +149,8 @@ def test_a_kernel_that_does_not_inline(tmp_path):
 
 
 def test_clones_of_a_function(tmp_path):
-    """GCC's `.isra` and `.constprop` are whole functions with other parameters; `.part` and `.cold` are pieces."""
+    """GCC's `.isra` and `.constprop` are whole functions with other parameters; `.part` and `.cold`
+    are pieces."""
     symbols = [name for name in (*STOCK, *DATA) if name not in ("break_cow", "do_wp_page")]
     symbols += [
         "break_cow.isra.0",
