@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import vl_convert
 
 from ksmtrace.report.axes import divisor
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 from support.command import KSMTRACE
 from support.dashboards import dashboards, substituted
 from support.prometheus import Prometheus, free_port, prometheus, until
@@ -213,7 +213,7 @@ def _rounded(panel: dict[str, Any], value: float, unit: str) -> str:
 def _said(value: float, unit: str) -> str:
     if unit == "a second":
         return f"{value:.3g}/s"
-    return written(value, unit)
+    return format_value(value, unit)
 
 
 def _bars(series: Series, unit: str, _panel: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """Trace the demo; returns the exit status."""
-    from ksmtrace.sources.live.source import check_host
+    from ksmtrace.sources.live.preconditions import check_host
     from ksmtrace.workload.demo import Demo
 
     check_host()

@@ -73,7 +73,7 @@ def trace(
 
     manager = build_manager(options.plugins)
     with interruptible() as control:
-        traced = LiveSource(
+        traced = LiveSource.open(
             LiveOptions(
                 duration=duration,
                 interval=options.interval,

@@ -9,7 +9,7 @@ from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.balance.balance import Balance, Ranking
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("saved", "saved_bytes", "bytes"),
@@ -28,14 +28,14 @@ def panel(balance: Balance) -> Panel:
     """The figures behind the verdict and the three guests that save most."""
     total, cores = balance.total, balance.ksmd_cores
     rows: list[tuple[str | Text, float | str | None]] = [
-        ("saved", written(total.saved_bytes, "bytes")),
-        ("net", written(total.net_saved_bytes, "bytes")),
-        ("metadata", written(total.metadata_bytes, "bytes")),
+        ("saved", format_value(total.saved_bytes, "bytes")),
+        ("net", format_value(total.net_saved_bytes, "bytes")),
+        ("metadata", format_value(total.metadata_bytes, "bytes")),
         ("ksmd", None if cores is None else f"{cores:.1%}"),
         ("written to", total.user_break_pages),
     ]
     for name, row in balance.by_guest.listed[:3]:
-        rows.append((Text(name, style="cyan"), written(row.saved_bytes, "bytes")))
+        rows.append((Text(name, style="cyan"), format_value(row.saved_bytes, "bytes")))
     return figures_panel("balance", rows, "cyan")
 
 

@@ -29,7 +29,7 @@ def cost(ksm: KsmGuard, probes: str | None) -> tuple[float, float]:
     """ksmd's nanoseconds per page examined, and events per page; `probes` None is untraced."""
     source, events = None, 0
     if probes is not None:
-        source = LiveSource(LiveOptions(probes=probes))
+        source = LiveSource.open(LiveOptions(probes=probes))
         batches = source.batches()
         next(batches)
     ksm.scan()

@@ -28,7 +28,7 @@ def test_names_cgroups_and_shares_are_those_of_proc(ksm, processes):
         for pid in processes.pids.values():
             truth[pid] = (read_cgroup(pid), read_ksm_stat(pid))
 
-    source = Gated(LiveSource(LiveOptions()), workload)
+    source = Gated(LiveSource.open(LiveOptions()), workload)
     table = ProcessTable()
     for batch in source.batches():
         for part in table.parts(batch):

@@ -54,6 +54,6 @@ def trace(
     **live: Any,
 ) -> dict[str, Any]:
     """The JSON document of a live run around `workload`, made with every built-in plugin."""
-    source = Gated(LiveSource(LiveOptions(**live)), workload)
+    source = Gated(LiveSource.open(LiveOptions(**live)), workload)
     options = RunOptions(record=record, textfile=textfile)
     return Runner(source, build_manager(), options, fail_fast=True).run().document

@@ -1,4 +1,4 @@
-"""Says in the stream what the processes are that ksmd visits, and what the kernel counts for each of them."""
+"""Names of the processes that ksmd visits, and what the kernel counts for each, as events."""
 
 from __future__ import annotations
 
@@ -12,9 +12,27 @@ from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_vm
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.model.processes import text_records
+from ksmtrace.session import Exactness, Probe
 
 _MOST_SHARE = 0.05
-"""Of the time, at most so much goes into reading /proc: on a host with thousands of processes, readings are rarer."""
+"""Part of the time that may go into reading /proc: of thousands of processes, readings are rarer."""
+
+
+def identity_probes(owner: Probe) -> dict[EventKind, Probe]:
+    """How names and counts of processes are read, where `owner` is how PROCESS events are seen."""
+    if owner.exactness is Exactness.ABSENT:
+        gone = Probe("", Exactness.ABSENT, "processes are not named here")
+        return {EventKind.PROCESS_TEXT: gone, EventKind.PROCESS_SAMPLE: gone}
+    return {
+        EventKind.PROCESS_TEXT: Probe(
+            "/proc/<pid>/cgroup, cmdline",
+            Exactness.SAMPLED,
+            "not known of a process that is gone when its name arrives",
+        ),
+        EventKind.PROCESS_SAMPLE: Probe(
+            "/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"
+        ),
+    }
 
 
 class Identities:
@@ -28,8 +46,8 @@ class Identities:
     def follow(self, events: Records) -> Records:
         """PROCESS_TEXT records for processes that `events` name for the first time."""
         pieces = []
-        spoken = (events["kind"] == EventKind.PROCESS) | (events["kind"] == EventKind.MM_EXIT)
-        for event in events[spoken]:
+        concerned = (events["kind"] == EventKind.PROCESS) | (events["kind"] == EventKind.MM_EXIT)
+        for event in events[concerned]:
             mm, pid = int(event["mm"]), int(event["aux"])
             if event["kind"] == EventKind.MM_EXIT:
                 self._pids.pop(mm, None)
@@ -39,7 +57,10 @@ class Identities:
         return np.concatenate(pieces) if pieces else empty_records()
 
     def sample(self, *, at_end: bool = False) -> Records:
-        """PROCESS_SAMPLE records of all processes met that are alive; none while the last reading is too fresh."""
+        """PROCESS_SAMPLE records of all processes met that are alive.
+
+        None while the last reading is fresh, except `at_end`.
+        """
         began = time.monotonic()
         if began < self._not_before and not at_end:
             return empty_records()
@@ -58,11 +79,11 @@ class Identities:
         return records
 
     def _texts(self, mm: int, pid: int) -> list[Records]:
-        said = {
+        read = {
             ProcessText.CGROUP: read_cgroup(pid, self._root),
             ProcessText.VM: read_vm(pid, self._root),
         }
-        pieces = [text_records(mm, which, text) for which, text in said.items() if text]
+        pieces = [text_records(mm, which, text) for which, text in read.items() if text]
         for piece in pieces:
             piece["ts"] = time.monotonic_ns()
         return pieces

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,30 +15,30 @@ from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
-from ksmtrace.kernel.host import find_ksmd, import_bcc, read_kernel
-from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_pages
-from ksmtrace.kernel.sysfs import ROOT, has_ksm, read_counters, read_tunables
+from ksmtrace.kernel.host import read_kernel
+from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Probe, Session
+from ksmtrace.session import Exactness, Kernel, Session
+from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.identities import Identities
+from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
+from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
 from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
-from ksmtrace.sources.live.program import RING_BYTES, Program
-from ksmtrace.sources.live.ring import RingReader, open_ring
+from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
 _READINGS_WHILE_BUSY = 3
 _READINGS_AT_THE_ENDS = 50
-_SNAPSHOT_BATCH = 65536
 
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
-"""What would not be said a second time."""
+"""Kinds of events that nobody sends a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,51 +64,50 @@ class LiveOptions:
 
 
 class LiveSource:
-    """Events of the running kernel.
+    """Events of the running kernel; made by `open`."""
 
-    Raises:
-        HostError: not root, no KSM, no bcc, no BTF, or no probes that fit.
-    """
-
-    def __init__(self, options: LiveOptions) -> None:
+    def __init__(
+        self,
+        options: LiveOptions,
+        session: Session,
+        ksmd_pid: int,
+        attachment: Attachment,
+        merged_before: list[EventBatch],
+    ) -> None:
+        self.session = session
         self._options = options
+        self._ksmd_pid = ksmd_pid
+        self._attachment = attachment
+        self._merged_before = merged_before
         self._stopping = False
-        self._closed = False
         self._losses = LossTracker()
         self._identities = Identities()
+        self._tunables: TunablesReader | None = None
+        if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
+            self._tunables = TunablesReader(session.tunables)
+
+    @classmethod
+    def open(cls, options: LiveOptions) -> LiveSource:
+        """Check the host, choose the probes, attach them, and read what was merged before.
+
+        Where a step fails, nothing stays attached.
+
+        Raises:
+            KsmtraceError: `options` ask for what does not exist.
+            HostError: not root, no KSM, no bcc, no BTF, or no probes that fit.
+        """
         check_choice(options.probes)
-        check_host(with_probes=options.probes != "sysfs")
-        self._ksmd = find_ksmd()
-        if self._ksmd is None:
-            raise HostError("the kernel thread ksmd is not running: this kernel has no KSM")
+        ksmd_pid = check_host(with_probes=options.probes != "sysfs")
         kernel = read_kernel()
         plan = _plan(options, kernel.build_id)
-        self._program: Program | None = None
-        self._snapshot: list[EventBatch] = []
-        self._ring: RingReader | None = None
-        if plan.placements:
-            self._program = Program(plan, self._ksmd, options.ring_bytes)
-            self._ring = open_ring(self._program, options.ring_bytes, mapped=options.mapped)
-        self.session = Session(
-            source="live",
-            kernel=kernel,
-            tier=plan.tier,
-            probes={
-                **plan.probes,
-                EventKind.SNAPSHOT: _snapshot_probe(),
-                **_identity_probes(plan.probes[EventKind.PROCESS]),
-            },
-            tunables=read_tunables(),
-            monotonic_ns=time.monotonic_ns(),
-            realtime_ns=time.time_ns(),
-            capture_id=os.urandom(8).hex(),
-        )
-        self._tunables: TunablesReader | None = None
-        if self.session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
-            self._tunables = TunablesReader(self.session.tunables)
-
-        if self.session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED):
-            self._snapshot = list(_snapshot())
+        attachment = attach(plan, ksmd_pid, options.ring_bytes, mapped=options.mapped)
+        try:
+            session = _session(plan, kernel)
+            merged_before = _merged_before(session)
+        except BaseException:
+            attachment.close()
+            raise
+        return cls(options, session, ksmd_pid, attachment, merged_before)
 
     def drop_capabilities(self, also_keep: Collection[str] = ()) -> None:
         """Give up all capabilities but what reading goes on to need, and `also_keep`; for good.
@@ -121,16 +119,20 @@ class LiveSource:
         """
         kept = {"CAP_DAC_READ_SEARCH", *also_keep}
         try:
-            if self._program is not None and self._program.needs_bpf_to_read():
+            if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error
 
     def batches(self) -> Iterator[EventBatch]:
-        """What was merged before, a reading of the kernel's counters, events as they come, a last reading."""
-        while self._snapshot:
-            yield self._snapshot.pop(0)
+        """Events in order.
+
+        What was merged before, a reading of the kernel's counters, events as they come with
+        readings in between, a last reading.
+        """
+        while self._merged_before:
+            yield self._merged_before.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
@@ -142,7 +144,7 @@ class LiveSource:
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
-            elif self._ring is None or len(events) < self._ring.capacity // 4:
+            elif not self._attachment.is_filling(len(events)):
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
@@ -152,29 +154,26 @@ class LiveSource:
         self._stopping = True
 
     def close(self) -> None:
-        """Detach all probes."""
-        if not self._closed:
-            self._closed = True
-            if self._ring is not None:
-                self._ring.close()
-            if self._program is not None:
-                self._program.close()
+        """Detach all probes; a second time does nothing."""
+        self._attachment.close()
 
     def _drain(self) -> Records:
-        if self._ring is None:
-            return empty_records()
-        events = self._losses.mark(self._ring.drain())
+        events = self._losses.mark(self._attachment.drain())
         texts = self._identities.follow(events)
         return np.concatenate([events, texts]) if len(texts) else events
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
-        """What has arrived, then the kernel's counters; `drop` leaves out events older than the reading.
+        """What has arrived, then the kernel's counters.
 
-        Writes to tunables and names are never left out: nobody would say them again.
+        Counters read while ksmd works belong to no point of the stream. So the reading is repeated
+        until no event arrives during it, which soon happens: ksmd sleeps between batches of pages.
+        A ksmd that never sleeps (sleep_millisecs 0) is read as it is.
 
-        Counters read while ksmd works belong to no point of the stream. So the reading is repeated until no event
-        arrives during it, which it soon does: ksmd sleeps between batches of pages. A ksmd that never sleeps
-        (sleep_millisecs 0) is read as it is.
+        Args:
+            tries: how often at most.
+            drop: leave out events older than the reading, except writes to tunables and names of
+                processes, which nobody sends a second time.
+            at_end: read every process's own counts, however fresh the last reading is.
         """
         pieces = [self._drain()]
         counters: dict[Gauge, int] = {}
@@ -182,12 +181,12 @@ class LiveSource:
             if attempt:
                 time.sleep(0.001 * attempt)
                 pieces.append(self._drain())
-            counters = read_counters(ksmd_pid=self._ksmd)
+            counters = read_counters(ksmd_pid=self._ksmd_pid)
             meanwhile = self._drain()
             pieces.append(meanwhile)
             if not len(meanwhile):
                 break
-        missed = self._losses.settle(self._program.lost() if self._program is not None else 0)
+        missed = self._losses.settle(self._attachment.lost())
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
@@ -196,70 +195,6 @@ class LiveSource:
             return np.concatenate([_samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
         return np.concatenate([events, missed, shares, _samples(counters)])
-
-
-def check_host(root: Path = ROOT, *, with_probes: bool = True) -> None:
-    """Whether this host can be traced at all, or, without probes, has anything to read.
-
-    Raises:
-        HostError: the first thing that is missing, with the remedy.
-    """
-    if not has_ksm(root):
-        raise HostError(
-            "this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y"
-        )
-    if not with_probes:
-        return
-    if os.geteuid() != 0:
-        raise HostError("tracing needs root: run it with sudo")
-    import_bcc()
-
-
-def _snapshot_probe() -> Probe:
-    try:
-        via = ksm_page_file()
-    except OSError as error:
-        return Probe("", Exactness.ABSENT, f"page frames cannot be read here: {error}")
-    if via == "kpageflags":
-        return Probe(
-            "/proc/<pid>/pagemap, /proc/kpageflags",
-            Exactness.SAMPLED,
-            "pages change while they are read; what was written to since the last pass is in the gauges still",
-        )
-    return Probe(
-        "/proc/<pid>/pagemap, /proc/kpagecount",
-        Exactness.SAMPLED,
-        "KPF_KSM lies on this kernel: frames mapped more than once are taken for KSM pages",
-    )
-
-
-def _identity_probes(named: Probe) -> dict[EventKind, Probe]:
-    if named.exactness is Exactness.ABSENT:
-        gone = Probe("", Exactness.ABSENT, "processes are not named here")
-        return {EventKind.PROCESS_TEXT: gone, EventKind.PROCESS_SAMPLE: gone}
-    return {
-        EventKind.PROCESS_TEXT: Probe(
-            "/proc/<pid>/cgroup, cmdline",
-            Exactness.SAMPLED,
-            "not known of a process that is gone when its name arrives",
-        ),
-        EventKind.PROCESS_SAMPLE: Probe(
-            "/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"
-        ),
-    }
-
-
-def _snapshot() -> Iterator[EventBatch]:
-    pages = read_ksm_pages()
-    for first in range(0, len(pages.pid), _SNAPSHOT_BATCH):
-        part = slice(first, first + _SNAPSHOT_BATCH)
-        records = empty_records(len(pages.pid[part]))
-        records["kind"] = EventKind.SNAPSHOT
-        records["ts"] = time.monotonic_ns()
-        records["address"] = pages.address[part]
-        records["pfn"] = pages.pfn[part]
-        records["aux"] = pages.pid[part]
-        yield EventBatch(records)
 
 
 def _plan(options: LiveOptions, build_id: str) -> Plan:
@@ -275,6 +210,31 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
         return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
     finally:
         btf.close()
+
+
+def _session(plan: Plan, kernel: Kernel) -> Session:
+    """The facts of a run that begins now."""
+    return Session(
+        source="live",
+        kernel=kernel,
+        tier=plan.tier,
+        probes={
+            **plan.probes,
+            EventKind.SNAPSHOT: snapshot_probe(),
+            **identity_probes(plan.probes[EventKind.PROCESS]),
+        },
+        tunables=read_tunables(),
+        monotonic_ns=time.monotonic_ns(),
+        realtime_ns=time.time_ns(),
+        capture_id=os.urandom(8).hex(),
+    )
+
+
+def _merged_before(session: Session) -> list[EventBatch]:
+    """What KSM has merged already, where that can be seen; none where the kernel counts none."""
+    if not session.sees(EventKind.SNAPSHOT) or not read_counters().get(Gauge.PAGES_SHARED):
+        return []
+    return list(read_merged_before())
 
 
 def _samples(counters: dict[Gauge, int]) -> Records:

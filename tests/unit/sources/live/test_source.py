@@ -1,0 +1,94 @@
+"""How a live source is opened: step by step, and nothing stays attached where a step fails."""
+
+import pytest
+
+from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.sources.live import attachment, source
+from ksmtrace.sources.live.attachment import Attachment, attach
+from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.plan import Plan, counters_only
+from ksmtrace.sources.live.probe_spec import Hook, Place
+from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from support.streams import KERNEL
+
+
+class Closable:
+    """A program or a ring that counts how often it was closed."""
+
+    def __init__(self, capacity=400):
+        self.capacity = capacity
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    """What `open` attaches on a host made for the test; the plan attaches nothing for real."""
+    made = Attachment(Closable(), Closable())
+    monkeypatch.setattr(source, "check_host", lambda **_: 41)
+    monkeypatch.setattr(source, "read_kernel", lambda: KERNEL)
+    monkeypatch.setattr(source, "_plan", lambda *_: counters_only(tmp_path))
+    monkeypatch.setattr(source, "attach", lambda *_, **__: made)
+    monkeypatch.setattr(source, "read_counters", dict)
+    return made
+
+
+@pytest.mark.parametrize("step", ["_session", "_merged_before"])
+def test_a_step_that_fails_leaves_nothing_attached(opened, monkeypatch, step):
+    def fail(*_):
+        raise OSError("the disk is gone")
+
+    program, ring = opened._program, opened._ring
+    monkeypatch.setattr(source, step, fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        LiveSource.open(LiveOptions(probes="sysfs"))
+    assert (program.closed, ring.closed) == (1, 1)
+
+
+def test_a_source_closes_what_it_opened_once(opened):
+    program, ring = opened._program, opened._ring
+    live = LiveSource.open(LiveOptions(probes="sysfs"))
+    assert (live.session.kernel, live.session.tier) == (KERNEL, "sysfs")
+    assert (program.closed, ring.closed) == (0, 0)
+    live.close()
+    live.close()
+    assert (program.closed, ring.closed) == (1, 1)
+
+
+def test_a_choice_that_is_none_is_refused_before_the_host_is_looked_at():
+    with pytest.raises(KsmtraceError, match="--probes nonsense"):
+        LiveSource.open(LiveOptions(probes="nonsense"))
+
+
+def test_a_ring_that_cannot_be_opened_takes_its_program_along(monkeypatch):
+    program = Closable()
+
+    def refuse(*_, **__):
+        raise HostError("no ring")
+
+    monkeypatch.setattr(attachment, "Program", lambda *_: program)
+    monkeypatch.setattr(attachment, "open_ring", refuse)
+    hook = Hook(Place.TRACEPOINT, "ksm_enter", "on_ksm_enter")
+    plan = Plan(placements={hook: Placement("raw_tracepoint", ("ksm_enter",))})
+    with pytest.raises(HostError, match="no ring"):
+        attach(plan, 41, 4096)
+    assert program.closed == 1
+
+
+def test_a_program_is_detached_though_its_ring_fails_to_close():
+    class Stuck(Closable):
+        def close(self):
+            raise BufferError("still mapped")
+
+    program = Closable()
+    with pytest.raises(BufferError):
+        Attachment(program, Stuck()).close()
+    assert program.closed == 1
+
+
+@pytest.mark.parametrize(("drained", "filling"), [(0, False), (99, False), (100, True)])
+def test_a_quarter_of_the_ring_at_once_is_filling_it(drained, filling):
+    assert Attachment(Closable(), Closable(capacity=400)).is_filling(drained) is filling
+    assert not Attachment().is_filling(drained)
