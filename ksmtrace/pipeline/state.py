@@ -1,4 +1,4 @@
-"""What a run has come to, as far as it follows from the events alone, without any plugin."""
+"""The state of a run as far as it follows from the events alone, without any plugin."""
 
 from __future__ import annotations
 
