@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, Gauge
+from ksmtrace.events import Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import Accounts
@@ -46,10 +46,10 @@ class Plugin:
         self._balance: Balance | None = None
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
         """Count by process."""
         self._reconstruction, self._balance = reconstruction, None
-        self._accounts.apply(batch, reconstruction.processes)
+        self._accounts.apply(reconstruction)
 
     @hookimpl
     def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
