@@ -23,7 +23,7 @@ from rich.text import Text
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.section import Figure
 from ksmtrace.session import Knowledge, Session
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 Row = Mapping[str, Any]
 """Values by JSON key: an analyzer's part of the document, or an entry of one of its lists."""
@@ -210,7 +210,7 @@ def panel_rows(
 
 
 def _shown(value: float | None, unit: str) -> float | str | None:
-    return value if value is None or unit not in _WRITTEN else written(value, unit)
+    return value if value is None or unit not in _WRITTEN else format_value(value, unit)
 
 
 def section_figures(specs: Specs, row: Row, notes: Mapping[str, str] | None = None) -> list[Figure]:

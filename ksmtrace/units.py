@@ -6,7 +6,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _LEAST_ROUNDED = 1000
 
 
-def written(value: float | str | None, unit: str) -> str:
+def format_value(value: float | str | None, unit: str) -> str:
     """A value as text, such as "17.8 MiB", "2.5 ms" or "12.0%"; "-" for None.
 
     Pages and counts come without a unit: the name of the value has it.

@@ -13,8 +13,8 @@ from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.tui.frame import frame
-from ksmtrace.plugins.tui.look import Look
 from ksmtrace.plugins.tui.picture import Picture
+from ksmtrace.plugins.tui.view_state import ViewState
 from ksmtrace.sources.capture import CaptureSource
 
 REPOSITORY = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ def screen() -> str:
         force_terminal=True,
         color_system="truecolor",
     )
-    lines = frame(console, picture, Look(), SIZE, listens=True, over=False)
+    lines = frame(console, picture, ViewState(), SIZE, listens=True, over=False)
     console.print(Segments([s for line in lines for s in (*line, Segment.line())]), end="")
     title = "ksmtrace replay --hold"
     svg = console.export_svg(title=title, theme=DIMMED_MONOKAI, unique_id="screen")

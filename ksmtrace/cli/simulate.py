@@ -63,6 +63,11 @@ def add_parser(verbs: Verbs) -> None:
         metavar="FILE",
         help="also write what the engine did to a capture, for replay and whatif",
     )
+    parser.add_argument(
+        "--no-comparisons",
+        action="store_true",
+        help="the engine does not count comparisons of pages, of which nothing is printed: faster",
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.set_defaults(run=run)
 
@@ -101,7 +106,9 @@ def run(options: Namespace) -> int:
     else:
         from ksmtrace.workload.on_engine import simulate
 
-        document = simulate(workload, variant=variant, say=say)
+        document = simulate(
+            workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
+        )
     _print(document, as_json=options.json)
     return ExitStatus.DONE
 
@@ -116,7 +123,9 @@ def _record(
     from ksmtrace.sources.engine import EngineSource
 
     with interruptible() as control:
-        source = EngineSource(workload, variant=variant, say=say)
+        source = EngineSource(
+            workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
+        )
         sinks = RunOptions(record=options.record)
         Runner(source, build_manager(), sinks, control, fail_fast=True).run()
         _print(source.document(), as_json=options.json)

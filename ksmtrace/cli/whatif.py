@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ksmtrace.errors import ExitStatus
@@ -38,6 +39,11 @@ def add_parser(verbs: Verbs) -> None:
     _add_list(
         parser, "--sweep", "T=V1,V2,...", "a scenario for each value, and for each combination"
     )
+    parser.add_argument(
+        "--no-comparisons",
+        action="store_true",
+        help="do not count comparisons of pages: faster; the kernel's variants then show none",
+    )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
     parser.set_defaults(run=run)
 
@@ -56,7 +62,10 @@ def run(options: Namespace) -> int:
     with _terminable():
         with _progress("reading", None):
             case, warnings = load_case(options.file)
-        scenarios = build_grid(case.workload, options.variant, options.set, options.sweep)
+        scenarios = [
+            replace(scenario, count_comparisons=not options.no_comparisons)
+            for scenario in build_grid(case.workload, options.variant, options.set, options.sweep)
+        ]
         for warning in warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
         answers = document(case, scenarios, _outcomes(case, scenarios))

@@ -12,7 +12,7 @@ from rich.text import Text
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.scales import Scale, mean, resample
 from ksmtrace.section import Chart
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 HEAT_COLOURS = ("bright_black", "blue", "cyan", "yellow", "red")
@@ -73,11 +73,11 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
         colour = COLOURS[number % len(COLOURS)]
         last = next((value for value in reversed(values) if value is not None), None)
         head = Text(f"{one_line(name)}: ", colour)
-        yield _line(head.append(f"{written(last, chart.units[1])} at the end"))
+        yield _line(head.append(f"{format_value(last, chart.units[1])} at the end"))
         shares = [scale.share(value) for value in resample(chart.x, values, across, mean)]
         for row in range(_ROWS - 1, -1, -1):
             label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
-            shown = "" if label is None else written(label, chart.units[1])
+            shown = "" if label is None else format_value(label, chart.units[1])
             drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
             yield _line(Text(f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim").append(drawn, colour))
     yield _axis(chart, across, _MARGIN + 1)
@@ -101,7 +101,7 @@ def _axis(chart: Chart, across: int, margin: int) -> Text:
 
 
 def _position(chart: Chart, at: int) -> str:
-    return one_line(written(chart.x[at], chart.units[0]))
+    return one_line(format_value(chart.x[at], chart.units[0]))
 
 
 def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
@@ -110,7 +110,8 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     labels = [_position(chart, at) for at in range(len(chart.x))]
     margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
     texts = [
-        [written(value, chart.units[1]) for value in values] for values in chart.series.values()
+        [format_value(value, chart.units[1]) for value in values]
+        for values in chart.series.values()
     ]
     room = max(4, width - margin - 3 - max(len(text) for row in texts for text in row))
     names = ", ".join(map(one_line, chart.series))

@@ -13,7 +13,7 @@ from ksmtrace.drawing.charts import ChartView
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.tables import TableView
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 _PROCESS_COLUMNS = ("process", "comm", "pid", "guest", "vm", "cgroup")
 
@@ -71,7 +71,9 @@ def _figures(figures: Sequence[Figure]) -> RichTable:
     drawn.add_column()
     for figure in figures:
         remarks = ", ".join(filter(None, (figure.exactness, figure.note)))
-        value = Text(written(figure.value, figure.unit), "dim" if figure.value is None else "bold")
+        value = Text(
+            format_value(figure.value, figure.unit), "dim" if figure.value is None else "bold"
+        )
         drawn.add_row(Text(one_line(figure.name)), value, Text(one_line(remarks), "dim"))
     return drawn
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.section import Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 _TEXT_COLUMNS = 20
 """Width down to which a column of text may be folded."""
@@ -57,7 +57,7 @@ class TableView:
 
     def _column(self, at: int) -> Sequence[str]:
         unit = self._table.units[at]
-        return [one_line(written(row[at], unit)) for row in self._table.rows]
+        return [one_line(format_value(row[at], unit)) for row in self._table.rows]
 
     def _is_text(self, at: int) -> bool:
         return self._table.units[at] == "text"

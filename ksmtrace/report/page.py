@@ -19,7 +19,7 @@ from ksmtrace.drawing.summary import Document, advice, facts, verdict
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
 from ksmtrace.section import Cell, Chart, Section, Table
-from ksmtrace.units import duration, written
+from ksmtrace.units import duration, format_value
 
 WIDE, NARROW = 760, 260
 """Widths of each chart's two drawings, in pixels: one for screens and paper, one for phones."""
@@ -81,7 +81,7 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
         "figures": [
             {
                 "name": figure.name,
-                "value": written(figure.value, figure.unit),
+                "value": format_value(figure.value, figure.unit),
                 "unit": figure.unit if figure.unit == "pages" and figure.value is not None else "",
                 "remarks": [remark for remark in (figure.exactness, figure.note) if remark],
             }
@@ -97,7 +97,7 @@ def _table(table: Table) -> dict[str, Any]:
     numeric = [unit != "text" for unit in table.units]
 
     def cells(row: Sequence[Cell]) -> list[tuple[str, bool]]:
-        shown = (written(value, unit) for value, unit in zip(row, table.units, strict=True))
+        shown = (format_value(value, unit) for value, unit in zip(row, table.units, strict=True))
         return list(zip(shown, numeric, strict=True))
 
     return {

@@ -12,7 +12,7 @@ from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.scales import resample
 from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.section import Chart
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 Spec = dict[str, Any]
 
@@ -129,17 +129,17 @@ def _bands(chart: Chart, places: Sequence[float], across: float) -> Iterator[Spe
     for start in range(0, len(places), step):
         end = min(start + step, len(places) - 1)
         texts = [
-            f"{one_line(name)}: {written(values[start], chart.units[1])}"
+            f"{one_line(name)}: {format_value(values[start], chart.units[1])}"
             for name, values in chart.series.items()
         ]
-        at = one_line(written(chart.x[start], chart.units[0]))
+        at = one_line(format_value(chart.x[start], chart.units[0]))
         words = f"{one_line(chart.x_name)} {at}: {', '.join(texts)}"
         yield {"x": places[start] / across, "to": places[end] / across, "d": words}
 
 
 def _bars(chart: Chart, width: int) -> Spec:
     """A bar for each position and series, with its value in words behind it."""
-    labels = _distinct([written(at, chart.units[0]) for at in chart.x])
+    labels = _distinct([format_value(at, chart.units[0]) for at in chart.x])
     up, unit = divisor((v for vs in chart.series.values() for v in vs), chart.units[1])
     names = _distinct(list(chart.series))
     rows = [
@@ -148,8 +148,8 @@ def _bars(chart: Chart, width: int) -> Spec:
             "y": (value or 0) / up,
             "end": max(value or 0, 0) / up,
             "s": name,
-            "v": written(value, chart.units[1]),
-            "d": f"{label}: {name} {written(value, chart.units[1])}",
+            "v": format_value(value, chart.units[1]),
+            "d": f"{label}: {name} {format_value(value, chart.units[1])}",
         }
         for name, values in zip(names, chart.series.values(), strict=True)
         for label, value in zip(labels, values, strict=True)
@@ -204,7 +204,7 @@ def _heat(chart: Chart, width: int) -> Spec:
     colours = [
         _HEAT[round(n * (len(_HEAT) - 1) / max(len(meanings) - 1, 1))] for n in range(len(meanings))
     ]
-    ends = [one_line(written(chart.x[at], chart.units[0])) for at in (0, -1)]
+    ends = [one_line(format_value(chart.x[at], chart.units[0])) for at in (0, -1)]
     x = {"field": "x", "type": "quantitative", "scale": {"domain": [0, count], "nice": False}}
     x |= {"title": f"{one_line(chart.x_name)}, {ends[0]} to {ends[1]}"}
     x |= {"axis": {"labels": False, "ticks": False, "grid": False}}
@@ -238,7 +238,9 @@ def _from_to(chart: Chart, start: int, end: int, count: int) -> str:
     first, last = (
         chart.x[min(at * len(chart.x) // count, len(chart.x) - 1)] for at in (start, end - 1)
     )
-    return " to ".join(dict.fromkeys(one_line(written(at, chart.units[0])) for at in (first, last)))
+    return " to ".join(
+        dict.fromkeys(one_line(format_value(at, chart.units[0])) for at in (first, last))
+    )
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

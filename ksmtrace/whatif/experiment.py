@@ -26,6 +26,8 @@ def run_scenario(
         return _Run(case, scenario, say).outcome()
     except KsmtraceError as error:
         nothing = Point(*(0,) * len(Point.__slots__))
+        if not scenario.count_comparisons:
+            nothing = replace(nothing, comparisons=None)
         return Outcome(Points(), nothing, str(error))
 
 
@@ -41,7 +43,11 @@ class _Run:
         workload = replace(case.workload, tunables=dict(scenario.tunables), steps=self._steps)
         kind = Simulation if case.source == "workload" else _CaptureSimulation
         self._simulation = kind(
-            workload, variant=scenario.variant, watcher=self._meter, say=self._notes.append
+            workload,
+            variant=scenario.variant,
+            watcher=self._meter,
+            say=self._notes.append,
+            count_comparisons=scenario.count_comparisons,
         )
         self._passes = self._full_scans = self._batches = self._snapshots = 0
         self._start = self._read()

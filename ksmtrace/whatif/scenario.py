@@ -21,14 +21,16 @@ class Scenario:
     Attributes:
         variant: a name of `ksmtrace.engine.variants.VARIANTS`.
         tunables: initial values, sorted by name; only what the variant has.
+        left_out: tunables that were asked for, or are the file's own, and that the variant lacks.
         held: tunables that were asked for: what the case writes to them is left out.
-        left_out: tunables that were asked for, or are the file's own, and that the variant does not have.
+        count_comparisons: whether the engine counts what searches compare, which takes time.
     """
 
     variant: str
     tunables: Settings
     left_out: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    count_comparisons: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Section, Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 Json = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def _lead(analysis: Json) -> str:
         return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
     said = f"Writes broke {user:,} KSM pages"
     if analysis["fault_p50_seconds"] is not None:
-        p50, p99 = (written(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
+        p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
         said += f", at {p50} each (99 in 100 under {p99})"
     if analysis["processes"]:
         said += f"; most of {label_of(analysis['processes'][0])}"

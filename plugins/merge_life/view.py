@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.merge_life.figures import FIGURES
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
 from ksmtrace.section import Chart, Section, Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 
 def panel(figures: Row) -> Panel:
@@ -42,7 +42,7 @@ def _latency_charts(lives: Lives) -> Iterable[Chart]:
     used = np.flatnonzero(counts)
     chosen = slice(int(used[0]), int(used[-1]) + 1)
     most = int(np.flatnonzero(lives.latency_passes)[-1]) + 1
-    bounds = [*(f"<= {written(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
+    bounds = [*(f"<= {format_value(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
     yield Chart(
         "From first sight to merge",
         "bar",
@@ -83,13 +83,15 @@ def _survival_chart(lives: Lives) -> Iterable[Chart]:
 def _half_life(figures: Row) -> str:
     above = figures["merge_half_life_above_seconds"]
     if figures["merge_half_life_seconds"] is None and above is not None:
-        return f"> {written(above, 'seconds')}"
-    return written(figures["merge_half_life_seconds"], "seconds")
+        return f"> {format_value(above, 'seconds')}"
+    return format_value(figures["merge_half_life_seconds"], "seconds")
 
 
 def _half_life_note(figures: Row) -> str:
     above = figures["merge_half_life_above_seconds"]
-    return "" if above is None else f"more than half last still, over {written(above, 'seconds')}"
+    return (
+        "" if above is None else f"more than half last still, over {format_value(above, 'seconds')}"
+    )
 
 
 def _lead(figures: Row) -> str:
@@ -97,9 +99,9 @@ def _lead(figures: Row) -> str:
     if not measured:
         return "No page that was new to ksmd has been merged yet."
     fast = (
-        f"Of {written(measured, 'pages')} new pages that were merged, half waited at most "
-        f"{written(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "
-        f"{written(figures['merge_latency_p90_seconds'], 'seconds')}"
+        f"Of {format_value(measured, 'pages')} new pages that were merged, half waited at most "
+        f"{format_value(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "
+        f"{format_value(figures['merge_latency_p90_seconds'], 'seconds')}"
     )
     return (
         f"{fast}."

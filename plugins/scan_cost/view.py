@@ -11,7 +11,7 @@ from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.scan_cost.figures import FIGURES
 from ksmtrace.section import Chart, Section
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
@@ -73,7 +73,7 @@ def _lead(figures: Row) -> str:
     said = (
         "How long passes take is not known"
         if mean is None
-        else f"A pass takes {written(mean, 'seconds')}"
+        else f"A pass takes {format_value(mean, 'seconds')}"
     )
     said += "" if cores is None else f" and ksmd {cores:.1%} of a core"
     if settled is None:

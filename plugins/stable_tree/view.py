@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.stable_tree.figures import FIGURES
 from ksmtrace.plugins.stable_tree.readings import Readings
 from ksmtrace.section import Chart, Section, Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 _EXACTNESS = (
     "Derived from each append and removal, and checked against the kernel's gauges; over time as the kernel says. "
@@ -59,20 +59,20 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
     if not shared:
         return "No page is shared."
     said = (
-        f"{written(shared, 'pages')} KSM pages stand for {written(shared + sharing, 'pages')}: "
-        f"{written(sharing, 'pages')} pages saved"
+        f"{format_value(shared, 'pages')} KSM pages stand for {format_value(shared + sharing, 'pages')}: "
+        f"{format_value(sharing, 'pages')} pages saved"
     )
     top = figures["most_shared"]
     if not top:
         return f"{said}."
-    return f"{said}; the most shared has {written(top[0]['sharer_pages'], 'pages')} sharers."
+    return f"{said}; the most shared has {format_value(top[0]['sharer_pages'], 'pages')} sharers."
 
 
 def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
     """What a figure is to be read against, by key."""
     read, older = readings.last, figures["older_node_pages"]
     notes = {
-        key: f"kernel: {written(read[gauge], 'pages')}"
+        key: f"kernel: {format_value(read[gauge], 'pages')}"
         for key, gauge in (
             ("shared_pages", Gauge.PAGES_SHARED),
             ("sharing_pages", Gauge.PAGES_SHARING),
@@ -80,7 +80,7 @@ def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
         if gauge in read
     }
     if older:
-        notes["node_age_p50_seconds"] = f"a lower bound for {written(older, 'pages')} nodes"
+        notes["node_age_p50_seconds"] = f"a lower bound for {format_value(older, 'pages')} nodes"
     return notes
 
 

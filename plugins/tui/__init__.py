@@ -61,7 +61,7 @@ class Plugin:
             self._show(Picture.of(snapshot))
         if snapshot.final:
             screen = self._screen
-            if screen is not None and (self._options.hold or screen.look.paused):
+            if screen is not None and (self._options.hold or screen.state.paused):
                 screen.wait_for_q(lambda: self._control.interrupted)
             self._stop()
 

@@ -1,4 +1,4 @@
-"""One screenful: what is shown of a picture for a look, in the lines and columns that there are."""
+"""One screenful: a picture of the run as the view state asks for it, within the terminal's size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.plugins.tui.look import OVERVIEW, Look
 from ksmtrace.plugins.tui.panels import (
     WIDE,
     Guarded,
@@ -23,6 +22,7 @@ from ksmtrace.plugins.tui.panels import (
     side_by_side,
 )
 from ksmtrace.plugins.tui.picture import PROBES, Picture
+from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
 
 Lines = list[list[Segment]]
 
@@ -46,7 +46,7 @@ _HELP = (
 def frame(
     console: Console,
     picture: Picture,
-    look: Look,
+    state: ViewState,
     size: tuple[int, int],
     *,
     listens: bool,
@@ -54,26 +54,26 @@ def frame(
 ) -> Lines:
     """At most as many lines as the screen has, none wider than it.
 
-    Scrolls `look` back to where there is text.
+    Scrolls `state` back to where there is text.
 
     Args:
         console: knows what the terminal can show.
         picture: the run at one moment.
-        look: what is wanted of it.
+        state: what of it is to be seen.
         size: columns and lines.
         listens: somebody can press keys.
         over: the run has ended.
     """
     draw = _Canvas(console, *size)
-    top = draw.lines(header(picture.document, _state(look, over=over, listens=listens)))
-    bottom = draw.lines(_footer(look, listens=listens))
+    top = draw.lines(header(picture.document, _status(state, over=over, listens=listens)))
+    bottom = draw.lines(_footer(state, listens=listens))
     room = max(0, size[1] - len(top) - len(bottom))
-    if look.help:
+    if state.help:
         middle = draw.lines(_help(picture))[:room]
-    elif look.view == OVERVIEW:
+    elif state.view == OVERVIEW:
         middle = _overview(draw, picture, room)
     else:
-        middle = _scrolled(draw.lines(_detail(picture, look)), look, room)
+        middle = _scrolled(draw.lines(_detail(picture, state)), state, room)
     padding: Lines = [[] for _ in range(room - len(middle))]
     return [*top, *middle, *padding, *bottom][: size[1]]
 
@@ -94,21 +94,21 @@ class _Canvas:
         return [list(Segment.adjust_line_length(line, self.width, pad=False)) for line in drawn]
 
 
-def _state(look: Look, *, over: bool, listens: bool) -> Text:
-    if look.paused:
+def _status(state: ViewState, *, over: bool, listens: bool) -> Text:
+    if state.paused:
         return Text("PAUSED, p goes on", "bold black on yellow")
     if over:
         return Text("ended, q quits", "bold green")
     return Text("" if listens else "Ctrl-C ends", "dim")
 
 
-def _footer(look: Look, *, listens: bool) -> Text:
-    if look.prompt is not None:
-        line = Text(f"process: {look.prompt}", "bold", no_wrap=True, overflow="crop")
+def _footer(state: ViewState, *, listens: bool) -> Text:
+    if state.prompt is not None:
+        line = Text(f"process: {state.prompt}", "bold", no_wrap=True, overflow="crop")
         return line.append("_", "blink").append("   Enter takes it, Esc does not", "dim")
     line = Text(no_wrap=True, overflow="crop")
-    if look.needle:
-        line.append(f"filter: {look.needle}  ", "bold yellow")
+    if state.needle:
+        line.append(f"filter: {state.needle}  ", "bold yellow")
     return line.append(_KEYS if listens else "", "dim")
 
 
@@ -171,31 +171,31 @@ def _panel_rows(draw: _Canvas, picture: Picture, room: int) -> list[Lines]:
     ]
 
 
-def _detail(picture: Picture, look: Look) -> RenderableType:
-    if look.view == PROBES:
+def _detail(picture: Picture, state: ViewState) -> RenderableType:
+    if state.view == PROBES:
         tables = (
             gauge_table(picture.document),
             counts_table(picture.document),
             probes_in_full(picture.document, picture.counters),
         )
         return Group(*(part for table in tables for part in (table, Text())))
-    sections = picture.sections_of(look.view)
+    sections = picture.sections_of(state.view)
     shown: Sequence[RenderableType] = [
-        SectionView(section, sort=look.sort, needle=look.needle) for section in sections
-    ] or [Guarded(look.view, panel) for panel in picture.panels_of(look.view)]
+        SectionView(section, sort=state.sort, needle=state.needle) for section in sections
+    ] or [Guarded(state.view, panel) for panel in picture.panels_of(state.view)]
     return Group(*shown) if shown else Text("nothing to tell yet", "dim")
 
 
-def _scrolled(lines: Lines, look: Look, room: int) -> Lines:
-    """As many lines as there is room for, from `look.scroll` on, which is brought into range.
+def _scrolled(lines: Lines, state: ViewState, room: int) -> Lines:
+    """As many lines as there is room for, from `state.scroll` on, which is brought into range.
 
     The last line shows how many more there are.
     """
     most = max(0, len(lines) - room)
-    look.scroll = min(look.scroll, most)
-    shown = lines[look.scroll : look.scroll + room]
-    if look.scroll < most and shown:
-        below = len(lines) - look.scroll - room + 1
+    state.scroll = min(state.scroll, most)
+    shown = lines[state.scroll : state.scroll + room]
+    if state.scroll < most and shown:
+        below = len(lines) - state.scroll - room + 1
         shown[-1] = [Segment(f"-- {below} lines more: arrow down --")]
     return shown
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from ksmtrace.plugins.tui.frame import frame
 from ksmtrace.plugins.tui.keys import keys
-from ksmtrace.plugins.tui.look import Look
 from ksmtrace.plugins.tui.picture import Picture
 from ksmtrace.plugins.tui.terminal import Terminal
+from ksmtrace.plugins.tui.view_state import ViewState
 
 _GLANCE_SECONDS = 0.25
 _FRAME_SECONDS = 0.05
@@ -31,7 +31,7 @@ class Screen:
     """
 
     def __init__(self, console: Console, picture: Picture, quit_run: Callable[[], None]) -> None:
-        self.look = Look()
+        self.state = ViewState()
         self._console = console
         self._terminal = Terminal(console)
         self._quit_run = quit_run
@@ -57,7 +57,7 @@ class Screen:
     def wait_for_q(self, interrupted: Callable[[], bool]) -> None:
         """Return when q was pressed, `interrupted()` is true, or nobody can press anything."""
         while self._thread.is_alive() and self._terminal.keys is not None:
-            if self.look.ended or interrupted():
+            if self.state.ended or interrupted():
                 return
             time.sleep(_FRAME_SECONDS)
 
@@ -81,9 +81,9 @@ class Screen:
             drawn: object = None
             while not self._stopping:
                 size = self._terminal.size()
-                if not self.look.paused:
+                if not self.state.paused:
                     self._shown = self._latest
-                now = (self._shown, repr(self.look), size, self._latest.final)
+                now = (self._shown, repr(self.state), size, self._latest.final)
                 if now != drawn:
                     drawn = now
                     self._draw(size)
@@ -96,7 +96,7 @@ class Screen:
     def _draw(self, size: tuple[int, int]) -> None:
         listens = self._terminal.keys is not None
         over = self._latest.final
-        lines = frame(self._console, self._shown, self.look, size, listens=listens, over=over)
+        lines = frame(self._console, self._shown, self.state, size, listens=listens, over=over)
         self._terminal.draw(lines, size)
 
     def _listen(self, size: tuple[int, int]) -> None:
@@ -111,6 +111,6 @@ class Screen:
         if not received:  # the terminal has hung up
             self._terminal.keys = None
         for key in keys(received):
-            self.look.press(key, self._shown.views(), page=max(1, size[1] - 4))
-        if self.look.ended:
+            self.state.press(key, self._shown.views(), page=max(1, size[1] - 4))
+        if self.state.ended:
             self._quit_run()

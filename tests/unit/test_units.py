@@ -2,7 +2,7 @@
 
 import pytest
 
-from ksmtrace.units import duration, number, seconds, size, written
+from ksmtrace.units import duration, format_value, number, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_numbers_have_thousands_apart(value, shown):
     ],
 )
 def test_the_unit_decides(value, unit, shown):
-    assert written(value, unit) == shown
+    assert format_value(value, unit) == shown

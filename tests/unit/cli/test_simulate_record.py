@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from ksmtrace.capture.reader import open_capture
+from ksmtrace.cli import main
+from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
@@ -101,3 +103,28 @@ def test_not_on_a_kernel(tmp_path, file):
 def test_the_capture_cannot_be_written(tmp_path, file):
     assert_one_line(ksmtrace("simulate", file, "-o", tmp_path / "none" / "c"), 2, "none")
     assert_one_line(ksmtrace("simulate", file, "-o", file), 2, "not a ksmtrace capture")
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_without_comparisons_the_run_is_the_same(tmp_path, file, monkeypatch, capsys, record):
+    built = []
+
+    class Noted(Engine):
+        def __init__(self, *positional, **named):
+            super().__init__(*positional, **named)
+            built.append(self)
+
+    monkeypatch.setattr("ksmtrace.workload.on_engine.Engine", Noted)
+    outputs, captures = [], []
+    for more in ((), ("--no-comparisons",)):
+        path = tmp_path / f"c{len(more)}"
+        options = ("-o", str(path)) if record else ()
+        assert main(["simulate", str(file), "--json", *options, *more]) == 0
+        outputs.append(capsys.readouterr().out)
+        if record:
+            with open_capture(path) as capture:
+                captures.append([batch.events.tobytes() for batch in capture.batches()])
+    assert outputs[0] == outputs[1]
+    assert captures[:1] == captures[1:]
+    counted, uncounted = (engine.scanner.comparisons for engine in built)
+    assert (counted > 0, uncounted) == (True, None)

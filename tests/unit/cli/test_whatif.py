@@ -49,6 +49,34 @@ def test_a_capture(tmp_path, file):
     assert "\x1b" not in ran.stdout
 
 
+def test_without_comparisons_all_else_is_the_same(file):
+    """What was not counted is null, never 0; the relatives of KSM count anyway."""
+    command = ("whatif", file, "--variant", "ksm-6.1", "pksm", "zero-page", "--json")
+    counted, uncounted = (
+        json.loads(ksmtrace(*command, *more).stdout)["scenarios"]
+        for more in ((), ("--no-comparisons",))
+    )
+    for one, other in zip(counted, uncounted, strict=True):
+        relative = one["variant"] in ("pksm", "zero-page")
+        for row, other_row in (
+            (one, other),
+            *zip(one["over_time"], other["over_time"], strict=True),
+        ):
+            assert row["comparisons"] >= 0
+            assert other_row["comparisons"] == (row["comparisons"] if relative else None)
+            row["comparisons"] = other_row["comparisons"] = None
+    assert counted == uncounted
+
+
+def test_comparisons_that_were_not_counted_are_a_dash_in_the_table(file):
+    ran = ksmtrace("whatif", file, "--variant", "ksm-6.18", "--no-comparisons")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    heads, label, figures = ran.stdout.splitlines()[2:5]
+    assert label == "baseline: ksm-6.18"
+    at = heads.index("compared") + len("compared")
+    assert figures[:at].split()[-1] == "-"
+
+
 def test_a_cut_capture_is_warned_of(tmp_path, bundled_capture):
     cut = tmp_path / "cut.ksmtrace"
     cut.write_bytes(bundled_capture.read_bytes()[:400_000])

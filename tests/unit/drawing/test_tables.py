@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ksmtrace.drawing.tables import TableView
 from ksmtrace.section import Table
-from ksmtrace.units import written
+from ksmtrace.units import format_value
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=12)
 FIGURES = st.none() | st.integers(0, 10**9)
@@ -47,7 +47,7 @@ def test_what_is_shown_is_whole_and_what_is_not_is_named(table, width):
         if name not in left_out:
             assert name in lines[0].split()
             for row in table.rows:
-                assert written(row[at], "") in drawn
+                assert format_value(row[at], "") in drawn
 
 
 def test_columns_without_figures_leave_first():

@@ -13,8 +13,8 @@ from ksmtrace.events import EventKind
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.tui import Plugin
 from ksmtrace.plugins.tui.frame import frame
-from ksmtrace.plugins.tui.look import OVERVIEW, Look
 from ksmtrace.plugins.tui.picture import PROBES, Picture
+from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session, picture
 from support.runs import EMPTY, analyse, lost, plugin, runner, start, stop
 from support.story import story
@@ -27,18 +27,18 @@ def _console(width, height, **how):
     return Console(width=width, height=height, file=io.StringIO(), **how)
 
 
-def _lines(shown, width, height, look=None, *, over=False, **how):
+def _lines(shown, width, height, state=None, *, over=False, **how):
     """The lines of a frame, as text."""
     console = _console(width, height, **how)
-    drawn = frame(console, shown, look or Look(), (width, height), listens=True, over=over)
+    drawn = frame(console, shown, state or ViewState(), (width, height), listens=True, over=over)
     console.print(
         Segments([s for line in drawn for s in (*line, Segment.line())]), crop=False, end=""
     )
     return console.file.getvalue().splitlines()
 
 
-def _draw(shown, width=80, height=24, look=None, **how):
-    return "\n".join(_lines(shown, width, height, look, **how))
+def _draw(shown, width=80, height=24, state=None, **how):
+    return "\n".join(_lines(shown, width, height, state, **how))
 
 
 @pytest.mark.parametrize("rows", STREAMS.values(), ids=STREAMS)
@@ -47,8 +47,12 @@ def _draw(shown, width=80, height=24, look=None, **how):
 def test_every_view_fits_the_screen(rows, of, size):
     shown = picture(rows, *ANALYZERS, of=of)
     for view in (OVERVIEW, *shown.views()):
-        for look in (Look(view=view), Look(view=view, help=True), Look(view=view, prompt="x" * 40)):
-            lines = _lines(shown, *size, look)
+        for state in (
+            ViewState(view=view),
+            ViewState(view=view, help=True),
+            ViewState(view=view, prompt="x" * 40),
+        ):
+            lines = _lines(shown, *size, state)
             assert len(lines) <= size[1]
             assert max(map(len, lines)) <= size[0]
 
@@ -59,8 +63,11 @@ def test_it_fits_whatever_the_number_of_analyzers(more, size):
     shown = picture(story(), *ANALYZERS, more=more)
     assert len(set(shown.views().values())) == len(shown.views())
     for view in (OVERVIEW, *shown.views()):
-        for look in (Look(view=view), Look(view=view, scroll=1 << 20, sort=1, needle="alpha")):
-            lines = _lines(shown, *size, look)
+        for state in (
+            ViewState(view=view),
+            ViewState(view=view, scroll=1 << 20, sort=1, needle="alpha"),
+        ):
+            lines = _lines(shown, *size, state)
             assert len(lines) <= size[1]
             assert max(map(len, lines)) <= size[0]
 
@@ -79,7 +86,7 @@ def test_screens_as_pictures_have_no_text_beyond_their_edge(size, tmp_path):
     shown = picture(story(), *ANALYZERS, more=5)
     for view in (OVERVIEW, *shown.views()):
         console = _console(*size, record=True, force_terminal=True)
-        lines = frame(console, shown, Look(view=view), size, listens=True, over=False)
+        lines = frame(console, shown, ViewState(view=view), size, listens=True, over=False)
         console.print(Segments([s for line in lines for s in (*line, Segment.line())]), end="")
         path = tmp_path / f"{view or 'overview'}-{size[0]}.svg"
         console.save_svg(str(path))
@@ -120,7 +127,7 @@ def test_the_verdict_comes_first():
 
 def test_a_view_draws_lead_figures_charts_and_tables():
     shown = picture(story(), more=1)
-    drawn = _draw(shown, 100, 80, Look(view="other0"))
+    drawn = _draw(shown, 100, 80, ViewState(view="other0"))
     figures = ("Other 0", "saved", "5.0 MiB", "25.0%", "Over time", "up: 4 at the end", "Ranges")
     tables = ("never", "always", "Processes", "alpha 1", "2:30:00", "the first three")
     for part in (*figures, *tables):
@@ -130,25 +137,25 @@ def test_a_view_draws_lead_figures_charts_and_tables():
 
 def test_the_view_of_probes_lists_every_kind_and_its_limits():
     of = session(unseen=[EventKind.MM_ENTER])
-    drawn = _draw(picture(story(), *ANALYZERS, of=of), 120, 60, Look(view=PROBES))
+    drawn = _draw(picture(story(), *ANALYZERS, of=of), 120, 60, ViewState(view=PROBES))
     assert re.search(r"mm_enter +absent +- +test", drawn)
     assert re.search(r"remove_stable_node +exact", drawn)
 
 
 def test_a_view_is_scrolled_to_its_end_and_no_further():
     shown = picture(story(), more=1)
-    look = Look(view="other0", scroll=1 << 20)
-    assert "the first three" in _draw(shown, 80, 24, look)
-    assert 0 < look.scroll < 100
-    look.scroll = 0
-    assert "lines more" in _draw(shown, 80, 24, look)
+    state = ViewState(view="other0", scroll=1 << 20)
+    assert "the first three" in _draw(shown, 80, 24, state)
+    assert 0 < state.scroll < 100
+    state.scroll = 0
+    assert "lines more" in _draw(shown, 80, 24, state)
 
 
 def test_tables_are_sorted_and_filtered():
     shown = picture(story(), more=1)
 
-    def order(**look):
-        drawn = _draw(shown, 100, 80, Look(view="other0", **look)).partition("\nProcesses")[2]
+    def order(**state):
+        drawn = _draw(shown, 100, 80, ViewState(view="other0", **state)).partition("\nProcesses")[2]
         rows = re.findall(
             r"^(alpha 1|beta 2|\?\[2J\S*)(?=.* [\d:.-]+( s)? *$)", drawn, re.MULTILINE
         )
@@ -158,15 +165,17 @@ def test_tables_are_sorted_and_filtered():
     assert order(sort=1) == ["?", "a", "b"]
     assert order(sort=2) == ["b", "a", "?"]
     assert order(needle="BETA") == ["b"]
-    assert "2 rows hidden by the filter" in _draw(shown, 100, 80, Look(view="other0", needle="b"))
+    assert "2 rows hidden by the filter" in _draw(
+        shown, 100, 80, ViewState(view="other0", needle="b")
+    )
 
 
 def test_what_is_paused_ended_filtered_or_typed_is_said():
     shown = picture(story(), *ANALYZERS)
-    assert "PAUSED" in _draw(shown, look=Look(paused=True))
+    assert "PAUSED" in _draw(shown, state=ViewState(paused=True))
     assert "ended, q quits" in _draw(shown, over=True)
-    assert "filter: alpha" in _draw(shown, look=Look(needle="alpha"))
-    assert "process: al_" in _draw(shown, look=Look(prompt="al"))
+    assert "filter: alpha" in _draw(shown, state=ViewState(needle="alpha"))
+    assert "process: al_" in _draw(shown, state=ViewState(prompt="al"))
 
 
 def test_losses_and_differences_stand_out():
@@ -187,7 +196,7 @@ def test_a_process_name_gets_neither_escape_codes_nor_markup_through():
     drawn = _draw(picture(evil_rows(), *ANALYZERS), 120, 40)
     assert not set(drawn) & {"\x1b", "\x07"}
     assert "?]0;x?[red]" in drawn
-    told = _draw(picture([], more=1), 120, 90, Look(view="other0"))
+    told = _draw(picture([], more=1), 120, 90, ViewState(view="other0"))
     assert "\x1b" not in told
     assert "?[2J<script>alert(1)</script> [red]&amp;" in told
 

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksmtrace.plugins.tui.keys import keys
-from ksmtrace.plugins.tui.look import MOST_NEEDLE, OVERVIEW, Look
+from ksmtrace.plugins.tui.view_state import MOST_NEEDLE, OVERVIEW, ViewState
 
 VIEWS = {"balance": "1", "stable_tree": "2", "probes": "a"}
 
 
-def pressed(*pressed_keys, look=None):
-    look = look or Look()
+def pressed(*pressed_keys, state=None):
+    state = state or ViewState()
     for key in pressed_keys:
-        look.press(key, VIEWS, page=20)
-    return look
+        state.press(key, VIEWS, page=20)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_bytes_are_keys(typed, found):
 
 @given(st.binary(max_size=64))
 def test_any_bytes_give_keys_that_a_look_can_take(typed):
-    look = pressed(*keys(typed))
-    assert look.scroll >= 0
-    assert look.view in (OVERVIEW, *VIEWS)
-    assert look.prompt is None or len(look.prompt) <= MOST_NEEDLE
+    state = pressed(*keys(typed))
+    assert state.scroll >= 0
+    assert state.view in (OVERVIEW, *VIEWS)
+    assert state.prompt is None or len(state.prompt) <= MOST_NEEDLE
 
 
 def test_views_by_key_and_in_turn():
@@ -49,14 +49,14 @@ def test_views_by_key_and_in_turn():
     turns = [pressed(*["tab"] * n).view for n in range(5)]
     assert turns == [OVERVIEW, "balance", "stable_tree", "probes", OVERVIEW]
     assert pressed("left").view == "probes"
-    assert pressed("tab", look=Look(view="gone")).view == "balance"
+    assert pressed("tab", state=ViewState(view="gone")).view == "balance"
 
 
 def test_another_view_begins_at_its_top():
-    look = pressed("1", "pagedown", "down")
-    assert look.scroll == 21
-    assert pressed("home", look=look).scroll == 0
-    assert pressed("end", "tab", look=look).scroll == 0
+    state = pressed("1", "pagedown", "down")
+    assert state.scroll == 21
+    assert pressed("home", state=state).scroll == 0
+    assert pressed("end", "tab", state=state).scroll == 0
     assert pressed("up").scroll == 0
 
 
@@ -81,10 +81,10 @@ def test_help_goes_with_any_key_and_q_quits_from_it_too():
 
 
 def test_a_filter_is_typed_taken_or_dropped():
-    look = pressed("/", "a", "b", "backspace", "q")
-    assert (look.prompt, look.needle) == ("aq", "")
-    assert pressed("enter", look=look).needle == "aq"
-    look = pressed("/", "x", "escape", look=look)
-    assert (look.prompt, look.needle) == (None, "aq")
-    assert pressed("/", "backspace", "backspace", "enter", look=look).needle == ""
+    state = pressed("/", "a", "b", "backspace", "q")
+    assert (state.prompt, state.needle) == ("aq", "")
+    assert pressed("enter", state=state).needle == "aq"
+    state = pressed("/", "x", "escape", state=state)
+    assert (state.prompt, state.needle) == (None, "aq")
+    assert pressed("/", "backspace", "backspace", "enter", state=state).needle == ""
     assert len(pressed("/", *"x" * 99).prompt) == MOST_NEEDLE

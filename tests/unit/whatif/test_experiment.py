@@ -155,3 +155,12 @@ def test_points_keep_what_is_unknown():
     assert made[-1].saved_bytes == 2
     with pytest.raises(IndexError):
         made[2]
+
+
+@pytest.mark.parametrize(("counted", "comparisons"), [(True, 0), (False, None)])
+def test_a_scenario_that_cannot_begin_says_why(counted, comparisons):
+    refused = Scenario("ksm-6.18", (("max_page_sharing", 1),), count_comparisons=counted)
+    outcome = run_scenario(Case("workload", "w", EQUAL), refused)
+    assert "max_page_sharing" in outcome.ended_early
+    assert len(outcome.points) == 0
+    assert outcome.at_end.comparisons == comparisons

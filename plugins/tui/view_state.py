@@ -1,4 +1,4 @@
-"""What keys have chosen to see: the view, sorting, filter, pause. Nothing here draws."""
+"""The state of the screen that keys change: view, sorting, filter, pause. Nothing here draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SORTS = 9
 
 
 @dataclass(slots=True)
-class Look:
+class ViewState:
     """The state that keys change.
 
     Attributes:
