@@ -10,7 +10,7 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
 
-.PHONY: help run test lint type fix docs dashboards pictures vm vm-all bench accept golden dist clean
+.PHONY: help run check test guests test-all lint type fix docs dashboards pictures vm vm-all bench accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,12 +22,28 @@ run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20
 		$(BIN)/ksmtrace replay $(CAPTURE); \
 	else exit $$status; fi
 
-# Tests that have KSM or a guest to themselves run one by one, all others side by side; a failure of the one does not hide the other's.
+# Tests that have KSM or a guest to themselves run one by one, all others side by side; a failure of
+# the one does not hide the other's.
 ALONE := tests/live tests/vm
-test: .venv/ready-test lint ## set up, and run every test that this machine can run
+# The share of each property's examples that is tried.
+EXAMPLES ?= 0.3
+check: .venv/ready-test lint ## format, lint, types and the unit tests of what differs from main
+	@$(BIN)/pytest -q -m "not slow" --examples 0.03 --numprocesses auto $$($(TOOL).changed)
+
+test: .venv/ready-test lint ## set up, and test on this machine and, shortly, in one guest
 	@status=0; \
-	$(BIN)/pytest -q $(PYTEST_FLAGS) --numprocesses auto --dist worksteal $(ALONE:%=--ignore=%) || status=1; \
-	$(BIN)/pytest -q $(PYTEST_FLAGS) $(ALONE) || status=1; \
+	$(BIN)/pytest -q $(PYTEST_FLAGS) --examples $(EXAMPLES) --numprocesses auto --dist worksteal \
+		$(ALONE:%=--ignore=%) || status=1; \
+	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/live tests/vm/test_smoke.py || status=1; \
+	exit $$status
+
+guests: .venv/ready-test ## run tests/live in guests of the kernels that CI boots, at once
+	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/vm/test_guests.py
+
+test-all: .venv/ready-test ## every test with every example, and tests/live in a guest of every kernel
+	@status=0; \
+	$(MAKE) test EXAMPLES=1 || status=1; \
+	$(MAKE) vm-all || status=1; \
 	exit $$status
 
 lint: .venv/ready-test ## ruff and mypy

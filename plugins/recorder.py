@@ -1,4 +1,4 @@
-"""Writes the events of a run to a capture, as they come (`--record`, `record -o`)."""
+"""Sink: writes the events of a run to a capture, as they come (`--record`, `record -o`)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -34,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--in-guest", action="store_true", help="we are in a guest: run only its tests"
     )
+    parser.addoption(
+        "--examples",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of each property's examples try this share only, but never fewer than five",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,6 +61,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if (item.get_closest_marker("guest") is not None) == in_guest]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
+    share = config.getoption("--examples")
+    if share < 1:
+        functions = [item for item in items if isinstance(item, pytest.Function)]
+        for test in {at for item in functions for at in (item.cls, item.obj) if at is not None}:
+            _try_fewer_examples(test, share)
+
+
+def _try_fewer_examples(test: Any, share: float) -> None:
+    """A property, or the test case of a state machine, with a share of its examples."""
+    for name in ("_hypothesis_internal_use_settings", "settings"):  # no public way to the first
+        whole = getattr(test, name, None)
+        if isinstance(whole, settings):
+            most = whole.max_examples
+            setattr(
+                test, name, settings(whole, max_examples=min(most, max(5, round(most * share))))
+            )
 
 
 def cannot(request: pytest.FixtureRequest, switch: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their values are read."""
+"""Command-line options that several verbs share, and how their values are parsed."""
 
 from __future__ import annotations
 

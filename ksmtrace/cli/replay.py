@@ -1,4 +1,4 @@
-"""`ksmtrace replay`: run a capture through the same pipeline."""
+"""`ksmtrace replay`: run a capture through the same pipeline as a live trace."""
 
 from __future__ import annotations
 

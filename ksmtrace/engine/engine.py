@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ksmtrace.engine.bulk.range_write import write_pages
+from ksmtrace.engine.bulk.accelerator import accelerate
 from ksmtrace.engine.collector import collector_paused
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
@@ -14,7 +14,7 @@ from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.content import PageData
-from ksmtrace.engine.machine.faults import read_page
+from ksmtrace.engine.machine.faults import read_page, write_pages
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
 from ksmtrace.engine.process import Process, Region
@@ -73,7 +73,7 @@ class Engine:
         self.mode = "reference"
         if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
             self.mode = mode
-            self.ksm.accelerate(count_comparisons=count_comparisons)
+            accelerate(self.ksm, count_comparisons=count_comparisons)
         self.memory = self.scanner.memory
         self.processes: dict[str, Process] = {}
         for name, value in (tunables or {}).items():

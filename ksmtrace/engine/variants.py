@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from ksmtrace.engine.ksm.chains import look_best_dup, look_candidate_or_any, look_plain
+from ksmtrace.engine.ksm.chains import chain_best_dup, chain_candidate_or_any
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.tunables import DEFAULTS
@@ -50,8 +50,8 @@ _KSM_4_4 = Variant(
     since=(2, 6),
     make=_ksm,
     checksum=JHASH2,
-    look=look_plain,
     chains=False,
+    chain=chain_candidate_or_any,
     checks_before_stable_tree=False,
     counts_zero_pages=False,
     absent_tunables=frozenset(_TUNABLES_AFTER_4_4),
@@ -70,7 +70,6 @@ _KSM_5_10 = replace(
     name="ksm-5.10",
     since=(4, 13),  # chains; the checksum's algorithm came with 5.0, see `variant_of`
     checksum=XXHASH,
-    look=look_candidate_or_any,
     chains=True,
     absent_tunables=_TUNABLES_AFTER_6_1,
     absent_counters=_COUNTERS_AFTER_5_10,
@@ -88,7 +87,7 @@ _KSM_6_12 = replace(
     _KSM_6_1,
     name="ksm-6.12",
     since=(6, 11),  # checks_before_stable_tree: no decision shows what came with 6.6, 6.8, 6.12
-    look=look_best_dup,
+    chain=chain_best_dup,
     checks_before_stable_tree=True,
     counts_zero_pages=True,
     absent_tunables=frozenset(),

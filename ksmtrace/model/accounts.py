@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.readings import Reading
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process, ProcessTable
+from ksmtrace.model.reconstruction import Reconstruction
 
 COUNTS = (
     *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),
@@ -140,12 +140,12 @@ class Accounts:
         """All accounts that are open, and that of those exited."""
         return [*self._of.values(), self.exited]
 
-    def apply(self, batch: EventBatch, processes: ProcessTable) -> None:
-        """Count the events of a batch, after `processes` has followed them."""
-        found = _counted(batch)
+    def apply(self, reconstruction: Reconstruction) -> None:
+        """Count the events of the last batch that `reconstruction` has followed."""
+        found = reconstruction.once(_counted)
         if found is not None:
-            self._count(found, processes)
-        if (batch.kind == EventKind.MM_EXIT).any():
+            self._count(found, reconstruction.processes)
+        if (reconstruction.batch.kind == EventKind.MM_EXIT).any():
             self._fold()
 
     def read(self, reading: Reading) -> None:
@@ -194,9 +194,9 @@ class _Counted:
     break_ns: npt.NDArray[np.int64]
 
 
-@lru_cache(maxsize=1)
-def _counted(batch: EventBatch) -> _Counted | None:
-    """Count once for all accounts that are kept of one run; None where nothing is to be counted."""
+def _counted(reconstruction: Reconstruction) -> _Counted | None:
+    """Count the last batch; None where nothing is to be counted."""
+    batch = reconstruction.batch
     columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
     rows = np.flatnonzero(columns != _NONE)
     if not len(rows):

@@ -6,8 +6,9 @@ rmap_item as sharing, rmap_items flagged UNSTABLE as unshared, and what is in ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,15 @@ import numpy.typing as npt
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.readings import Reading
+from ksmtrace.events.record import empty_records
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
 from ksmtrace.model.tunables import follow_writes
 from ksmtrace.session import Session
+
+Derived = TypeVar("Derived")
 
 NEITHER = 0
 UNSTABLE = 1
@@ -75,8 +80,10 @@ class Reconstruction:
         tunables: /sys/kernel/mm/ksm's writable files as they stand, name to text.
         owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype int64.
         state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
-        batches: how many were applied; what is derived from one state holds while this stands.
-        ids: for each event of the last batch, the number of its rmap_item, or -1; shape (n,).
+        page_bytes: the size of a page.
+        batches: how many were applied.
+        batch: the last one of them.
+        ids: for each event of it, the number of its rmap_item, or -1; shape (n,).
     """
 
     items: ItemTable
@@ -96,7 +103,10 @@ class Reconstruction:
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
         self.tunables = dict(session.tunables)
+        self.page_bytes = session.kernel.page_size_bytes
         self.batches = 0
+        self.batch = EventBatch(empty_records())
+        self._derived: dict[Callable[[Reconstruction], Any], Any] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -177,6 +187,18 @@ class Reconstruction:
         else:
             self.reason = ""
 
+    def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
+        """What `derive` makes of this state: called once for all who ask until the next batch."""
+        if derive not in self._derived:
+            self._derived[derive] = derive(self)
+        found: Derived = self._derived[derive]
+        return found
+
+    def read(self, reading: Reading) -> None:
+        """Follow a reading: pages_to_scan, which the advisor changes without a write to sysfs."""
+        if Gauge.PAGES_TO_SCAN in reading.values:
+            self.tunables["pages_to_scan"] = str(reading.values[Gauge.PAGES_TO_SCAN])
+
     def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
         """The parts of `batch` as hooks get them: cut by `ksmtrace.events.cut`, no two processes with one mm.
 
@@ -188,6 +210,8 @@ class Reconstruction:
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch`, in order."""
         self.batches += 1
+        self.batch = batch
+        self._derived.clear()
         whole = self.complete and not batch.lost
         self.processes.apply(batch)
         follow_writes(self.tunables, batch)

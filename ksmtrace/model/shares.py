@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -64,17 +63,16 @@ def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribut
     return Attribution.EXACT
 
 
-def share_out(reconstruction: Reconstruction, page_bytes: int, node_bytes: int) -> Shares:
-    """Who saves what, of all that is known now; a stable node takes `node_bytes`.
+def shares_of(reconstruction: Reconstruction) -> Shares:
+    """Who saves what, of all that is known now.
 
     A node of which not all rmap_items are known is credited for those that are: less than it saves.
     """
-    return _share_out(reconstruction, reconstruction.batches, page_bytes, node_bytes)
+    return reconstruction.once(_share_out)
 
 
-@lru_cache(maxsize=1)
-def _share_out(reconstruction: Reconstruction, _: int, page_bytes: int, node_bytes: int) -> Shares:
-    """Once for all who ask between two batches."""
+def _share_out(reconstruction: Reconstruction) -> Shares:
+    page_bytes = reconstruction.page_bytes
     alive = reconstruction.items.numbers()
     owner = reconstruction.owner[alive]
     number, which = _compact(owner)
@@ -98,7 +96,7 @@ def _share_out(reconstruction: Reconstruction, _: int, page_bytes: int, node_byt
         rmap_items=np.bincount(which, minlength=len(number)),
         merged_pages=pages,
         saved_bytes=saved,
-        node_bytes=apportion(shared * node_bytes, pages * page_bytes - saved, order),
+        node_bytes=apportion(shared * STABLE_NODE_BYTES, pages * page_bytes - saved, order),
     )
 
 

@@ -1,1 +1,1 @@
-"""The loop: batches from a source through the hooks, and what comes of it."""
+"""Runs the batches of a source through the plugins' hooks, and keeps the run's state."""

@@ -1,4 +1,4 @@
-"""How a run is ended early, and what its plugins make known of it."""
+"""Control of a run under way: ends it early, and keeps what its plugins announce."""
 
 from __future__ import annotations
 

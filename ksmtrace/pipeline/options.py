@@ -1,4 +1,4 @@
-"""What a run was asked to do, as every plugin is given it when the run begins."""
+"""The options of a run: what was asked for, as every plugin is given it at the start."""
 
 from __future__ import annotations
 

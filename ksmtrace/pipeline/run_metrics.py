@@ -1,4 +1,4 @@
-"""Metric families of the run itself: what was traced, how well, and at what cost."""
+"""Metric families of the run itself: what was traced, how completely, and at what cost."""
 
 from __future__ import annotations
 

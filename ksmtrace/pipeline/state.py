@@ -1,4 +1,4 @@
-"""What a run has come to, as far as it follows from the events alone, without any plugin."""
+"""The state of a run as far as it follows from the events alone, without any plugin."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class RunState:
         self.self_check.apply(batch)
         readings = self._readings.apply(batch)
         for reading in readings:
+            self.reconstruction.read(reading)
             self.reconciliation.read(reading, self.reconstruction)
             self.self_check.read(reading)
         scan = self._scans.apply(batch)

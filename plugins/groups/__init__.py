@@ -9,16 +9,20 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.readings import Reading
+from ksmtrace.figures import known
 from ksmtrace.model.accounts import Account
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
+from ksmtrace.model.shares import Shares, attribution_of, shares_of
 from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
+from ksmtrace.plugins.groups.figures import FIGURES, ROW
 from ksmtrace.plugins.groups.group import OTHER, Group
 from ksmtrace.plugins.groups.group_accounts import GroupAccounts
-from ksmtrace.plugins.groups.metrics import Figures, families, in_seconds
+from ksmtrace.plugins.groups.metrics import metrics
 from ksmtrace.session import Session
+
+Figures = dict[str, float | None]
+"""Figures of one group by JSON key; None where they are not known."""
 
 
 class Plugin:
@@ -26,12 +30,7 @@ class Plugin:
 
     Who has is told at `ksmtrace.plugins.groups.group_accounts.GroupAccounts`. Groups sum up to the figures of the whole run at any time.
 
-    JSON, times in seconds, each None where this run cannot know it:
-        groups: those with series, sorted, as {"cgroup", "unit", "vm"} ("" for none) and saved_bytes, metadata_bytes (now; as `balance` has
-            them); merged_pages, examined_pages, wasted_pages, user_break_pages, kernel_break_pages, user_break_seconds,
-            kernel_break_seconds, ksmd_cpu_seconds (since it has series).
-        other: the same of all the rest, processes that have exited and events of no process included.
-        most: `--groups`. evicted: groups that lost their series to others, or had no process any more.
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -45,10 +44,10 @@ class Plugin:
         self._accounts.most = options.groups
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
         """Count by group."""
         self._reconstruction, self._found = reconstruction, None
-        self._accounts.apply(batch, reconstruction.processes)
+        self._accounts.apply(reconstruction)
 
     @hookimpl
     def ksmtrace_reading(
@@ -60,25 +59,26 @@ class Plugin:
         self._accounts.decide(reading.ns, reconstruction, lambda: self._weights(session))
 
     @hookimpl
-    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
-        """The figures of the class docstring."""
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of `FIGURES`."""
         found = self._now(session)
-        return {
+        figures = {
             "groups": [
-                {"cgroup": group.cgroup, "unit": group.unit, "vm": group.vm, **in_seconds(figures)}
-                for group, figures in sorted(found.items())
+                {"cgroup": group.cgroup, "unit": group.unit, "vm": group.vm, **row}
+                for group, row in sorted(found.items())
                 if group is not OTHER
             ],
-            "other": in_seconds(found[OTHER]),
+            "other": found[OTHER],
             "most": self._accounts.most,
             "evicted": self._accounts.evicted,
         }
+        return known(FIGURES, session, figures)
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
-        """Families of what this run can see, with a series for each group followed, and one for the others."""
+        """Families of what this run can see, with a series for each group followed and the others."""
         accounts = self._accounts
-        return families(self._now(session), len(accounts.tracked), accounts.evicted)
+        return metrics(self._now(session), len(accounts.tracked), accounts.evicted)
 
     def _weights(self, session: Session) -> dict[int, int]:
         """Bytes saved and taken, by number of the process."""
@@ -92,56 +92,52 @@ class Plugin:
         now = self._reconstruction
         if now is None or attribution_of(session, now) is None:
             return None
-        return share_out(now, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
+        return shares_of(now)
 
     def _now(self, session: Session) -> dict[Group, Figures]:
-        """Everything, by group, made once for all that is asked between two batches; times in nanoseconds."""
+        """Everything, by group, made once for all that is asked between two batches."""
         if self._found is None:
             self._found = self._figures(session)
         return self._found
 
     def _figures(self, session: Session) -> dict[Group, Figures]:
         accounts = self._accounts
-        timed = accounts.ksmd.wall_ns > 0 and not session.only_pids
         found = {
-            group: _counted(one.account, session, timed=timed)
-            for group, one in accounts.tracked.items()
+            group: self._counted(one.account, session) for group, one in accounts.tracked.items()
         }
-        found[OTHER] = _counted(accounts.other(), session, timed=timed)
+        found[OTHER] = self._counted(accounts.other(), session)
         shares = self._shares(session)
         if shares is not None:
             owners = [accounts.tracked_group(n) or OTHER for n in shares.number.tolist()]
-            columns = {"saved_bytes": shares.saved_bytes}
-            if session.sees(EventKind.CMP_AND_MERGE_PAGE):
-                columns["metadata_bytes"] = _metadata(shares, session)
+            columns = {
+                "saved_bytes": shares.saved_bytes,
+                "metadata_bytes": _metadata(shares, session),
+            }
             for name, values in columns.items():
                 sums: Counter[Group] = Counter()
                 for owner, value in zip(owners, values.tolist(), strict=True):
                     sums[owner] += value
                 for group, figures in found.items():
                     figures[name] = sums[group]
-        return found
+        return {group: known(ROW, session, figures) for group, figures in found.items()}
+
+    def _counted(self, account: Account, session: Session) -> Figures:
+        """The figures of a group except for those of now, as if every event were seen."""
+        by_user, by_kernel = (account.break_ns / 1e9).tolist()
+        timed = self._accounts.ksmd.wall_ns > 0 and not session.only_pids
+        return {
+            "saved_bytes": None,
+            "metadata_bytes": None,
+            "merged_pages": account.count("joined"),
+            "examined_pages": account.examined,
+            "wasted_pages": account.wasted,
+            "user_break_pages": account.count("user_break"),
+            "kernel_break_pages": account.count("kernel_break"),
+            "user_break_seconds": by_user if session.timed else None,
+            "kernel_break_seconds": by_kernel if session.timed else None,
+            "ksmd_cpu_seconds": account.ksmd_ns / 1e9 if timed else None,
+        }
 
 
 def _metadata(shares: Shares, session: Session) -> Any:  # noqa: ANN401 - int64 array, as in Shares
     return shares.rmap_items * session.kernel.rmap_item_size_bytes + shares.node_bytes
-
-
-def _counted(account: Account, session: Session, *, timed: bool) -> Figures:
-    looks = session.sees(EventKind.CMP_AND_MERGE_PAGE)
-    faults = session.sees(EventKind.COW_FAULT)
-    apart = session.sees_who_broke
-    by_user, by_kernel = account.break_ns.tolist()
-    merges = session.sees(EventKind.STABLE_APPEND)
-    return {
-        "saved_bytes": None,
-        "metadata_bytes": None,
-        "merged_pages": account.count("joined") if merges else None,
-        "examined_pages": account.examined if looks else None,
-        "wasted_pages": account.wasted if looks else None,
-        "user_break_pages": account.count("user_break") if faults else None,
-        "kernel_break_pages": account.count("kernel_break") if apart else None,
-        "user_break_ns": by_user if faults and session.timed else None,
-        "kernel_break_ns": by_kernel if apart and session.timed else None,
-        "ksmd_cpu_ns": account.ksmd_ns if looks and timed else None,
-    }

@@ -1,4 +1,4 @@
-"""Bytes from a terminal to keys."""
+"""Parses the bytes that a terminal sends into keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of the screen that keys change: the view, sorting, filter, pause. Nothing here draws."""
+"""The state of the screen that keys change: view, sorting, filter, pause. Nothing here draws."""
 
 from __future__ import annotations
 

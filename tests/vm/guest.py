@@ -34,6 +34,17 @@ BOOTS = 3
 happens now and then."""
 
 
+# vng mounts the root without a cache: every import reads every file again, 26 s where it takes 9.
+_READ_ONCE = f"""mkdir -p /run/cached /run/out
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 cached /run/cached
+mount --bind {OUT} /run/out
+mount --bind /run/cached/usr /usr
+mount --bind /run/cached{REPOSITORY} {REPOSITORY}
+mount --bind /run/out {OUT}
+"""
+"""Puts what the guest only reads under a mount that keeps what it has read."""
+
+
 def boot(release: str, command: list[str], *, icount: bool, limit_seconds: int) -> int:
     """Run `command` in a guest of that kernel, as root in the repository; returns its exit status,
     125 if it has none."""
@@ -63,8 +74,10 @@ def _run(
     """Boot once; returns the end of what the guest's console and vng said."""
     script = scratch / "run.sh"
     script.write_text(
-        f"ulimit -l unlimited\nexport HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
-        f"cd {REPOSITORY}\n{shlex.join(command)} >{scratch}/log 2>&1 </dev/null\necho $? >{scratch}/status\n"
+        f"{_READ_ONCE}ulimit -l unlimited\n"
+        f"export HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
+        f"cd {REPOSITORY}\n{shlex.join(command)} >{scratch}/log 2>&1 </dev/null\n"
+        f"echo $? >{scratch}/status\n"
     )
     environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
     machine = [
@@ -75,6 +88,9 @@ def _run(
     # itself, as it does whenever a probe attaches, then dies of an int3 in __schedule. Its AVX2 is
     # wrong: numpy sorts with it, and np.unique then returns values twice.
     emulation = "-machine mem-merge=off -accel tcg,thread=single -cpu max,avx=off,avx2=off"
+    emulation += (
+        " -virtfs local,path=/,mount_tag=cached,security_model=none,readonly=on,multidevs=remap"
+    )
     clock = " -icount shift=0,sleep=off" if icount else ""
     run += [f"--qemu-opts={emulation}{clock}", "--exec", f"bash {script}"]
     with subprocess.Popen(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.engine.ksm.watcher import Watcher
+
 if TYPE_CHECKING:
     from ksmtrace.engine.machine.memory import Mm
 
@@ -44,7 +46,7 @@ class Partners(NamedTuple):
 
 
 @dataclass(slots=True)
-class Examined:
+class BulkResult:
     """Neighbouring pages of one process, in the order in which ksmd came to them.
 
     Attributes:
@@ -72,3 +74,22 @@ class Examined:
     node_key: npt.NDArray[np.uint64]
     kpfn: npt.NDArray[np.uint32]
     partners: Partners
+
+
+class BulkWatcher(Watcher):
+    """A `Watcher` that may be told of many pages in one call, instead of call by call."""
+
+    def examined(self, pages: BulkResult) -> None:
+        """Many pages have been examined, and are already as ksmd left them."""
+        raise NotImplementedError
+
+
+def watches_many(watcher: Watcher) -> bool:
+    """Whether many pages may be examined at once under `watcher`: one that sees nothing takes all."""
+    return type(watcher) is Watcher or isinstance(watcher, BulkWatcher)
+
+
+def report(watcher: Watcher, pages: BulkResult) -> None:
+    """Tell `watcher` of many pages."""
+    if isinstance(watcher, BulkWatcher):
+        watcher.examined(pages)

@@ -1,7 +1,8 @@
-"""Pages of which no objects are kept, but in the plain mode: private to one process or KSM pages, and as ksmd left them.
+"""Pages as NumPy columns: those private to one process, and KSM pages, as ksmd left them.
 
-Each block of a page table has its part of every column, and is either frozen, when the columns hold what there is to know, or
-thawed, when frames and rmap_items do. What looks at a single page thaws its block; ksmd freezes it again when it comes by.
+Each block of a page table has its part of every column, and is either frozen, when the columns hold
+what there is to know, or thawed, when frames and rmap_items do. What looks at a single page thaws its
+block; ksmd freezes it again when it comes by.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.engine.bulk.stored_node import StoredNode
 from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
-from ksmtrace.engine.ksm.stable_node import Place, StableNode
+from ksmtrace.engine.ksm.stable_node import Place
 from ksmtrace.engine.machine.memory import Frame
-from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
+from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block, Change
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.machine.memory import Memory
+    from ksmtrace.engine.ksm.state import Cursor
+    from ksmtrace.engine.machine.memory import Memory, Mm
 
 _FIRST_BLOCKS = 8
 
@@ -52,7 +55,13 @@ _NOTHING: _Row = (State.ABSENT, 0, 0, 0, 0, -1, 0, 0, 0)
 
 
 class Columns:
-    """Columns of all blocks; a slot is a block's number << BLOCK_SHIFT plus the page's place in it.
+    """A `PageStore`: columns of all blocks.
+
+    A slot is a block's number << BLOCK_SHIFT plus the page's place in it.
+
+    Args:
+        memory: whose pages these are.
+        scan: the cursor of ksmd.
 
     Attributes:
         state: `State`.
@@ -65,11 +74,14 @@ class Columns:
         mm_key, first: of each block, the process's key and the first page's number.
         frozen: whether each block is.
         nodes: stable nodes by number.
-        node_key, kpfn, sharers: of each, its key, the frame number of its page, and how many rmap_items share that.
+        node_key, kpfn, sharers: of each, its key, the frame number of its page, and how many
+            rmap_items share that.
+        one_by_one: a block in which pages must be examined one by one for the rest of the pass.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, scan: Cursor) -> None:
         self._memory = memory
+        self._scan = scan
         self.state: npt.NDArray[np.uint8]
         self.age: npt.NDArray[np.uint8]
         self.remaining_skips: npt.NDArray[np.uint8]
@@ -86,7 +98,8 @@ class Columns:
         self.first = np.zeros(_FIRST_BLOCKS, np.uint64)
         self.frozen = np.zeros(_FIRST_BLOCKS, np.bool_)
         self._free: list[int] = []
-        self.nodes: list[StableNode | None] = []
+        self.one_by_one: Block | None = None
+        self.nodes: list[StoredNode | None] = []
         self.node_key = np.zeros(1, np.uint64)
         self.kpfn = np.zeros(1, np.uint32)
         self.sharers = np.zeros(1, np.int32)
@@ -117,12 +130,44 @@ class Columns:
         if block.frozen:
             self.thaw(block)
         item = block.items[slot & BLOCK_SIZE - 1]
-        assert item is not None, "there is an rmap_item at this slot"
+        assert isinstance(item, RmapItem), "there is an rmap_item at this slot"
         return item
 
     def is_present(self, block: Block, index: int) -> bool:
         """Whether a page of a frozen block is mapped."""
         return self.state.item(block.number << BLOCK_SHIFT | index) != State.ABSENT
+
+    def has_items(self, block: Block, low: int, high: int) -> bool:
+        """Whether pages `low` to `high` - 1 of a frozen block have rmap_items."""
+        first = block.number << BLOCK_SHIFT
+        return bool(self.key[first + low : first + high].any())
+
+    def write(self, mm: Mm, first: int, end: int, change: Change) -> bool:
+        """Write to pages of a frozen block, if none of them is in a tree or would be copied."""
+        block = mm.ptes.blocks.get(first >> BLOCK_SHIFT)
+        if block is None:
+            block = mm.ptes.new_block(first)
+            self.clear(block)
+        if not block.frozen:
+            return False
+        slot = (block.number << BLOCK_SHIFT) + first - block.first
+        slots = slice(slot, slot + end - first)
+        state = self.state[slots]
+        writable = (state == State.ABSENT) | (state == State.ALONE)
+        old_tree = self.seqnr[slots] != self._scan.seqnr & 0xFF
+        writable |= (state == State.UNSTABLE) & old_tree
+        if not writable.all():
+            return False
+        memory = self._memory
+        absent = np.flatnonzero(state == State.ABSENT)
+        self.content[slots][absent] = memory.pool.zero.number
+        contents = memory.pool.contents
+        old = [contents[number] for number in self.content[slots].tolist()]
+        self.content[slots] = [change(vpn, data).number for vpn, data in enumerate(old, first)]
+        start = memory.new_frames(len(absent))
+        self.pfn[slots][absent] = np.arange(start, start + len(absent))
+        state[absent] = State.ALONE
+        return True
 
     def ksm_page(self, block: Block, index: int) -> Frame | None:
         """The frame of a page of a frozen block, if it is a KSM page."""
@@ -179,7 +224,7 @@ class Columns:
             block.frames.append(frame)
             block.items.append(item)
 
-    def number_of(self, node: StableNode) -> int:
+    def number_of(self, node: StoredNode) -> int:
         """The number of a stable node that has a page; given at the first call."""
         if node.number < 0:
             if not self._free_nodes:
@@ -195,10 +240,13 @@ class Columns:
             self.kpfn[node.number] = node.kpfn
             self.sharers[node.number] = len(node.items)
             node.columns = self
+            assert node.kpage is not None, "only nodes with a page have numbers"
+            node.kpage.frozen_mappings = node
         return node.number
 
-    def forget_node(self, node: StableNode) -> None:
+    def forget_node(self, node: StoredNode) -> None:
         """A stable node is no more."""
+        assert not node.frozen, "a frozen page is mapped, and keeps its node"
         if node.number >= 0:
             self.nodes[node.number] = None
             node.columns = None
@@ -215,7 +263,7 @@ class Columns:
         if frame is None or not frame.anon:
             state = State.ABSENT if frame is None else State.ZERO
             return None if item is not None else (state, *_NOTHING[1:])
-        node = frame.stable_node
+        node: StoredNode | None = frame.stable_node
         if node is not None:
             if item is None or item.head is not node or node.place is Place.MIGRATING or node.nid:
                 return None

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ksmtrace.engine.bulk.columns import Columns
+from ksmtrace.engine.bulk.hazards import Hazards
 from ksmtrace.engine.bulk.unstable_log import UnstableLog
 from ksmtrace.engine.ksm.rmap_item import RmapItem
 from ksmtrace.engine.machine.page_table import BLOCK_MASK, BLOCK_SHIFT
 from ksmtrace.engine.machine.rbtree import RbRoot, rb_replace_node
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.comparisons import Depths
-    from ksmtrace.engine.ksm.stable_node import StableNode
+    from ksmtrace.engine.bulk.depths import Depths
+    from ksmtrace.engine.bulk.stored_node import StoredNode
     from ksmtrace.engine.machine.content import PagePool
 
 
@@ -29,14 +30,19 @@ class ContentIndex:
     Args:
         columns: pages of which there are no objects.
         pool: their contents.
-        counting: for the exact mode: comparisons are counted.
+        counting: comparisons are counted.
 
     Attributes:
         stable: the number of the stable node that stands in the tree with a page of its own; -1 without one. Valid with one tree only.
         unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without one.
         counting: `counting`.
         log: what has joined the unstable tree, and so its shape.
-        depths: in the exact mode, what searches of the stable tree compare, if that has been found out.
+        depths: what searches of the stable tree compare, where that is counted and has been found out.
+        hazards: nodes of the stable tree that a search would change.
+        unplaced: new stable nodes that have no place in the first stable tree yet, which is missing
+            nothing else.
+        disturbed: a page in the unstable tree has been written to, unmapped or put out of ksmd's reach
+            since the pass began; unless that happened, the tree is in order.
         scratch: as long as the first two, for whoever needs it for a moment.
         built: the tree has been made, and has taken over from `unstable` and `log`.
     """
@@ -46,10 +52,13 @@ class ContentIndex:
         "columns",
         "counting",
         "depths",
+        "disturbed",
+        "hazards",
         "log",
         "pool",
         "scratch",
         "stable",
+        "unplaced",
         "unstable",
     )
 
@@ -62,6 +71,9 @@ class ContentIndex:
         self.counting = counting
         self.log = UnstableLog(pool, counting=counting)
         self.depths: Depths | None = None
+        self.hazards = Hazards()
+        self.unplaced: list[StoredNode] = []
+        self.disturbed = False
         self.built = False
 
     def make_room(self) -> None:
@@ -73,19 +85,19 @@ class ContentIndex:
             self.unstable = np.append(self.unstable, more)
             self.scratch = np.empty(len(self.stable), np.int32)
 
-    def find_stable(self, number: int) -> StableNode | None:
+    def find_stable(self, number: int) -> StoredNode | None:
         """The stable node with this content."""
         self.make_room()
         node = self.stable.item(number)
         return None if node < 0 else self.columns.nodes[node]
 
-    def add_stable(self, node: StableNode) -> None:
+    def add_stable(self, node: StoredNode) -> None:
         """A node with a page stands in the tree now."""
         self.make_room()
         assert node.kpage is not None, "a chain is not in the index"
         self.stable[node.kpage.data.number] = self.columns.number_of(node)
 
-    def remove_stable(self, node: StableNode) -> None:
+    def remove_stable(self, node: StoredNode) -> None:
         """It has left the tree, or has become a dup; a node that never was in the index is no matter."""
         if node.number >= 0 and node.kpage is not None:
             number = node.kpage.data.number
@@ -113,8 +125,9 @@ class ContentIndex:
     def drop(self) -> None:
         """A pass begins, with an empty unstable tree."""
         self.unstable.fill(-1)
-        self.built = False
+        self.built = self.disturbed = False
         columns = self.columns
+        columns.one_by_one = None
         used = columns.content[: len(columns.blocks) << BLOCK_SHIFT]
         self.pool.sweep(used)
         self.log.drop()

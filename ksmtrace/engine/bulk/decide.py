@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ksmtrace.engine.bulk.bulk_result import Done, Mask
 from ksmtrace.engine.bulk.columns import Columns, State
 from ksmtrace.engine.bulk.content_index import ContentIndex
-from ksmtrace.engine.bulk.hazards import has_detours, meet
 from ksmtrace.engine.ksm.smart_scan import NEVER_SKIPPED_BELOW
 from ksmtrace.engine.machine.page_table import BLOCK_SHIFT
 
@@ -122,24 +121,25 @@ def _decide_on_candidates(
         here = look[partner >= 0]
         ends.append(int(here[~index.columns.frozen[thawed >> BLOCK_SHIFT]][0]))
     ends.append(_decide_on_twins(ksm, index, decisions, look, numbers, changed, shares))
-    if has_detours(ksm):
-        ends.append(_first_detour(ksm, decisions, look, index.pool.units_of(numbers), changed))
+    if index.hazards:
+        ends.append(_first_hazard(ksm, index, decisions, look, numbers, changed))
     found = [end for end in ends if end is not None]
     return min(found) if found else None
 
 
-def _first_detour(
+def _first_hazard(
     ksm: Ksm,
+    index: ContentIndex,
     decisions: Decisions,
     look: npt.NDArray[np.intp],
-    units: list[bytes],
+    numbers: npt.NDArray[np.int32],
     changed: Mask,
 ) -> int | None:
     # The tree is as it is now up to the first new node, with which it may turn.
-    detours = meet(ksm, units)
+    met = index.hazards.meet(ksm.stable_roots[0], index.pool.units_of(numbers))
     if ksm.variant.checks_before_stable_tree:
-        detours &= ~changed
-    first = look[detours][:1].tolist()
+        met &= ~changed
+    first = look[met][:1].tolist()
     new = np.flatnonzero(decisions.done == Done.PAIRED)[:1] + 1
     return min(first + new.tolist(), default=None)
 

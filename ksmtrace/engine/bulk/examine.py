@@ -1,4 +1,4 @@
-"""The scan of many pages at once, but in the plain mode: neighbours in frozen blocks, of one process and one mapping.
+"""The scan of many pages at once: neighbours in frozen blocks, of one process and one mapping.
 
 What is done is what `scan.cmp_and_merge_page` would do with them one by one. A page for which that takes a walk, or more than is
 written here, is left to it: one that meets the zero page under use_zero_pages, a full KSM page or a partner in a thawed block, or whose
@@ -7,29 +7,24 @@ search comes by a chain or a node without its page.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from ksmtrace.engine.bulk.bulk_result import Done, Examined, Mask, Partners
+from ksmtrace.engine.bulk.ageing import grow_older
+from ksmtrace.engine.bulk.bulk_result import BulkResult, Done, Mask, Partners, report
 from ksmtrace.engine.bulk.columns import Columns, State
 from ksmtrace.engine.bulk.comparisons import count_comparisons
 from ksmtrace.engine.bulk.content_index import ContentIndex
 from ksmtrace.engine.bulk.decide import Decisions, decide
-from ksmtrace.engine.bulk.hazards import has_detours, has_too_many
 from ksmtrace.engine.bulk.merge_many import merge_many
 from ksmtrace.engine.ksm.rmap_list import free_rmap_items
-from ksmtrace.engine.ksm.smart_scan import grow_older
+from ksmtrace.engine.ksm.state import FIRST_KEY, STRUCT_SIZE, Ksm
 from ksmtrace.engine.machine.memory import Mm
 from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
 
-if TYPE_CHECKING:
-    from ksmtrace.engine.ksm.state import Ksm
-
 _MOST = 8192
 """More pages do not fit the cache."""
-_MOST_WITH_DETOURS = 1024
-"""Then the first new pair ends what has been decided on, and the rest was in vain."""
+_MOST_WITH_HAZARDS = 1024
+"""With hazards the first new pair ends what has been decided on, and decisions on the rest were useless."""
 
 
 def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
@@ -43,12 +38,12 @@ def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
     assert mm is not None, "the cursor is not at the head"
     if mm.exited or ksm.tunables["merge_across_nodes"] != 1:
         return 0
-    npages = min(npages, _MOST_WITH_DETOURS if has_detours(ksm) else _MOST)
+    npages = min(npages, _MOST_WITH_HAZARDS if index.hazards else _MOST)
     while (place := _next_block(mm, scan.vpn)) is not None:
         block, vpn, end = place
         examined = _examine_run(ksm, index, block, vpn, min(end - vpn, npages))
         if examined is None:
-            scan.one_by_one = block.first
+            index.columns.one_by_one = block
             return 0
         if examined:
             return examined
@@ -59,10 +54,10 @@ def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
 def _examine_run(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: int) -> int | None:
     # Examines pages from `vpn` on, up to `most`; returns how many candidates, or None if the first must be examined alone.
     scan, mm = ksm.scan, block.mm
-    if scan.one_by_one == block.first or not _is_frozen(ksm, index, block):
+    if index.columns.one_by_one is block or not _is_frozen(index, block):
         return None
     slot = block.number << BLOCK_SHIFT | vpn - block.first
-    slots = slice(slot, slot + _reach(ksm, index, block, vpn, most))
+    slots = slice(slot, slot + _reach(index, block, vpn, most))
     present = np.flatnonzero(index.columns.state[slots] >= State.ALONE)
     if not len(present):
         scan.vpn = vpn + slots.stop - slots.start
@@ -71,7 +66,7 @@ def _examine_run(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: in
     if not block.frozen:
         return None
     index.make_room()
-    alone = ksm.memory.changed or index.built or has_too_many(ksm)
+    alone = index.disturbed or index.built or index.hazards.too_many()
     decisions = decide(ksm, index, slots, alone=alone)
     if not len(decisions.done):
         return None
@@ -94,14 +89,12 @@ def _next_block(mm: Mm, vpn: int) -> tuple[Block, int, int] | None:
     return None
 
 
-def _is_frozen(ksm: Ksm, index: ContentIndex, block: Block) -> bool:
+def _is_frozen(index: ContentIndex, block: Block) -> bool:
     # Out of order, the unstable tree is made of rmap_items.
-    return block.frozen or not (
-        ksm.memory.changed or index.built or not index.columns.freeze(block)
-    )
+    return block.frozen or not (index.disturbed or index.built or not index.columns.freeze(block))
 
 
-def _reach(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: int) -> int:
+def _reach(index: ContentIndex, block: Block, vpn: int, most: int) -> int:
     # How many slots from `vpn` on, up to `most`, belong to neighbouring pages in frozen blocks.
     reach = block.first + BLOCK_SIZE - vpn
     blocks = block.mm.ptes.blocks
@@ -110,7 +103,7 @@ def _reach(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: int) -> 
         if (
             following is None
             or following.number != block.number + 1
-            or not _is_frozen(ksm, index, following)
+            or not _is_frozen(index, following)
         ):
             break
         block = following
@@ -136,10 +129,10 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
         grow_older(columns.age[slots], columns.remaining_skips[slots], plain)
     _leave_and_join(ksm, index, decisions, was_unstable)
     made = merge_many(ksm, index, mm, decisions, node_keys)
-    if ksm.counts_comparisons:
+    if index.counting:
         count_comparisons(ksm, index, decisions, made)
     else:
-        ksm.insert_later(made)
+        index.unplaced += made
     skipped = int(np.count_nonzero(done == Done.SKIPPED))
     ksm.counters.pages_skipped += skipped
     ksm.counters.pages_scanned += seen - skipped
@@ -149,8 +142,9 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
     kpfn = np.where(stands, columns.kpfn[node], np.uint32(0))
     settled = done == Done.SETTLED
     pfn[settled] = kpfn[settled]
-    ksm.watcher.examined(
-        Examined(
+    report(
+        ksm.watcher,
+        BulkResult(
             mm=mm,
             first=vpn,
             done=done,
@@ -162,7 +156,7 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
             node_key=np.where(stands, columns.node_key[node], np.uint64(0)),
             kpfn=kpfn,
             partners=partners,
-        )
+        ),
     )
     return seen - skipped
 
@@ -185,7 +179,9 @@ def _give_keys(
     made = new.astype(np.int64)
     made[pairs] += 1
     last = np.cumsum(made)
-    keys = ksm.new_keys(int(last[-1]))
+    count = int(last[-1])
+    steps = np.arange(first := ksm.new_keys(count), first + count, dtype=np.uint64)
+    keys = np.uint64(FIRST_KEY) + steps * np.uint64(STRUCT_SIZE)
     at = np.flatnonzero(new)
     columns.key[slots][at] = keys[last[at] - made[at]]
     ksm.counters.rmap_items += len(at)

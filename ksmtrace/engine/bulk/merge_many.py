@@ -10,7 +10,7 @@ from ksmtrace.engine.bulk.bulk_result import Done
 from ksmtrace.engine.bulk.columns import State
 from ksmtrace.engine.bulk.content_index import ContentIndex
 from ksmtrace.engine.bulk.decide import Decisions
-from ksmtrace.engine.ksm.stable_node import StableNode
+from ksmtrace.engine.bulk.stored_node import StoredNode
 from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.machine.page_table import BLOCK_SHIFT
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def merge_many(
     ksm: Ksm, index: ContentIndex, mm: Mm, decisions: Decisions, keys: list[int]
-) -> list[StableNode]:
+) -> list[StoredNode]:
     """Carry out what is decided on PAIRED and SHARED pages.
 
     Args:
@@ -70,9 +70,9 @@ def merge_many(
     return joining
 
 
-def _new_node(index: ContentIndex, key: int, pfn: int, number: int) -> StableNode:
+def _new_node(index: ContentIndex, key: int, pfn: int, number: int) -> StoredNode:
     kpage = Frame(pfn, index.pool.contents[number], 0)
     kpage.ksm = True
     kpage.exclusive = False
-    node = kpage.stable_node = StableNode(key, kpage, 0)
+    node = kpage.stable_node = StoredNode(key, kpage, 0)
     return node

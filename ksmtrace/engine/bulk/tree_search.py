@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ksmtrace.engine.machine.checksum import PAGE_SIZE
+from ksmtrace.engine.machine.content import compare_units
 from ksmtrace.engine.machine.rbtree import RbNode, RbRoot, rb_insert_color, rb_link_node
 
 _WORD = 8
@@ -24,15 +24,6 @@ class Spot(NamedTuple):
     parent: RbNode | None
     left: bool
     steps: int
-
-
-def compare_units(a: bytes, b: bytes) -> int:
-    """-1, 0 or 1, as the page of `PageData.unit` `a` is less than, equal to or greater than that of `b`."""
-    if a == b:
-        return 0
-    if len(a) != len(b):
-        a, b = a * (PAGE_SIZE // len(a)), b * (PAGE_SIZE // len(b))
-    return -1 if a < b else 1
 
 
 def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:

@@ -40,7 +40,7 @@ class KsmScanner:
     @property
     def comparisons(self) -> int | None:
         """Calls of memcmp_pages; None where they are not counted."""
-        return self.ksm.counters.comparisons if self.ksm.counts_comparisons else None
+        return self.ksm.counters.comparisons if self.ksm.comparisons_known else None
 
     def has_work(self) -> bool:
         """Whether anybody is registered (ksmd_should_run)."""

@@ -9,7 +9,7 @@ from ksmtrace.engine.ksm.rmap_item import RmapItem
 from ksmtrace.engine.ksm.rmap_list import remove_rmap_item_from_tree
 from ksmtrace.engine.ksm.unmerge import break_cow
 from ksmtrace.engine.ksm.unstable_tree import find_mergeable_vma
-from ksmtrace.engine.machine.huge import split_huge_page
+from ksmtrace.engine.machine.faults import split_huge_page
 from ksmtrace.engine.machine.memory import Frame
 
 if TYPE_CHECKING:
@@ -32,17 +32,12 @@ def write_protect_page(item: RmapItem, page: Frame) -> int:
 def replace_page(ksm: Ksm, item: RmapItem, kpage: Frame) -> int:
     """Map `kpage`, a KSM page or the zero page, in place of the page there (replace_page, all versions).
 
-    The unstable tree stays in order: `item` is in no tree, or leaves it right after.
-
     Returns:
         0. The kernel's own fails when the entry has changed meanwhile.
     """
-    changed = ksm.memory.changed
-    if kpage.anon:
-        ksm.memory.map_frame(item.mm, item.vpn, kpage)
-    else:
-        ksm.memory.map_ksm_zero_page(item.mm, item.vpn)
-    ksm.memory.changed = changed
+    ksm.memory.replace_frame(item.mm, item.vpn, kpage)
+    if not kpage.anon:
+        ksm.memory.mark_ksm_zero_page(item.mm, item.vpn)
     return 0
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ksmtrace.engine.ksm.mm_slot import MmSlot
+from ksmtrace.engine.ksm.state import Ksm, MmSlot
 from ksmtrace.engine.ksm.tunables import RUN_UNMERGE
 from ksmtrace.engine.ksm.unmerge import unmerge_ksm_pages
 from ksmtrace.engine.machine.memory import Mm, Vma
 from ksmtrace.engine.machine.vmas import join_vmas, split_vmas
 
-if TYPE_CHECKING:
-    from ksmtrace.engine.ksm.state import Ksm
-
 
 def ksm_enter(ksm: Ksm, mm: Mm) -> None:
     """Register `mm`, just before the process at the cursor: ksmd comes to it last (__ksm_enter, all versions)."""
     ksm.watcher.mm_enter(mm)
-    mm.slot = MmSlot(mm)
-    mm.slot.insert_before(ksm.mm_head if ksm.run == RUN_UNMERGE else ksm.scan.slot)
+    slot = mm.slot = MmSlot(mm)
+    slot.insert_before(ksm.mm_head if ksm.run == RUN_UNMERGE else ksm.scan.slot)
 
 
 def ksm_exit(ksm: Ksm, mm: Mm) -> None:
@@ -26,7 +21,7 @@ def ksm_exit(ksm: Ksm, mm: Mm) -> None:
 
     Without rmap_items it leaves the list at once, unless the cursor stands on it.
     """
-    slot = mm.slot
+    slot: MmSlot | None = mm.slot
     if slot is None:
         return
     ksm.watcher.mm_exit(mm)
@@ -63,7 +58,8 @@ def madvise_unmergeable(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
         if vma.mergeable:
             unmerge_ksm_pages(ksm, mm, vma)
             vma.mergeable = False
-            ksm.memory.changed = True
+            if ksm.accelerator is not None:
+                ksm.accelerator.unmergeable()
     join_vmas(mm)
 
 
@@ -86,7 +82,8 @@ def ksm_disable_merge_any(ksm: Ksm, mm: Mm) -> None:
         if vma.mergeable:
             unmerge_ksm_pages(ksm, mm, vma)
             vma.mergeable = False
-            ksm.memory.changed = True
+            if ksm.accelerator is not None:
+                ksm.accelerator.unmergeable()
     mm.merge_any = False
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ksmtrace.engine.ksm.mm_slot import MmSlot
 from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
 from ksmtrace.engine.ksm.stable_node import ksm_get_folio
 from ksmtrace.engine.ksm.unstable_tree import unstable_tree_erase
 from ksmtrace.engine.machine.memory import Mm
-from ksmtrace.engine.machine.page_table import BLOCK_MASK, BLOCK_SHIFT, BLOCK_SIZE
 
 if TYPE_CHECKING:
     from ksmtrace.engine.ksm.state import Ksm
@@ -18,21 +16,22 @@ _END = 1 << 60
 _SEQNR_MASK = 0xFF
 
 
-def get_next_rmap_item(ksm: Ksm, slot: MmSlot, vpn: int) -> RmapItem:
-    """The rmap_item of page `vpn`, from the cursor on; those before it have lost their page and are freed.
+def get_next_rmap_item(ksm: Ksm, mm: Mm, vpn: int) -> RmapItem:
+    """The rmap_item of page `vpn`, from the cursor on; those before it are freed.
 
-    get_next_rmap_item, all versions. The kernel's own may fail for want of memory; this one never does.
+    get_next_rmap_item, all versions. Those before it have lost their page. The kernel's own may fail
+    for want of memory; this one never does.
     """
-    mm = slot.mm
-    assert mm is not None, "the head of the list has no pages"
-    free_rmap_items(ksm, mm, ksm.scan.rmap_from, vpn)
+    if ksm.scan.rmap_from < vpn:
+        free_rmap_items(ksm, mm, ksm.scan.rmap_from, vpn)
     ksm.scan.rmap_from = vpn + 1
-    items = mm.ptes.blocks[vpn >> BLOCK_SHIFT].items
-    item = items[vpn & BLOCK_MASK]
+    item = mm.ptes.item(vpn)
     if item is None:
-        item = items[vpn & BLOCK_MASK] = RmapItem(ksm.new_key(), mm, vpn)
+        item = RmapItem(ksm.new_key(), mm, vpn)
+        mm.ptes.set_item(vpn, item)
         ksm.counters.rmap_items += 1
         mm.ksm_rmap_items += 1
+    assert isinstance(item, RmapItem), "ksmd keeps rmap_items beside page tables"
     return item
 
 
@@ -43,20 +42,10 @@ def remove_trailing_rmap_items(ksm: Ksm, mm: Mm, vpn: int) -> None:
 
 def free_rmap_items(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
     """Free the rmap_items of pages `first` to `end` - 1, by address."""
-    if first >= end:
-        return
-    for block in mm.ptes.blocks_between(first, end):
-        low, high = max(first - block.first, 0), min(end - block.first, BLOCK_SIZE)
-        if block.frozen:
-            if not ksm.memory.has_items(block, low, high):
-                continue
-            mm.ptes.thaw(block)
-        items = block.items
-        for index in range(low, high):
-            item = items[index]
-            if item is not None:
-                _free_rmap_item(ksm, item)
-                items[index] = None
+    for item in mm.ptes.take_items(first, end):
+        remove_rmap_item_from_tree(ksm, item, freed=True)
+        mm.ksm_rmap_items -= 1
+        ksm.counters.rmap_items -= 1
 
 
 def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False) -> None:
@@ -91,9 +80,3 @@ def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False)
             unstable_tree_erase(ksm, item)
         ksm.counters.pages_unshared -= 1
         item.tree = Tree.NEITHER
-
-
-def _free_rmap_item(ksm: Ksm, item: RmapItem) -> None:
-    remove_rmap_item_from_tree(ksm, item, freed=True)
-    item.mm.ksm_rmap_items -= 1
-    ksm.counters.rmap_items -= 1

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ksmtrace.engine.bulk.content_index import ContentIndex
-from ksmtrace.engine.bulk.examine import examine_many
 from ksmtrace.engine.ksm.merge import (
     try_to_merge_two_pages,
     try_to_merge_with_ksm_page,
     try_to_merge_with_zero_page,
 )
-from ksmtrace.engine.ksm.mm_slot import MmSlot
 from ksmtrace.engine.ksm.rmap_item import RmapItem
 from ksmtrace.engine.ksm.rmap_list import (
     get_next_rmap_item,
@@ -22,43 +19,19 @@ from ksmtrace.engine.ksm.smart_scan import should_skip_rmap_item
 from ksmtrace.engine.ksm.stable_node import Place, StableNode, ksm_get_folio, stable_tree_append
 from ksmtrace.engine.ksm.stable_tree import migrate_node, stable_tree_insert, stable_tree_search
 from ksmtrace.engine.ksm.unstable_tree import unstable_tree_drop, unstable_tree_search_insert
-from ksmtrace.engine.machine.huge import split_huge_page
-from ksmtrace.engine.machine.memory import Frame
-from ksmtrace.engine.machine.page_table import BLOCK_MASK, BLOCK_SHIFT
+from ksmtrace.engine.machine.faults import split_huge_page
+from ksmtrace.engine.machine.memory import Frame, Mm
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.ksm.state import Ksm
-
-
-class Cursor:
-    """Where the scan stands (struct ksm_scan, all versions).
-
-    Attributes:
-        slot: the process; the head of the list between two passes.
-        vpn: the next page of it; 0 before the first.
-        rmap_from: number of the first page of it whose rmap_item has not been looked at (rmap_list).
-        seqnr: passes completed (`full_scans`).
-        one_by_one: the first page of a block in which pages must be examined one by one; -1 without one.
-    """
-
-    __slots__ = ("one_by_one", "rmap_from", "seqnr", "slot", "vpn")
-
-    def __init__(self, head: MmSlot) -> None:
-        self.slot = head
-        self.vpn = 0
-        self.rmap_from = 0
-        self.seqnr = 0
-        self.one_by_one = -1
+    from ksmtrace.engine.ksm.state import Ksm, MmSlot
 
 
 def ksm_do_scan(ksm: Ksm, npages: int) -> None:
     """One batch: examine up to `npages` pages; the end of a pass ends it early (ksm_do_scan, all versions)."""
     while npages > 0:
-        if ksm.index is not None:
-            examined = _examine_many(ksm, ksm.index, npages)
+        if ksm.accelerator is not None and (examined := ksm.accelerator.examine_many(npages)):
             npages -= examined
-            if examined:
-                continue
+            continue
         npages -= 1
         found = scan_get_next_rmap_item(ksm)
         if found is None:
@@ -72,32 +45,19 @@ def ksm_do_scan(ksm: Ksm, npages: int) -> None:
         ksm.counters.pages_scanned += 1
 
 
-def _examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int:
-    # Pages that need not be examined one by one; the last process is left as the plain mode leaves it.
-    scan, head = ksm.scan, ksm.mm_head
-    if not ksm.watcher.takes_many() or head.next is head:
-        return 0
-    if scan.slot is head:
-        _begin_pass(ksm)
-    while (examined := examine_many(ksm, index, npages)) is None:
-        if scan.slot.next is head:
-            return 0
-        _leave_mm(ksm, scan.slot)
-    return examined
-
-
 def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
     """The next page to examine; None at the end of a pass (scan_get_next_rmap_item, all versions)."""
     scan, head = ksm.scan, ksm.mm_head
     if head.next is head:
         return None
     if scan.slot is head:
-        _begin_pass(ksm)
+        begin_pass(ksm)
     while scan.slot is not head:
-        found = _next_candidate(ksm, scan.slot)
+        assert scan.slot.mm is not None, "only the head of the list has no mm"
+        found = _next_candidate(ksm, scan.slot.mm)
         if found is not None:
             return found
-        _leave_mm(ksm, scan.slot)
+        leave_mm(ksm)
     ksm.advisor.stop_scan(ksm)
     scan.seqnr += 1
     ksm.watcher.scan_stop(scan.seqnr - 1, ksm.counters.gauges())
@@ -110,7 +70,7 @@ def cmp_and_merge_page(ksm: Ksm, item: RmapItem, page: Frame) -> None:
     Up to 6.10 a changed page is found out only after the stable tree was searched; since 6.11 ("don't waste time searching
     stable tree for fast changing page") before that, so that a page equal to a KSM page joins it one pass later.
     """
-    node = page.stable_node
+    node: StableNode | None = page.stable_node
     early = ksm.variant.checks_before_stable_tree
     if node is not None:
         if _is_in_place(ksm, item, page, node):
@@ -167,7 +127,8 @@ def _merge_with_partner(
         split_huge_page(ksm.memory, page)
 
 
-def _begin_pass(ksm: Ksm) -> None:
+def begin_pass(ksm: Ksm) -> None:
+    """Go to the first process, with empty unstable trees (part of scan_get_next_rmap_item)."""
     ksm.advisor.start_scan(ksm)
     ksm.watcher.scan_start(ksm.scan.seqnr)
     if not ksm.tunables["merge_across_nodes"]:
@@ -177,46 +138,13 @@ def _begin_pass(ksm: Ksm) -> None:
     _enter_mm(ksm, ksm.mm_head.next)
 
 
-def _enter_mm(ksm: Ksm, slot: MmSlot) -> None:
-    ksm.scan.slot = slot
-    ksm.scan.vpn = 0
-    ksm.scan.one_by_one = -1
-    ksm.scan.rmap_from = 0
+def leave_mm(ksm: Ksm) -> None:
+    """Go to the next process (part of scan_get_next_rmap_item).
 
-
-def _next_candidate(ksm: Ksm, slot: MmSlot) -> tuple[RmapItem, Frame] | None:
-    # Only present anonymous pages count: holes and zero pages are passed over.
-    scan, mm = ksm.scan, slot.mm
-    assert mm is not None, "the cursor is not at the head"
-    if mm.exited:
-        return None
-    blocks = mm.ptes.blocks
-    for vma in mm.vmas:
-        if not vma.mergeable or vma.end <= scan.vpn:
-            continue
-        vpn, end = max(scan.vpn, vma.start), vma.end
-        while vpn < end:
-            block = blocks.get(vpn >> BLOCK_SHIFT)
-            if block is None:
-                vpn = (vpn | BLOCK_MASK) + 1
-                continue
-            if block.frozen:
-                mm.ptes.thaw(block)
-            page = block.frames[vpn & BLOCK_MASK]
-            vpn += 1
-            if page is None or not page.anon:
-                continue
-            item = get_next_rmap_item(ksm, slot, vpn - 1)
-            scan.vpn = vpn
-            if not should_skip_rmap_item(ksm, page, item):
-                return item, page
-        scan.vpn = vma.end
-    return None
-
-
-def _leave_mm(ksm: Ksm, slot: MmSlot) -> None:
-    # A process that has exited, or has nothing mergeable mapped, leaves the list as well.
-    scan, mm = ksm.scan, slot.mm
+    A process that has exited, or has nothing mergeable mapped, leaves the list as well.
+    """
+    scan, slot = ksm.scan, ksm.scan.slot
+    mm = slot.mm
     assert mm is not None, "the cursor is not at the head"
     if mm.exited:
         _enter_mm(ksm, slot)
@@ -228,3 +156,28 @@ def _leave_mm(ksm: Ksm, slot: MmSlot) -> None:
     if mm.exited:
         mm.ptes.release()
     _enter_mm(ksm, following)
+
+
+def _enter_mm(ksm: Ksm, slot: MmSlot) -> None:
+    ksm.scan.slot = slot
+    ksm.scan.vpn = 0
+    ksm.scan.rmap_from = 0
+
+
+def _next_candidate(ksm: Ksm, mm: Mm) -> tuple[RmapItem, Frame] | None:
+    # Only present anonymous pages count: holes and zero pages are passed over.
+    scan = ksm.scan
+    if mm.exited:
+        return None
+    for vma in mm.vmas:
+        if not vma.mergeable or vma.end <= scan.vpn:
+            continue
+        vpn = max(scan.vpn, vma.start)
+        while (present := mm.ptes.next_anon(vpn, vma.end)) is not None:
+            vpn, page = present[0] + 1, present[1]
+            item = get_next_rmap_item(ksm, mm, vpn - 1)
+            scan.vpn = vpn
+            if not should_skip_rmap_item(ksm, page, item):
+                return item, page
+        scan.vpn = vma.end
+    return None

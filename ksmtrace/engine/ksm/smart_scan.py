@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from ksmtrace.engine.bulk.bulk_result import Mask
 from ksmtrace.engine.ksm.rmap_item import RmapItem
 from ksmtrace.engine.ksm.rmap_list import remove_rmap_item_from_tree
 from ksmtrace.engine.machine.memory import Frame
@@ -15,7 +11,7 @@ from ksmtrace.engine.machine.memory import Frame
 if TYPE_CHECKING:
     from ksmtrace.engine.ksm.state import Ksm
 
-_OLDEST = 255
+OLDEST = 255
 NEVER_SKIPPED_BELOW = 3
 
 
@@ -28,21 +24,6 @@ def skip_age(age: int) -> int:
     return 4 if age <= 8 else 8
 
 
-_SKIP_AGES = np.array([skip_age(age) for age in range(_OLDEST + 1)], np.uint8)
-
-
-def grow_older(
-    age: npt.NDArray[np.uint8], remaining_skips: npt.NDArray[np.uint8], looked_at: Mask
-) -> None:
-    """What `should_skip_rmap_item` does to many rmap_items, changed in place, of those `looked_at`."""
-    old = looked_at & (age >= NEVER_SKIPPED_BELOW)
-    skipped = old & (remaining_skips > 0)
-    remaining_skips[skipped] -= 1
-    starts = old & ~skipped
-    remaining_skips[starts] = _SKIP_AGES[age[starts]]
-    age[looked_at & (age < _OLDEST)] += 1
-
-
 def should_skip_rmap_item(ksm: Ksm, page: Frame, item: RmapItem) -> bool:
     """Whether to pass over the page; it then leaves the unstable tree (should_skip_rmap_item, 6.7).
 
@@ -51,7 +32,7 @@ def should_skip_rmap_item(ksm: Ksm, page: Frame, item: RmapItem) -> bool:
     if not ksm.tunables["smart_scan"] or page.ksm:
         return False
     age = item.age
-    item.age = min(age + 1, _OLDEST)
+    item.age = min(age + 1, OLDEST)
     if age < NEVER_SKIPPED_BELOW:
         return False
     if not item.remaining_skips:

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
 from ksmtrace.engine.machine.memory import Frame
-from ksmtrace.engine.machine.rbtree import RbNode, RbRoot, rb_erase, rb_replace_node
+from ksmtrace.engine.machine.rbtree import (
+    Leaf,
+    RbNode,
+    RbRoot,
+    rb_erase,
+    rb_insert_color,
+    rb_link_node,
+    rb_replace_node,
+)
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.columns import Columns
     from ksmtrace.engine.ksm.state import Ksm
 
 
@@ -30,18 +37,13 @@ class StableNode(RbNode):
         key: stands for the address of the struct.
         kpage: its KSM page; None for a chain. The node holds no reference on it.
         nid: NUMA node of the tree that it stands in; 0 when merging across nodes.
-        items: rmap_items that share the page, but for frozen ones.
-        number: its place in `Columns.nodes`; -1 without one.
-        columns: those with that place, which then count its sharers; else None.
+        items: rmap_items that share the page, as far as there are objects of them.
         chain: for a dup, its chain.
         dups: for a chain, its dups, latest first.
         chain_prune_time: for a chain, when stale dups were last dropped, in milliseconds.
     """
 
-    __slots__ = (
-        *("chain", "chain_prune_time", "columns", "dups", "items", "key", "kpage", "nid"),
-        *("number", "place"),
-    )
+    __slots__ = ("chain", "chain_prune_time", "dups", "items", "key", "kpage", "nid", "place")
 
     def __init__(self, key: int, kpage: Frame | None, nid: int) -> None:
         super().__init__()
@@ -52,8 +54,6 @@ class StableNode(RbNode):
         self.nid = nid
         self.place = Place.TREE
         self.items: dict[RmapItem, None] = {}
-        self.number = -1
-        self.columns: Columns | None = None
         self.chain: StableNode | None = None
         self.dups: list[StableNode] = []
         self.chain_prune_time = 0
@@ -67,12 +67,7 @@ class StableNode(RbNode):
     @property
     def sharers(self) -> int:
         """How many rmap_items share the page (rmap_hlist_len)."""
-        return len(self.items) if self.columns is None else self.columns.sharers.item(self.number)
-
-    @property
-    def frozen(self) -> int:
-        """How many of them are frozen, each of which maps the page too."""
-        return self.sharers - len(self.items)
+        return len(self.items)
 
     @property
     def is_new(self) -> bool:
@@ -82,14 +77,33 @@ class StableNode(RbNode):
     def add(self, item: RmapItem) -> None:
         """`item` shares the page."""
         self.items[item] = None
-        if self.columns is not None:
-            self.columns.sharers[self.number] += 1
 
     def remove(self, item: RmapItem) -> None:
         """It no longer does."""
         del self.items[item]
-        if self.columns is not None:
-            self.columns.sharers[self.number] -= 1
+
+
+def link_stable_node(ksm: Ksm, root: RbRoot, node: StableNode, leaf: Leaf) -> None:
+    """Put `node` in a stable tree (rb_link_node and rb_insert_color)."""
+    rb_link_node(root, node, leaf.parent, left=leaf.left)
+    rb_insert_color(root, node)
+    if ksm.accelerator is not None:
+        ksm.accelerator.stable_node_linked(node)
+
+
+def replace_stable_node(ksm: Ksm, root: RbRoot, victim: StableNode, node: StableNode) -> None:
+    """Put `node` in the place of `victim` in a stable tree (rb_replace_node)."""
+    rb_replace_node(root, victim, node)
+    if ksm.accelerator is not None:
+        ksm.accelerator.stable_node_unlinked(victim)
+        ksm.accelerator.stable_node_linked(node)
+
+
+def erase_stable_node(ksm: Ksm, root: RbRoot, node: StableNode) -> None:
+    """Take `node` out of a stable tree (rb_erase)."""
+    rb_erase(root, node)
+    if ksm.accelerator is not None:
+        ksm.accelerator.stable_node_unlinked(node)
 
 
 def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
@@ -107,9 +121,6 @@ def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
 def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
     """Free `node`; all its rmap_items leave it (remove_node_from_stable_tree, all versions)."""
     ksm.watcher.stable_node_removed(node)
-    assert not node.frozen, "a frozen page is mapped, and keeps its node"
-    if node.kpage is not None:
-        ksm.memory.freed_ksm_pages.discard(node.kpage)
     if node.items:
         ksm.counters.pages_sharing -= len(node.items) - 1
         ksm.counters.pages_shared -= 1
@@ -122,9 +133,8 @@ def remove_node_from_stable_tree(ksm: Ksm, node: StableNode) -> None:
         ksm.migrate_nodes.remove(node)
     else:
         stable_node_dup_del(ksm, node)
-    if ksm.index is not None:
-        ksm.index.remove_stable(node)
-        ksm.index.columns.forget_node(node)
+    if ksm.accelerator is not None:
+        ksm.accelerator.stable_node_freed(node)
 
 
 def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
@@ -152,15 +162,12 @@ def is_page_sharing_candidate(ksm: Ksm, node: StableNode, offset: int = 0) -> bo
 
 def alloc_stable_node_chain(ksm: Ksm, dup: StableNode, root: RbRoot) -> StableNode:
     """A new chain in the place of `dup`, and `dup` on it (alloc_stable_node_chain, 4.13)."""
-    chain = StableNode(ksm.new_key(), None, 0)
+    chain = ksm.stable_node_type(ksm.new_key(), None, 0)
     chain.place = Place.CHAIN
     chain.rb_key = dup.rb_key
     chain.chain_prune_time = ksm.now_ms
     ksm.counters.stable_node_chains += 1
-    ksm.chains.add(chain)
-    rb_replace_node(root, dup, chain)
-    if ksm.index is not None:
-        ksm.index.remove_stable(dup)
+    replace_stable_node(ksm, root, dup, chain)
     stable_node_chain_add_dup(ksm, dup, chain)
     return chain
 
@@ -181,26 +188,20 @@ def stable_node_dup_del(ksm: Ksm, node: StableNode) -> None:
         node.chain = None
         ksm.counters.stable_node_dups -= 1
     else:
-        rb_erase(ksm.stable_roots[node.nid], node)
-        if ksm.index is not None:
-            ksm.index.remove_stable(node)
+        erase_stable_node(ksm, ksm.stable_roots[node.nid], node)
 
 
 def collapse_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
     """The only dup left takes its chain's place in the tree (part of stable_node_dup, 4.13)."""
     (dup,) = chain.dups
-    rb_replace_node(root, chain, dup)
-    if ksm.index is not None:
-        ksm.index.add_stable(dup)
+    replace_stable_node(ksm, root, chain, dup)
     dup.place = Place.TREE
     dup.chain = None
-    ksm.chains.remove(chain)
     ksm.counters.stable_node_chains -= 1
     ksm.counters.stable_node_dups -= 1
 
 
 def free_stable_node_chain(ksm: Ksm, chain: StableNode, root: RbRoot) -> None:
     """Free a chain without dups (free_stable_node_chain, 4.13)."""
-    rb_erase(root, chain)
-    ksm.chains.remove(chain)
+    erase_stable_node(ksm, root, chain)
     ksm.counters.stable_node_chains -= 1

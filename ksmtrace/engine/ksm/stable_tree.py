@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ksmtrace.engine.bulk.hazards import has_detours
-from ksmtrace.engine.bulk.tree_search import find_in_order
-from ksmtrace.engine.ksm.chains import Found
 from ksmtrace.engine.ksm.stable_node import (
     Place,
     StableNode,
     alloc_stable_node_chain,
+    erase_stable_node,
     free_stable_node_chain,
     is_page_sharing_candidate,
     ksm_get_folio,
+    link_stable_node,
     remove_node_from_stable_tree,
+    replace_stable_node,
     stable_node_chain_add_dup,
     stable_node_dup_del,
 )
 from ksmtrace.engine.machine.memory import Frame
-from ksmtrace.engine.machine.rbtree import (
-    RbNode,
-    RbRoot,
-    rb_erase,
-    rb_insert_color,
-    rb_link_node,
-    rb_replace_node,
-)
+from ksmtrace.engine.machine.rbtree import Leaf, RbNode, RbRoot
 
 if TYPE_CHECKING:
     from ksmtrace.engine.ksm.state import Ksm
 
 
-class _Leaf:
-    """Where a walk fell off the tree: below `parent`."""
+class Found(NamedTuple):
+    """What a search of the stable tree found.
 
-    __slots__ = ("left", "parent")
+    Attributes:
+        page: the KSM page that is equal.
+        node: its node in the tree, or the chain of it.
+        dup: the node of the page: `node`, or one of its dups.
+    """
 
-    def __init__(self, parent: RbNode | None, *, left: bool) -> None:
-        self.parent = parent
-        self.left = left
+    page: Frame
+    node: StableNode
+    dup: StableNode
 
 
 def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
@@ -48,25 +45,17 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
     stable_tree_search, all versions. None as well when an equal KSM page has no room: `page` must then find a partner
     in the unstable tree, and the two become a dup. A migrating `page` is placed into the tree of its node.
     """
-    page_node = page.stable_node
+    page_node: StableNode | None = page.stable_node
     if page_node is not None and page_node.place is not Place.MIGRATING:
         return page
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
-    found: Found | _Leaf | None
-    if not ksm.counts_comparisons and page_node is None and _index_holds(ksm):
-        found = _look_up(ksm, page)
-        if found is None:
-            return None
-    else:
-        found = _walk(ksm, page, root, prune=True)
-    if isinstance(found, _Leaf):
+    found = _walk(ksm, page, root, prune=True, exact=page_node is not None)
+    if isinstance(found, Leaf):
         if page_node is None:
             return None
         _leave_migrate_nodes(ksm, page_node, nid)
-        rb_link_node(root, page_node, found.parent, left=found.left)
-        rb_insert_color(root, page_node)
-        _add_to_index(ksm, page_node)
+        link_stable_node(ksm, root, page_node, found)
         return _if_candidate(ksm, page_node)
     if page_node is not None and ksm.variant.chains and page.mapcount > 1:
         chain = found.node
@@ -89,12 +78,10 @@ def stable_tree_insert(ksm: Ksm, kpage: Frame) -> StableNode:
     """
     nid = ksm.nid_of(kpage)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, kpage, root, prune=False)
-    node = StableNode(ksm.new_key(), kpage, nid)
-    if isinstance(found, _Leaf):
-        rb_link_node(root, node, found.parent, left=found.left)
-        rb_insert_color(root, node)
-        _add_to_index(ksm, node)
+    found = _walk(ksm, kpage, root, prune=False, exact=True)
+    node = ksm.stable_node_type(ksm.new_key(), kpage, nid)
+    if isinstance(found, Leaf):
+        link_stable_node(ksm, root, node, found)
     else:
         chain = found.node
         if chain.place is not Place.CHAIN:
@@ -130,68 +117,31 @@ def migrate_node(ksm: Ksm, node: StableNode) -> None:
     _join_migrate_nodes(ksm, node)
 
 
-def _look_up(ksm: Ksm, page: Frame) -> Found | None:
-    assert ksm.index is not None, "without an index all is walked"
-    node = ksm.index.find_stable(page.data.number)
-    if node is None:
-        return None
-    assert node.kpage is not None, "there are no chains"
-    return Found(node.kpage, node, node)
-
-
-def _index_holds(ksm: Ksm) -> bool:
-    """Whether `index.stable` answers for the whole tree."""
-    return ksm.tunables["merge_across_nodes"] == 1 and not has_detours(ksm)
-
-
-def _add_to_index(ksm: Ksm, node: StableNode) -> None:
-    if ksm.index is not None:
-        ksm.index.add_stable(node)
-
-
-def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
-    spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
-    plain = ksm.index is None
-    if has_detours(ksm) and (plain or _is_detour(ksm, spot.node or spot.parent)):
-        return _walk_looking(ksm, page, root, prune=prune)
-    ksm.counters.comparisons += spot.steps
-    node = spot.node
-    if node is None:
-        return _Leaf(spot.parent, left=spot.left)
-    assert isinstance(node, StableNode), "the stable tree holds stable nodes"
-    assert node.kpage is not None, "it is no chain"
-    return Found(node.kpage, node, node)
-
-
-def _is_detour(ksm: Ksm, node: RbNode | None) -> bool:
-    # Whether a walk that ends at `node` comes by a chain or a node whose page is gone.
-    freed = ksm.memory.freed_ksm_pages
-    while node is not None:
-        assert isinstance(node, StableNode), "the stable tree holds stable nodes"
-        if node.kpage is None or node.kpage in freed:
-            return True
-        node = node.rb_parent
-    return False
-
-
-def _walk_looking(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool) -> Found | _Leaf:
+def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool, exact: bool) -> Found | Leaf:
+    if ksm.accelerator is not None:
+        known = ksm.accelerator.search_stable(page, root, exact=exact)
+        if known is not None:
+            return known
     while True:
         parent: RbNode | None = None
         left = False
         current = root.rb_node
         while current is not None:
             assert isinstance(current, StableNode), "the stable tree holds stable nodes"
-            found = ksm.variant.look(ksm, current, root, prune=prune)
-            if found is None:
+            dup: StableNode | None = current
+            if current.place is Place.CHAIN:
+                current, dup = ksm.variant.chain(ksm, current, root, prune=prune)
+            kpage = None if dup is None else ksm_get_folio(ksm, dup)
+            if dup is None or kpage is None:
                 break  # a stale node went, and the tree may have turned: from the root again
-            order = ksm.memcmp_pages(page, found.page)
+            order = ksm.memcmp_pages(page, kpage)
             if order == 0:
-                return found
-            parent = found.node
+                return Found(kpage, current, dup)
+            parent = current
             left = order < 0
             current = parent.rb_left if left else parent.rb_right
         else:
-            return _Leaf(parent, left=left)
+            return Leaf(parent, left)
 
 
 def _replace_misplaced(
@@ -202,9 +152,9 @@ def _replace_misplaced(
         _leave_migrate_nodes(ksm, page_node, nid)
     if found.dup is found.node:
         if page_node is not None:
-            rb_replace_node(root, found.dup, page_node)
+            replace_stable_node(ksm, root, found.dup, page_node)
         else:
-            rb_erase(root, found.dup)
+            erase_stable_node(ksm, root, found.dup)
     else:
         stable_node_dup_del(ksm, found.dup)
         if page_node is not None:

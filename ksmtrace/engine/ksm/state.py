@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from ksmtrace.engine.bulk.columns import Columns
-from ksmtrace.engine.bulk.content_index import ContentIndex
-from ksmtrace.engine.bulk.tree_search import compare_units, insert_in_order
+from ksmtrace.engine.ksm.accelerator import Accelerator
 from ksmtrace.engine.ksm.advisor import Advisor
 from ksmtrace.engine.ksm.counters import Counters
-from ksmtrace.engine.ksm.mm_slot import MmSlot
-from ksmtrace.engine.ksm.scan import Cursor
 from ksmtrace.engine.ksm.stable_node import StableNode
 from ksmtrace.engine.ksm.tunables import DEFAULTS, RUN_STOP
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
-from ksmtrace.engine.machine.memory import Frame, Memory
+from ksmtrace.engine.machine.content import PagePool, compare_units
+from ksmtrace.engine.machine.memory import Frame, Memory, Mm
 from ksmtrace.engine.machine.rbtree import RbRoot
 
-_FIRST_KEY = 0xFFFF888100000000
-_STRUCT_SIZE = 64
+FIRST_KEY = 0xFFFF888100000000
+STRUCT_SIZE = 64
+"""Keys of structs: the first would be `FIRST_KEY` plus `STRUCT_SIZE`, and each is `STRUCT_SIZE` above the last."""
+
+
+class MmSlot:
+    """A process registered with ksmd (struct mm_slot; ksm_mm_slot from 6.1), or the head of the list.
+
+    Slots form a circle. A process's rmap_items, which the kernel has as a list by address, are kept
+    beside its page table.
+
+    Attributes:
+        mm: None for the head.
+    """
+
+    __slots__ = ("mm", "next", "prev")
+
+    def __init__(self, mm: Mm | None) -> None:
+        self.mm = mm
+        self.next = self
+        self.prev = self
+
+    def insert_before(self, place: MmSlot) -> None:
+        """Join the list in front of `place` (list_add_tail)."""
+        self.prev, self.next = place.prev, place
+        place.prev.next = self
+        place.prev = self
+
+    def remove(self) -> None:
+        """Leave the list (list_del)."""
+        self.prev.next = self.next
+        self.next.prev = self.prev
+        self.prev = self.next = self
+
+
+class Cursor:
+    """The position of the scan (struct ksm_scan, all versions).
+
+    Attributes:
+        slot: the process; the head of the list between two passes.
+        vpn: the next page of it; 0 before the first.
+        rmap_from: number of the first page of it whose rmap_item has not been looked at (rmap_list).
+        seqnr: passes completed (`full_scans`).
+    """
+
+    __slots__ = ("rmap_from", "seqnr", "slot", "vpn")
+
+    def __init__(self, head: MmSlot) -> None:
+        self.slot = head
+        self.vpn = 0
+        self.rmap_from = 0
+        self.seqnr = 0
 
 
 class Ksm:
@@ -37,32 +81,24 @@ class Ksm:
         mm_head: head of the list of processes.
         scan: the cursor.
         unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
-        index: what stands for the trees; None in the plain mode.
-        chains: stable nodes that are chains.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
         now_ms: the time; nothing but its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
+        accelerator: does many pages' work at once; None when all is done page by page.
+        stable_node_type: the class of new stable nodes.
+        comparisons_known: whether `counters.comparisons` are the kernel's.
     """
 
     __slots__ = (
-        *(
-            "_made",
-            "advisor",
-            "chains",
-            "counters",
-            "ksmd_ns",
-            "memory",
-            "migrate_nodes",
-            "mm_head",
-        ),
-        *("now_ms", "run", "scan", "tunables", "unstable_roots", "variant"),
-        *("_stable_roots", "_to_insert", "index", "watcher"),
+        *("_made", "_stable_roots", "accelerator", "advisor", "comparisons_known", "counters"),
+        *("ksmd_ns", "memory", "migrate_nodes", "mm_head", "now_ms", "run", "scan"),
+        *("stable_node_type", "tunables", "unstable_roots", "variant", "watcher"),
     )
 
     def __init__(self, variant: Variant, *, nodes: int = 1, watcher: Watcher | None = None) -> None:
         self.variant = variant
         self.watcher = Watcher() if watcher is None else watcher
-        self.memory = Memory(variant, self.watcher)
+        self.memory = Memory(variant, PagePool(variant.checksum), self.watcher)
         self.tunables = dict(DEFAULTS)
         # A version without smart scan behaves as if it were off.
         self.tunables.update(dict.fromkeys({"smart_scan"} & variant.absent_tunables, 0))
@@ -70,59 +106,42 @@ class Ksm:
         self.advisor = Advisor()
         self.run = RUN_STOP
         self.mm_head = MmSlot(None)
-        self.scan = self.memory.scan = Cursor(self.mm_head)
+        self.scan = Cursor(self.mm_head)
         self._stable_roots = [RbRoot() for _ in range(nodes)]
-        self._to_insert: list[StableNode] = []
         self.unstable_roots = [RbRoot() for _ in range(nodes)]
-        self.index: ContentIndex | None = None
-        self.chains: set[StableNode] = set()
         self.migrate_nodes: list[StableNode] = []
         self.now_ms = 0
         self.ksmd_ns = 0
+        self.accelerator: Accelerator | None = None
+        self.stable_node_type = StableNode
+        self.comparisons_known = True
         self._made = 0
-
-    @property
-    def counts_comparisons(self) -> bool:
-        """Whether `counters.comparisons` are the kernel's."""
-        return self.index is None or self.index.counting
-
-    def accelerate(self, *, count_comparisons: bool) -> None:
-        """Look pages up by content from now on, the beginning; comparisons may be counted all the same."""
-        memory = self.memory
-        memory.pool.number_contents()
-        memory.columns = Columns(memory)
-        self.index = ContentIndex(memory.columns, memory.pool, counting=count_comparisons)
-
-    def new_key(self) -> int:
-        """A number that stands for the address of a new struct, never given twice."""
-        self._made += 1
-        return _FIRST_KEY + self._made * _STRUCT_SIZE
-
-    def new_keys(self, count: int) -> npt.NDArray[np.uint64]:
-        """The next `count` of these numbers."""
-        first = self._made + 1
-        self._made += count
-        steps = np.arange(first, first + count, dtype=np.uint64)
-        return np.uint64(_FIRST_KEY) + steps * np.uint64(_STRUCT_SIZE)
 
     @property
     def stable_roots(self) -> list[RbRoot]:
         """The stable trees, by NUMA node; all pages are in the first when merging across nodes."""
-        if self._to_insert:
-            for node in self._to_insert:
-                insert_in_order(self._stable_roots[0], node, words=self.memory.pool.only_words)
-            self._to_insert.clear()
+        if self.accelerator is not None:
+            self.accelerator.complete_stable_tree()
         return self._stable_roots
 
-    def insert_later(self, nodes: list[StableNode]) -> None:
-        """They join the first stable tree, in which nothing is equal to them, when that is looked at next."""
-        self._to_insert += nodes
+    def new_key(self) -> int:
+        """A number that stands for the address of a new struct, never given twice."""
+        return FIRST_KEY + self.new_keys(1) * STRUCT_SIZE
+
+    def new_keys(self, count: int) -> int:
+        """Take the keys of `count` structs; how many had been taken before, and one."""
+        first = self._made + 1
+        self._made += count
+        return first
 
     def nid_of(self, page: Frame) -> int:
-        """The NUMA node whose trees `page` belongs to; 0 when merging across nodes (get_kpfn_nid, 3.9)."""
+        """The NUMA node whose trees `page` belongs to; 0 when merging across nodes.
+
+        get_kpfn_nid, 3.9.
+        """
         return 0 if self.tunables["merge_across_nodes"] else page.nid
 
     def memcmp_pages(self, page: Frame, other: Frame) -> int:
-        """-1, 0 or 1, as the bytes of `page` are less than, equal to or greater than those of `other`."""
+        """-1, 0 or 1, as the bytes of `page` are less than, equal to or greater than `other`'s."""
         self.counters.comparisons += 1
         return compare_units(page.data.unit, other.data.unit)

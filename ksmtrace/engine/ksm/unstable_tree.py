@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ksmtrace.engine.bulk.tree_search import find_in_order
 from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
 from ksmtrace.engine.machine.memory import Frame, Mm, Vma
-from ksmtrace.engine.machine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
+from ksmtrace.engine.machine.rbtree import (
+    Leaf,
+    RbNode,
+    RbRoot,
+    rb_erase,
+    rb_insert_color,
+    rb_link_node,
+)
 
 if TYPE_CHECKING:
     from ksmtrace.engine.ksm.state import Ksm
@@ -45,59 +51,21 @@ def unstable_tree_search_insert(
         None when nothing equal was met. Then `item` is in the tree, but for three cases: a page on the way is gone, is `page`
         itself (shared by a fork), or is equal and on another NUMA node while merge_across_nodes is 0.
     """
+    if ksm.accelerator is not None and ksm.accelerator.keeps_unstable_tree():
+        return ksm.accelerator.search_insert(item, page)
     nid = ksm.nid_of(page)
-    in_order = not ksm.memory.changed and ksm.tunables["merge_across_nodes"] == 1
-    if ksm.index is not None:
-        if in_order:
-            partner = ksm.index.find(page.data.number)
-            if partner is not None:
-                found = _unless_same(partner, page)
-                if ksm.index.counting:
-                    steps = ksm.index.log.comparisons(page.data.number)
-                    ksm.counters.comparisons += steps - (found is None)
-                return found
-            _join(ksm, item, page, nid)
-            ksm.counters.comparisons += ksm.index.insert(item, page.data.number)
-            return None
-        ksm.index.build(ksm.unstable_roots[0])
     root = ksm.unstable_roots[nid]
-    in_order = in_order and ksm.index is not None  # the plain mode looks at every page
-    walked = (_walk_in_order if in_order else _walk)(ksm, page, root, nid)
-    if not isinstance(walked, _Leaf):
+    walked = _walk(ksm, page, root, nid)
+    if not isinstance(walked, Leaf):
         return walked
-    _join(ksm, item, page, nid)
+    join_unstable_tree(ksm, item, page, nid)
     rb_link_node(root, item, walked.parent, left=walked.left)
     rb_insert_color(root, item)
     return None
 
 
-def unstable_tree_erase(ksm: Ksm, item: RmapItem) -> None:
-    """Take out an item that joined the tree in this pass (part of remove_rmap_item_from_tree)."""
-    index = ksm.index
-    if index is not None and ksm.memory.changed:
-        index.build(ksm.unstable_roots[0])
-    if index is None or index.built:
-        rb_erase(ksm.unstable_roots[item.nid], item)
-    else:
-        index.erase(item)
-
-
-def unstable_tree_drop(ksm: Ksm) -> None:
-    """Begin with empty trees; rmap_items that were in the old ones find out by seqnr (part of scan_get_next_rmap_item)."""
-    ksm.unstable_roots = [RbRoot() for _ in ksm.unstable_roots]
-    if ksm.index is not None:
-        ksm.index.drop()
-    ksm.memory.changed = False
-
-
-class _Leaf(NamedTuple):
-    """Where a walk fell off the tree: below `parent`."""
-
-    parent: RbNode | None
-    left: bool
-
-
-def _join(ksm: Ksm, item: RmapItem, page: Frame, nid: int) -> None:
+def join_unstable_tree(ksm: Ksm, item: RmapItem, page: Frame, nid: int) -> None:
+    """Note in `item` that it is in the unstable tree (part of unstable_tree_search_insert)."""
     item.tree = Tree.UNSTABLE
     item.seqnr = ksm.scan.seqnr & 0xFF
     item.nid = nid
@@ -105,7 +73,25 @@ def _join(ksm: Ksm, item: RmapItem, page: Frame, nid: int) -> None:
     ksm.counters.pages_unshared += 1
 
 
-def _walk(ksm: Ksm, page: Frame, root: RbRoot, nid: int) -> tuple[RmapItem, Frame] | _Leaf | None:
+def unstable_tree_erase(ksm: Ksm, item: RmapItem) -> None:
+    """Take out an item that joined the tree in this pass (part of remove_rmap_item_from_tree)."""
+    if ksm.accelerator is not None and ksm.accelerator.keeps_unstable_tree():
+        ksm.accelerator.erase(item)
+    else:
+        rb_erase(ksm.unstable_roots[item.nid], item)
+
+
+def unstable_tree_drop(ksm: Ksm) -> None:
+    """Begin with empty trees (part of scan_get_next_rmap_item).
+
+    rmap_items that were in the old ones find that out by their seqnr.
+    """
+    ksm.unstable_roots = [RbRoot() for _ in ksm.unstable_roots]
+    if ksm.accelerator is not None:
+        ksm.accelerator.drop()
+
+
+def _walk(ksm: Ksm, page: Frame, root: RbRoot, nid: int) -> tuple[RmapItem, Frame] | Leaf | None:
     parent: RbNode | None = None
     left = False
     current = root.rb_node
@@ -121,26 +107,4 @@ def _walk(ksm: Ksm, page: Frame, root: RbRoot, nid: int) -> tuple[RmapItem, Fram
         parent = current
         left = order < 0
         current = parent.rb_left if left else parent.rb_right
-    return _Leaf(parent, left)
-
-
-def _walk_in_order(
-    ksm: Ksm,
-    page: Frame,
-    root: RbRoot,
-    nid: int,  # noqa: ARG001
-) -> tuple[RmapItem, Frame] | _Leaf | None:
-    # As _walk: all pages in the tree are there, and contain what they did when they joined.
-    spot = find_in_order(root, page.data.unit, words=ksm.memory.pool.only_words)
-    ksm.counters.comparisons += spot.steps
-    if spot.node is None:
-        return _Leaf(spot.parent, spot.left)
-    assert isinstance(spot.node, RmapItem), "the unstable tree holds rmap_items"
-    found = _unless_same(spot.node, page)
-    ksm.counters.comparisons -= found is None
-    return found
-
-
-def _unless_same(partner: RmapItem, page: Frame) -> tuple[RmapItem, Frame] | None:
-    tree_page = partner.mm.ptes[partner.vpn]
-    return None if tree_page is page else (partner, tree_page)
+    return Leaf(parent, left)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.bulk_result import Examined
     from ksmtrace.engine.ksm.rmap_item import Tree
     from ksmtrace.engine.machine.memory import Frame, Mm
 
@@ -81,13 +80,6 @@ class Watcher:
 
     def candidate_done(self) -> None:
         """cmp_and_merge_page has returned."""
-
-    def takes_many(self) -> bool:
-        """Whether `examined` may be called for many pages, instead of what follows for each of them."""
-        return type(self) is Watcher
-
-    def examined(self, pages: Examined) -> None:
-        """Many pages have been examined, and are already as ksmd left them."""
 
     def skipped(self, item: Tracked) -> None:
         """Smart scan passes over a page."""

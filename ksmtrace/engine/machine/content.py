@@ -19,6 +19,15 @@ _LEAST_AT_ONCE, _MOST_AT_ONCE = 128, 8192
 """Fewer pages are hashed faster one by one; more do not fit the cache."""
 
 
+def compare_units(a: bytes, b: bytes) -> int:
+    """-1, 0 or 1, as the page of `PageData.unit` `a` is less than, equal to or greater than that of `b`."""
+    if a == b:
+        return 0
+    if len(a) != len(b):
+        a, b = a * (PAGE_SIZE // len(a)), b * (PAGE_SIZE // len(b))
+    return -1 if a < b else 1
+
+
 class PageData:
     """The bytes of a page, immutable; equal contents of one pool are the same object.
 

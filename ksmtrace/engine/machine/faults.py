@@ -1,9 +1,10 @@
-"""Page faults (mm/memory.c, mm/huge_memory.c): how memory is touched, and what a write copies."""
+"""Page faults (mm/memory.c, mm/huge_memory.c): how memory is touched, what a write copies, how huge pages are split."""
 
 from __future__ import annotations
 
 from ksmtrace.engine.machine.content import PageData
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Compound, Frame, Memory, Mm, Vma
+from ksmtrace.engine.machine.page_table import BLOCK_MASK, Change
 
 
 def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
@@ -23,7 +24,8 @@ def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
 def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     """The frame of page `vpn`, private to `mm`, as a write needs it (handle_mm_fault)."""
     frame = mm.ptes.get(vpn)
-    memory.changed = memory.changed or memory.in_unstable_tree(mm, vpn)
+    if memory.owner is not None:
+        memory.owner.page_written(mm, vpn)
     if frame is None:
         frame = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):
@@ -31,6 +33,18 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     elif not frame.exclusive or not frame.anon or frame.ksm:
         frame = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
     return frame
+
+
+def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: Change) -> None:
+    """Write to pages `first` to `end` - 1 of `vma`, in order."""
+    store = None if vma.huge or memory.node_of_next_page else memory.store
+    while first < end:
+        stop = min(end, (first | BLOCK_MASK) + 1)
+        if store is None or not store.write(mm, first, stop, change):
+            for vpn in range(first, stop):
+                frame = writable_page(memory, mm, vma, vpn)
+                frame.data = change(vpn, frame.data)
+        first = stop
 
 
 def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: bool) -> Frame:
@@ -42,19 +56,43 @@ def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: boo
         The frame now mapped.
     """
     if frame.ksm:
-        result = memory.variant.cow_fault_result
+        result = memory.version.cow_fault_result
         memory.watcher.cow_fault(mm, vpn, frame, by_kernel=by_kernel, result=result)
         memory.cow_ksm += 1
     elif frame.anon and _take_over(memory, mm, frame):
         return frame
     compound = frame.compound
     if compound is not None:
-        if memory.variant.huge_cow_copies_all and compound.vpn not in mm.tables:
+        if memory.version.huge_cow_copies_all and compound.vpn not in mm.tables:
             return _copy_huge_page(memory, mm, compound)[vpn - compound.vpn]
         mm.tables.add(compound.vpn)
     copy = memory.new_frame(frame.data)
     memory.map_frame(mm, vpn, copy)
     return copy
+
+
+def split_huge_page(memory: Memory, page: Frame) -> bool:
+    """Make single pages of the huge page that `page` belongs to (split_huge_page, all versions).
+
+    From 6.12 on, parts that hold only zeroes are mapped to the shared zero page while the page is taken apart
+    (try_to_map_unused_to_zeropage), `page` itself included.
+
+    Returns:
+        False when somebody beside the caller holds the huge page; nothing has changed then.
+    """
+    compound = page.compound
+    assert compound is not None, "the caller has looked"
+    held = sum(frame.references for frame in compound.frames)
+    if memory.version.split_needs_sole_reference and held != 1:
+        return False
+    for frame in compound.frames:
+        frame.compound = None
+    for mm in memory.mms:
+        if any(mm.ptes.get(compound.vpn + i) is f for i, f in enumerate(compound.frames)):
+            mm.tables.add(compound.vpn)
+    if memory.version.split_unmaps_zero_pages:
+        _map_to_zero_page(memory, compound)
+    return True
 
 
 def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
@@ -69,7 +107,7 @@ def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
     if mapped_whole:
         for part in compound.frames:
             part.exclusive = True
-    elif memory.variant.reuses_huge_parts:
+    elif memory.version.reuses_huge_parts:
         # The last part that is mapped is copied all the same, so that the huge page can be freed.
         frame.exclusive = sum(part.mapcount for part in compound.frames) > 1
     return frame.exclusive
@@ -95,7 +133,7 @@ def _anonymous_fault(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
 def _write_huge_zero_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     block = vpn - vpn % HUGE_PAGES
     mm.huge_zero.remove(block)
-    if memory.variant.huge_zero_write_allocates:
+    if memory.version.huge_zero_write_allocates:
         return _map_huge_page(memory, mm, block, [memory.pool.zero] * HUGE_PAGES)[vpn - block]
     _note_table(mm, vma, vpn)
     return do_wp_page(memory, mm, vpn, memory.zero_page, by_kernel=False)
@@ -129,3 +167,15 @@ def _note_table(mm: Mm, vma: Vma, vpn: int) -> None:
 
 def _is_huge_zero(mm: Mm, vpn: int) -> bool:
     return vpn - vpn % HUGE_PAGES in mm.huge_zero
+
+
+def _map_to_zero_page(memory: Memory, compound: Compound) -> None:
+    empty = [
+        (compound.vpn + index, frame)
+        for index, frame in enumerate(compound.frames)
+        if frame.mapcount and frame.data is memory.pool.zero
+    ]
+    for mm in memory.mms:
+        for vpn, frame in empty:
+            if mm.ptes.get(vpn) is frame:
+                memory.map_frame(mm, vpn, memory.zero_page)

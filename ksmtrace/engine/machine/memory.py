@@ -1,20 +1,12 @@
-"""Processes and their memory: address spaces, mappings, page table entries, page frames."""
+"""Processes and their memory: address spaces, mappings, page frames, and which page maps which frame."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from ksmtrace.engine.ksm.rmap_item import Tree
-from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.content import PageData, PagePool
-from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, Block, PageTable
-
-if TYPE_CHECKING:
-    from ksmtrace.engine.bulk.columns import Columns
-    from ksmtrace.engine.ksm.mm_slot import MmSlot
-    from ksmtrace.engine.ksm.scan import Cursor
-    from ksmtrace.engine.ksm.stable_node import StableNode
-    from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.machine.mm_version import MmVersion
+from ksmtrace.engine.machine.page_table import PageStore, PageTable
 
 HUGE_PAGES = 512
 """Pages of 4 KiB in a huge page."""
@@ -25,21 +17,34 @@ _MM_SIZE = 0x1000
 _FIRST_PID = 1000
 
 
+class FrozenMappings(Protocol):
+    """Counts the entries of frozen blocks that map one frame."""
+
+    @property
+    def frozen(self) -> int:
+        """How many there are."""
+        ...
+
+
 class Frame:
     """A page frame (struct page).
 
     Attributes:
         anon: False for the zero page alone.
-        data: what it contains; to be changed only right after `fault.writable_page` has given the frame.
-        ksm: the page is a KSM page; `stable_node` is None until it is in the stable tree (PageKsm).
-        mapped: page table entries that map it, but for frozen ones.
+        data: what it contains; to be changed only right after `faults.writable_page` has given the
+            frame.
+        ksm: the page is a KSM page (PageKsm).
+        stable_node: of a KSM page, the node by which its merging algorithm knows it; None until it
+            has one. The kernel keeps both in `mapping`.
+        mapped: page table entries that map it, except for those of frozen blocks.
+        frozen_mappings: counts those of frozen blocks; None where there can be none.
         references: who else holds it: ksmd while it looks at it, and pins such as O_DIRECT's.
         exclusive: mapped by one process only, which may write without a fault (PageAnonExclusive).
         compound: the huge page that it is a part of.
     """
 
     __slots__ = (
-        *("compound", "data", "exclusive", "ksm", "mapped", "nid", "pfn"),
+        *("compound", "data", "exclusive", "frozen_mappings", "ksm", "mapped", "nid", "pfn"),
         *("references", "stable_node"),
     )
 
@@ -50,8 +55,9 @@ class Frame:
         self.data = data
         self.nid = nid
         self.ksm = False
-        self.stable_node: StableNode | None = None
+        self.stable_node: Any = None
         self.mapped = 0
+        self.frozen_mappings: FrozenMappings | None = None
         self.references = 0
         self.exclusive = True
         self.compound: Compound | None = None
@@ -59,12 +65,13 @@ class Frame:
     @property
     def mapcount(self) -> int:
         """Page table entries that map it."""
-        return self.mapped if self.stable_node is None else self.mapped + self.stable_node.frozen
+        frozen = self.frozen_mappings
+        return self.mapped if frozen is None else self.mapped + frozen.frozen
 
     @property
     def allocated(self) -> bool:
         """Whether anything still refers to the page; else it has been freed."""
-        return self.mapcount > 0 or self.references > 0
+        return self.mapped > 0 or self.references > 0 or self.mapcount > 0
 
 
 class ZeroPage(Frame):
@@ -124,16 +131,16 @@ class Mm:
         *("ksm_zero", "merge_any", "pid", "ptes", "slot", "tables", "vmas"),
     )
 
-    def __init__(self, key: int, pid: int, comm: str, columns: Columns | None = None) -> None:
+    def __init__(self, key: int, pid: int, comm: str, store: PageStore | None = None) -> None:
         self.key = key
         self.pid = pid
         self.comm = comm
         self.vmas: list[Vma] = []
-        self.ptes = PageTable(self, columns)
+        self.ptes = PageTable(self, store)
         self.ksm_zero: set[int] = set()
         self.tables: set[int] = set()
         self.huge_zero: set[int] = set()
-        self.slot: MmSlot | None = None
+        self.slot: Any = None
         self.merge_any = False
         self.exited = False
         self.ksm_merging_pages = 0
@@ -148,7 +155,7 @@ class Mm:
 
 
 class PageOwner(Protocol):
-    """Somebody who keeps account of every anonymous page."""
+    """Follows what happens to every page, except for forks and what it does itself."""
 
     def page_mapped(self, page: Frame, mm: Mm, vpn: int) -> None:
         """The entry of page number `vpn` maps `page` now."""
@@ -158,44 +165,54 @@ class PageOwner(Protocol):
         """The entry of page number `vpn`, which mapped `page`, is gone."""
         ...
 
+    def page_written(self, mm: Mm, vpn: int) -> None:
+        """A process is about to write to page number `vpn`."""
+        ...
+
+
+class FaultWatcher(Protocol):
+    """Sees faults at KSM pages."""
+
+    def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
+        """do_wp_page on a KSM page is about to return `result`."""
+        ...
+
 
 class Memory:
     """All processes, and the page frames that they use.
+
+    Args:
+        version: how this kernel's memory management works.
+        pool: makes the contents of pages.
+        watcher: sees faults at KSM pages.
 
     Attributes:
         mms: processes alive, in the order of their making.
         ksm_zero_pages: zero pages placed by KSM that are still mapped.
         cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
         node_of_next_page: NUMA node from which the next frame comes.
-        owner: told of entries that come and go; forks excepted.
-        scan: where ksmd stands; None without one.
-        changed: a page in the unstable tree has been written to, unmapped or put out of ksmd's reach since this was last set to
-            False. Unless that happened, the tree is in order.
-        freed_ksm_pages: KSM pages that nobody maps any more, and whose stable nodes ksmd has not removed yet.
-        columns: pages of which there are no objects; None in the plain mode.
+        owner: follows every page; None without one.
+        store: keeps frozen blocks of all page tables; None when there are none.
     """
 
-    def __init__(self, variant: Variant, watcher: Watcher) -> None:
-        self.variant = variant
+    def __init__(self, version: MmVersion, pool: PagePool, watcher: FaultWatcher) -> None:
+        self.version = version
+        self.pool = pool
         self.watcher = watcher
-        self.pool = PagePool(variant.checksum)
         self.mms: list[Mm] = []
         self.ksm_zero_pages = 0
         self.cow_ksm = 0
         self.node_of_next_page = 0
         self.owner: PageOwner | None = None
-        self.scan: Cursor | None = None
-        self.changed = False
-        self.freed_ksm_pages: set[Frame] = set()
+        self.store: PageStore | None = None
+        self.zero_page = ZeroPage(1, pool.zero, 0)
         self._made_mms = 0
         self._made_frames = 0
-        self.columns: Columns | None = None
-        self.zero_page = ZeroPage(1, self.pool.zero, 0)
 
     def new_mm(self, comm: str) -> Mm:
         """A process without memory."""
         key = _FIRST_MM + self._made_mms * _MM_SIZE
-        mm = Mm(key, _FIRST_PID + self._made_mms, comm, self.columns)
+        mm = Mm(key, _FIRST_PID + self._made_mms, comm, self.store)
         self._made_mms += 1
         self.mms.append(mm)
         return mm
@@ -211,31 +228,24 @@ class Memory:
         self._made_frames += count
         return first
 
-    def has_items(self, block: Block, low: int, high: int) -> bool:
-        """Whether pages `low` to `high` - 1 of a frozen block have rmap_items."""
-        assert self.columns is not None, "the plain mode freezes nothing"
-        first = block.number << BLOCK_SHIFT
-        return bool(self.columns.key[first + low : first + high].any())
-
-    def in_unstable_tree(self, mm: Mm, vpn: int) -> bool:
-        """Whether the rmap_item of page `vpn` is in the unstable tree of the pass under way."""
-        item = mm.ptes.item(vpn)
-        if self.scan is None or item is None or item.tree is not Tree.UNSTABLE:
-            return False
-        return item.seqnr == self.scan.seqnr & 0xFF
-
     def map_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
         """Make page `vpn` of `mm` an entry for `frame`, in place of what was there."""
         self.unmap_frame(mm, vpn)
         mm.ptes[vpn] = frame
         frame.mapped += 1
-        if self.owner is not None and frame.anon:
+        if self.owner is not None:
             self.owner.page_mapped(frame, mm, vpn)
 
-    def map_ksm_zero_page(self, mm: Mm, vpn: int) -> None:
-        """Make page `vpn` an entry for the zero page, marked as KSM's own from 6.6 on."""
-        self.map_frame(mm, vpn, self.zero_page)
-        if self.variant.counts_zero_pages:
+    def replace_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
+        """As `map_frame` where a private page was, by the owner itself, who is not told."""
+        replaced = mm.ptes[vpn]
+        mm.ptes[vpn] = frame
+        replaced.mapped -= 1
+        frame.mapped += 1
+
+    def mark_ksm_zero_page(self, mm: Mm, vpn: int) -> None:
+        """The entry of page `vpn`, for the zero page, is KSM's own: marked so from 6.6 on."""
+        if self.version.counts_zero_pages:
             mm.ksm_zero.add(vpn)
             self.ksm_zero_pages += 1
 
@@ -244,11 +254,8 @@ class Memory:
         frame = mm.ptes.pop(vpn)
         if frame is None:
             return
-        self.changed = self.changed or self.in_unstable_tree(mm, vpn)
         frame.mapped -= 1
-        if frame.stable_node is not None and not frame.mapcount:
-            self.freed_ksm_pages.add(frame)
-        if self.owner is not None and frame.anon:
+        if self.owner is not None:
             self.owner.page_unmapped(frame, mm, vpn)
         if vpn in mm.ksm_zero:
             mm.ksm_zero.remove(vpn)

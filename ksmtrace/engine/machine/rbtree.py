@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class RbNode:
     """A node that others extend; a new node is red, and linked by `rb_link_node`.
@@ -38,6 +40,13 @@ class RbRoot:
     def __init__(self) -> None:
         self.rb_node: RbNode | None = None
         self.changes = 0
+
+
+class Leaf(NamedTuple):
+    """The place of a new node: below `parent`, on its left or right; without a parent it is the root."""
+
+    parent: RbNode | None
+    left: bool
 
 
 def rb_link_node(root: RbRoot, node: RbNode, parent: RbNode | None, *, left: bool) -> None:

@@ -60,7 +60,7 @@ def zap_range(memory: Memory, mm: Mm, vma: Vma, first: int, end: int) -> None:
         return
     for block in range(first + -first % HUGE_PAGES, end - HUGE_PAGES + 1, HUGE_PAGES):
         mm.huge_zero.discard(block)
-        if memory.variant.discard_frees_page_tables:
+        if memory.version.discard_frees_page_tables:
             mm.tables.discard(block)
 
 

@@ -59,7 +59,7 @@ class PksmScanner(Relative):
 
     def page_mapped(self, page: Frame, mm: Mm, vpn: int) -> None:
         """A new anonymous page is put on the list of new ones (pksm_add_new_anon_page)."""
-        if page.mapcount == 1 and not page.ksm and page not in self._items:
+        if page.anon and page.mapcount == 1 and not page.ksm and page not in self._items:
             item = self._items[page] = PksmItem(self._new_key(), page, mm, vpn)
             self._enter(item)
 
@@ -83,6 +83,9 @@ class PksmScanner(Relative):
         else:
             item.flags |= PksmFlag.DELLIST
             self._deleted.append(item)
+
+    def page_written(self, _mm: Mm, _vpn: int, /) -> None:
+        """Nothing: what has changed is found by its hash."""
 
     def scan_batch(self) -> None:
         """Examine new items, free deleted ones, check a part of the unstable tree again (ksm_do_scan)."""
@@ -245,7 +248,8 @@ class PksmScanner(Relative):
             entry = Entry(mm, vpn, item.key)
             self.watcher.merged_one(entry, page, zero_page, 0)
             self.watcher.replaced(entry, page, zero_page)
-            self.memory.map_ksm_zero_page(mm, vpn)
+            self.memory.map_frame(mm, vpn, zero_page)
+            self.memory.mark_ksm_zero_page(mm, vpn)
         return True
 
     def _update_unstable_checksums(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.content import PagePool
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
 
 
@@ -16,7 +17,7 @@ class Relative:
     def __init__(self, variant: Variant, watcher: Watcher, tunables: Mapping[str, int]) -> None:
         self.name = variant.name
         self.watcher = watcher
-        self.memory = Memory(variant, watcher)
+        self.memory = Memory(variant, PagePool(variant.checksum), watcher)
         self.tunables = dict(tunables)
         self._passes = 0
         self._scanned = 0

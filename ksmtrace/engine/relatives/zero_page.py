@@ -89,5 +89,6 @@ class ZeroPageScanner(Relative):
             self.watcher.merged_one(entry, frame, zero_page, err)
             if err == 0:
                 self.watcher.replaced(entry, frame, zero_page)
-                self.memory.map_ksm_zero_page(mm, vpn)
+                self.memory.map_frame(mm, vpn, zero_page)
+                self.memory.mark_ksm_zero_page(mm, vpn)
         self.watcher.candidate_done()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.engine.bulk.bulk_result import Done, Examined
+from ksmtrace.engine.bulk.bulk_result import BulkResult, Done
 from ksmtrace.events import EventKind, Flag, empty_records
 from ksmtrace.events.record import Records
 
@@ -36,7 +36,7 @@ _AFTER[[Done.SHARED, Done.PAIRED]] = Flag.STABLE_AFTER
 """Flags of CMP_AND_MERGE_PAGE by `Done`, but for UNSTABLE_BEFORE."""
 
 
-def examined_records(pages: Examined, now: int, seq: int) -> tuple[Records, int]:
+def bulk_records(pages: BulkResult, now: int, seq: int) -> tuple[Records, int]:
     """The records after time `now`, numbered from `seq` on, and how many stand before the first candidate's.
 
     A candidate's last record is CMP_AND_MERGE_PAGE, whose time is when the call began: before the others of the page.
@@ -101,7 +101,7 @@ def _put(
 
 
 def _put_shared(
-    records: Records, ends: npt.NDArray[np.intp], pages: Examined, chosen: npt.NDArray[np.bool_]
+    records: Records, ends: npt.NDArray[np.intp], pages: BulkResult, chosen: npt.NDArray[np.bool_]
 ) -> None:
     last = ends[chosen]
     pfn, kpfn, node = pages.pfn[chosen], pages.kpfn[chosen], pages.node_key[chosen]
@@ -119,7 +119,7 @@ def _put_shared(
 
 
 def _put_paired(
-    records: Records, ends: npt.NDArray[np.intp], pages: Examined, chosen: npt.NDArray[np.bool_]
+    records: Records, ends: npt.NDArray[np.intp], pages: BulkResult, chosen: npt.NDArray[np.bool_]
 ) -> None:
     last = ends[chosen]
     pfn, node, partners = pages.pfn[chosen], pages.node_key[chosen], pages.partners

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ksmtrace.engine.bulk.bulk_result import Examined
-from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
+from ksmtrace.engine.bulk.bulk_result import BulkResult, BulkWatcher
+from ksmtrace.engine.ksm.watcher import Node, Tracked
 from ksmtrace.engine.machine.memory import Frame, Mm
-from ksmtrace.engine.trace.bulk_records import NS_PER_RECORD, examined_records
+from ksmtrace.engine.trace.bulk_records import NS_PER_RECORD, bulk_records
 from ksmtrace.events import RECORD, EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.record import Records
 from ksmtrace.events.tunable import TunableWrite, tunable_records
@@ -33,7 +33,7 @@ _pack = struct.Struct("<QHHhBB2I5Q").pack
 """A record, field by field as `RECORD` has them: faster by far than an array made of tuples."""
 
 
-class Emitter(Watcher):
+class Emitter(BulkWatcher):
     """Records of everything that happens since the last `take`, in the order of the live stream.
 
     What each kind holds is said at `EventKind`. Keys stand for kernel addresses and are never given twice. Times begin at
@@ -87,13 +87,9 @@ class Emitter(Watcher):
         now = self._now = self._now + NS_PER_RECORD
         self._open = (item, page.pfn, item.oldchecksum, _BEFORE[item.tree], now)
 
-    def takes_many(self) -> bool:
-        """It does."""
-        return True
-
-    def examined(self, pages: Examined) -> None:
+    def examined(self, pages: BulkResult) -> None:
         """What single calls for all pages would give."""
-        records, first = examined_records(pages, self._now, self._seq)
+        records, first = bulk_records(pages, self._now, self._seq)
         self._found += int(np.count_nonzero(pages.done))
         if first < len(records) and self._named is not pages.mm:
             self._extend(records[:first])

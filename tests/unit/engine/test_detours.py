@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.engine.machines import MODES
 
-from ksmtrace.engine.bulk.hazards import has_detours, meet
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.trace.emitter import Emitter
 
@@ -68,7 +67,7 @@ def walk(ksm, unit):
     """Whether a search for a content comes by a chain or a node whose page is gone."""
     node = ksm.stable_roots[0].rb_node
     while node is not None:
-        if node.kpage is None or node.kpage in ksm.memory.freed_ksm_pages:
+        if node.kpage is None or node.kpage in ksm.accelerator.index.hazards.freed:
             return True
         if unit == node.rb_key:
             return False
@@ -81,8 +80,10 @@ def asked_and_met(seed, limit):
     asked = [content(number)[:8] for number in range(CLASSES)]
     asked += [bytes([7]) + unit[1:] for unit in asked]
     for engine, _ in busy("ksm-6.18", "accelerated", seed, limit):
-        if has_detours(engine.ksm) and engine.ksm.memory.pool.only_words:
-            for unit, found in zip(asked, meet(engine.ksm, asked).tolist(), strict=True):
+        hazards = engine.ksm.accelerator.index.hazards
+        if hazards and engine.ksm.memory.pool.only_words:
+            met = hazards.meet(engine.ksm.stable_roots[0], asked).tolist()
+            for unit, found in zip(asked, met, strict=True):
                 yield unit, found, walk(engine.ksm, unit)
 
 

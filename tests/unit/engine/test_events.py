@@ -362,8 +362,8 @@ def test_the_pipeline_reconciles_an_engines_run(variant):
     rows = document["reconciliation"]
     assert len(rows) == len(PAGE_GAUGES)
     assert all(row["difference"] == 0 for row in rows.values())
-    assert run.self_check.rows
-    assert all(row.events == row.other for row in run.self_check.rows)
+    assert run.state.self_check.rows
+    assert all(row.events == row.other for row in run.state.self_check.rows)
     assert document["source"] == "engine"
     assert document["events"]["by_kind"]["COW_FAULT"] > 0
     last = source.document()["snapshots"][-1]["counters"]

@@ -174,6 +174,20 @@ def test_a_change_to_settled_pages_is_seen(change, batches):
     assert seen[0] == seen[1] == seen[2]
 
 
+def test_the_trees_of_a_pass_may_be_parted_and_joined_again():
+    seen = []
+    for mode in MODES:
+        engine, emitter = settled(mode)
+        engine.write_tunable("pages_to_scan", 20)
+        for across in (1, 0, 1, 1):
+            engine.write_tunable("merge_across_nodes", across)
+            engine.scan_batches(1)
+            engine.fill("p", "r", 95, 2, unique(3))  # not examined yet: no page of the tree
+        engine.scan_passes(3)
+        seen.append((engine.counters(), emitter.take().events.tobytes()))
+    assert seen[0] == seen[1] == seen[2]
+
+
 def test_writes_between_two_passes_make_no_objects():
     engine, _ = settled()
     engine.fill("p", "r", 10, 20, unique(2))
@@ -207,7 +221,7 @@ def test_memory_of_processes_that_have_gone_is_used_again():
         engine.scan_passes(2)
         if number:
             engine.exit(f"p{number - 1}")
-    assert len(engine.memory.columns.blocks) <= 6
+    assert len(engine.memory.store.blocks) <= 6
     check_state(engine)
 
 
@@ -217,7 +231,7 @@ def test_a_change_in_mid_pass_makes_the_tree():
     engine.scan_batches(1)
     engine.fill("p", "r", 10, 1, unique(2))
     engine.scan_batches(1)
-    assert engine.ksm.index.built
+    assert engine.ksm.accelerator.index.built
     assert engine.ksm.unstable_roots[0].rb_node is not None
     check_state(engine)
 

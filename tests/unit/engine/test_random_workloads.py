@@ -92,7 +92,7 @@ def walk(node, depth=0):
 
 def in_unstable_tree(ksm):
     """The rmap_items in the unstable tree, or in what stands for it; between two passes nobody looks there."""
-    index = ksm.index
+    index = ksm.accelerator and ksm.accelerator.index
     if index is None or index.built:
         return [item for root in ksm.unstable_roots for item in walk(root.rb_node)]
     if ksm.scan.slot is ksm.mm_head:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ksmtrace.engine.bulk.comparisons import Depths
+from ksmtrace.engine.bulk.depths import Depths
 from ksmtrace.engine.bulk.shadow_tree import Shape, words_of
 from ksmtrace.engine.bulk.tree_search import find_in_order
 from ksmtrace.engine.bulk.unstable_log import UnstableLog

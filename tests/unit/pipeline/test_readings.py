@@ -1,4 +1,4 @@
-"""ksmtrace_reading: each reading of the counters once, in order, after the batch that ends with it."""
+"""ksmtrace_reading: each reading of the counters once, in order, after the batch that it ends."""
 
 from itertools import pairwise
 

@@ -130,7 +130,7 @@ def test_names_and_help_texts_follow_the_conventions():
 
 
 def test_histograms_are_cumulative_with_log_spaced_buckets():
-    """Latency of merges and of faults, duration of passes, as a parser of the exposition has them."""
+    """Latency of merges and of faults, duration of passes, as a parser of the text has them."""
     found = {f.name: f for f in analyse(story(), *ANALYZERS).metrics if "histogram" in f.type}
     times = {"merge_latency", "cow_fault", "scan_pass"}
     assert {f"ksmtrace_{name}_seconds" for name in times} < found.keys()

@@ -1,0 +1,38 @@
+"""What memory management of one kernel version does otherwise than another's, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MmVersion:
+    """One version of mm/ as far as the engine follows it, except for mm/ksm.c.
+
+    Attributes:
+        counts_zero_pages: zero pages that KSM placed are marked and counted, and can be told from
+            others (6.6).
+        split_needs_sole_reference: a huge page that somebody beside the caller holds, even at
+            another part, is not split (4.5, new reference counts).
+        split_unmaps_zero_pages: parts of a split huge page that hold only zeroes become the zero
+            page (6.12, b1f202060afe "mm: remap unused subpages to shared zeropage when splitting
+            isolated thp").
+        huge_cow_copies_all: a write to a shared huge page copies all of it (before 5.8).
+        huge_zero_write_allocates: a write to the huge zero page gives a huge page (before 5.8, and
+            again from 6.13).
+        reuses_huge_parts: a part of a huge page, once shared by fork, can be written in place again
+            (6.15).
+        discard_frees_page_tables: MADV_DONTNEED of 2 MiB makes room for a huge page again (6.14).
+        huge_pages: there are huge pages.
+        cow_fault_result: what do_wp_page returns for a copy; 8 is VM_FAULT_WRITE, gone in 6.2.
+    """
+
+    counts_zero_pages: bool
+    split_needs_sole_reference: bool
+    split_unmaps_zero_pages: bool
+    huge_cow_copies_all: bool
+    huge_zero_write_allocates: bool
+    reuses_huge_parts: bool
+    discard_frees_page_tables: bool
+    huge_pages: bool
+    cow_fault_result: int
