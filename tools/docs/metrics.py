@@ -89,9 +89,7 @@ def document() -> str:
         "|---|---|---|---|---|",
     ]
     for name, kind, names, origin, help_text in sorted(rows):
-        lines.append(
-            f"| `{name}` | {kind} | {', '.join(sorted(names))} | {origin} | {help_text} |"
-        )
+        lines.append(f"| `{name}` | {kind} | {', '.join(sorted(names))} | {origin} | {help_text} |")
     return "\n".join(lines) + "\n"
 
 
