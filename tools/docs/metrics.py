@@ -16,8 +16,9 @@ DOCUMENT = DOCS / "METRICS.md"
 
 HEAD = """# Metrics
 
-Made by `make docs` from the plugins' own help texts. Names, units and types follow Prometheus's conventions; `_total` counts from the
-start of the trace. A run has those that its probes can see (`ksmtrace_probe_info`). No series is labelled with a pid, an address or a page frame.
+Made by `make docs` from the plugins' own help texts. Names, units and types follow Prometheus's
+conventions; `_total` counts from the start of the trace. A run has those that its probes can see
+(`ksmtrace_probe_info`). No series is labelled with a pid, an address or a page frame.
 """
 
 _EVERY_GAUGE = {
@@ -77,7 +78,8 @@ def document() -> str:
         labels = sorted({label for s in family.samples for label in s.labels} - {"le"})
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         lines.append(
-            f"| `{family.name}{suffix}` | {family.type} | {', '.join(labels)} | {origin} | {family.documentation} |"
+            f"| `{family.name}{suffix}` | {family.type} | {', '.join(labels)} | {origin} | "
+            f"{family.documentation} |"
         )
     return "\n".join(lines) + "\n"
 
