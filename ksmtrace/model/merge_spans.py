@@ -18,9 +18,9 @@ _NONE: Ids = np.zeros(0, dtype=np.int64)
 
 
 class MergeSpans:
-    """A span lasts from an rmap_item's STABLE_APPEND to its removal, or to the removal of its stable node.
+    """The time of each rmap_item from its STABLE_APPEND to its removal or that of its stable node.
 
-    Spans that had begun before the first event, or during a loss, are not among them.
+    Spans that began before the first event, or during a loss, are not counted.
 
     Attributes:
         ended: spans whose end was seen.
@@ -40,7 +40,9 @@ class MergeSpans:
         self._used = 0
 
     def apply(self, batch: EventBatch, ids: Ids, capacity: int) -> Ids:
-        """Follow a batch; returns the rmap_items (some perhaps twice) that left the stable tree and were not freed by that.
+        """Follow a batch; returns the rmap_items that left the stable tree without being freed.
+
+        Some may be in the result twice.
 
         Args:
             batch: without a LOST record.
@@ -82,7 +84,7 @@ class MergeSpans:
         return spans
 
     def _follow_nodes(self, batch: EventBatch, rows: Ids) -> tuple[Ids, Ids]:
-        """The node's number by row, and by number the row at which the node was removed, or `_NEVER`."""
+        """The node's number by row, and by number the row of the node's removal or `_NEVER`."""
         events, numbers, removed = batch.events[rows], self._number, []
         found = np.zeros(len(batch), dtype=np.int64)
         for row, kind, address, pfn in zip(
@@ -117,7 +119,7 @@ class MergeSpans:
     def _follow_items(
         self, items: Ids, rows: Ids, batch: EventBatch, ts: Ids, nodes: Ids, died: Ids
     ) -> Ids:
-        """Begin and end the spans of rmap_items that joined or left; returns those that left and live on.
+        """Begin and end spans by events of rmap_items; returns those that left and were not freed.
 
         A span ends with the next event of its rmap_item, or with its node if that comes first.
         """
@@ -147,7 +149,7 @@ class MergeSpans:
         return left
 
     def _bury(self, dead: Ids, died: Ids, ts: Ids) -> Ids:
-        """End the spans of rmap_items that no event of the batch named, with their nodes; returns those."""
+        """End the spans whose nodes were removed, without an event of theirs; returns the items."""
         items: Ids = np.flatnonzero(self._since)
         items = items[died[self._node[items]] != _NEVER]
         self.ended.add(ts[died[self._node[items]]] - self._since[items])
