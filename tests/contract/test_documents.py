@@ -33,5 +33,17 @@ def test_links_lead_somewhere(documents):
     assert broken == []
 
 
+def test_files_that_documents_name_exist(documents, repository):
+    """Paths from the top, in backticks; with a word in capitals they are examples."""
+    named = re.compile(r"`((?:ksmtrace|plugins|bpf|dashboards|tools|tests|docs)/[\w./-]+)`")
+    missing = [
+        f"{document.name}: {path}"
+        for document in documents
+        for path in named.findall(document.read_text())
+        if not (repository / path).exists() and not re.search(r"[A-Z]{4}", path)
+    ]
+    assert missing == []
+
+
 def test_the_readme_is_short(repository):
     assert len((repository / "README.md").read_text().splitlines()) <= 100

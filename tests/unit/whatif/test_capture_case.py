@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.tunable import TunableWrite, tunable_records
-from ksmtrace.session import Exactness, Probe
+from ksmtrace.session import Exactness, Knowledge, Probe
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.whatif.capture_case import capture_case
 from ksmtrace.whatif.case import Case
@@ -203,6 +203,15 @@ def test_lost_events_are_said(tmp_path):
     batches[-1] = type(batches[-1])(np.concatenate([batches[-1].events, lost]))
     case, _ = capture_case(write(tmp_path / "c", source, batches))
     assert any("7 events were lost" in line for line in case.assumptions)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_breaks_that_look_like_writes_are_an_assumption(tmp_path, known):
+    source = EngineSource(simple())
+    lacks = frozenset() if known else frozenset({Knowledge.WHO_BROKE})
+    source.session.probes[EventKind.COW_FAULT] = Probe("test", Exactness.EXACT, lacks=lacks)
+    case, _ = capture_case(write(tmp_path / "c", source, source.batches()))
+    assert any("breaks" in line and "count as writes" in line for line in case.assumptions) != known
 
 
 def simple():
