@@ -1,5 +1,5 @@
-/* Where the tracepoint mmap_lock_released is (5.11): it fires in ksmd between the choice of a candidate and
- * cmp_and_merge_page, with the cursor of ksm_scan on the candidate. */
+/* A candidate by the tracepoint mmap_lock_released (5.11): it fires in ksmd between the choice of a
+ * candidate and cmp_and_merge_page, with the cursor of ksm_scan on the candidate. */
 
 static __always_inline int on_mmap_lock_released(u64 mm)
 {
@@ -9,9 +9,10 @@ static __always_inline int on_mmap_lock_released(u64 mm)
     if (!state)
         return 0;
     u64 rmap_item = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
-    /* The body releases the lock too, with the cursor where it was, once for each page of the unstable tree that it looks
-     * at: by far the most frequent call. */
-    if (state->open && state->rmap_item == rmap_item && read64(SYM_KSM_SCAN + KSM_SCAN_SEQNR) == state->pass)
+    /* The body releases the lock too, with the cursor where it was, once for each page of the
+     * unstable tree that it looks at: by far the most frequent call. */
+    if (state->open && state->rmap_item == rmap_item
+        && read64(SYM_KSM_SCAN + KSM_SCAN_SEQNR) == state->pass)
         return 0;
     u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
     follow_pass(state, slot, 0);
@@ -21,8 +22,9 @@ static __always_inline int on_mmap_lock_released(u64 mm)
     u64 word = read64(rmap_item + RMAP_ITEM_ADDRESS);
     if (PAGE_ADDRESS(word) != address || read64(rmap_item + RMAP_ITEM_MM) != mm)
         return 0;
-    /* Closed early, as a candidate is that was freed: the rest of its body releases the lock too. */
-    if (state->rmap_item == rmap_item && state->address == address && state->mm == mm && state->seqnr == state->pass)
+    /* Closed early, as one is that was freed: the rest of its body releases the lock too. */
+    if (state->rmap_item == rmap_item && state->address == address && state->mm == mm
+        && state->seqnr == state->pass)
         return 0;
     close_candidate(state);
     open_candidate(state, rmap_item, mm, address, bpf_ktime_get_ns());

@@ -1,5 +1,5 @@
-/* Where ksm_next_page_pmd_entry is (page-table walk, backported to 5.10 and 6.1): it returns 1 once for each
- * page found, skipped ones included, and tells its page. */
+/* A candidate by ksm_next_page_pmd_entry (page-table walk, backported to 5.10 and 6.1): it returns
+ * 1 once for each page found, skipped ones included, and tells its page. */
 
 static __always_inline int on_pmd_entry(u64 pmd, u64 address, u64 next, u64 walk)
 {

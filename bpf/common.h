@@ -1,7 +1,7 @@
-/* What every probe uses: the ring, the account of what was lost, kernel reads by offset, names of processes.
+/* What every probe uses: the ring, the count of what was lost, kernel reads by offset.
  *
- * Offsets and addresses come from BTF and kallsyms as -D numbers (RMAP_ITEM_MM, SYM_KSM_SCAN, ...), so that no
- * kernel header is needed and one text fits every kernel. */
+ * Offsets and addresses come from BTF and kallsyms as -D numbers (RMAP_ITEM_MM, SYM_KSM_SCAN, ...),
+ * so that no kernel header is needed and one text fits every kernel. */
 #pragma once
 
 #include <uapi/linux/ptrace.h>
@@ -70,7 +70,8 @@ static __always_inline void submit_plain(u8 kind, u64 mm, u64 aux)
     submit(&event);
 }
 
-static __always_inline void submit_item(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm, u64 pfn, u64 aux)
+static __always_inline void submit_item(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm, u64 pfn,
+                                        u64 aux)
 {
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();

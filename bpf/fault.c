@@ -1,5 +1,5 @@
-/* Private copies of KSM pages. A user's write does not pass break_cow: it faults into do_wp_page, which also
- * carries out the breaks that the kernel makes itself through break_ksm. */
+/* Private copies of KSM pages. A user's write does not pass break_cow: it faults into do_wp_page,
+ * which also carries out the breaks that the kernel makes itself through break_ksm. */
 
 struct cow_fault {
     u64 ts;
@@ -27,6 +27,7 @@ static __always_inline int on_break_ksm_return(u64 result)
 
 static __always_inline int on_do_wp_page(u64 vmf)
 {
+    /* x86-64's page table entries, as vmemmap_base is x86-64's */
     u64 pfn = (read64(vmf + VMF_ORIG_PTE) & 0x000ffffffffff000ULL) >> 12;
     u64 page = read64(SYM_VMEMMAP_BASE) + pfn * STRUCT_PAGE_SIZE;
     if ((read64(page + PAGE_MAPPING) & 3) != 3) /* PAGE_MAPPING_KSM */

@@ -1,4 +1,5 @@
-/* The record of one event, and the numbers in it. ksmtrace/events/ holds the same; a test compares them. */
+/* The record of one event, and the numbers in it. ksmtrace/events/ holds the same; a test compares
+ * them. */
 #pragma once
 
 struct ksm_event {

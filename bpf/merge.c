@@ -16,8 +16,9 @@ static __always_inline int on_try_to_merge_with_ksm_page_return(u64 result)
     return 0;
 }
 
-/* What a page is: 0 where this kernel's struct page is not known. A tail has bit 0 of its word set; the rest of the word is
- * the head's address, or a mask that makes the head's of the tail's. A head is known by the tail that follows it. */
+/* What a page is: 0 where this kernel's struct page is not known. A tail has bit 0 of its word set;
+ * the rest of the word is the head's address, or a mask that makes the head's of the tail's. A head
+ * is known by the tail that follows it. */
 static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
 {
 #ifdef WITH_PAGE_STATE
@@ -48,16 +49,17 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
     state->page = page;
     state->kpage = kpage;
     state->replacing = 0;
-    /* A trampoline's argument has a type, and the verifier no arithmetic for it; what comes out of a map is a number. */
+    /* A trampoline's argument has a type, and the verifier no arithmetic for it; what comes out of
+     * a map is a number. */
     u64 number = *(volatile u64 *)&state->page;
     u32 references, mappings;
     state->was_compound = page_state(number, &references, &mappings) & COMPOUND;
     return 0;
 }
 
-/* replace_page is inlined into try_to_merge_one_page; it ran and succeeded exactly when that returns 0 for a KSM
- * page other than the page itself (a fork's copy of a KSM page returns 0 at once). Called outside of
- * try_to_merge_with_ksm_page, kpage is the zero page. */
+/* replace_page is inlined into try_to_merge_one_page; it ran and succeeded exactly when that
+ * returns 0 for a KSM page other than the page itself (a fork's copy of a KSM page returns 0 at
+ * once). Called outside of try_to_merge_with_ksm_page, kpage is the zero page. */
 static __always_inline int on_try_to_merge_one_page_return(u64 result)
 {
     struct scan_state *state = scan_state();
@@ -73,8 +75,10 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
     event.pfn = page_to_pfn(state->page);
     event.aux = page_to_pfn(state->kpage);
     u8 zero_page = state->merging ? 0 : ZERO_PAGE;
-    event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0) | zero_page;
-    event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum) | (state->was_compound ? WAS_COMPOUND : 0);
+    event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0)
+                  | zero_page;
+    event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum)
+                   | (state->was_compound ? WAS_COMPOUND : 0);
     submit(&event);
 #ifdef WITH_REPLACE_PAGE
     int replaced = !event.err && state->replacing;

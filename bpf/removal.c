@@ -1,7 +1,8 @@
 /* rmap_items that leave the trees, and candidates that smart scan passes over. */
 
-/* Called for the candidate itself, for a page being merged, and for an item about to be freed: because its page is
- * gone (ksmd finds it on its way), its mm has exited, or run=2 was written (another task, ksmd being locked out). */
+/* Called for the candidate itself, for a page being merged, and for an item about to be freed:
+ * because its page is gone (ksmd finds it on its way), its mm has exited, or run=2 was written
+ * (another task, ksmd being locked out). */
 static __always_inline int on_remove_rmap_item_from_tree(u64 rmap_item)
 {
     struct scan_state *state = scan_state();
@@ -14,7 +15,7 @@ static __always_inline int on_remove_rmap_item_from_tree(u64 rmap_item)
         int at_cursor = rmap_item == read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
         freed = !state->merging && !at_cursor;
 #ifndef WITHOUT_MMAP_LOCK_TRACEPOINT
-        /* At the cursor, and ksmd has not yet let go of the lock: smart scan passes over the page. */
+        /* At the cursor, and ksmd has not yet let go of the lock: smart scan passes over it. */
         if (at_cursor && !state->merging && !(state->open && state->rmap_item == rmap_item))
             submit_item(SKIPPED, 0, 0, rmap_item, read64(rmap_item + RMAP_ITEM_MM), 0, 0);
 #endif

@@ -1,4 +1,4 @@
-/* Where replace_page begins, as a function of its own or by a probe map. */
+/* replace_page where it begins, as a function of its own or by a probe map. */
 
 static __always_inline int on_replace_page(void)
 {

@@ -1,9 +1,11 @@
-/* The ksm:* tracepoints of 6.4 and later, for kernels where nothing better may attach. Which kinds of event are taken from
- * ksm_merge_one_page and ksm_merge_with_ksm_page is said by TRACEPOINT_<KIND>.
+/* Events by the ksm:* tracepoints of 6.4 and later, for kernels where nothing better may attach.
+ * TRACEPOINT_<KIND> is defined for each kind of event that is to be taken from ksm_merge_one_page
+ * and ksm_merge_with_ksm_page.
  *
- * They carry no address and no page but the KSM page, and never fire for an ordinary removal; what they imply is
- * emitted as the functions' own events. try_to_merge_two_pages fires twice: first without a KSM page for the page
- * just scanned, which becomes the KSM page, then for the page found in the unstable tree. */
+ * They carry no address and no page except the KSM page, and never fire for an ordinary removal;
+ * what they imply is emitted as the functions' own events. try_to_merge_two_pages fires twice:
+ * first without a KSM page for the page just scanned, which becomes the KSM page, then for the page
+ * found in the unstable tree. */
 
 struct first_half {
     u64 rmap_item;
@@ -13,7 +15,8 @@ struct first_half {
 };
 BPF_ARRAY(first_halves, struct first_half, 1);
 
-static __always_inline void submit_chosen(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm, u64 pfn, u64 aux)
+static __always_inline void submit_chosen(u8 kind, u8 flags, s16 err, u64 rmap_item, u64 mm,
+                                          u64 pfn, u64 aux)
 {
     int chosen = 0;
 #ifdef TRACEPOINT_TRY_TO_MERGE_ONE_PAGE
@@ -53,7 +56,8 @@ static __always_inline int on_merge_one_page(u64 pfn, u64 rmap_item, u64 mm, u64
     return 0;
 }
 
-static __always_inline int on_merge_with_ksm_page(u64 kpage, u64 pfn, u64 rmap_item, u64 mm, u64 result)
+static __always_inline int on_merge_with_ksm_page(u64 kpage, u64 pfn, u64 rmap_item, u64 mm,
+                                                  u64 result)
 {
     s16 err = (s16)(int)result;
     int zero = 0;

@@ -1,6 +1,7 @@
-/* Writes to the files of /sys/kernel/mm/ksm: all of them pass sysfs_kf_write, with the attribute that says which. The *_store
- * functions that it leads to are no key: khugepaged has a pages_to_scan_store too. Which attributes are KSM's is said by
- * ksm_attrs, the list from which the folder is made. */
+/* Writes to the files of /sys/kernel/mm/ksm: all of them pass sysfs_kf_write, with the attribute
+ * that names the file. The *_store functions that it leads to are no key: khugepaged has a
+ * pages_to_scan_store too. KSM's attributes are those in ksm_attrs, the list from which the folder
+ * is made. */
 
 #define MOST_ATTRIBUTES 64
 #define NAME_BYTES 24

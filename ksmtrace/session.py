@@ -14,7 +14,7 @@ class Exactness(StrEnum):
     """How far a number can be trusted.
 
     exact: counted at a probe that sees every occurrence. derived: computed from neighbouring probes
-    or from kernel structures. sampled: read now and then from sysfs or procfs. absent: not seen here.
+    or from kernel structures. sampled: read now and then from sysfs or procfs. absent: not seen.
     """
 
     EXACT = "exact"
@@ -79,7 +79,7 @@ class Probe:
 
 
 _WHO_BROKE_UNKNOWN = "not told apart"
-"""Words of the note that stands for a lack of WHO_BROKE in the headers of older captures."""
+"""Words of the note by which older captures show that WHO_BROKE is lacking."""
 
 
 def _counter_in(via: str) -> str:
@@ -94,7 +94,15 @@ ENGINE = "engine"
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The traced kernel: `uname -r`, the build id of /sys/kernel/notes, and what its pages measure."""
+    """The traced kernel.
+
+    Attributes:
+        release: `uname -r`.
+        build_id: of /sys/kernel/notes, hex.
+        machine: `uname -m`, or `ENGINE`.
+        page_size_bytes: of a small page.
+        rmap_item_size_bytes: sizeof(struct ksm_rmap_item).
+    """
 
     release: str
     build_id: str
@@ -140,7 +148,10 @@ class Session:
     only_pids: tuple[int, ...] = ()
 
     def sees(self, kind: EventKind) -> bool:
-        """Whether events of this kind can appear in this run: a total that is only sampled makes none."""
+        """Whether events of this kind can appear in this run.
+
+        A total that is only sampled makes none.
+        """
         probe = self.probes.get(kind)
         if probe is None or probe.exactness is Exactness.ABSENT:
             return False
@@ -175,7 +186,7 @@ class Session:
     def from_json(cls, facts: Mapping[str, Any], source: str) -> Session:
         """Rebuild a session from `to_json`'s values.
 
-        Facts that this version does not know are passed over: a newer ksmtrace may have written them.
+        Facts that this version does not know are passed over: a newer one may have written them.
 
         Raises:
             KeyError, TypeError, ValueError, AttributeError: a fact is missing or of the wrong type.

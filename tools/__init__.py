@@ -1,1 +1,1 @@
-"""What makes and checks this repository and is no part of the product: run as `python -m tools.NAME`."""
+"""Generators and checks of this repository, not in the product: `python -m tools.NAME`."""

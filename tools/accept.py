@@ -1,7 +1,7 @@
-"""Takes what `replay` answers to the bundled capture as what it must answer: `python -m tools.accept`.
+"""Makes the present answers of `replay` to the bundled capture the expected ones.
 
-Rewrites tests/replay/data/*.json and *.prom, without a guest, and prints what changed, to be read before
-it is committed. That a live run answers the same is tested in the guests.
+Rewrites tests/replay/data/*.json and *.prom, without a guest, and prints what changed, to be read
+before it is committed. That a live run answers the same is tested in the guests.
 """
 
 import json

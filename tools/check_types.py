@@ -3,8 +3,9 @@
     python -m tools.check_types             the whole package, and tools
     python -m tools.check_types FILE ...    these files
 
-In the checkout `ksmtrace.plugins` is no path below `ksmtrace`, and mypy would take all that is imported
-from it for Any. It therefore reads a tree of links, which pyproject.toml names as `mypy_path`.
+In the checkout `ksmtrace.plugins` is no path below `ksmtrace`, and mypy would take all that is
+imported from it for Any. It therefore reads a tree of links, which pyproject.toml names as
+`mypy_path`.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Writes a capture anew in large pieces: `python -m tools.compact FROM TO`.
 
-A recorder writes out what it has every second, so a slow guest's capture is in many pieces and larger; the events are the same.
+A recorder writes out what it has every second, so a slow guest's capture is in many pieces and
+larger; the events are the same.
 """
 
 import sys

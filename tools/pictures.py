@@ -1,6 +1,7 @@
-"""A picture of each dashboard, drawn from what a real Prometheus answers to its queries: `make pictures`.
+"""Draws a picture of each dashboard from a real Prometheus's answers: `make pictures`.
 
-No Grafana is needed: panels lie as the dashboard says, and show what its queries return. A paced replay of the bundled capture is scraped.
+No Grafana is needed: panels lie as the dashboard says, and show what its queries return. A paced
+replay of the bundled capture is scraped.
 """
 
 import math
@@ -51,7 +52,7 @@ Series = list[tuple[str, list[tuple[float, float]]]]
 
 
 def collect(speed: str) -> dict[str, list[Series]]:
-    """For each dashboard and panel, what its queries return over a replay: legends, and (seconds, value)."""
+    """By dashboard and panel, what its queries return over a replay: legend, (seconds, value)."""
     port = free_port()
     command = [KSMTRACE, "replay", str(CAPTURE), "--speed", speed, "-p", "no:tui"]
     command += ["--listen", f"127.0.0.1:{port}"]
@@ -106,9 +107,11 @@ def picture(document: dict[str, Any], panels: list[Series]) -> str:
     width = 24 * COLUMN_PIXELS
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="{FONT}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'font-family="{FONT}">',
             f'<rect width="{width}" height="{height}" fill="white"/>',
-            f'<text x="8" y="22" font-size="18" font-weight="bold">{escape(document["title"])}</text>',
+            '<text x="8" y="22" font-size="18" '
+            f'font-weight="bold">{escape(document["title"])}</text>',
             *drawn,
             "</svg>\n",
         ]
@@ -116,7 +119,7 @@ def picture(document: dict[str, Any], panels: list[Series]) -> str:
 
 
 def _placed(panel: dict[str, Any], series: Series, number: int) -> str:
-    """One panel as an SVG element inside of the picture; its identifiers get its number, Vega counts them from 0 in each."""
+    """One panel as an SVG element; its number makes the identifiers of Vega unique."""
     at = panel["gridPos"]
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",

@@ -1,4 +1,4 @@
-"""Counts what the code is built like: modules, imports, imports that run upward, and circles of them.
+"""Counts modules, imports, imports that run upward, and circles of imports.
 
     python -m tools.structure           this checkout
     python tools/structure.py FOLDER    another one, of any revision
@@ -69,7 +69,7 @@ def modules(repository: Path = REPOSITORY) -> dict[str, Module]:
 
 
 def imported(path: Path) -> set[str]:
-    """What a file imports, anywhere in it: `a.b` for `import a.b`, and `a.b` for `from a import b`."""
+    """What a file imports, anywhere in it: `a.b` for `import a.b` and for `from a import b`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -80,7 +80,7 @@ def imported(path: Path) -> set[str]:
 
 
 def part(name: str) -> str:
-    """The part of `FLOORS` that a module belongs to, else its package: `engine.ksm` or `plugins`."""
+    """The part of `FLOORS` that a module belongs to, else its package, as `engine.ksm`."""
     inner = name.split(".")[1:]
     declared = {part for floor in FLOORS for part in floor}
     for length in range(len(inner), 0, -1):
@@ -118,7 +118,7 @@ def _resolved(names: Iterable[str], known: Mapping[str, Path]) -> Iterator[str]:
 
 
 def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Sets of nodes that reach each other (Tarjan's strongly connected components), largest first."""
+    """Strongly connected components of more than one node (Tarjan), largest first."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

@@ -1,4 +1,4 @@
-"""What `live` needs before anything can be attached: each thing found, or missing with the remedy."""
+"""What `live` needs on a host: each thing found, or missing with the remedy."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def _bcc(distribution: Distribution) -> str:
             detail = f"the module bcc cannot be imported ({cause})"
             raise _MissingError(detail, remedy) from None
         raise _MissingError(
-            "the module bcc here is PyPI's crystal-lattice library, not the BPF Compiler Collection",
+            "the module bcc here is PyPI's crystal-lattice library, "
+            "not the BPF Compiler Collection",
             f"pip uninstall bcc; {remedy}",
         ) from None
     return f"{getattr(bcc, '__version__', 'of unknown version')} from {Path(bcc.__file__).parent}"

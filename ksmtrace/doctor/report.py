@@ -23,7 +23,7 @@ class Report:
         lockdown: "none", "integrity" or "confidentiality"; "" where the kernel does not tell.
         missing_capabilities: of those that tracing asks for.
         kptr_restrict: /proc/sys/kernel/kptr_restrict; "" where it cannot be read.
-        features: each, and whether this kernel has it; None where that cannot be told.
+        features: each, and whether this kernel has it; None where nothing shows it.
     """
 
     kernel: Kernel

@@ -100,8 +100,8 @@ def _mechanisms(report: Report, reasons: _Reasons, width: int) -> Iterator[str]:
             for name, out in report.survey.mechanisms.items()
         ]
         yield from _wrapped("attaching:     ", ", ".join(named), width)
-    told = report.lockdown or "not told (no /sys/kernel/security/lockdown)"
-    yield f"lockdown:      {told}"
+    lockdown = report.lockdown or "not told (no /sys/kernel/security/lockdown)"
+    yield f"lockdown:      {lockdown}"
     if report.missing_capabilities:
         yield from _wrapped("lacking:       ", ", ".join(report.missing_capabilities), width)
     if report.kptr_restrict:
@@ -158,7 +158,7 @@ def _features(report: Report, width: int) -> Iterator[str]:
 
 
 def _wrapped(start: str, text: str, width: int) -> list[str]:
-    """`start` and `text`; further lines stand below the text."""
+    """`start` and `text`; further lines are indented to where the text begins."""
     lines = textwrap.wrap(
         text,
         width,

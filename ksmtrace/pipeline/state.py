@@ -51,6 +51,7 @@ class RunState:
         self.self_check.apply(batch)
         readings = self._readings.apply(batch)
         for reading in readings:
+            self.reconstruction.read(reading)
             self.reconciliation.read(reading, self.reconstruction)
             self.self_check.read(reading)
         scan = self._scans.apply(batch)

@@ -1,15 +1,17 @@
-"""Analyzer of costs and benefits: what each process, cgroup and guest saves, what KSM costs, and whether it is worth it."""
+"""Analyzer of costs and benefits: what each process, cgroup and guest saves, and what KSM costs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, Gauge
+from ksmtrace.events import Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.figures import known
 from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -17,7 +19,8 @@ from ksmtrace.model.settling import Settling
 from ksmtrace.model.shares import Attribution
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.plugins.balance.balance import Balance, lists, make_balance
-from ksmtrace.plugins.balance.metrics import families
+from ksmtrace.plugins.balance.figures import FIGURES
+from ksmtrace.plugins.balance.metrics import metrics
 from ksmtrace.plugins.balance.sheet import rmap_items_read
 from ksmtrace.plugins.balance.view import panel, section
 from ksmtrace.section import Section
@@ -25,27 +28,11 @@ from ksmtrace.session import Session
 
 
 class Plugin:
-    """The balance sheet. A page shared by n is saved n - 1 times, and each of the n is credited (n - 1) / n of it.
+    """The balance sheet: what sharing saves, what it costs, and whether it is worth it.
 
-    JSON, each None where this run cannot know it. Rows have the keys of `ksmtrace.plugins.balance.rows.Row`, times in seconds:
-        saved_bytes, merged_pages, rmap_items, metadata_bytes, zero_pages, zero_pages_placed, net_saved_bytes,
-        kernel_merging_pages, kernel_profit_bytes, examined_pages, skipped_pages, joined_pages, ksmd_cpu_seconds,
-        user_break_pages, user_break_seconds, kernel_break_pages, kernel_break_seconds.
-        verdict: "worth it", "costs more than it saves", "not yet settled", "nothing to merge" or "KSM is off";
-            thresholds are at `ksmtrace.model.verdict.judge`.
-        verdict_reasons: why, a phrase each.
-        attribution: how far shares of processes can be believed: "exact"; "at least" while not all of ksmd's state is
-            known; "at most" where removals are not seen.
-        total: a row. unattributed_saved_bytes: what of its saved_bytes is in no row; 0 when exact,
-            below 0 where shares are too high.
-        general_profit_bytes: the kernel's own, as last read.
-        process_profit_excess_bytes: by how much the processes' kernel_profit_bytes exceed it; process_profit_said: in words.
-        ksmd_cores: ksmd's CPU time by the time in which it was read. gib_saved_per_core: GiB that sharing and zero pages save,
-            for each core of ksmd's and of users' COW faults.
-        processes: rows of the `TOP` that save most, with "pid", "comm", "mm", "cgroup" and "vm".
-        breaking: the same of the `TOP` with most user_break_pages.
-        cgroups, vms: rows with "cgroup" (None: not known), "vm" (the guest, else the cgroup, else the process).
-        other_processes, other_cgroups, other_vms: row of those not listed, None without any. exited: row of the processes that have exited.
+    A page shared by n is saved n - 1 times, and each of the n is credited (n - 1) / n of it.
+
+    JSON: `FIGURES`.
     """
 
     def __init__(self) -> None:
@@ -59,10 +46,10 @@ class Plugin:
         self._balance: Balance | None = None
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
         """Count by process."""
         self._reconstruction, self._balance = reconstruction, None
-        self._accounts.apply(batch, reconstruction.processes)
+        self._accounts.apply(reconstruction)
 
     @hookimpl
     def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
@@ -91,15 +78,15 @@ class Plugin:
         self._settling.scan_ended(scan, reconstruction, session)
 
     @hookimpl
-    def ksmtrace_analysis(self, session: Session) -> dict[str, object]:
-        """The figures of the class docstring."""
+    def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
+        """The figures of `FIGURES`."""
         balance = self._now(session)
         excess, said = balance.profits
         per_core = balance.facts.bytes_per_core
         left = balance.unattributed_bytes
         exact = balance.sheet.attribution is Attribution.EXACT
         assert not exact or left == 0, "every saved page is credited, and once"
-        return {
+        figures = {
             "verdict": balance.verdict.answer.value,
             "verdict_reasons": list(balance.verdict.reasons),
             "attribution": balance.sheet.attribution,
@@ -113,11 +100,12 @@ class Plugin:
             **lists(balance),
             "exited": balance.sheet.exited.row(0).to_json(),
         }
+        return known(FIGURES, session, figures)
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Totals of what this run can see; figures of processes are in the JSON document alone."""
-        return families(self._now(session))
+        return metrics(self._now(session))
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:

@@ -11,7 +11,7 @@ from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
 from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
-from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, share_out
+from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, shares_of
 from ksmtrace.plugins.balance.rows import Row, Rows
 from ksmtrace.session import Session
 
@@ -156,7 +156,7 @@ def _share(
 
     Without examinations only merged pages are met, and rmap_items are not known.
     """
-    shares = share_out(reconstruction, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
+    shares = shares_of(reconstruction)
     place = {process.number: index for index, process in enumerate(living)}
     where = np.array([place.get(one, -1) for one in shares.number.tolist()], dtype=np.int64)
     figures = {"saved_bytes": shares.saved_bytes, "merged_pages": shares.merged_pages}

@@ -5,35 +5,34 @@ from __future__ import annotations
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.figures import first, panel_rows, section_figures
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.balance.balance import Balance, Ranking
+from ksmtrace.plugins.balance.figures import CORES, ROW, TOTAL
 from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.units import format_value
 
-_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("saved", "saved_bytes", "bytes"),
-    ("net", "net_saved_bytes", "bytes"),
-    ("metadata", "metadata_bytes", "bytes"),
-    ("zero pages", "zero_pages", "pages"),
-    ("kernel's profit", "kernel_profit_bytes", "bytes"),
-    ("ksmd", "ksmd_cpu_seconds", "seconds"),
-    ("examined", "examined_pages", "pages"),
-    ("written to", "user_break_pages", "pages"),
-    ("copying", "user_break_seconds", "seconds"),
-)
+_COLUMNS = {
+    "saved_bytes": "saved",
+    "net_saved_bytes": "net",
+    "metadata_bytes": "metadata",
+    "zero_pages": "zero pages",
+    "kernel_profit_bytes": "kernel's profit",
+    "ksmd_cpu_seconds": "ksmd",
+    "examined_pages": "examined",
+    "user_break_pages": "written to",
+    "user_break_seconds": "copying",
+}
+"""Columns of the tables: key and heading."""
 
 
 def panel(balance: Balance) -> Panel:
     """The figures behind the verdict and the three guests that save most."""
-    total, cores = balance.total, balance.ksmd_cores
-    rows: list[tuple[str | Text, float | str | None]] = [
-        ("saved", format_value(total.saved_bytes, "bytes")),
-        ("net", format_value(total.net_saved_bytes, "bytes")),
-        ("metadata", format_value(total.metadata_bytes, "bytes")),
-        ("ksmd", None if cores is None else f"{cores:.1%}"),
-        ("written to", total.user_break_pages),
-    ]
+    shown = first(
+        (*TOTAL, CORES), *("saved_bytes", "net_saved_bytes", "metadata_bytes", "ksmd_cores")
+    )
+    rows = panel_rows(shown, {**balance.total.to_json(), "ksmd_cores": balance.ksmd_cores})
     for name, row in balance.by_guest.listed[:3]:
         rows.append((Text(name, style="cyan"), format_value(row.saved_bytes, "bytes")))
     return figures_panel("balance", rows, "cyan")
@@ -41,33 +40,35 @@ def panel(balance: Balance) -> Panel:
 
 def section(balance: Balance, over_time: Timeline) -> Section:
     """The balance sheet."""
-    total, sheet = balance.total, balance.sheet
-    shares = f"shares are {sheet.attribution}" if sheet.attribution else "shares are not known"
-    copies = "ksmd and copies of written pages"
+    exited = Ranking([("all that exited", balance.sheet.exited.row(0))], None, 0)
     return Section(
         "Is KSM worth it?",
         balance.verdict.sentence,
-        figures=[
-            Figure("saved by sharing", total.saved_bytes, "bytes", note=shares),
-            Figure("zero pages", total.zero_pages, "pages", "sampled"),
-            Figure("bookkeeping", total.metadata_bytes, "bytes", "derived"),
-            Figure("net", total.net_saved_bytes, "bytes", note=balance.profits[1] or ""),
-            Figure("ksmd", _seconds(total.ksmd_cpu_ns), "seconds", "sampled"),
-            Figure("saved a core", balance.facts.bytes_per_core, "bytes", "derived", copies),
-            Figure("copies of written pages", total.user_break_pages, "pages"),
-            Figure("time for them", _seconds(total.user_break_ns), "seconds"),
-        ],
+        figures=_figures(balance),
         tables=[
             _table("guests", "guest", balance.by_guest),
             _table("cgroups", "cgroup", balance.by_cgroup),
             _table("processes", "process", balance.by_process),
-            _table(
-                "exited", "processes", Ranking([("all that exited", sheet.exited.row(0))], None, 0)
-            ),
+            _table("exited", "processes", exited),
         ],
         charts=[_chart(over_time)],
         exactness="derived: shares from merges and removals, ksmd's time by what it visited",
     )
+
+
+def _figures(balance: Balance) -> list[Figure]:
+    """Those of the total, and what is saved a core before the copies that are part of its cost."""
+    shares = balance.sheet.attribution
+    notes = {
+        "saved_bytes": f"shares are {shares}" if shares else "shares are not known",
+        "net_saved_bytes": balance.profits[1] or "",
+    }
+    figures = section_figures(
+        first(TOTAL, "saved_bytes", "zero_pages"), balance.total.to_json(), notes
+    )
+    costs = "ksmd and copies of written pages"
+    per_core = Figure("saved a core", balance.facts.bytes_per_core, "bytes", "derived", costs)
+    return [*figures[:-2], per_core, *figures[-2:]]
 
 
 def _table(title: str, of: str, ranking: Ranking) -> Table:
@@ -77,16 +78,14 @@ def _table(title: str, of: str, ranking: Ranking) -> Table:
     shown: list[list[Cell]] = []
     for name, row in rows:
         figures = row.to_json()
-        shown.append([name, *(figures[key] for _, key, _ in _COLUMNS)])
-    names, units = [name for name, _, _ in _COLUMNS], [unit for _, _, unit in _COLUMNS]
-    return Table(title, [of, *names], ["text", *units], shown)
+        shown.append([name, *(figures[key] for key in _COLUMNS)])
+    units = {spec.key: spec.unit for spec in ROW}
+    return Table(
+        title, [of, *_COLUMNS.values()], ["text", *(units[key] for key in _COLUMNS)], shown
+    )
 
 
 def _chart(over_time: Timeline) -> Chart:
     series = {name: over_time.column(name) for name in over_time.names}
     seconds = over_time.column("seconds")
     return Chart("saved over time", "line", "time", seconds, series, ("seconds", "bytes"))
-
-
-def _seconds(value_ns: int | None) -> float | None:
-    return None if value_ns is None else value_ns / 1e9

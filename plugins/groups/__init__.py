@@ -9,12 +9,11 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import Account
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.shares import STABLE_NODE_BYTES, Shares, attribution_of, share_out
+from ksmtrace.model.shares import Shares, attribution_of, shares_of
 from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
 from ksmtrace.plugins.groups.figures import FIGURES, ROW
 from ksmtrace.plugins.groups.group import OTHER, Group
@@ -45,10 +44,10 @@ class Plugin:
         self._accounts.most = options.groups
 
     @hookimpl
-    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
         """Count by group."""
         self._reconstruction, self._found = reconstruction, None
-        self._accounts.apply(batch, reconstruction.processes)
+        self._accounts.apply(reconstruction)
 
     @hookimpl
     def ksmtrace_reading(
@@ -93,7 +92,7 @@ class Plugin:
         now = self._reconstruction
         if now is None or attribution_of(session, now) is None:
             return None
-        return share_out(now, session.kernel.page_size_bytes, STABLE_NODE_BYTES)
+        return shares_of(now)
 
     def _now(self, session: Session) -> dict[Group, Figures]:
         """Everything, by group, made once for all that is asked between two batches."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.model.accounts import Account, Accounts
 from ksmtrace.model.processes import Process, ProcessTable
@@ -97,10 +96,10 @@ class GroupAccounts(Accounts):
             left.ksmd_ns -= one.account.ksmd_ns
         return left
 
-    def apply(self, batch: EventBatch, processes: ProcessTable) -> None:
-        """Count the events of a batch, after `processes` has followed them."""
-        super().apply(batch, processes)
-        self._met = self._met or bool(_MEETS[batch.kind].any())
+    def apply(self, reconstruction: Reconstruction) -> None:
+        """Count the events of the last batch that `reconstruction` has followed."""
+        super().apply(reconstruction)
+        self._met = self._met or bool(_MEETS[reconstruction.batch.kind].any())
 
     def decide(
         self, ns: int, reconstruction: Reconstruction, weigh: Callable[[], dict[int, int]]

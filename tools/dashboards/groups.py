@@ -12,7 +12,7 @@ _COPYING = """ksmtrace_group_cow_seconds_total{by="user"}"""
 
 
 def _largest(expression: str) -> str:
-    """The ten groups with most of it, each with its name in the label `group`: guest and cgroup, or "other"."""
+    """The ten largest groups, with a name in the label `group`: guest and cgroup, or "other"."""
     most = f"topk(10, sum by ({_BY}) ({expression}))"
     named = f'label_join({most}, "group", " ", "vm", "cgroup")'
     return f'label_replace({named}, "group", "other", "group", "other other")'
@@ -23,7 +23,8 @@ def groups() -> Dashboard:
     made: Dashboard = frame(
         "ksmtrace-groups",
         "KSM: who gains and who pays",
-        "What each guest, systemd unit or cgroup saves by KSM, what ksmd spends on it, and what its writes to merged pages cost it. "
+        "What each guest, systemd unit or cgroup saves by KSM, what ksmd spends on it, and what "
+        "its writes to merged pages cost it. "
         "Those beyond the largest are together 'other'.",
     )
     _first_row(made)
@@ -31,7 +32,9 @@ def groups() -> Dashboard:
     return made.with_panel(
         rows(
             "All groups",
-            "Every group that has a series of its own: what it saves, KSM's bookkeeping for it, ksmd's time for it, the time of its writes to merged pages, and the part of its examined pages that came to nothing.",
+            "Every group that has a series of its own: what it saves, KSM's bookkeeping for it, "
+            "ksmd's time for it, the time of its writes to merged pages, and the part of its "
+            "examined pages that came to nothing.",
             ("instance", "vm", "unit", "cgroup"),
             {
                 "saved": (f"sum by (instance, {_BY}) (ksmtrace_group_saved_bytes{{}})", "bytes"),
@@ -46,7 +49,8 @@ def groups() -> Dashboard:
                 "copying": (f"sum by (instance, {_BY}) ({rate(_COPYING)})", "percentunit"),
                 "wasted": (
                     f"sum by (instance, {_BY}) ({rate('ksmtrace_group_wasted_pages_total{}')})"
-                    f" / (sum by (instance, {_BY}) ({rate('ksmtrace_group_examined_pages_total{}')}) > 0)",
+                    f" / (sum by (instance, {_BY}) "
+                    f"({rate('ksmtrace_group_examined_pages_total{}')}) > 0)",
                     "percentunit",
                 ),
             },
@@ -54,7 +58,8 @@ def groups() -> Dashboard:
     ).with_panel(
         lines(
             "Groups with series of their own",
-            "How many there are, 'other' not counted in, and how many lost their series to larger ones. Evictions all the time: raise the number of groups, or trace fewer.",
+            "How many there are, 'other' not counted in, and how many lost their series to larger "
+            "ones. Evictions all the time: raise the number of groups, or trace fewer.",
             "none",
             {
                 "tracked on {{instance}}": "ksmtrace_groups_tracked{}",
@@ -78,7 +83,8 @@ def _first_row(made: Dashboard) -> None:
     made.with_panel(
         bars(
             "What ksmd works for",
-            "The ten groups that ksmd spends most time on, as a share of a core. High here and low in 'Who gains': take their memory out of KSM.",
+            "The ten groups that ksmd spends most time on, as a share of a core. High here and low "
+            "in 'Who gains': take their memory out of KSM.",
             "percentunit",
             _largest(rate("ksmtrace_group_ksmd_cpu_seconds_total{}")),
             _NAMED,
@@ -87,7 +93,8 @@ def _first_row(made: Dashboard) -> None:
     made.with_panel(
         bars(
             "Who pays with faults",
-            "The ten groups that spend most time in writes to merged pages, as a share of a core. Services that must answer fast should not be here.",
+            "The ten groups that spend most time in writes to merged pages, as a share of a core. "
+            "Services that must answer fast should not be here.",
             "percentunit",
             _largest(rate(_COPYING)),
             _NAMED,
@@ -105,13 +112,15 @@ def _over_time(made: Dashboard) -> None:
         ),
         (
             "Bookkeeping",
-            "KSM's own memory for each group's pages. Near what the group saves: it should not be in KSM.",
+            "KSM's own memory for each group's pages. Near what the group saves: it should not be "
+            "in KSM.",
             "bytes",
             _largest("ksmtrace_group_metadata_bytes{}"),
         ),
         (
             "Merged",
-            "Pages of each group that joined a KSM page. High while what is saved stands still: they are written to and merged again.",
+            "Pages of each group that joined a KSM page. High while what is saved stands still: "
+            "they are written to and merged again.",
             PAGES_A_SECOND,
             _largest(rate("ksmtrace_group_merged_pages_total{}")),
         ),

@@ -17,7 +17,8 @@ def health() -> Dashboard:
     made: Dashboard = frame(
         "ksmtrace-health",
         "KSM: health of the tracers",
-        "Whether ksmtrace itself works: scrapes, lost events, agreement with the kernel's own counters, plugins, and how each kind of event is seen.",
+        "Whether ksmtrace itself works: scrapes, lost events, agreement with the kernel's own "
+        "counters, plugins, and how each kind of event is seen.",
     )
     _first_row(made)
     for title, description, unit, queries in (
@@ -29,13 +30,15 @@ def health() -> Dashboard:
         ),
         (
             "Lost events",
-            "Events dropped between kernel and tracer. While it grows every other count is too low: lower pages_to_scan, or leave plugins out.",
+            "Events dropped between kernel and tracer. While it grows every other count is too "
+            "low: lower pages_to_scan, or leave plugins out.",
             "cps",
             {"{{instance}}": f"sum by (instance) ({rate('ksmtrace_lost_events_total{}')})"},
         ),
         (
             "Reconstruction against the kernel",
-            "Reconstructed gauge minus the kernel's at the last reading, largest of the hosts either way. Away from 0 at the end of passes: do not trust reconstructed gauges.",
+            "Reconstructed gauge minus the kernel's at the last reading, largest of the hosts "
+            "either way. Away from 0 at the end of passes: do not trust reconstructed gauges.",
             "none",
             {
                 "{{gauge}}, above": "max by (gauge) (ksmtrace_reconstruction_difference_pages{})",
@@ -44,25 +47,31 @@ def health() -> Dashboard:
         ),
         (
             "Counted events against the kernel",
-            "Events minus what the kernel counted itself since the trace began. Away from 0 for long: events are missed, or happen where no probe is.",
+            "Events minus what the kernel counted itself since the trace began. Away from 0 for "
+            "long: events are missed, or happen where no probe is.",
             "none",
             {
-                "{{check}} against {{against}}": "max by (check, against) (abs(ksmtrace_self_check_difference_events{}))"
+                "{{check}} against {{against}}": "max by (check, against) "
+                "(abs(ksmtrace_self_check_difference_events{}))"
             },
         ),
         (
             "Time in plugins",
-            "Share of a core in each plugin. Leave out (-p no:NAME) the one that takes most when events are lost.",
+            "Share of a core in each plugin. Leave out (-p no:NAME) the one that takes most when "
+            "events are lost.",
             "percentunit",
             {"{{plugin}}": f"sum by (plugin) ({rate('ksmtrace_plugin_seconds_total{}')})"},
         ),
         (
             "Scrapes",
-            "How long Prometheus waited for each tracer, which should stay below a tenth of a second; and how old the figures were that it read: a second or two. An age that grows with time: the run hangs.",
+            "How long Prometheus waited for each tracer, which should stay below a tenth of a "
+            "second; and how old the figures were that it read: a second or two. An age that "
+            "grows with time: the run hangs.",
             "s",
             {
                 "{{instance}} waited": "max by (instance) (scrape_duration_seconds{})",
-                "{{instance}} age": "time() - max by (instance) (ksmtrace_published_timestamp_seconds{})",
+                "{{instance}} age": "time() - max by (instance) "
+                "(ksmtrace_published_timestamp_seconds{})",
             },
         ),
     ):
@@ -70,7 +79,8 @@ def health() -> Dashboard:
     return made.with_panel(
         rows(
             "How each kind of event is seen",
-            "The way in use, by host. exactness other than exact: read in docs/PROBES.md what that figure cannot know before acting on it.",
+            "The way in use, by host. exactness other than exact: read in docs/PROBES.md what that "
+            "figure cannot know before acting on it.",
             ("instance", "event", "exactness", "via"),
             {"in use": ("ksmtrace_probe_info{}", "none")},
         )
@@ -98,7 +108,8 @@ def _first_row(made: Dashboard) -> None:
         (
             _FIFTH,
             "Whole state known",
-            "Share of the tracers that know all of ksmd's state: not before a pass was seen whole after a late start or a loss.",
+            "Share of the tracers that know all of ksmd's state: not before a pass was seen whole "
+            "after a late start or a loss.",
             "percentunit",
             "avg(ksmtrace_reconstruction_complete{})",
             ((None, "orange"), (1, "green")),
@@ -106,7 +117,8 @@ def _first_row(made: Dashboard) -> None:
         (
             _FIFTH,
             "Passes that differed",
-            "Ends of passes in the time shown at which a reconstructed gauge differed from the kernel's.",
+            "Ends of passes in the time shown at which a reconstructed gauge differed from the "
+            "kernel's.",
             "none",
             "sum(increase(ksmtrace_self_check_scan_stops_differing_total{}[$__range]))",
             _NONE_WRONG,

@@ -48,7 +48,7 @@ Made = TypeVar("Made", bound=_Panel)
 
 
 def frame(uid: str, title: str, description: str) -> builders.Dashboard:
-    """A dashboard without panels: its variables, its links to the others, not to be edited where it is provisioned."""
+    """A dashboard without panels, with variables and links to the others; it is read-only."""
     every = models.VariableOption(text=["All"], value=["$__all"], selected=True)
     made = (
         builders.Dashboard(title)
@@ -90,7 +90,7 @@ def frame(uid: str, title: str, description: str) -> builders.Dashboard:
 
 
 def of_chosen(expression: str) -> str:
-    """The expression with every pair of braces narrowed to the chosen tracers: each selector must have braces."""
+    """The expression for the chosen tracers alone: every selector in it must have braces."""
 
     def narrowed(found: re.Match[str]) -> str:
         own = found.group(1)
@@ -115,7 +115,7 @@ def number(
     width: int = SIXTH,
     decimals: int | None = None,
 ) -> stat.Panel:
-    """One figure, large, with its course behind it; where `legend` is given, a figure for each series that there is now."""
+    """One large figure with a sparkline; with `legend`, one for each series that exists now."""
     made = _common(stat.Panel(), title, description, unit, width, _ROW)
     query = _query(expression, legend or title, "A")
     # What a series that has ended said last is no figure of now.
@@ -184,7 +184,8 @@ def rows(
 ) -> table.Panel:
     """A table: a row for each set of `labels`, and columns of (expression, unit) as they are now.
 
-    Grafana calls the value of query A "Value #A" once the queries are merged, and "Value" if there is but one.
+    Grafana calls the value of query A "Value #A" once the queries are merged, and "Value" if there
+    is but one.
     """
     made = _common(table.Panel(), title, description, "none", width, _CHART)
     hidden = {"Time": True, "__name__": True, "job": True}

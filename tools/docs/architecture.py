@@ -14,7 +14,8 @@ from tools.structure import FLOORS, REPOSITORY
 DOCUMENT = DOCS.parent / "ARCHITECTURE.md"
 
 BEYOND = {
-    "tests": "`unit/` mirrors the code; `contract/` is about the tree as a whole; `replay/` needs no "
+    "tests": "`unit/` mirrors the code; `contract/` is about the tree as a whole; `replay/` needs "
+    "no "
     "kernel; `live/` needs this one, and runs again in the guests of `vm/`; `bench/` measures",
     "tools": "Generators of documents, pictures and dashboards; checks of types and structure.",
 }

@@ -47,7 +47,7 @@ def _hook(hook: Hook) -> str:
 
 def with_table(text: str) -> str:
     """The document with the table as it should be."""
-    return with_part(text, "ways", probes_table())
+    return with_part(text, "probes", probes_table())
 
 
 def kernels_listed(text: str) -> dict[str, bool]:

@@ -14,7 +14,8 @@ WORKLOAD = DOCS.parent / "tests/data/workloads/every-variant.toml"
 def variants_table() -> str:
     """One row for each variant."""
     lines = [
-        "| variant | saved after pass 1, 2, 5 | saved at the end | KSM pages | skipped | comparisons |",
+        "| variant | saved after pass 1, 2, 5 | saved at the end | KSM pages | skipped | "
+        "comparisons |",
         "|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_row(name) for name in VARIANTS)])
@@ -29,7 +30,8 @@ def _row(variant: str) -> str:
     end = snapshots[-1]
     compared = simulation.engine.scanner.comparisons
     return (
-        f"| {variant} | {saved[0]}, {saved[1]}, {saved[4]} | {saved[-1]} | {_known(end['pages_shared'])} "
+        f"| {variant} | {saved[0]}, {saved[1]}, {saved[4]} | {saved[-1]} | "
+        f"{_known(end['pages_shared'])} "
         f"| {_known(end['pages_skipped'])} | {compared} |"
     )
 

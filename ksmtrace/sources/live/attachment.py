@@ -1,4 +1,4 @@
-"""What a run has in the kernel: the BPF program of its plan, and the ring through which events come."""
+"""What a run has in the kernel: the BPF program of its plan, and the ring of its events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ksmtrace.sources.live.ring import RingReader, open_ring
 
 
 class Attachment:
-    """A program that is attached, and its ring; or, without either, a run that reads counters alone."""
+    """A program that is attached, and its ring; neither in a run that reads counters alone."""
 
     def __init__(self, program: Program | None = None, ring: RingReader | None = None) -> None:
         self._program = program

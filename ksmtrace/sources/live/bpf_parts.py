@@ -1,6 +1,6 @@
 """The parts of the BPF program: each file of bpf/, what it provides, and what it needs.
 
-`PARTS` is in the order of the C text, in which a function stands above its callers. That the
+`PARTS` is in the order of the C text, in which a function is above its callers. That the
 declarations are those of the files is tested (tests/unit/sources/live/test_bpf_parts.py).
 """
 

@@ -1,4 +1,4 @@
-"""What one kernel offers to probes: the places where hooks can go, and the numbers of the C text."""
+"""What one kernel offers to probes: places for hooks, and the numbers of the C text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds where events were lost, and says so in the stream itself."""
+"""Finds where events were lost, and marks the place in the stream by a LOST record."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ksmtrace.events.record import Records, empty_records
 class LossTracker:
     """Puts a LOST record where a CPU's sequence numbers have a gap.
 
-    The numbers wrap at 65536, a loss on one CPU may come to light after what another CPU sent later, and a loss at the
-    very end leaves no gap. So the count that BPF keeps is the truth: what gaps did not show is announced by `settle`, and
-    before each EVENTS_LOST that ksmd's own thread sent when a pass ended.
+    The numbers wrap at 65536, a loss on one CPU may come to light after what another CPU sent
+    later, and a loss at the very end leaves no gap. So the count that BPF keeps is the truth: what
+    no gap showed is announced by `settle`, and before each EVENTS_LOST that ksmd's own thread sent
+    when a pass ended.
     """
 
     def __init__(self) -> None:
@@ -25,11 +26,11 @@ class LossTracker:
 
     def mark(self, events: Records) -> Records:
         """`events` with a LOST record before each event that a loss precedes."""
-        told = np.flatnonzero(
+        counted = np.flatnonzero(
             (events["kind"] == EventKind.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
         )
         pieces, start = [], 0
-        for row in told.tolist():
+        for row in counted.tolist():
             pieces += [
                 self._mark_gaps(events[start:row]),
                 self.settle(int(events["aux"][row]), int(events["ts"][row])),
@@ -53,7 +54,12 @@ class LossTracker:
         return self._insert(events, gaps) if gaps.any() else events
 
     def settle(self, lost: int, ts: int | None = None) -> Records:
-        """A LOST record, of time `ts` or now, for what BPF counted and no gap has shown; empty when there is none."""
+        """A LOST record for what BPF counted and no gap has shown; empty where there is nothing.
+
+        Args:
+            lost: BPF's count.
+            ts: time of the record; None for now.
+        """
         missing = lost - self._announced
         if missing <= 0:
             return empty_records()

@@ -1,4 +1,4 @@
-"""Chooses, for each kind of event, the best probe that this kernel offers; says why better ones are out."""
+"""The choice, for each kind of event, of the best probe that this kernel offers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def make_plan(kernel: Capabilities, choice: str = "auto", table: ProbeTable = PR
 
 
 def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable = PROBES) -> Plan:
-    """The same, also where it comes to nothing but the kernel's totals.
+    """The same plan, also where it shows the kernel's totals alone.
 
     Raises:
         KsmtraceError: `choice` is none of `CHOICES`.

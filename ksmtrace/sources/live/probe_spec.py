@@ -87,7 +87,7 @@ class ProbeSpec:
 ProbeTable = Mapping[EventKind, tuple[ProbeSpec, ...]]
 """For each kind of event the probes that can show it, the best first.
 
-A probe that requires one of another kind stands below that kind.
+A kind whose probes require one of another kind comes after that kind.
 """
 
 

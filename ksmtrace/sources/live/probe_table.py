@@ -1,7 +1,7 @@
 """The table of probes: for each kind of event the ways to see it, the best first.
 
 Kernel versions play no part: a probe is taken where the kernel has everything that it names. Kinds
-are decided in the order of the table, so one whose probes require another kind's stands below it.
+are decided in the order of the table, so one whose probes require another kind's comes after it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ WALK = ProbeSpec(
     "its rmap_item read when ksmd first touches it or moves on",
     defines={"WITHOUT_MMAP_LOCK_TRACEPOINT": 1, "WITH_PAGE_TABLE_WALK": 1},
     requires=_BY_REMOVALS,
-    # Smart scan's removals could not be told from the candidate's; kernels that have it have the tracepoint.
+    # Smart scan's removals could not be told from the candidate's; kernels that have it have the
+    # tracepoint.
     excluded_by=("ksm_rmap_item.remaining_skips",),
 )
 """Candidates by the page-table walk alone."""
@@ -99,7 +100,8 @@ PROBES: ProbeTable = {
             "result",
             _DERIVED,
             _MERGE_ONE,
-            note="inlined; seen when it succeeds, a failed one is not told from a failed write protection",
+            note="inlined; seen when it succeeds, "
+            "a failed one is not told from a failed write protection",
             requires={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
         ),
         _by_tracepoint(
@@ -127,7 +129,8 @@ PROBES: ProbeTable = {
             _DERIVED,
             (tracepoint("mmap_lock_released", "on_mmap_lock_released"), _SWITCH),
             reads="ksm_scan cursor",
-            note="inlined; one event per candidate, checked against ksm_next_page_pmd_entry where that is",
+            note="inlined; one event per candidate, "
+            "checked against ksm_next_page_pmd_entry where that is",
             requires=_BY_REMOVALS,
             with_too=COUNTED,
         ),
@@ -236,13 +239,14 @@ PROBES: ProbeTable = {
             _EXACT,
             both("sysfs_kf_write", "on_sysfs_kf_write"),
             reads="ksm_attrs",
-            note="stands where the write returned",
+            note="in the stream where the write returned",
         ),
         ProbeSpec(
             "reread",
             _SAMPLED,
             reads="/sys/kernel/mm/ksm",
-            note="read with the counters: a write is seen late; one that was refused, or undone meanwhile, never",
+            note="read with the counters: a write is seen late; "
+            "one that was refused, or undone meanwhile, never",
         ),
     ),
     EventKind.SAMPLE: (_total("", "read now and then, and by the probe itself as a pass ends"),),

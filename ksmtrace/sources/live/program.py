@@ -1,4 +1,4 @@
-"""Compiles the BPF text of a plan with bcc, without kernel headers, and attaches it."""
+"""The BPF program of a plan: compiled by bcc without kernel headers, loaded, attached."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class Program:
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
 
     def needs_bpf_to_read(self) -> bool:
-        """Whether this kernel lets nobody without CAP_BPF read a map, its own descriptor or not (before 5.19).
+        """Whether this kernel lets nobody without CAP_BPF read a map, as those before 5.19.
+
+        Not even one of the reader's own.
 
         Raises:
             OSError: capabilities cannot be set.
@@ -91,7 +93,8 @@ class Program:
                 self._attach_by(hook, placement, symbol)
         except Exception as error:  # bcc raises bare Exception
             raise HostError(
-                f"{placement.mechanism} {symbol} cannot be attached: {_complaint(noise) or error}; see `ksmtrace doctor`"
+                f"{placement.mechanism} {symbol} cannot be attached: "
+                f"{_complaint(noise) or error}; see `ksmtrace doctor`"
             ) from error
 
     def _attach_by(self, hook: Hook, placement: Placement, symbol: str) -> None:

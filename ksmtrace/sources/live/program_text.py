@@ -1,4 +1,4 @@
-"""The C text of a plan's BPF program: its parts, and for each hook a function that calls the body."""
+"""The C text of a plan's BPF program: its parts, and a function for each hook."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ class RingReader(Protocol):
 
 
 def open_ring(program: Program, ring_bytes: int, *, mapped: bool | None = None) -> RingReader:
-    """A reader of the program's ring; `mapped` None means: mapped where plain loads are ordered (x86-64)."""
+    """A reader of the program's ring.
+
+    `mapped` None means: mapped where plain loads are ordered (x86-64).
+    """
     if mapped is None:
         mapped = platform.machine() == "x86_64"
     return (
@@ -46,7 +49,7 @@ def open_ring(program: Program, ring_bytes: int, *, mapped: bool | None = None) 
 class MappedRing:
     """The ring as libbpf maps it: consumer page, producer page, then the data twice in a row.
 
-    Relies on x86-64's ordering of loads: whatever stands below the producer position is there to read.
+    Relies on x86-64's ordering of loads: whatever is below the producer position is there to read.
     All records have one size, so that a drain is one strided view.
     """
 
@@ -64,7 +67,7 @@ class MappedRing:
         self._producer = np.frombuffer(self._data_map, dtype="<u8", count=1)
 
     def drain(self) -> Records:
-        """The events between the consumer's position and the producer's as they stand now."""
+        """The events between the consumer's position and the producer's."""
         position = int(self._consumer[0])
         count = (int(self._producer[0]) - position) // _SLOT.itemsize
         if count == 0:

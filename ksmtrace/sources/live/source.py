@@ -1,4 +1,4 @@
-"""The live source: drains the ring, reads the kernel's counters between batches, and ends cleanly."""
+"""The live source: events out of the ring, with readings of the kernel's counters in between."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class LiveSource:
         return cls(options, session, ksmd_pid, attachment, merged_before)
 
     def drop_capabilities(self, also_keep: Collection[str] = ()) -> None:
-        """Give up all capabilities but what reading goes on to need, and `also_keep`; for good.
+        """Give up, for good, all capabilities except `also_keep` and those that reading needs.
 
         Call it before another thread is started: threads have capabilities of their own.
 

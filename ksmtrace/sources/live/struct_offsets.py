@@ -1,4 +1,4 @@
-"""Members of kernel structs that the BPF text reads, by the macro that stands for the offset there."""
+"""Members of kernel structs that the C text reads, by the macro that has the offset there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "PAGE_REFCOUNT": ("page._refcount",),
     "PAGE_MAPCOUNT": ("page._mapcount",),
 }
-"""Macro to "struct.member"s, of which the first that the kernel has counts: names differ between kernels."""
+"""Macro to "struct.member"s; names differ between kernels: the first that the kernel has is it."""
 
 
 def resolve_offset(macro: str, btf: Btf) -> int:

@@ -201,13 +201,14 @@ def test_an_interruption_ends_all_workers(endless, number, whole_group, delay):
     (os.killpg if whole_group else os.kill)(run.pid, number)
     try:
         out, errors = run.communicate(timeout=60)
+        all_ended = ended(run.pid)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
+    assert all_ended
     assert run.returncode == (-number if number == signal.SIGKILL else 130)
     assert out == ""
     assert "Traceback" not in errors
-    assert ended(run.pid)
 
 
 def test_a_terminal_gets_a_bar_on_stderr(file):

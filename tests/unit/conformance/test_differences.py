@@ -1,5 +1,7 @@
 """One outcome flipped: it is found, where it is, and put down to the right rule."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
@@ -7,10 +9,14 @@ from hypothesis import strategies as st
 from unit.engine.machines import machine, region
 from unit.engine.strategies import workloads
 
+from ksmtrace.conformance.removals import Removals
+from ksmtrace.conformance.shadow import Shadow
+from ksmtrace.conformance.verdicts import Verdicts
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.engine.variants import KERNELS
-from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events import EventBatch, EventKind, Flag, Gauge, empty_records
+from ksmtrace.events.row import rows_of
 from support.engine_streams import followed, recorded, untold
 from support.workload_steps import workload
 
@@ -308,3 +314,49 @@ def test_one_page_not_passed_over_is_a_difference_two_are_a_write():
     two = examined(skips[0], skips[1])
     assert two["by_rule"]["smart_scan"]["parted"] == 0
     assert two["by_rule"]["smart_scan"]["unknown"] > 2
+
+
+def test_two_pages_in_the_other_order_are_explained():
+    def flip(records):
+        return swapped(records, settled(records)[0])
+
+    session, records = recorded(workload(*TWINS, smart_scan=0))
+    first = followed(session, flip(records.copy())).to_json()["first_difference"]
+    assert first["rule"] == "scan_order"
+    assert first["kernel"] == "left 1 rmap_items on the way that have no page"
+    rest = followed(session, flip(records.copy())).to_json()["differences"][1]
+    assert rest["rule"] == "scan_order"
+    assert re.fullmatch("came to it after 0x[0-9a-f]+", rest["kernel"])
+
+
+def test_a_process_that_a_pass_comes_back_to_is_explained():
+    rows = (*TWINS[:-1], "fork a child=b", "scan 3")
+    session, records = recorded(workload(*rows, smart_scan=0))
+    *_, named = where(records, E.PROCESS)  # between the last page of one and the first of another
+    moved = np.concatenate(
+        [
+            records[: named - 1],
+            records[named : named + 2],
+            records[[named - 1]],
+            records[named + 2 :],
+        ]
+    )
+    found = followed(session, moved).to_json()["differences"]
+    assert [(one["rule"], one["kernel"]) for one in found[:2]] == [
+        ("scan_order", "left 1 rmap_items on the way that have no page"),
+        ("scan_order", "came back to a process that this pass had left"),
+    ]
+
+
+@pytest.mark.parametrize(("flags", "complete"), [(0, False), (Flag.NEW_NODE, True)])
+def test_a_node_of_which_a_late_stream_shows_an_append_is_complete_if_that_was_its_first(
+    flags, complete
+):
+    """Otherwise earlier sharers are not known, and nothing is judged of its room."""
+    append = empty_records(1)
+    append["kind"], append["flags"] = E.STABLE_APPEND, flags
+    append["rmap_item"], append["mm"], append["aux"] = 0x40, 0x1000, 0x9000
+    shadow = Shadow(KERNELS["ksm-6.18"], complete=False)
+    Removals(shadow, Verdicts()).apply(rows_of(EventBatch(append)))
+    assert shadow.nodes[0x9000].complete == complete
+    assert [item.key for item in shadow.nodes[0x9000].items] == [0x40]

@@ -27,7 +27,10 @@ SYMBOLS = {symbol for part in PARTS for one in (part, *part.extras) for symbol i
 
 @dataclass
 class Types:
-    """BTF of a kernel that has everything except these tracepoints, functions and "struct.member"s."""
+    """BTF of a kernel that has everything except some names.
+
+    `without` are tracepoints, functions and "struct.member"s.
+    """
 
     without: frozenset = frozenset()
 
@@ -54,7 +57,8 @@ class Types:
 class Host:
     """A host that has everything except what the test takes away.
 
-    `out` is why each mechanism is out; `without` are names of functions, tracepoints, symbols and members.
+    `out` is why each mechanism is out; `without` are names of functions, tracepoints, symbols and
+    members.
     """
 
     root: object
@@ -89,7 +93,8 @@ class Host:
 def host(tmp_path, monkeypatch):
     """A Debian host, root, with KSM on; functions are inlined as GCC does it."""
     files = {
-        "etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n',
+        "etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
+        'ID=debian\nVERSION_ID="12"\n',
         "proc/41/stat": "41 (ksmd) S 2 0 0\n",
         "proc/self/status": f"CapEff:\t{(1 << 41) - 1:016x}\n",
         "proc/sys/kernel/kptr_restrict": "0\n",

@@ -1,4 +1,4 @@
-"""The whole report: its verdict, its text, and the JSON document that docs/REFERENCE.md describes."""
+"""The report: its verdict, its text, and the JSON document that docs/REFERENCE.md describes."""
 
 import json
 import re
@@ -31,7 +31,10 @@ def forget_bcc(monkeypatch, cause=None):
 
 
 def documented(readme):
-    """Paths of keys in the table of the section `doctor --json`; one that begins with a dot goes on from the last."""
+    """Paths of keys in the table of the section `doctor --json`.
+
+    One that begins with a dot goes on from the last.
+    """
     section = readme.partition("## doctor --json\n")[2].partition("\n## ")[0]
     paths = set()
     for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE):
@@ -44,7 +47,7 @@ def documented(readme):
 
 
 def printed(value, path=""):
-    """Paths of the leaves of a document; keys that are names of things stand as <thing>."""
+    """Paths of the leaves of a document; keys that are names of things are written <thing>."""
     thing = {"probes": "<event>", "events": "<event>", "mechanisms": "<mechanism>"}.get(path)
     if isinstance(value, dict) and path != "improvements[].gains":
         for key, inner in value.items():
@@ -218,7 +221,7 @@ def test_a_broken_libbcc_is_no_traceback(host, monkeypatch):
 
 
 def test_btf_of_another_format(host, monkeypatch):
-    """Found, and of no use: told so, with the remedy."""
+    """BTF that is there and cannot be read is a failed check, with the remedy."""
     from ksmtrace.doctor import examine
 
     def unreadable(path):

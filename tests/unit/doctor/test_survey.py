@@ -35,7 +35,7 @@ def test_a_kernel_that_inlines_nothing(host):
 
 
 def test_nothing_can_be_attached(host):
-    """Then the kernel's totals are told, and every way that is more than a total is out for a reason."""
+    """Then the kernel's totals are shown, and every probe that sees more is out for a reason."""
     refused = "BPF is refused (EPERM; missing CAP_SYS_ADMIN)"
     host.out = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"), refused)
     survey = host.survey()
@@ -47,7 +47,7 @@ def test_nothing_can_be_attached(host):
 
 
 def assert_complete(survey):
-    """Every way above the chosen one, all of them where none is, stands there with a reason."""
+    """Every probe above the chosen one, all of them where none is, is there with a reason."""
     assert {event.kind for event in survey.events} == set(PROBES)
     for event in survey.events:
         names = [way.name for way in PROBES[event.kind]]
@@ -75,7 +75,7 @@ def test_no_better_way_is_out_without_a_reason(host, out, without, addresses):
 
 @pytest.mark.parametrize("place", [Place.ENTRY, Place.TRACEPOINT])
 def test_what_is_hidden_is_named(host, place):
-    """A function or tracepoint that the kernel lacks is named by each way that is out for its sake."""
+    """A function or tracepoint that the kernel lacks is named by each probe that needs it."""
     ways = [(kind, way) for kind, ways in PROBES.items() for way in ways]
     for name in {h.target for _, way in ways for h in way.hooks if h.place is place}:
         host.without = frozenset({name})

@@ -202,7 +202,8 @@ def test_joining_late_is_incomplete_until_a_whole_pass():
     ours.apply(events({"kind": EventKind.SCAN_START}))
     for item in (64, 128):
         ours.apply(events({
-            "kind": EventKind.CMP_AND_MERGE_PAGE, "rmap_item": item, "aux": 7, "flags": Flag.STABLE_BEFORE | Flag.STABLE_AFTER,
+            "kind": EventKind.CMP_AND_MERGE_PAGE, "rmap_item": item, "aux": 7,
+            "flags": Flag.STABLE_BEFORE | Flag.STABLE_AFTER,
         }))  # fmt: skip
     assert not ours.complete
     ours.apply(events({"kind": EventKind.SCAN_STOP}))
@@ -240,6 +241,32 @@ def test_tracepoint_tier_counts_from_what_was_there():
     ours.apply(events({"kind": EventKind.MM_EXIT, "mm": 2}))
     assert ours.gauges()[Gauge.PAGES_SHARED] == 11
     assert ours.gauges()[Gauge.PAGES_SHARING] == 91
+
+
+def _joined_twice(**how):
+    """A page frame gets its first sharer at 1 ns and again at 3 ns, with no removal in between."""
+    ours = Reconstruction(session(**how))
+    ours.start(dict.fromkeys(Gauge, 0))
+    append = {"kind": EventKind.STABLE_APPEND, "mm": 1, "pfn": 500, "flags": Flag.NEW_NODE}
+    ours.apply(events(
+        {**append, "rmap_item": 64, "ts": 1},
+        {**append, "rmap_item": 128, "ts": 2, "flags": 0},
+        {**append, "rmap_item": 192, "ts": 3},
+    ))  # fmt: skip
+    return ours
+
+
+def test_where_removals_are_not_seen_a_frame_with_a_first_sharer_again_is_another_node():
+    unseen = (EventKind.CMP_AND_MERGE_PAGE, EventKind.REMOVE_RMAP_ITEM)
+    ours = _joined_twice(tier="tracepoint", unseen=unseen)
+    assert (ours.pages_shared, ours.pages_sharing) == (2, 1)
+    assert sorted(ours.sharers().tolist()) == [1, 2]
+
+
+def test_where_removals_are_seen_a_node_stays_the_same_until_it_is_removed():
+    ours = _joined_twice()
+    assert (ours.pages_shared, ours.pages_sharing) == (1, 2)
+    assert ours.nodes.since_ns[ours.nodes.alive()].tolist() == [1]
 
 
 def test_sample_rows_are_a_reading():

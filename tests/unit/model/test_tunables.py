@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.events import EventBatch, Gauge
+from ksmtrace.events import Gauge
 from ksmtrace.events.record import RECORD
 from ksmtrace.events.tunable import TunableWrite, tunable_records
-from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.pipeline.state import RunState
 from support.streams import events, sample, session
 
 NAMES = st.sampled_from(["run", "pages_to_scan", "smart_scan"])
@@ -38,9 +38,10 @@ def test_writes_that_were_taken_and_pages_to_scan_as_read_in_their_order(steps, 
         elif not step[3]:
             expected[step[1]] = str(step[2])
     rows = [row for step in steps for row in _rows(step)]
-    reconstruction = Reconstruction(replace(session(), tunables=began))
+    state = RunState(replace(session(), tunables=began))
     for start in range(0, len(rows), length):
-        reconstruction.apply(EventBatch(events(*rows[start : start + length]).events))
-    assert reconstruction.tunables == expected
+        for part in state.reconstruction.cut(events(*rows[start : start + length])):
+            state.apply(part)
+    assert state.reconstruction.tunables == expected
     assert began == {"run": "0", "pages_to_scan": "100"}
-    assert Gauge.PAGES_TO_SCAN.name.lower() in reconstruction.tunables
+    assert Gauge.PAGES_TO_SCAN.name.lower() in state.reconstruction.tunables

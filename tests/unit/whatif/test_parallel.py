@@ -1,8 +1,15 @@
 """Executors: ours, and anybody else's."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +93,42 @@ def test_a_worker_that_dies_is_one_line():
     with pytest.raises(HostError, match="a worker died") as e:
         run_scenarios(CASE, SCENARIOS, Dying())
     assert e.value.status is ExitStatus.HOST_CANNOT
+
+
+KILLED_PARENT = """
+import os, signal, time
+from ksmtrace.whatif.case import Case
+from ksmtrace.whatif.parallel import local_executor
+from ksmtrace.workload.file import Workload
+
+if __name__ == "__main__":
+    with local_executor(Case("workload", "w", Workload("w", "ksm-6.18", {}, ())), 1) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        executor.submit(time.sleep, 600)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_worker_ends_with_a_parent_that_is_killed(tmp_path):
+    """At work on something that takes ten minutes."""
+    script = tmp_path / "parent.py"
+    script.write_text(KILLED_PARENT)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        worker = int(parent.stdout.readline())
+        assert parent.wait() == -signal.SIGKILL
+        deadline = time.monotonic() + 60
+        try:
+            while is_alive(worker) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not is_alive(worker)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What is declared of the files of bpf/ is what stands in them."""
+"""What is declared of the files of bpf/ is what is in them."""
 
 import re
 
@@ -57,7 +57,7 @@ def test_every_file_is_a_part(repository):
 @each_part
 def test_bodies(part):
     pattern = r"^static __always_inline int (on_\w+)\((.*?)\)$"
-    found = re.findall(pattern, text_of(part.file), re.MULTILINE)
+    found = re.findall(pattern, text_of(part.file), re.MULTILINE | re.DOTALL)
     assert part.bodies == {
         name: 0 if given == "void" else given.count(",") + 1 for name, given in found
     }
@@ -75,7 +75,7 @@ def test_members_and_symbols(part):
 
 @each_part
 def test_uses(part):
-    """Every function that it calls is in the program, and stands above it."""
+    """Every function that it calls is in the program, and above it in the text."""
     unasked = {one.file for one in PARTS if one.in_every_program}
     unasked |= {one.instead_of for one in PARTS}
     assert set(part.uses) <= called_by(part)

@@ -12,7 +12,7 @@ from ksmtrace.sources.live.losses import LossTracker
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from(("kept", "dropped", "told"))), max_size=300
+        st.tuples(st.integers(0, 3), st.sampled_from(("kept", "dropped", "counted"))), max_size=300
     ),
     st.lists(st.integers(0, 300), max_size=6),
     st.sets(st.integers(0, 5)),
@@ -20,8 +20,8 @@ from ksmtrace.sources.live.losses import LossTracker
 def test_every_loss_is_announced_once(produced, cuts, settled):
     """Whatever is dropped on whichever CPU: the LOST records add up, and the rest arrives in order.
 
-    "told" is the reading of the count that ksmd's own thread sends: by then, every loss before it
-    has been announced.
+    "counted" is the reading of the count that ksmd's own thread sends: by then, every loss before
+    it has been announced.
     """
     tracker = LossTracker()
     numbers = dict.fromkeys(range(4), 0)
@@ -36,13 +36,13 @@ def test_every_loss_is_announced_once(produced, cuts, settled):
             if what == "dropped":
                 lost += 1
             else:
-                kept.append((cpu, number % 65536, lost if what == "told" else None))
+                kept.append((cpu, number % 65536, lost if what == "counted" else None))
         drained = empty_records(len(kept))
         drained["kind"] = [
-            EventKind.BREAK_COW if told is None else EventKind.SAMPLE for _, _, told in kept
+            EventKind.BREAK_COW if counted is None else EventKind.SAMPLE for _, _, counted in kept
         ]
-        drained["address"] = [0 if told is None else Gauge.EVENTS_LOST for _, _, told in kept]
-        drained["aux"] = [told or 0 for _, _, told in kept]
+        drained["address"] = [0 if counted is None else Gauge.EVENTS_LOST for _, _, counted in kept]
+        drained["aux"] = [counted or 0 for _, _, counted in kept]
         drained["cpu"] = [cpu for cpu, _, _ in kept]
         drained["seq"] = [number for _, number, _ in kept]
         received += [(cpu, number) for cpu, number, _ in kept]
