@@ -1,8 +1,8 @@
 """Measures the engine: pages per second of CPU time, and bytes per page. Part of `make bench`.
 
 The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the
-others unlike any other, all shuffled; the newest kernel without smart scan, each pass one batch. Every run
-is a process of its own.
+others unlike any other, all shuffled; the newest kernel without smart scan, each pass one batch.
+Every run is a process of its own.
 """
 
 import json

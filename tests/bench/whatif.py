@@ -1,8 +1,8 @@
 """Measures `ksmtrace whatif` on ten minutes in eight scenarios. Part of `make bench`.
 
-The capture is the engine's, of the newest kernel, with the kernel's defaults: 30,000 batches of 100 pages, one
-every 20 ms, over six processes with 30,000 pages, of which 40 % are equal to others, 2 % empty and
-5 % written between two looks; processes come and go.
+The capture is the engine's, of the newest kernel, with the kernel's defaults: 30,000 batches of 100
+pages, one every 20 ms, over six processes with 30,000 pages, of which 40 % are equal to others, 2 %
+empty and 5 % written between two looks; processes come and go.
 """
 
 import os
