@@ -1,4 +1,4 @@
-"""Makes a workload of what a capture told: the changes before each pass, and then the pass."""
+"""Builds the steps of a case from a capture: the changes before each pass, and then the pass."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class CaseSteps:
-    """The steps, and how many of them are the warm-up."""
+    """Steps of a case, and how many of them are the warm-up."""
 
     steps: tuple[Step, ...]
     warm_up_steps: int
 
 
 def build_steps(reader: CaptureReader) -> CaseSteps:
-    """The built of everything that `reader` has seen."""
+    """The steps that repeat everything `reader` has read."""
     return _Builder(reader).build()
 
 
 class _Builder:
-    """Goes through the intervals, and keeps what each process has in its memory meanwhile."""
+    """Goes through the intervals, with what each process has in its memory."""
 
     def __init__(self, reader: CaptureReader) -> None:
         self._reader = reader

@@ -1,4 +1,4 @@
-"""Reads off an engine what a scenario is judged by, whichever variant it runs."""
+"""Measures the outcome of a scenario on the engine: savings, costs, gauges, of any variant."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class OutcomeMeter(Watcher):
-    """Counts what no counter of the engine tells: writes to merged pages, stable nodes alive, zero pages placed.
+    """Counts what the engine does not: writes to merged pages, stable nodes, zero pages placed.
 
-    Kernels before 6.6 do not count the zero pages that they place; here an entry counts until it maps another page.
+    Kernels before 6.6 do not count the zero pages that they place; here an entry counts until it
+    maps another page.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class OutcomeMeter(Watcher):
             self._zero[item.mm.key, item.vpn] = item.mm
 
     def read(self, engine: Engine, passes: int, batches: int) -> Point:
-        """How the run stands."""
+        """The figures of the run at this moment."""
         scanner = engine.scanner
         counters = engine.counters()
         zero = self._zero_pages(engine)

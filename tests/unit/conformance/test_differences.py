@@ -17,7 +17,7 @@ from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge, empty_records
 from ksmtrace.events.row import rows_of
-from support.engine_streams import followed, recorded, untold
+from support.engine_streams import followed, recorded, without_writes
 from support.workload_steps import workload
 
 E = EventKind
@@ -306,7 +306,7 @@ def test_one_page_not_passed_over_is_a_difference_two_are_a_write():
         assert followed(session, changed).to_json()["by_rule"]["smart_scan"]["parted"] == len(
             places
         )
-        return followed(*untold(session, changed)).to_json()
+        return followed(*without_writes(session, changed)).to_json()
 
     one = examined(skips[0])
     assert one["first_difference"]["rule"] == "smart_scan"
