@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.whatif.capture_reader import CaptureReader
 from ksmtrace.whatif.history import Content, Interval, Place, Process, Write
 from ksmtrace.whatif.layout import Layout, Run
-from ksmtrace.whatif.scenario import PAGE_BYTES
 from ksmtrace.workload.file import Step
 
 WARM_UP_PASSES = 3
@@ -20,7 +20,7 @@ WARM_UP_PASSES = 3
 _WORD_BYTES = 8
 _KNOWN, _UNKNOWN = 1 << 32, 2 << 32
 _ZERO_CHECKSUMS = frozenset(
-    variant.checksum.of_page(bytes(PAGE_BYTES)) for variant in KERNELS.values()
+    variant.checksum.of_page(bytes(PAGE_SIZE)) for variant in KERNELS.values()
 )
 
 
@@ -39,7 +39,7 @@ class Words:
     def __call__(self, index: int) -> bytes:
         """All bytes of page `index` of the region."""
         word = self.words[index - self.first]
-        return word.to_bytes(_WORD_BYTES, "little") * (PAGE_BYTES // _WORD_BYTES)
+        return word.to_bytes(_WORD_BYTES, "little") * (PAGE_SIZE // _WORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

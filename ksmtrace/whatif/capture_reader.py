@@ -80,7 +80,7 @@ class CaptureReader:
         return self.intervals[self.passes]
 
     def _interval_after(self, *, seen: bool) -> Interval:
-        """The interval in which a change counts: after the pass under way if that has `seen` the page."""
+        """Where a change counts: in the interval after this pass if that has `seen` the page."""
         if seen and len(self.intervals) == self.passes + 1:
             self.intervals.append(Interval())
         return self.intervals[self.passes + seen]

@@ -35,6 +35,6 @@ class CaseTunables:
 
 
 def _is_followed(name: str, value: int) -> bool:
-    """Whether passes can have it: time, which the advisor needs, is not known, nor would pages_to_scan = 0 end."""
+    """Whether a case can repeat it: time is not known, and at pages_to_scan = 0 no pass ends."""
     timed = name == "sleep_millisecs" or name.startswith("advisor_")
     return not timed and (name, value) != ("pages_to_scan", 0)

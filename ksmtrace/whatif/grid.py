@@ -1,4 +1,4 @@
-"""Builds the scenarios to run: the baseline, then each variant with each combination of tunables."""
+"""Builds the scenarios: the baseline, then each variant with each combination of tunables."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _WIDEST_GAP = 64
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive pages of a region: the first one's number, and all page numbers in the capture."""
+    """Consecutive pages of a region: the first one's number, and their numbers in the capture."""
 
     region: str
     first: int

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.relatives.pksm import PksmScanner
-from ksmtrace.whatif.scenario import PAGE_BYTES, RMAP_ITEM_BYTES, STABLE_NODE_BYTES, Point
+from ksmtrace.whatif.scenario import Point
 
 if TYPE_CHECKING:
     from ksmtrace.engine.engine import Engine
     from ksmtrace.engine.machine.memory import Frame, Mm
+
+
+_STABLE_NODE_SIZE = 64
+"""Bytes of a struct stable_node on 64-bit machines."""
 
 
 class OutcomeMeter(Watcher):
@@ -68,7 +74,7 @@ class OutcomeMeter(Watcher):
         return Point(
             passes=passes,
             batches=batches,
-            saved_bytes=(_sharing(engine) + zero) * PAGE_BYTES,
+            saved_bytes=(_sharing(engine) + zero) * PAGE_SIZE,
             pages_shared=counters["pages_shared"],
             pages_sharing=counters["pages_sharing"],
             pages_unshared=counters["pages_unshared"],
@@ -94,9 +100,9 @@ class OutcomeMeter(Watcher):
         if isinstance(scanner, KsmScanner):
             counters = scanner.ksm.counters
             nodes = len(self._nodes) + counters.stable_node_chains
-            return counters.rmap_items * RMAP_ITEM_BYTES + nodes * STABLE_NODE_BYTES
+            return counters.rmap_items * RMAP_ITEM_SIZE + nodes * _STABLE_NODE_SIZE
         if isinstance(scanner, PksmScanner):
-            return scanner.rmap_items * RMAP_ITEM_BYTES
+            return scanner.rmap_items * RMAP_ITEM_SIZE
         return 0
 
 

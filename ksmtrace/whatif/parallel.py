@@ -110,7 +110,7 @@ def _interrupt_delayed() -> Iterator[None]:
 
 @contextmanager
 def local_executor(case: Case, scenarios: int) -> Iterator[LocalExecutor]:
-    """Processes on this machine, one for each usable CPU; they end with the context, however it ends."""
+    """Processes on this machine, one for each usable CPU; they end with the context."""
     before = set(multiprocessing.active_children())
     pool = LocalExecutor(case, scenarios)
     try:

@@ -25,7 +25,7 @@ class Settled:
 
 
 def settled(points: Points) -> Settled | None:
-    """When the saved bytes changed for the last time; None if at the last pass, or without passes."""
+    """When the saved bytes changed last; None if at the last pass, or if there is no pass."""
     last_change: Point | None = None
     before = 0
     for point in points:

@@ -6,11 +6,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-PAGE_BYTES = 4096
-RMAP_ITEM_BYTES = 64
-STABLE_NODE_BYTES = 64
-"""Sizes of a struct rmap_item and a struct stable_node on 64-bit kernels."""
-
 Settings = tuple[tuple[str, int | str], ...]
 
 

@@ -44,9 +44,10 @@ def table(document: Mapping[str, Any]) -> list[str]:
 
 
 _LEGEND = (
-    "saved: bytes at the end, largest and mean at the ends of passes; settled: the pass after which "
-    "that did not change any more (-: it still did); scanned: pages examined; compared: comparisons "
-    "of pages (-: not counted); cow: writes that broke a merge; metadata: rmap_items and stable nodes"
+    "saved: bytes at the end, largest and mean at the ends of passes; settled: the pass after "
+    "which that did not change any more (-: it still did); scanned: pages examined; compared: "
+    "comparisons of pages (-: not counted); cow: writes that broke a merge; metadata: rmap_items "
+    "and stable nodes"
 )
 
 

@@ -1,4 +1,4 @@
-"""Runs of the engine, followed by the engine: nothing parts, whatever is missing from the stream."""
+"""The engine compared with its own runs: there is no difference, whatever the stream lacks."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a capture tells: the run that is made of it against the run that it is of."""
+"""Cases of captures: the run that is made of one against the run that it is of."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_without_changes_the_capture_answers_as_the_workload_does(tmp_path, inde
 
 @pytest.mark.parametrize("index", range(25))
 def test_with_writes_between_passes_too(tmp_path, index):
-    """Every page is examined in every pass, so that the capture has seen each change that ksmd could have seen."""
+    """Every page is examined in every pass: the capture has each change that ksmd could see."""
     truth = visible_workloads(25, writes=True)[index]
     case = recorded_case(truth, tmp_path / "c")
     for scenario in build_grid(case.workload, ["ksm-6.18", "ksm-6.1", "ksm-4.4"], [], SWEEPS[:2]):
@@ -125,7 +125,7 @@ def test_with_forks_most_passes_are_equal(tmp_path):
 
 
 def test_the_bundled_capture_is_followed_to_the_page(bundled_capture):
-    """Its writes of run, max_page_sharing and use_zero_pages too; one page is in another dup of a chain for 3 passes."""
+    """Its writes of tunables too; one page is in another dup of a chain for 3 passes."""
     case, warnings = capture_case(bundled_capture)
     assert warnings == []
     assert (case.workload.variant, case.passes) == ("ksm-6.1", 40)
