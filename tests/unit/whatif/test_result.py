@@ -72,7 +72,9 @@ def test_the_difference_is_measured():
         points.append(Point(number, number, 0, 1, sharing, 0, 0, 0, 30, 0, 4, 0))
     case = Case(
         "capture", "c", STEPS, passes=4, totals=(31, 4),
-        kernel_points={0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0)},
+        kernel_points={
+            0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0),
+        },
     )  # fmt: skip
     found = baseline_difference(case, Outcome(points, points[-1]))
     assert (found["passes"], found["passes_compared"], found["passes_equal"]) == (4, 3, 1)

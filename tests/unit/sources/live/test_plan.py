@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events import EventKind
-from ksmtrace.session import Exactness
+from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.plan import CHOICES, counters_only, make_plan
@@ -100,6 +100,9 @@ def test_whatever_a_kernel_offers(root, functions, tracepoints, members, data, w
         better = names[: names.index(chosen.spec.name)] if chosen.spec else names
         assert [rejected.way for rejected in chosen.rejected] == better
         assert all(rejected.reasons for rejected in chosen.rejected)
+        if chosen.spec:
+            assert chosen.probe.counter == chosen.spec.counter
+            assert chosen.probe.lacks == chosen.spec.lacks
         for other, allowed in chosen.spec.requires.items() if chosen.spec else ():
             assert plan.chosen[other].spec.name in allowed
     for placement in plan.placements.values():
@@ -165,6 +168,13 @@ def test_clones_of_a_function(tmp_path):
     assert "other parameters" in probe.note
     assert plan.probes[EventKind.COW_FAULT].exactness is Exactness.ABSENT
     assert plan.tier == "partial"
+
+
+def test_without_break_ksm_nobody_knows_who_broke_a_page(tmp_path):
+    symbols = [name for name in (*STOCK, *DATA) if name != "break_ksm"]
+    probe = make_plan(kernel(tmp_path, symbols=symbols)).probes[EventKind.COW_FAULT]
+    assert probe.via == "kprobe and kretprobe do_wp_page"
+    assert probe.lacks == {Knowledge.WHO_BROKE}
 
 
 def test_no_kprobes_but_fentry(tmp_path):
@@ -237,6 +247,7 @@ def test_counters_alone(tmp_path):
         "/sys/kernel/mm/ksm pages_scanned",
         Exactness.SAMPLED,
     )
+    assert examined.counter == "pages_scanned"
     assert plan.probes[EventKind.SKIPPED].exactness is Exactness.ABSENT
 
 
