@@ -13,8 +13,8 @@ class Reconciliation:
     Attributes:
         counters: the kernel's counters at the last reading, and those that only an earlier one had.
         first: the kernel's counters at the first reading.
-        pairs: for each page gauge, in pages, the reconstructed value at the last reading, None where
-            it is not reconstructed, and the kernel's, None where it was not read.
+        pairs: by page gauge, in pages at the last reading: the reconstructed value, None where it
+            is not reconstructed, and the kernel's, None where it was not read.
         at_scan_stop: readings that the probe itself took when a pass ended, without any race.
         at_scan_stop_differing: those of them in which a gauge differed.
     """
