@@ -62,6 +62,7 @@ docs: .venv/ready-test ## print the tables of docs anew
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
 	$(TOOL).docs.metrics
+	$(TOOL).docs.reference
 	$(TOOL).docs.architecture
 	$(TOOL).screen
 

@@ -1,1 +1,1 @@
-"""ksmd's state as events tell it: what analyzers read and what is checked against the kernel."""
+"""ksmd's state, reconstructed from events, and the arithmetic that several analyzers share."""

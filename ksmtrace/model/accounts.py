@@ -1,4 +1,4 @@
-"""What happened to the pages of each process during the run, counted in space for the processes alive."""
+"""What happened to the pages of each process during the run, in space for those alive."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ COUNTS = (
     *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),
     *("joined", "zero_page", "user_break", "kernel_break"),
 )
-"""Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum changed; no checksum to compare
-with; looked up in the trees, and placed there or a page of zeroes; the same in vain; gone before the outcome could be read),
-STABLE_APPEND, REPLACE_PAGE by the zero page, COW_FAULT by the process and by the kernel."""
+"""Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum
+changed; no checksum to compare with; looked up in the trees, and placed there or a page of zeroes;
+the same in vain; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the zero
+page, COW_FAULT by the process and by the kernel."""
 
 ZERO_CHECKSUM = 0x32D8BBDB
 """calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
 
 VISIT_COST = np.array([1, 1, 4, 4, 20, 20, 20])
-"""ksmd's time for each outcome of a visit, in units of 0.33 us: measured on 6.18 with 20,000 pages of one process, 0.33, 0.38,
-1.36 and 7.2 us a page (checksum and search depend on the machine and on the trees; what is shared out is measured)."""
+"""ksmd's time for each outcome of a visit, in units of 0.33 us: measured on 6.18 with 20,000 pages
+of one process, 0.33, 0.38, 1.36 and 7.2 us a page (checksum and search depend on the machine and on
+the trees; what is shared out is measured)."""
 
 EXAMINED = COUNTS[1 : len(VISIT_COST)]
 """Columns of examinations."""
 
 WASTED = ("changed", "unplaced", "freed")
-"""Columns of examinations that came to nothing, as `Cause` has them but for CHAIN_FULL, which only the end of a pass tells."""
+"""Columns of examinations that came to nothing, as `Cause` has them but for CHAIN_FULL, which only
+the end of a pass tells."""
 
 _VISITS = len(VISIT_COST)
 _JOINED, _ZERO_PAGE, _USER_BREAK, _KERNEL_BREAK = range(_VISITS, len(COUNTS))
@@ -44,7 +47,8 @@ _NONE = -1
 def _table() -> npt.NDArray[np.int8]:
     """The column by kind and flags, shape (256, 256); `_NONE` for what is not counted.
 
-    An examination that ended in no tree is among the unplaced ones until its checksums are looked at.
+    An examination that ended in no tree is among the unplaced ones until its checksums are looked
+    at.
     """
     flags = np.arange(256)
     table = np.full((256, 256), _NONE, dtype=np.int8)
@@ -74,7 +78,8 @@ class Account:
     Attributes:
         process: None for those that have exited.
         counts: by column of `COUNTS`; dtype int64.
-        break_ns: time spent in COW faults by the process, and by the kernel's own breaks; dtype int64.
+        break_ns: time spent in COW faults by the process, and by the kernel's own breaks; dtype
+            int64.
         ksmd_ns: its part of ksmd's CPU time.
         due: visits since ksmd's CPU time was last read, by cost.
     """
@@ -149,7 +154,7 @@ class Accounts:
             self._fold()
 
     def read(self, reading: Reading) -> None:
-        """Take in a reading of the kernel's counters: share out what ksmd has worked since the last one."""
+        """Share out ksmd's CPU time since the last reading of the kernel's counters."""
         worked = self.ksmd.read(reading)
         if worked is None:
             return
@@ -218,7 +223,8 @@ def _part_unplaced(
 ) -> None:
     """Tell apart by their checksums what ended in no tree: mend `column`.
 
-    Only what had not changed was looked up in the trees. A page of zeroes is then taken for one that the zero page replaced.
+    Only what had not changed was looked up in the trees. A page of zeroes is then taken for one
+    that the zero page replaced.
     """
     unplaced = np.flatnonzero(column == COUNTS.index("unplaced"))
     where = rows[unplaced]
@@ -235,7 +241,7 @@ def _break_ns(
     which: npt.NDArray[np.intp],
     count: int,
 ) -> npt.NDArray[np.int64]:
-    """Nanoseconds in COW faults by row of the mms, of the process and of the kernel; shape (count, 2)."""
+    """Nanoseconds in COW faults by mm, by (users' writes, kernel's breaks); shape (count, 2)."""
     total = np.zeros((count, 2), dtype=np.int64)
     faults = np.flatnonzero((column == _USER_BREAK) | (column == _KERNEL_BREAK))
     if len(faults):

@@ -1,4 +1,4 @@
-"""A map from addresses of kernel structs to small numbers, made for looking up many neighbours at once."""
+"""A map from addresses of kernel structs to small numbers, for lookups of many at once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _NO_ROW = 0
 class AddressMap:
     """Numbers by address, for structs of 64 bytes that the kernel's slabs place page by page.
 
-    A page of structs is a row of a table. A scan meets them in runs from one page, and only the first of a run is looked up
-    in a dict. Addresses that are no multiple of 64 are kept apart: rmap_items have none, other sources may.
+    A page of structs is a row of a table. A scan meets them in runs from one page, and only the
+    first of a run is looked up in a dict. Addresses that are no multiple of 64 are kept apart:
+    rmap_items have none, other sources may.
     """
 
     def __init__(self) -> None:

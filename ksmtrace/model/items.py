@@ -1,4 +1,4 @@
-"""The rmap_items that events speak of, each under a small number by which arrays can be indexed."""
+"""The rmap_items of a run, each under a small number by which arrays can be indexed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ _FREED = int(Flag.FREED)
 class ItemTable:
     """rmap_items alive, by number.
 
-    A number belongs to one rmap_item from its first event to the end of the batch in which it was freed; then another may
-    get it. So what is kept in arrays by number needs room for the pages alive, however long the run.
+    A number belongs to one rmap_item from its first event to the end of the batch in which it was
+    freed; then another may get it. So what is kept in arrays by number needs room for the pages
+    alive, however long the run.
 
     Attributes:
         mm: by number, the mm; dtype uint64.
@@ -75,9 +76,10 @@ class ItemTable:
         return np.flatnonzero(self.alive)
 
     def resolve(self, batch: EventBatch) -> Ids:
-        """The number of each event's rmap_item, -1 where there is none or it was never shown; shape (n,).
+        """The number of each event's rmap_item, shape (n,); -1 for none and for an unknown one.
 
-        An examination, an append or a skip shows an rmap_item; a removal that frees it is the last event with its number.
+        An examination, an append or a skip makes an rmap_item known; a removal that frees it is the
+        last event with its number.
         """
         self._free.extend(self.freed.tolist())
         rows = np.flatnonzero(_ABOUT[batch.kind])
@@ -150,7 +152,7 @@ class ItemTable:
 
 
 def grown(column: npt.NDArray[_Column], size: int) -> npt.NDArray[_Column]:
-    """A copy of `column` with at least `size` rows, the new ones zero; `column` itself if it is that long."""
+    """`column`, or a copy with zeros at its end, that has at least `size` rows."""
     if len(column) >= size:
         return column
     longer = np.zeros(size, dtype=column.dtype)

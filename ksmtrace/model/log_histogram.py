@@ -1,4 +1,4 @@
-"""Durations counted in buckets that grow with them, and what they tell: quantiles, survival, half-life."""
+"""Counts durations in logarithmic buckets: quantiles, survival and half-life of them."""
 
 from __future__ import annotations
 

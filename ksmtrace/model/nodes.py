@@ -1,4 +1,4 @@
-"""The stable nodes that events speak of, by number, and how many rmap_items each has."""
+"""The stable nodes of a run, each under a small number, and how many rmap_items each has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class NodeTable:
         adopted: numbers of nodes that were there before the first event.
 
     Args:
-        reused: removals are not seen, so that an address that gets its first rmap_item is another node than before.
+        reused: removals are not seen, so that an address that gets its first rmap_item is another
+            node than before.
     """
 
     def __init__(self, *, reused: bool) -> None:
@@ -47,11 +48,11 @@ class NodeTable:
         return np.flatnonzero(self.members[: self._used])
 
     def resolve(self, events: Records) -> tuple[Ids, Ids]:
-        """The node's number of each event that names one, and the numbers of nodes removed among them.
+        """The node's number of each event, and the numbers of the nodes that were removed.
 
-        `events` are STABLE_APPEND, REMOVE_STABLE_NODE and those CMP_AND_MERGE_PAGE that end in the stable tree, in stream
-        order. A node is known by its address, where that is not seen by its page frame. A removed node's number stays
-        its own until `bury`.
+        `events` are STABLE_APPEND, REMOVE_STABLE_NODE and those CMP_AND_MERGE_PAGE that end in the
+        stable tree, in stream order. A node is known by its address, where that is not seen by its
+        page frame. A removed node's number stays its own until `bury`.
         """
         numbers = self._number
         out, removed, made = [], [], []
@@ -89,7 +90,7 @@ class NodeTable:
         return np.array(out, dtype=np.int64), np.array(removed, dtype=np.int64)
 
     def move(self, before: Ids, after: Ids) -> None:
-        """rmap_items went from the nodes `before` to the nodes `after`; numbers below FIRST_NODE are none."""
+        """Move rmap_items from the nodes `before` to `after`; those below FIRST_NODE are none."""
         np.add.at(self.members, after[after >= FIRST_NODE], 1)
         np.subtract.at(self.members, before[before >= FIRST_NODE], 1)
 

@@ -1,4 +1,4 @@
-"""The processes behind the mms: names, where they belong, and what the kernel counts for each of them."""
+"""The processes behind the mms: their names, cgroups, guests, and the kernel's counters of each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ MOST_TEXT_BYTES = 1024
 
 @dataclass(slots=True)
 class Process:
-    """One process, from its mm's registration with ksmd to its exit; another that gets the same mm is another process.
+    """One process, from its mm's registration with ksmd to its exit.
+
+    A later process with the same mm is another `Process`.
 
     Attributes:
         number: counts processes from 0, in the order in which they were met; never given twice.
@@ -69,7 +71,7 @@ class Process:
         return label_of({**self.to_json(), "vm": self.vm})
 
     def to_json(self) -> dict[str, Any]:
-        """What tells it from others in the JSON document: pid and comm, None where no name was seen, and mm."""
+        """Its identity in the JSON document: mm, and pid and comm, None where no name was seen."""
         return {"pid": self.pid, "comm": self.comm or None, "mm": f"{self.mm:#x}"}
 
 
@@ -81,9 +83,10 @@ def label_of(process: Mapping[str, Any]) -> str:
 
 
 class ProcessTable:
-    """Processes that events have spoken of: those alive, and the latest `MOST_EXITED` that have exited.
+    """The processes of a run: those alive, and the last `MOST_EXITED` that have exited.
 
-    ksmd comes to an mm once more after its exit, so that an mm stays its process's own until it registers again.
+    ksmd comes to an mm once more after its exit, so that an mm stays its process's own until it
+    registers again.
     """
 
     def __init__(self) -> None:
@@ -109,7 +112,7 @@ class ProcessTable:
         return process
 
     def parts(self, batch: EventBatch) -> Iterator[EventBatch]:
-        """`batch` in parts, none of which has two processes with one mm; take them one by one, as each is applied."""
+        """`batch` in parts, none with two processes of one mm; each is applied before the next."""
         start = 0
         met: dict[int, tuple[int | None, bool]] = {}
         for row in np.flatnonzero(_RENEWS[batch.kind]).tolist():
@@ -200,7 +203,7 @@ def text_records(mm: int, which: ProcessText, text: str) -> Records:
 
 
 def printable(text: bytes) -> str:
-    """A name that can do no harm on a terminal: up to the first NUL, with "?" for what cannot be printed."""
+    """A name up to its first NUL, safe to print: "?" for characters that cannot be printed."""
     shown = text.split(b"\0", 1)[0].decode("utf-8", "replace").replace("\ufffd", "?")
     return "".join(c if c.isprintable() else "?" for c in shown)
 

@@ -1,7 +1,8 @@
 """ksmd's rmap_items and stable nodes, rebuilt from events and nothing else.
 
-Follows the counters of mm/ksm.c: a stable node counts as shared while it has an rmap_item, every further
-rmap_item as sharing, rmap_items flagged UNSTABLE as unshared, and what is in neither tree as volatile.
+Follows the counters of mm/ksm.c: a stable node counts as shared while it has an rmap_item, every
+further rmap_item as sharing, rmap_items flagged UNSTABLE as unshared, and what is in neither tree
+as volatile.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import empty_records
 from ksmtrace.model.items import Ids, ItemTable, grown
@@ -50,14 +51,6 @@ _UNSTABLE_BEFORE, _UNSTABLE_AFTER = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE
 _TREES = _STABLE_BEFORE | _STABLE_AFTER | _UNSTABLE_BEFORE | _UNSTABLE_AFTER
 _FREED = int(Flag.FREED)
 
-PAGE_GAUGES = (
-    Gauge.PAGES_SHARED,
-    Gauge.PAGES_SHARING,
-    Gauge.PAGES_UNSHARED,
-    Gauge.PAGES_VOLATILE,
-)
-"""The gauges of /sys/kernel/mm/ksm that the reconstruction can stand against."""
-
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -70,16 +63,19 @@ class Baseline:
 class Reconstruction:
     """State of ksmd after the last event applied.
 
-    `complete` says whether the gauges can be trusted: from the start on when KSM was empty, else from the
-    end of the first pass that was seen whole, and again so after a loss. While it is False, `reason` says why.
+    `complete` says whether the gauges can be trusted: from the start on when KSM was empty, else
+    from the end of the first pass that was seen whole, and again so after a loss. While it is
+    False, `reason` says why.
 
     Attributes:
         items: the rmap_items, by number.
         nodes: the stable nodes, by number.
         processes: whose memory it is.
         tunables: /sys/kernel/mm/ksm's writable files as they stand, name to text.
-        owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype int64.
-        state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype int64.
+        owner: by number of rmap_item, `Process.number` of the process that it belongs to; dtype
+            int64.
+        state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype
+            int64.
         page_bytes: the size of a page.
         batches: how many were applied.
         batch: the last one of them.
@@ -200,9 +196,10 @@ class Reconstruction:
             self.tunables["pages_to_scan"] = str(reading.values[Gauge.PAGES_TO_SCAN])
 
     def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
-        """The parts of `batch` as hooks get them: cut by `ksmtrace.events.cut`, no two processes with one mm.
+        """The parts of `batch` for hooks: cut by `events.cut`, none with two processes of one mm.
 
-        Apply each before the next is taken: where an mm passes to another process is known only then.
+        Apply each before the next is taken: where an mm passes to another process is known only
+        then.
         """
         for part in cut(batch):
             yield from self.processes.parts(part)
@@ -232,7 +229,7 @@ class Reconstruction:
             self._progress(mark)
 
     def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
-        """The batch, cut after each event upon which more than its own rmap_item is gone; whether all is."""
+        """(part, whether all is forgotten after it): cut where an event ends many rmap_items."""
         if self._sees_removals:
             ends = batch.kind == EventKind.LOST
         else:
@@ -271,7 +268,7 @@ class Reconstruction:
         self.owner[born] = np.array(numbers, dtype=np.int64)[which]
 
     def _move(self, items: Ids, new: Ids) -> None:
-        """Each of `items` goes to the state beside it; where one stands more than once the last counts."""
+        """Give each of `items` its state in `new`; of an item with several the last counts."""
         distinct = np.unique(items)
         before = self.state[distinct]
         self.state[items] = new
@@ -281,8 +278,8 @@ class Reconstruction:
         self._unshared += int((after == UNSTABLE).sum()) - int((before == UNSTABLE).sum())
 
     def _mm_exited(self, mm: int) -> None:
-        # ksmd frees the rmap_items of an exited mm at its next visit. Where those removals are seen they
-        # speak for themselves; where they are not, the exit is all there is to know.
+        # ksmd frees the rmap_items of an exited mm at its next visit. Where those removals are seen
+        # they speak for themselves; where they are not, the exit is all there is to know.
         alive = self.items.numbers()
         gone = alive[self.items.mm[alive] == mm]
         self._move(gone, np.full(len(gone), NEITHER, dtype=np.int64))
@@ -307,8 +304,9 @@ def _tells(
 ) -> npt.NDArray[np.bool_]:
     """Which events can change a state that is known whole; most of a settled scan cannot.
 
-    An examination that leaves the rmap_item in its tree, or in neither, changes nothing; nor does the removal just before
-    it, by which ksmd takes a candidate out of the unstable tree only to put it back.
+    An examination that leaves the rmap_item in its tree, or in neither, changes nothing; nor does
+    the removal just before it, by which ksmd takes a candidate out of the unstable tree only to put
+    it back.
     """
     trees = flags & (_TREES | _FREED)
     examined = kind == _EXAMINED

@@ -19,7 +19,8 @@ class Scan:
         seqnr: `ksm_scan.seqnr` during the pass.
         whole: the trace saw the pass from its start on, and lost nothing in it.
         ended_ns: CLOCK_MONOTONIC of the SCAN_STOP.
-        duration_ns: from SCAN_START to SCAN_STOP, sleeps included; 0 unless whole, or where the clock was set back.
+        duration_ns: from SCAN_START to SCAN_STOP, sleeps included; 0 unless whole, or where the
+            clock was set back.
         by_kind: number of events of each kind in the pass, shape (256,), dtype int64.
     """
 

@@ -1,4 +1,4 @@
-"""Whether KSM has settled: pages_sharing hardly changes from pass to pass any more."""
+"""Whether KSM has settled: pages_sharing hardly changes from pass to pass."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ MOST_CHANGE_RATIO = 0.01
 """Of pages_sharing, from one pass end to the next: less than this is quiet."""
 
 QUIET_PASSES = 2
-"""So many quiet passes in a row are settled: a new page is merged in the second pass that sees it, so one proves nothing."""
+"""So many quiet passes in a row are settled: a new page is merged in the second pass that sees it,
+so one proves nothing."""
 
 
 class Settling:
     """pages_sharing at the ends of passes.
 
-    It is reconstructed where removals of all processes are seen, else the last that was read from the kernel. Where the
-    ends of passes are not seen, a step of full_scans between two readings stands for one.
+    It is reconstructed where removals of all processes are seen, else the last that was read from
+    the kernel. Where the ends of passes are not seen, a step of full_scans between two readings
+    stands for one.
 
     Attributes:
-        change_ratio: how much pages_sharing changed in the last pass, of the larger of both values; None while fewer than two
-            pass ends in a row are known.
+        change_ratio: how much pages_sharing changed in the last pass, of the larger of both values;
+            None while fewer than two pass ends in a row are known.
     """
 
     def __init__(self) -> None:
@@ -37,14 +39,14 @@ class Settling:
 
     @property
     def settled(self) -> bool | None:
-        """Whether the last `QUIET_PASSES` passes were quiet; None while too few pass ends in a row are known."""
+        """Whether the last `QUIET_PASSES` passes were quiet; None while too few ends are known."""
         if self._quiet >= QUIET_PASSES:
             return True
         return None if self.change_ratio is None else False
 
     @property
     def after_passes(self) -> int | None:
-        """Passes from the start of the run to the end of the last one that was not quiet; None unless settled."""
+        """Passes from the start of the run to the last that was not quiet; None unless settled."""
         return self._since[0] if self.settled and self._since is not None else None
 
     def after_seconds(self, session: Session) -> float | None:

@@ -1,4 +1,4 @@
-"""What each process contributes to sharing and gains by it, without counting any saved page twice."""
+"""What each process contributes to sharing and saves by it, no page being counted twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ STABLE_NODE_BYTES = 64
 """sizeof(struct ksm_stable_node), on every kernel so far."""
 
 _FRACTION_BITS = 10
-"""Of a byte: sums of the credits of 2^31 rmap_items are whole numbers below 2^53, so their order changes nothing."""
+"""Of a byte: sums of the credits of 2^31 rmap_items are whole numbers below 2^53, so their order
+changes nothing."""
 
 _MOST_SPAN = 1 << 20
 
@@ -35,14 +36,16 @@ class Attribution(StrEnum):
 class Shares:
     """Processes that have an rmap_item alive; all arrays have shape (n,) and dtype int64.
 
-    A stable node with n rmap_items saves n - 1 pages, and each of the n is credited (n - 1) / n of a page.
+    A stable node with n rmap_items saves n - 1 pages, and each of the n is credited (n - 1) / n of
+    a page.
 
     Attributes:
         number: `Process.number`, ascending.
         rmap_items: alive.
         merged_pages: those of them in the stable tree.
         saved_bytes: their credits; their sum is exactly that of (members - 1) pages over all nodes.
-        node_bytes: the process's part of the stable nodes themselves, credited 1 / n for each rmap_item.
+        node_bytes: the process's part of the stable nodes themselves, credited 1 / n for each
+            rmap_item.
     """
 
     number: Ids
@@ -53,7 +56,7 @@ class Shares:
 
 
 def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
-    """Whether shares are exact: without removals they may be too high, before all is known too low."""
+    """Whether shares are exact, too high (removals unseen) or too low (state incomplete)."""
     if not session.sees(EventKind.STABLE_APPEND):
         return None
     if not session.sees(EventKind.REMOVE_RMAP_ITEM):
@@ -101,9 +104,9 @@ def _share_out(reconstruction: Reconstruction) -> Shares:
 
 
 def apportion(total: int, weights: Ids, order: Ids) -> Ids:
-    """Whole numbers that sum up to `total`, each within 1 of its weight's part; `order` says who gets the odd ones.
+    """Whole numbers with the sum `total`, each within 1 of its weight's part.
 
-    All zero when the weights are.
+    Remainders are given out by `order`. All are zero when the weights are.
     """
     out = np.zeros(len(weights), dtype=np.int64)
     upto = weights[order].cumsum().tolist()

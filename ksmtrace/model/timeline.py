@@ -6,9 +6,12 @@ MOST_POINTS = 512
 
 
 class Timeline:
-    """Points of (seconds, values...), at most `most` of them; when full, every second one goes and the step doubles.
+    """Points of (seconds, values...), at most `most` of them.
 
-    What is kept depends on the order of points alone, not on how the stream was cut. The last point given is always kept.
+    When it is full every second point is dropped, and the step doubles.
+
+    What is kept depends on the order of points alone, not on how the stream was cut. The last point
+    given is always kept.
 
     Args:
         names: what the values are, in order.

@@ -1,4 +1,4 @@
-"""The tunables as they stand, whatever they were when the run began."""
+"""The present values of the tunables, from those at the start and the writes since."""
 
 from __future__ import annotations
 

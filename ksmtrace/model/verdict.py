@@ -1,4 +1,4 @@
-"""Is KSM worth it on this host: one answer, with its reasons."""
+"""The verdict on KSM on this host: worth it or not, with the reasons."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import StrEnum
 from ksmtrace.model.settling import MOST_CHANGE_RATIO
 
 LEAST_GIB_PER_CORE = 4.0
-"""A core's worth of memory: general-purpose machines are sold with about 4 GiB for each hardware thread. What saves less with a
-whole core would be cheaper to buy as memory."""
+"""A core's worth of memory: general-purpose machines are sold with about 4 GiB for each hardware
+thread. What saves less with a whole core would be cheaper to buy as memory."""
 
 
 class Answer(StrEnum):
@@ -47,7 +47,7 @@ class Facts:
 
     @property
     def bytes_per_core(self) -> float | None:
-        """Bytes saved for each core that is spent; None where nothing was spent, or one of both is not known."""
+        """Bytes saved per core; None where no time was spent, or one of the two is unknown."""
         if not self.cost_cores or self.saved_bytes is None:
             return None
         return self.saved_bytes / self.cost_cores
@@ -69,9 +69,10 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """The first answer that applies, in the order of `Answer`.
 
-    KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all. Not yet settled: pages_sharing still
-    changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen to tell. Costs more: nothing is left of what is saved
-    after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE` is saved for each core that is spent.
+    KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all. Not yet
+    settled: pages_sharing still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen
+    to tell. Costs more: nothing is left of what is saved after KSM's own bookkeeping, or less than
+    `LEAST_GIB_PER_CORE` is saved for each core that is spent.
     """
     held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
     if facts.run not in (None, "1") and not facts.active:

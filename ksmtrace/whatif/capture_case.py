@@ -96,11 +96,12 @@ def _check(session: Session, path: Path) -> None:
 def _kernel_point(reading: Reading) -> KernelPoint | None:
     """The kernel's gauges as the probe read them at the end of a pass; None for other readings."""
     values = reading.values
-    wanted = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED, Gauge.RMAP_ITEMS)
-    if not reading.at_scan_stop or not all(gauge in values for gauge in wanted):
+    wanted = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED)
+    volatile = reading.pages_volatile
+    if not reading.at_scan_stop or volatile is None or not all(one in values for one in wanted):
         return None
-    shared, sharing, unshared, items = (values[gauge] for gauge in wanted)
-    return KernelPoint(shared, sharing, unshared, max(0, items - shared - sharing - unshared))
+    shared, sharing, unshared = (values[gauge] for gauge in wanted)
+    return KernelPoint(shared, sharing, unshared, volatile)
 
 
 def _guess(release: str, variant: str) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ FIGURES = (
         "",
         "At most five, most important first.",
         of=(
-            FigureSpec("rule", "text", "The rule (`ksmtrace.plugins.advice.rules`) that speaks."),
+            FigureSpec(
+                "rule", "text", "The rule that gives it, of `ksmtrace.plugins.advice.rules`."
+            ),
             FigureSpec("advice", "text", "What to do."),
             FigureSpec("evidence", "text", "Why."),
             FigureSpec("command", "text", "What would do it: printed, and never run by ksmtrace."),

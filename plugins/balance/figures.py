@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from ksmtrace.events import EventKind
 from ksmtrace.figures import GROUP, PROCESS, FigureSpec, counter, gauge, without_metrics
 from ksmtrace.model.verdict import LEAST_GIB_PER_CORE
+from ksmtrace.session import Knowledge
+
+_FAULTS = (EventKind.COW_FAULT,)
+_BY_KERNEL = (*_FAULTS, Knowledge.WHO_BROKE)
 
 _COW_SECONDS = counter(
     "ksmtrace_balance_cow_seconds_total",
@@ -61,6 +66,7 @@ TOTAL = (
         "zero_pages_placed",
         "pages",
         "Page table entries that ksmd pointed to the zero page in this run; some may be gone again.",
+        needs=(EventKind.REPLACE_PAGE,),
     ),
     FigureSpec(
         "net_saved_bytes",
@@ -85,9 +91,11 @@ TOTAL = (
             "not add these up for billing.",
         ),
     ),
-    FigureSpec("examined_pages", "pages", "CMP_AND_MERGE_PAGE."),
-    FigureSpec("skipped_pages", "pages", "SKIPPED."),
-    FigureSpec("joined_pages", "pages", "STABLE_APPEND."),
+    FigureSpec(
+        "examined_pages", "pages", "CMP_AND_MERGE_PAGE.", needs=(EventKind.CMP_AND_MERGE_PAGE,)
+    ),
+    FigureSpec("skipped_pages", "pages", "SKIPPED.", needs=(EventKind.SKIPPED,)),
+    FigureSpec("joined_pages", "pages", "STABLE_APPEND.", needs=(EventKind.STABLE_APPEND,)),
     FigureSpec(
         "ksmd_cpu_seconds",
         "seconds",
@@ -99,6 +107,7 @@ TOTAL = (
         "user_break_pages",
         "pages",
         "KSM pages copied because the process wrote.",
+        needs=_FAULTS,
         panel="written to",
         section="copies of written pages",
     ),
@@ -106,17 +115,22 @@ TOTAL = (
         "user_break_seconds",
         "seconds",
         "Time of these copies.",
+        needs=_FAULTS,
         section="time for them",
         metric=_COW_SECONDS,
         series=("user",),
     ),
     FigureSpec(
-        "kernel_break_pages", "pages", "KSM pages copied because the kernel broke the sharing."
+        "kernel_break_pages",
+        "pages",
+        "KSM pages copied because the kernel broke the sharing.",
+        needs=_BY_KERNEL,
     ),
     FigureSpec(
         "kernel_break_seconds",
         "seconds",
         "Time of these copies.",
+        needs=_BY_KERNEL,
         metric=_COW_SECONDS,
         series=("kernel",),
     ),

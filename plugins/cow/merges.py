@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
+from ksmtrace.model.merge_follower import MergeFollower, ages
 from ksmtrace.model.reconstruction import Reconstruction
 
 REGRET_SECONDS = 60
@@ -46,8 +47,7 @@ class Merges:
         self.unknown = 0
         self.forgotten = 0
         self._regret = regret
-        self._joined = np.zeros(0, dtype=np.uint64)
-        self._merged = np.zeros(0, dtype=bool)
+        self._follower = MergeFollower()
         self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
         self._pending: dict[
             tuple[int, int], tuple[int, bool]
@@ -64,11 +64,11 @@ class Merges:
     def apply(self, batch: EventBatch, reconstruction: Reconstruction, faults: Ids) -> None:
         """Follow the events of `batch`; `faults` are the rows of its COW_FAULTs."""
         capacity = reconstruction.items.capacity + 1  # the number -1 is the last, and never merged
-        self._joined, self._merged = grown(self._joined, capacity), grown(self._merged, capacity)
+        self._follower.grow(capacity)
         self._joins = grown(self._joins, capacity)
-        self._merged[reconstruction.items.born] = False
+        self._follower.merged[reconstruction.items.born] = False
         if batch.lost:
-            self._merged[:] = False
+            self._follower.forget()
         rows, joined, known = self._endings(batch, reconstruction.ids)
         if len(faults):
             self._slots[_slots(batch.events["address"][faults])] = True
@@ -77,8 +77,7 @@ class Merges:
         else:
             near = np.zeros(len(rows), dtype=bool)
         far = ~near & known
-        ages = _ages(batch.events["ts"][rows[far]], joined[far])
-        self.others.add(ages)
+        self.others.add(ages(batch.events["ts"][rows[far]], joined[far]))
         self._in_order(batch, faults, rows[near], joined[near], known[near])
 
     def end_of_pass(self) -> None:
@@ -91,9 +90,10 @@ class Merges:
         """Seconds by which half of the merges seen are written to; None while fewer are."""
         everybody = LogHistogram(LINEAR)
         everybody.merge(self.others)
-        alive = reconstruction.items.alive & self._merged[: len(reconstruction.items.alive)]
-        joined = self._joined[: len(alive)][alive]
-        everybody.add(_ages(np.full(len(joined), now_ns, dtype=np.uint64), joined))
+        alive = reconstruction.items.alive
+        merged = alive & self._follower.merged[: len(alive)]
+        joined = self._follower.since[: len(alive)][merged]
+        everybody.add(ages(np.full(len(joined), now_ns, dtype=np.uint64), joined))
         return half_life(self.broken, everybody, at_risk=1)[0]
 
     def _endings(
@@ -108,34 +108,14 @@ class Merges:
         found_out |= removed & ~left
         silent = np.flatnonzero(found_out)
         self._joins[ids[appended]] = True
-        silent = silent[self._merged[ids[silent]] | self._joins[ids[silent]]]
+        silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
         self._joins[ids[appended]] = False
         rows = np.concatenate([np.flatnonzero(appended | left), silent])
-        if not len(rows):
-            return rows, np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=bool)
-        rows = rows[np.lexsort((rows, ids[rows]))]
-        return self._paired(batch, rows, ids[rows], appended[rows], left[rows])
-
-    def _paired(
-        self,
-        batch: EventBatch,
-        rows: Ids,
-        items: Ids,
-        begins: npt.NDArray[np.bool_],
-        left: npt.NDArray[np.bool_],
-    ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-        """The same, of rows in the order of rmap_items: what stands before a row of the same one began or ended its merge."""
-        times = batch.events["ts"][rows]
-        first = np.append(True, items[1:] != items[:-1])
-        known = np.where(first, self._merged[items], np.append(False, begins[:-1]))
-        joined = np.where(first, self._joined[items], np.append(np.uint64(0), times[:-1]))
-        last = np.append(first[1:], True)
-        self._merged[items[last]] = begins[last]
-        self._joined[items[last]] = times[last]
+        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], appended[rows])
         # An rmap_item that joins while it is thought merged had left before, unseen.
-        ended = known | left
-        order = np.argsort(rows[ended], kind="stable")
-        return rows[ended][order], joined[ended][order], known[ended][order]
+        found = found.where(found.known | left[found.rows])
+        order = np.argsort(found.rows, kind="stable")
+        return found.rows[order], found.since[order], found.known[order]
 
     def _in_order(
         self,
@@ -181,8 +161,3 @@ class Merges:
 
 def _slots(addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return addresses >> np.uint64(12) & np.uint64(_ADDRESS_SLOTS - 1)
-
-
-def _ages(end: npt.NDArray[np.uint64], begin: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """From `begin` to `end`; 0 where a clock stepped back."""
-    return np.where(end > begin, end - begin, np.uint64(0))

@@ -27,7 +27,7 @@ LATENCY = Family(
     "histogram",
     "From ksmd's first sight of a page to its merge. p90 of hours: raise pages_to_scan or use the "
     "advisor.",
-    of=("merge_latency_buckets_pages",),
+    of=("merge_latency_buckets_pages.<seconds>",),
 )
 FAMILIES = (LATENCY,)
 

@@ -11,8 +11,8 @@ from ksmtrace.events.cut import ends_a_part
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
-from ksmtrace.model.merge_spans import MergeSpans
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.plugins.merge_life.merge_spans import MergeSpans
 
 STAGES = ("seen", "candidate", "merged", "broken", "gone")
 

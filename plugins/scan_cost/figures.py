@@ -13,7 +13,7 @@ PASSES = Family(
     "histogram",
     "Full passes by duration, sleeps included. A new page is merged after two of them: too long, "
     "raise pages_to_scan.",
-    of=("pass_seconds_histogram",),
+    of=("pass_seconds_histogram.<seconds>",),
 )
 FAMILIES = (PASSES,)
 

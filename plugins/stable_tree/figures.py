@@ -38,14 +38,14 @@ ATTEMPTS = counter(
     "does not know. "
     "Many EFAULT: pages are pinned (DMA, io_uring, passthrough) or written to while being merged.",
     "result",
-    of=("attempted_pages", "failed_pages"),
+    of=("attempted_pages", "failed_pages.<errno>"),
 )
 SHARERS = Family(
     "ksmtrace_stable_node_sharers",
     "gaugehistogram",
     "KSM pages by number of pages that share each. "
     "Most at 256: raise max_page_sharing; most at 1: little gain.",
-    of=("node_sharers_pages",),
+    of=("node_sharers_pages.<sharers>", "shared_pages", "sharing_pages"),
 )
 FAMILIES = (CHAINS, ATTEMPTS, SHARERS)
 
@@ -202,7 +202,7 @@ COPIES = (
         "pages",
         "KSM pages copied because the kernel broke the sharing (run=2, MADV_UNMERGEABLE, prctl); "
         "null where they are not told apart.",
-        needs=(Knowledge.WHO_BROKE,),
+        needs=(*_COPIED, Knowledge.WHO_BROKE),
         metric=_COPIES,
         series=("kernel",),
     ),

@@ -132,7 +132,8 @@ def main(pages: int = PAGES, runs: int = RUNS) -> None:
                 f"by pass {' '.join(f'{rate:.2f}' for rate in rates)}; "
                 f"{size:.0f} bytes a page (limit {MOST_BYTES}); a checksum took {took:.0f} ns, "
                 f"{HASH_NS} where the limit was "
-                f"set: {mean / least * took / HASH_NS:.2f} times the limit of a machine of this speed"
+                f"set: {mean / least * took / HASH_NS:.2f} times the limit of a machine "
+                "of this speed"
             )
 
 

@@ -1,6 +1,6 @@
 """Documents that repeat what the code has are checked against it."""
 
-from tools.docs import architecture, metrics, variants
+from tools.docs import architecture, metrics, reference, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -23,6 +23,12 @@ def test_the_table_of_variants_is_current():
 def test_the_table_of_metrics_is_current():
     """`make docs` mends it."""
     assert metrics.DOCUMENT.read_text() == metrics.document()
+
+
+def test_the_keys_of_analyzers_are_current():
+    """`make docs` mends it."""
+    text = reference.DOCUMENT.read_text()
+    assert text == reference.with_keys(text)
 
 
 def test_the_folders_and_floors_of_the_architecture_are_current():

@@ -1,8 +1,13 @@
-"""The value of each Prometheus series, computed from the JSON document instead."""
+"""The value of each Prometheus series, taken from the JSON document instead.
+
+That of a figure by its declaration; what is computed from figures is computed here once more.
+"""
 
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
+
+from tools.docs import declared
 
 ONLY_SERVED = {
     "ksmtrace_merge_latency_seconds_sum": "the document has the buckets and two quantiles",
@@ -11,93 +16,37 @@ ONLY_SERVED = {
 }
 """Series without a figure in the document, with the reason."""
 
-_PATHS = {
-    "balance_metadata_bytes": "balance.total.metadata_bytes",
-    "balance_net_bytes": "balance.total.net_saved_bytes",
-    "break_cow_pages_total": "stable_tree.break_cow_pages",
-    "cow_fault_seconds_count": "cow.user_pages",
-    "cow_fault_seconds_sum": "cow.fault_total_seconds",
-    "cow_storms_total": "cow.storms",
-    "last_pass_changed_pages": "volatile.last_pass_changed_pages",
-    "last_pass_changed_ratio": "volatile.last_pass_changed_ratio",
-    "last_pass_examined_pages": "volatile.last_pass_examined_pages",
-    "last_pass_inserted_pages": "unstable_tree.last_pass_inserted_pages",
-    "last_pass_merged_pages": "stable_tree.last_pass_merged_pages",
-    "merge_half_life_seconds": "merge_life.merge_half_life_seconds",
-    "merge_latency_seconds_count": "merge_life.merge_latency_pages",
-    "merged_pages_total": "stable_tree.merged_pages",
-    "regret_pages_total": "cow.regret_pages",
-    "saved_bytes": "stable_tree.saved_bytes",
-    "scan_coverage_ratio": "scan_cost.coverage_ratio",
-    "scan_ksmd_cpu_seconds_total": "scan_cost.ksmd_cpu_seconds",
-    "scan_settled": "scan_cost.settled",
-    "scan_skipped_pages_total": "scan_cost.skipped_pages",
-    "scan_zero_checksum_pages": "scan_cost.last_pass_zero_checksum_pages",
-    "shared_pages": "stable_tree.shared_pages",
-    "sharing_pages": "stable_tree.sharing_pages",
-    "snapshot_mapped_pages": "snapshot.mapped_pages",
-    "stable_left_pages_total": "stable_tree.left_pages",
-    "stable_node_sharers_gcount": "stable_tree.shared_pages",
-    "stable_nodes_made_total": "stable_tree.new_node_pages",
-    "stable_nodes_removed_total": "stable_tree.removed_node_pages",
-    "unshared_pages": "unstable_tree.unshared_pages",
-    "unstable_gone_pages_total": "unstable_tree.gone_pages",
-    "unstable_inserted_pages_total": "unstable_tree.inserted_pages",
-    "unstable_matched_pages_total": "unstable_tree.matched_pages",
-    "volatile_pages": "volatile.volatile_pages",
-}
-
-_BY_LABEL = {
-    "balance_cow_seconds_total": ("by", "balance.total.{}_break_seconds"),
-    "lives_pages_total": ("stage", "merge_life.{}_pages"),
-    "rmap_item_pages": ("state", "heat_map.pages.{}"),
-    "unplaced_pages": ("cause", "volatile.causes.{}.now_pages"),
-    "wasted_pages_total": ("cause", "volatile.causes.{}.examined_pages"),
-}
-
-_NAMED = {
-    "cow_faults_total": ("by", {"user": "cow_fault_pages", "kernel": "kernel_break_pages"}),
-    "replaced_pages_total": ("kpage", {"ksm": "replaced_pages", "zero": "zero_page_pages"}),
-}
-
-_OUTCOMES = {"stable": "placed_stable_pages", "unstable": "placed_unstable_pages"}
-
 _HISTOGRAMS = {
     "scan_pass_seconds_bucket": "scan_cost.pass_seconds_histogram",
     "merge_latency_seconds_bucket": "merge_life.merge_latency_buckets_pages",
     "stable_node_sharers_bucket": "stable_tree.node_sharers_pages",
 }
-
-
-_OF_GROUPS = {
-    "group_saved_bytes": "saved_bytes",
-    "group_metadata_bytes": "metadata_bytes",
-    "group_merged_pages_total": "merged_pages",
-    "group_examined_pages_total": "examined_pages",
-    "group_wasted_pages_total": "wasted_pages",
-    "group_cow_faults_total": "{by}_break_pages",
-    "group_cow_seconds_total": "{by}_break_seconds",
-    "group_ksmd_cpu_seconds_total": "ksmd_cpu_seconds",
-}
+"""Buckets that the document has one by one, and Prometheus cumulated."""
 
 
 def said(document: dict[str, Any], name: str, labels: dict[str, str]) -> float | str | None:
-    """The document's value of a series; None where it has no such figure."""
+    """The document's figure of a series; None where it has no such figure."""
     own = name.removeprefix("ksmtrace_")
     analyzers = document["analyzers"]
-    if own in _PATHS:
-        return _at(analyzers, _PATHS[own])
-    if own in _BY_LABEL:
-        label, path = _BY_LABEL[own]
-        return _at(analyzers, path.format(labels[label]))
-    if own in _NAMED:
-        label, names = _NAMED[own]
-        return analyzers["stable_tree"][names[labels[label]]]
-    if own in _OF_GROUPS:
-        return _group(analyzers["groups"], labels)[_OF_GROUPS[own].format_map(labels)]
     if own in _HISTOGRAMS:
         return _cumulative(_at(analyzers, _HISTOGRAMS[own]), labels["le"])
-    return _DERIVED[own](document, labels) if own in _DERIVED else None
+    if own in _DERIVED:
+        return _DERIVED[own](document, labels)
+    return _declared(analyzers, name, labels)
+
+
+def _declared(analyzers: dict[str, Any], name: str, labels: dict[str, str]) -> float | None:
+    """The figure that is declared to have this series."""
+    for analyzer in declared.ANALYZERS:
+        for path, spec in declared.paths(declared.figures(analyzer)):
+            if spec.metric is None or spec.metric.name != name:
+                continue
+            own = spec.metric.labels[len(spec.metric.labels) - len(spec.series) :]
+            if tuple(labels[label] for label in own) == spec.series:
+                if path.startswith("groups[]."):
+                    return _group(analyzers[analyzer], labels)[spec.name]
+                return _at(analyzers[analyzer], path)
+    return None
 
 
 def _at(node: Any, path: str) -> Any:
@@ -157,15 +106,16 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
     "balance_verdict": lambda d, by: _at(d, "analyzers.balance.verdict") == by["verdict"],
     "build_info": lambda d, by: d["version"] == by["version"],
     "cow_fault_seconds_bucket": _fault_bucket,
+    "cow_fault_seconds_count": lambda d, _: _at(d, "analyzers.cow.user_pages"),
+    "cow_fault_seconds_sum": lambda d, _: _at(d, "analyzers.cow.fault_total_seconds"),
     "events_total": lambda d, by: d["events"]["by_kind"][by["kind"].upper()],
-    "examined_pages_total": lambda d, by: d["analyzers"]["volatile"][
-        _OUTCOMES.get(by["outcome"], f"{by['outcome']}_pages")
-    ],
-    "groups_evicted_total": lambda d, _: _at(d, "analyzers.groups.evicted"),
     "groups_tracked": lambda d, _: len(_at(d, "analyzers.groups.groups")),
     "kernel_info": lambda d, by: d["kernel"] == {key: by[key] for key in ("release", "build_id")},
     "lost_events_total": lambda d, _: d["events"]["lost"],
     "merge_attempts_total": _attempts,
+    "merge_latency_seconds_count": (
+        lambda d, _: _at(d, "analyzers.merge_life.merge_latency_pages")
+    ),
     "passes_total": lambda d, _: d["passes"],
     "plugin_success": lambda d, by: by["plugin"] not in d["plugins_failed"],
     "probe_info": lambda d, by: (
@@ -184,8 +134,13 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
     "self_check_scan_stops_differing_total": lambda d, _: d["self_check"]["at_scan_stop_differing"],
     "self_check_scan_stops_total": lambda d, _: d["self_check"]["at_scan_stop"],
     "stable_chain_mean_nodes": _chains,
+    "stable_node_sharers_gcount": lambda d, _: _at(d, "analyzers.stable_tree.shared_pages"),
     "stable_node_sharers_gsum": lambda d, _: (
         _at(d, "analyzers.stable_tree.shared_pages")
         + _at(d, "analyzers.stable_tree.sharing_pages")
+    ),
+    "unplaced_pages": lambda d, by: _at(d, f"analyzers.volatile.causes.{by['cause']}.now_pages"),
+    "wasted_pages_total": (
+        lambda d, by: _at(d, f"analyzers.volatile.causes.{by['cause']}.examined_pages")
     ),
 }  # fmt: skip

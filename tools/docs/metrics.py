@@ -4,12 +4,13 @@ from collections import Counter
 
 from prometheus_client.core import Metric
 
-from ksmtrace.events import EventKind
+from ksmtrace.events import EventKind, ProcessGauge
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.prometheus import published
 from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
-from support.story import story
+from support.story import QEMU, story
 from support.streams import events, sample
+from tools.docs import declared
 from tools.docs.marked import DOCS
 
 DOCUMENT = DOCS / "METRICS.md"
@@ -27,6 +28,8 @@ _EVERY_GAUGE = {
     **{"pages_skipped": 12, "ksm_zero_pages": 3, "general_profit": 311_296, "rmap_items": 260},
     **{"cow_ksm": 4, "ksmd_cpu_ns": 4_000_000},
 }
+
+_PROFIT = {"kind": EventKind.PROCESS_SAMPLE, "mm": QEMU}
 
 
 def _broken_merges() -> list[dict[str, int]]:
@@ -50,6 +53,7 @@ def families() -> list[tuple[str, Metric]]:
         *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
         *_broken_merges(),
         *story(),
+        {**_PROFIT, "address": ProcessGauge.KSM_PROCESS_PROFIT, "aux": 319_488},
         *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
     ]
     run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
@@ -68,19 +72,24 @@ def families() -> list[tuple[str, Metric]]:
 
 
 def document() -> str:
-    """The whole page."""
+    """The whole page: what the analyzers declare, and what a run adds of its own."""
+    rows = [
+        (family.name, family.type, family.labels, analyzer, family.help)
+        for analyzer in declared.ANALYZERS
+        for family in declared.families(analyzer)
+    ]
+    for origin, made in families():
+        if origin not in declared.ANALYZERS:
+            name = made.name + {"counter": "_total", "info": "_info"}.get(made.type, "")
+            labels = tuple({label for one in made.samples for label in one.labels})
+            rows.append((name, made.type, labels, origin, made.documentation))
     lines = [
         HEAD,
         "| metric | type | labels | from | what it is, and what to do with it |",
         "|---|---|---|---|---|",
     ]
-    for origin, family in families():
-        labels = sorted({label for s in family.samples for label in s.labels} - {"le"})
-        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
-        lines.append(
-            f"| `{family.name}{suffix}` | {family.type} | {', '.join(labels)} | {origin} | "
-            f"{family.documentation} |"
-        )
+    for name, kind, names, origin, help_text in sorted(rows):
+        lines.append(f"| `{name}` | {kind} | {', '.join(sorted(names))} | {origin} | {help_text} |")
     return "\n".join(lines) + "\n"
 
 

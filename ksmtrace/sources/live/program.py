@@ -45,7 +45,7 @@ class Program:
             for hook, placement in plan.placements.items():
                 for symbol in placement.symbols:
                     self._attach(hook, placement, symbol)
-        except HostError:
+        except BaseException:
             self.close()
             raise
 

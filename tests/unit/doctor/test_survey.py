@@ -5,13 +5,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ksmtrace.events import EventKind
+from ksmtrace.kernel.bpf import Outage
 from ksmtrace.session import Exactness
 from ksmtrace.sources.live.probe_spec import Place
 from ksmtrace.sources.live.probe_table import PROBES
 
 NAMES = sorted({hook.target for ways in PROBES.values() for way in ways for hook in way.hooks})
 KALLSYMS = ("ksm_scan", "ksm_rmap_items", "vmemmap_base", "ksm_rmap_item.remaining_skips")
-REASONS = st.sampled_from(["", "", "is refused (EPERM)", "no such thing"])
+REASONS = st.sampled_from(
+    [None, None, Outage("is refused (EPERM)", refused=True), Outage("no such thing")]
+)
 
 
 def of(survey, kind):
@@ -37,7 +40,7 @@ def test_a_kernel_that_inlines_nothing(host):
 def test_nothing_can_be_attached(host):
     """Then the kernel's totals are shown, and every probe that sees more is out for a reason."""
     refused = "BPF is refused (EPERM; missing CAP_SYS_ADMIN)"
-    host.out = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"), refused)
+    host.out = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"), Outage(refused))
     survey = host.survey()
     assert survey.tier is None
     assert of(survey, EventKind.COW_FAULT).probe.via == "/proc/vmstat cow_ksm"

@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.events.tunable import TunableWrite, tunable_records
-from ksmtrace.session import Exactness, Probe
+from ksmtrace.session import Exactness, Knowledge, Probe
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.whatif.capture_case import capture_case
 from ksmtrace.whatif.case import Case
@@ -46,7 +46,7 @@ def test_without_changes_the_capture_answers_as_the_workload_does(tmp_path, inde
 
 @pytest.mark.parametrize("index", range(25))
 def test_with_writes_between_passes_too(tmp_path, index):
-    """Every page is examined in every pass: the capture has each change that ksmd could see."""
+    """Every page is examined in every pass, so that the capture has each change that ksmd saw."""
     truth = visible_workloads(25, writes=True)[index]
     case = recorded_case(truth, tmp_path / "c")
     for scenario in build_grid(case.workload, ["ksm-6.18", "ksm-6.1", "ksm-4.4"], [], SWEEPS[:2]):
@@ -125,7 +125,10 @@ def test_with_forks_most_passes_are_equal(tmp_path):
 
 
 def test_the_bundled_capture_is_followed_to_the_page(bundled_capture):
-    """Its writes of tunables too; one page is in another dup of a chain for 3 passes."""
+    """Its writes of run, max_page_sharing and use_zero_pages too.
+
+    One page is in another dup of a chain for 3 passes.
+    """
     case, warnings = capture_case(bundled_capture)
     assert warnings == []
     assert (case.workload.variant, case.passes) == ("ksm-6.1", 40)
@@ -200,6 +203,15 @@ def test_lost_events_are_said(tmp_path):
     batches[-1] = type(batches[-1])(np.concatenate([batches[-1].events, lost]))
     case, _ = capture_case(write(tmp_path / "c", source, batches))
     assert any("7 events were lost" in line for line in case.assumptions)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_breaks_that_look_like_writes_are_an_assumption(tmp_path, known):
+    source = EngineSource(simple())
+    lacks = frozenset() if known else frozenset({Knowledge.WHO_BROKE})
+    source.session.probes[EventKind.COW_FAULT] = Probe("test", Exactness.EXACT, lacks=lacks)
+    case, _ = capture_case(write(tmp_path / "c", source, source.batches()))
+    assert any("breaks" in line and "count as writes" in line for line in case.assumptions) != known
 
 
 def simple():

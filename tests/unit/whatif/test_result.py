@@ -73,9 +73,7 @@ def test_the_difference_is_measured():
     case = Case(
         "capture", "c", STEPS, passes=4, totals=(31, 4),
         kernel_points={
-            0: KernelPoint(1, 0, 0, 0),
-            1: KernelPoint(1, 8, 0, 0),
-            2: KernelPoint(1, 7, 0, 0),
+            0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0),
         },
     )  # fmt: skip
     found = baseline_difference(case, Outcome(points, points[-1]))

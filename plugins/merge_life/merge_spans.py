@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.model.items import Ids, grown
+from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
+from ksmtrace.model.merge_follower import MergeFollower, Times, ages
 
 _APPEND, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
 _FREED = int(Flag.FREED)
@@ -18,9 +19,9 @@ _NONE: Ids = np.zeros(0, dtype=np.int64)
 
 
 class MergeSpans:
-    """A span lasts from an rmap_item's STABLE_APPEND to its removal, or to the removal of its stable node.
+    """The time of each rmap_item from its STABLE_APPEND to its removal or that of its stable node.
 
-    Spans that had begun before the first event, or during a loss, are not among them.
+    Spans that began before the first event, or during a loss, are not counted.
 
     Attributes:
         ended: spans whose end was seen.
@@ -33,21 +34,22 @@ class MergeSpans:
         self._forget()
 
     def _forget(self) -> None:
-        self._since = np.zeros(0, dtype=np.int64)  # by rmap_item; 0: not in the stable tree
-        self._node = np.zeros(0, dtype=np.int64)  # by rmap_item
+        self._follower = MergeFollower()
         self._number: dict[int, int] = {}  # of nodes, by address or page frame
         self._free: list[int] = []
         self._used = 0
 
     def apply(self, batch: EventBatch, ids: Ids, capacity: int) -> Ids:
-        """Follow a batch; returns the rmap_items (some perhaps twice) that left the stable tree and were not freed by that.
+        """Follow a batch; returns the rmap_items that left the stable tree without being freed.
+
+        Some may be in the result twice.
 
         Args:
             batch: without a LOST record.
             ids: the number of each event's rmap_item, or -1.
             capacity: every number is below this.
         """
-        self._since, self._node = grown(self._since, capacity), grown(self._node, capacity)
+        self._follower.grow(capacity)
         kind = batch.kind
         joins = kind == _APPEND
         removals = np.flatnonzero(kind == EventKind.REMOVE_RMAP_ITEM)
@@ -57,12 +59,11 @@ class MergeSpans:
         rows = rows[ids[rows] >= 0]
         if not len(named) and not len(rows):
             return _NONE
-        ts = batch.events["ts"].astype(np.int64)
         nodes, died = self._follow_nodes(batch, named)
-        broken = [self._follow_items(ids[rows], rows, batch, ts, nodes, died)]
+        broken = [self._follow_items(rows, ids[rows], batch, nodes, died)]
         dead = np.flatnonzero(died != _NEVER)
         if len(dead):
-            broken.append(self._bury(dead, died, ts))
+            broken.append(self._bury(dead, died, batch.events["ts"]))
         return np.concatenate(broken)
 
     def lose(self, now_ns: int) -> None:
@@ -77,12 +78,12 @@ class MergeSpans:
         both.merge(self.cut)
         return both
 
-    def _open(self, now_ns: int) -> Ids:
-        spans: Ids = now_ns - self._since[self._since > 0]
-        return spans
+    def _open(self, now_ns: int) -> Times:
+        since = self._follower.since[self._follower.merged]
+        return ages(np.full(len(since), now_ns, dtype=np.uint64), since)
 
     def _follow_nodes(self, batch: EventBatch, rows: Ids) -> tuple[Ids, Ids]:
-        """The node's number by row, and by number the row at which the node was removed, or `_NEVER`."""
+        """The node's number by row, and by number the row of the node's removal or `_NEVER`."""
         events, numbers, removed = batch.events[rows], self._number, []
         found = np.zeros(len(batch), dtype=np.int64)
         for row, kind, address, pfn in zip(
@@ -114,44 +115,28 @@ class MergeSpans:
         self._used += 1
         return self._used - 1
 
-    def _follow_items(
-        self, items: Ids, rows: Ids, batch: EventBatch, ts: Ids, nodes: Ids, died: Ids
-    ) -> Ids:
-        """Begin and end the spans of rmap_items that joined or left; returns those that left and live on.
+    def _follow_items(self, rows: Ids, items: Ids, batch: EventBatch, nodes: Ids, died: Ids) -> Ids:
+        """Begin and end spans by events of rmap_items; returns those that left and were not freed.
 
         A span ends with the next event of its rmap_item, or with its node if that comes first.
         """
-        touched = np.unique(items)
-        before = touched[self._since[touched] > 0]
-        item = np.concatenate([before, items])
-        row = np.concatenate([np.full(len(before), -1, dtype=np.int64), rows])
-        since = np.concatenate([self._since[before], ts[rows]])
-        node = np.concatenate([self._node[before], nodes[rows]])
-        begins = np.concatenate([np.ones(len(before), dtype=bool), batch.kind[rows] == _APPEND])
-        order = np.lexsort((row, item))
-        item, row, since, node, begins = (
-            column[order] for column in (item, row, since, node, begins)
-        )
-        following = np.full(len(item), _NEVER, dtype=np.int64)
-        same = item[1:] == item[:-1]
-        following[:-1][same] = row[1:][same]
-        item, since, node, following = (column[begins] for column in (item, since, node, following))
-        end = np.minimum(following, died[node])
-        lasts = end == _NEVER
-        self._since[touched] = 0
-        self._since[item[lasts]], self._node[item[lasts]] = since[lasts], node[lasts]
-        item, since, end, following = (column[~lasts] for column in (item, since, end, following))
-        self.ended.add(ts[end] - since)
-        freed = (end == following) & _frees(batch, end)
-        left: Ids = item[~freed]
+        times = batch.events["ts"]
+        begins = batch.kind[rows] == _APPEND
+        found = self._follower.follow(rows, items, times[rows], begins, nodes[rows])
+        found = found.where(found.known)
+        end = np.minimum(found.rows, died[found.nodes])
+        self.ended.add(ages(times[end], found.since))
+        freed = (end == found.rows) & _frees(batch, end)
+        left: Ids = found.items[~freed]
         return left
 
-    def _bury(self, dead: Ids, died: Ids, ts: Ids) -> Ids:
-        """End the spans of rmap_items that no event of the batch named, with their nodes; returns those."""
-        items: Ids = np.flatnonzero(self._since)
-        items = items[died[self._node[items]] != _NEVER]
-        self.ended.add(ts[died[self._node[items]]] - self._since[items])
-        self._since[items] = 0
+    def _bury(self, dead: Ids, died: Ids, times: Times) -> Ids:
+        """End the spans that are open yet of rmap_items whose node was removed; returns those."""
+        items: Ids = np.flatnonzero(self._follower.merged)
+        end = died[self._follower.nodes[items]]
+        items, end = items[end != _NEVER], end[end != _NEVER]
+        self.ended.add(ages(times[end], self._follower.since[items]))
+        self._follower.merged[items] = False
         self._free.extend(dead.tolist())
         return items
 
