@@ -44,4 +44,4 @@ class RunOptions:
 
     def streams_json(self, session: Session) -> bool:
         """Whether a JSON document is printed each interval: in a live run, unless it is `once`."""
-        return self.json and not self.once and session.source == "live"
+        return self.json and not self.once and session.live
