@@ -35,7 +35,7 @@ def test_a_real_kernel_decides_as_the_engine(real, bundled_capture):
 
 
 def test_its_writes_are_followed(real):
-    """The run wrote max_page_sharing = 8 after run=2, and use_zero_pages twice; nothing that they explain is unknown."""
+    """max_page_sharing = 8 after run=2, and use_zero_pages twice: what they explain is known."""
     assert real["tunables"] == {"max_page_sharing": 8, "merge_across_nodes": 1, "use_zero_pages": 0}
     unknown = {name for name, row in real["by_rule"].items() if row["unknown"]}
     assert unknown == {"checksum", "stable_search"}

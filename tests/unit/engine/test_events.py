@@ -11,9 +11,10 @@ from unit.engine.strategies import step, workloads
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.events import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES
 from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
 from ksmtrace.sources.engine import EngineSource

@@ -1,4 +1,4 @@
-"""Which scenarios are run."""
+"""The scenarios that options ask for."""
 
 import pytest
 
