@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from support.command import ksmtrace
+
 
 @pytest.fixture
 def documents(repository):
@@ -47,3 +49,9 @@ def test_files_that_documents_name_exist(documents, repository):
 
 def test_the_readme_is_short(repository):
     assert len((repository / "README.md").read_text().splitlines()) <= 100
+
+
+def test_the_readme_shows_what_is_printed(repository):
+    text = (repository / "README.md").read_text()
+    shown = re.search(r"The beginning of `ksmtrace (.*?)`.*?```\n(.*?)```", text, re.DOTALL)
+    assert ksmtrace(*shown[1].split(), cwd=repository).stdout.startswith(shown[2])
