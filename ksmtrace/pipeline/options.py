@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ksmtrace.session import Session
+if TYPE_CHECKING:
+    from ksmtrace.session import Session
 
 MOST_GROUPS = 20
 """How many cgroups have metrics of their own unless something else is asked for."""

@@ -1,4 +1,4 @@
-"""What a capture tells: the run that is made of it against the run that it is of."""
+"""Cases of captures: the run that is made of one against the run that it is of."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import baseline_difference
 from ksmtrace.workload.file import Step
-from support.engine_streams import recorded, untold
+from support.engine_streams import recorded, without_writes
 from support.recordings import record, recorded_case, visible_workloads, write
 from support.streams import ListSource
 from support.workload_steps import workload
@@ -94,7 +94,7 @@ def test_a_capture_without_the_writes_says_so(tmp_path):
         "spawn p", "map p r 9", "fill p r content=zero", "mergeable p r",
         "set tunables={use_zero_pages=1}", "scan 4", smart_scan=0,
     )  # fmt: skip
-    session, records = untold(*recorded(steps))
+    session, records = without_writes(*recorded(steps))
     path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records)])
     case, _ = capture_case(path)
     said = "\n".join(case.assumptions)

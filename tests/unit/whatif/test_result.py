@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import build_grid
@@ -96,7 +97,7 @@ def test_of_many_passes_some_are_printed():
     steps = workload(
         "spawn p", "map p r 2", "fill p r content=byte:9", "mergeable p r", "scan 2500"
     )
-    found = answers(Case("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
+    found = answers(Case("workload", "w", steps), [NEWEST])["scenarios"][0]
     assert len(found["over_time"]) == MOST_POINTS
     assert found["over_time"][-1]["passes"] == found["passes"] == 2500
 
@@ -109,7 +110,7 @@ def test_eighty_columns_are_enough(case):
     assert max(map(len, shown)) <= 80
     text = "\n".join(shown)
     for words in (
-        "baseline: ksm-6.18",
+        f"baseline: {NEWEST}",
         "ksm-6.1",
         "pages_to_scan=5",
         "36.0 KiB",
