@@ -1,4 +1,4 @@
-"""Writes the dashboards and rules that are installed with ksmtrace into a directory: all of them, or none."""
+"""Writes the dashboards and rules that are installed with ksmtrace to a directory: all or none."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def shipped() -> dict[str, str]:
 
 
 def write_dashboards(directory: str) -> list[Path]:
-    """Write every file of `shipped` below `directory`, which is made if need be; returns what was written.
+    """Write every file of `shipped` below `directory`, made if need be; returns what was written.
 
-    All are written beside their places first and moved there last: who reads meanwhile, as Grafana does, never finds
-    half a file, and a full disk changes nothing.
+    All are written beside their places first and moved there last: who reads meanwhile, as Grafana
+    does, never finds half a file, and a full disk changes nothing.
 
     Raises:
         KsmtraceError: the directory cannot be written to, or a file of such a name is not ours.
@@ -48,7 +48,8 @@ def write_dashboards(directory: str) -> list[Path]:
                 os.replace(path, target / name)
     except OSError as error:
         raise KsmtraceError(
-            f"cannot write to {directory}: {error.strerror or error}; give another directory with -o"
+            f"cannot write to {directory}: {error.strerror or error}; "
+            "give another directory with -o"
         ) from error
     return [target / name for name in texts]
 

@@ -1,4 +1,4 @@
-"""Declarations of an analyzer's figures: from one come its JSON key's unit, metric, panel row and reference.
+"""The declaration of an analyzer's figures: JSON keys, metrics and panel rows come of a table.
 
 An analyzer's module has them as `FIGURES`, and as `FAMILIES` the metric families that no single
 figure is the value of. What is declared is data; how a figure is counted is the analyzer's code.

@@ -147,6 +147,11 @@ class Session:
     capture_id: str = ""
     only_pids: tuple[int, ...] = ()
 
+    @property
+    def live(self) -> bool:
+        """Whether the events come from a running kernel, as they happen."""
+        return self.source == "live"
+
     def sees(self, kind: EventKind) -> bool:
         """Whether events of this kind can appear in this run.
 

@@ -15,11 +15,13 @@ from ksmtrace.kernel.host import import_bcc
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
 
-# A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not what these tests are about.
+# A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not
+# what these tests are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Times say nothing on a machine that is shared.
-# To explain a failure hypothesis traces every line of every example: many times the time of the examples themselves.
+# To explain a failure hypothesis traces every line of every example: many times the time of the
+# examples themselves.
 settings.register_profile(
     "ksmtrace", deadline=None, phases=[phase for phase in Phase if phase is not Phase.explain]
 )
@@ -46,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """In a guest a failure is told at once, with the time: a guest that is stopped at its limit comes to no summary."""
+    """In a guest, print each failure and its time at once: a stopped one has no summary."""
     report = yield
     if item.config.getoption("--in-guest"):
         print(f"\n{report.nodeid} {report.when} {report.outcome} after {report.duration:.0f} s")

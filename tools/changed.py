@@ -1,8 +1,8 @@
 """Prints the tests of what differs from the branch `main`: `python -m tools.changed [--base main]`.
 
 What a commit or the working tree changed below ksmtrace/PACKAGE is tested by tests/unit/PACKAGE, a
-plugin by its own test_NAME*.py, a test by itself. The contract tests are always among them. A change
-whose effects lie elsewhere (tests/support, pyproject.toml) is for `make test`.
+plugin by its own test_NAME*.py, a test by itself. The contract tests are always among them. A
+change whose effects lie elsewhere (tests/support, pyproject.toml) is for `make test`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ELSEWHERE = {
 
 
 def changed(base: str) -> list[Path]:
-    """Files that differ from the point where this branch left `base`, those not yet known to git too."""
+    """Files that differ from where this branch left `base`, those not yet known to git too."""
     start = _git("merge-base", "HEAD", base) or ["HEAD"]
     names = _git("diff", "--name-only", "--no-renames", *start)
     return [Path(name) for name in (*names, *_git("ls-files", "--others", "--exclude-standard"))]
@@ -46,7 +46,7 @@ def tests_of(path: Path) -> Iterator[Path]:
 
 
 def _nearest(inner: Path, name: str) -> Iterator[Path]:
-    """The test folder of the package itself, else of the one that it is in; a file for a module on the root."""
+    """The test folder of the package, else of the one around it; for a root module, its file."""
     if inner == Path():
         yield from _existing([UNIT / f"test_{name}.py"])
         return

@@ -49,7 +49,6 @@ def interruptible() -> Iterator[RunControl]:
 
 def run_options(asked: Namespace, session: Session) -> RunOptions:
     """The options of a run, from those of its verb and from where its output goes."""
-    live = session.source == "live"
     answers = asked.json or asked.once
     tui = not (answers or asked.log or asked.no_tui) and sys.stdout.isatty()
     log = asked.log or (stderr_is_journal() and not (answers or tui))
@@ -64,7 +63,7 @@ def run_options(asked: Namespace, session: Session) -> RunOptions:
         once=asked.once,
         tui=tui,
         hold=asked.hold,
-        log=live and log,
+        log=session.live and log,
     )
 
 
@@ -85,7 +84,6 @@ def run_pipeline(
     Raises:
         KsmtraceError: the source or a plugin ended the run.
     """
-    live = source.session.source == "live"
     runner = Runner(source, manager, options, control, fail_fast=fail_fast)
     status = ExitStatus.DONE
 
@@ -98,7 +96,7 @@ def run_pipeline(
             status = ExitStatus.BAD_INPUT
         if control.interrupted:
             status = ExitStatus.INTERRUPTED
-        elif options.listen and not live and not control.quitted:
+        elif options.listen and not source.session.live and not control.quitted:
             print("ksmtrace: replay done, still serving metrics; Ctrl-C ends it", file=sys.stderr)
             control.wait_for_interrupt()
 

@@ -1,1 +1,1 @@
-"""Compares what ksmd of a kernel decided, by its capture, with what the reference engine would do."""
+"""Compares the decisions of a kernel's ksmd, as a capture shows them, with the engine's."""

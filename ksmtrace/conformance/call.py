@@ -1,4 +1,4 @@
-"""The records of what one call of cmp_and_merge_page did, taken one by one."""
+"""The records of one call of cmp_and_merge_page, taken in order, or a mismatch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from ksmtrace.events.row import EventRow
 
 
 class Mismatch(Exception):  # noqa: N818 - it is no error, but how a comparison ends
-    """Kernel and engine part: the rule, the record, what the kernel did and what the engine expected."""
+    """The kernel did not do what the engine expected.
+
+    Attributes:
+        rule: the rule that it did not keep.
+        event: the record that shows it.
+        kernel, engine: what the kernel did, and what the engine expected; both continue a sentence.
+    """
 
     def __init__(self, rule: Rule, event: EventRow, kernel: str, engine: str) -> None:
         super().__init__(kernel)
@@ -19,7 +25,7 @@ class Mismatch(Exception):  # noqa: N818 - it is no error, but how a comparison 
 
 
 class CallRecords:
-    """Records still to come.
+    """The records of a call that have not been taken yet.
 
     Args:
         records: what ksmd did since the candidate before.

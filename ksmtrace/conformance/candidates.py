@@ -21,13 +21,13 @@ _NAMES = {
 
 
 class Candidates:
-    """Judges candidates.
+    """Judges each candidate: a page that ksmd examines.
 
     Args:
         shadow: ksmd's state; after a mismatch it is the kernel's.
         verdicts: counts what agrees and what does not.
         removals: rmap_items and nodes that leave.
-        smart: smart scan.
+        smart: decisions of smart scan.
         merges: attempts to merge.
     """
 
@@ -67,7 +67,7 @@ class Candidates:
             self._adopt(event, item)
 
     def joined(self, event: EventRow, rows: list[EventRow]) -> None:
-        """The same for a call that began before the stream: no verdict, its outcome is the start."""
+        """The same for a call that began before the stream: no verdict, only its outcome."""
         self._removals.apply(rows)
         item = self._shadow.item(event.rmap_item, event.mm, event.address)
         item.known, item.age_known = True, False
@@ -75,7 +75,7 @@ class Candidates:
         self._verdicts.unknown(Rule.ORDER)
 
     def _check_state(self, event: EventRow, records: CallRecords, item: ShadowItem) -> None:
-        # A stable node that is found to be gone lets go of the item, before or after the call began.
+        # A stable node without its page lets go of the item, before or after the call began.
         first = item.tree
         self._removals.take_nodes(records)
         was = TREES.get(event.before)
@@ -135,7 +135,8 @@ class Candidates:
             done = f"went on to {attempt.in_words()} although its checksum had changed"
             raise Mismatch(Rule.CHECKSUM, attempt, done, "the page to be left alone")
         if event.after:
-            done = f"put it into {_NAMES[TREES.get(event.after, Tree.STABLE)]} although its checksum had changed"
+            tree = _NAMES[TREES.get(event.after, Tree.STABLE)]
+            done = f"put it into {tree} although its checksum had changed"
             raise Mismatch(
                 Rule.CHECKSUM, event, done, "it to be in neither tree until the next pass"
             )

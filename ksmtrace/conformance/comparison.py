@@ -1,4 +1,4 @@
-"""Follows a capture with the reference engine, and holds each decision of the kernel's ksmd against the engine's."""
+"""Compares each decision of ksmd in a capture with what the reference engine would have decided."""
 
 from __future__ import annotations
 
@@ -50,10 +50,11 @@ _OF_KSMD = _OF_A_CALL | {
 
 
 class Comparison:
-    """One comparison.
+    """One comparison, fed with the capture's events.
 
-    What the capture cannot tell is taken from it as given: which pages there are, what they contain, whether a merge
-    succeeds. What follows from that by the rules of ksmd is judged. After a difference the kernel's state counts.
+    Some facts are the capture's, and taken as given: which pages there are, what they contain,
+    whether a merge succeeds. What ksmd must do then, by its rules, is judged. After a difference
+    the comparison goes on from the kernel's state.
 
     Args:
         session: of the capture.
@@ -175,7 +176,7 @@ class Comparison:
             self._tunables.wrote(write.name, value, write.ts)
 
     def _lost(self) -> None:
-        """Something happened that is not known: begin anew. It may have been a write, so values are guessed from here on."""
+        """Start again after an unknown event; it may have been a write, so values are inferred."""
         self._smart.end()
         self._limit.emptied()
         self._tunables.forget()
@@ -184,7 +185,7 @@ class Comparison:
         self.verdicts.scan = None
 
     def _values_now(self) -> dict[str, int]:
-        """The tunables that are known or believed in, those that this kernel has."""
+        """The tunables that this kernel has, as recorded or inferred."""
         absent = self.variant.absent_tunables
         values = self._shadow.ksm.tunables
         return {name: values[name] for name in _FOLLOWED if name not in absent}

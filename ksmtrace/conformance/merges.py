@@ -1,4 +1,7 @@
-"""The second part of cmp_and_merge_page, for a page that has not changed: the zero page, a KSM page, a partner, or none."""
+"""Judges attempts to merge: the second part of cmp_and_merge_page, for a page that has not changed.
+
+Such a page is merged with the zero page, a KSM page, a partner of the unstable tree, or nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ class Call(NamedTuple):
         event: its CMP_AND_MERGE_PAGE record, which closes `records`.
         records: the records of what it did.
         item: the rmap_item, in neither tree by now.
-        former_node: the stable node that it still stood in when the stable tree was searched: up to 6.10 it leaves after that.
+        former_node: the stable node that it was in when the stable tree was searched: up to 6.10
+            it leaves that node after the search.
     """
 
     event: EventRow
@@ -35,7 +39,7 @@ class Call(NamedTuple):
 
 
 class Merges:
-    """Judges attempts; whether one succeeds depends on locks and pins, and is taken from the capture."""
+    """Judges attempts; that one fails, for locks and pins, is a fact of the capture."""
 
     def __init__(
         self,
@@ -96,7 +100,8 @@ class Merges:
     def _no_merge(self, call: Call) -> None:
         event = call.event
         if event.after != Flag.UNSTABLE_BEFORE:
-            # Its mapping or a page on the way gone, shared by a fork, or a KSM page locked: all outside the capture.
+            # Its mapping is gone, a page on the way is gone, a fork shares it, or a KSM page is
+            # locked: nothing of that is in the capture.
             self._verdicts.unknown(Rule.CHECKSUM)
             return
         self._verdicts.agree(Rule.CHECKSUM)
@@ -135,14 +140,15 @@ class Merges:
                 Rule.SHARING_LIMIT,
                 append,
                 f"let it join a node of {sharers} sharers",
-                f"room for {self._shadow.ksm.tunables['max_page_sharing']} at most, and none without sharers",
+                f"room for {self._shadow.ksm.tunables['max_page_sharing']} at most, "
+                "and none without sharers",
             )
         else:
             self._count(Rule.SHARING_LIMIT, verdict)
         if self._shadow.ksm.variant.checks_before_stable_tree and not call.event.checksum:
             done = "merged a page that it had never looked at"
             raise Mismatch(Rule.CHECKSUM, append, done, "its checksum to be noted first")
-        # Up to 6.10 the checksum is of the look before, and says nothing of a page that joined.
+        # Up to 6.10 the checksum is that of the pass before, and may differ for a page that joined.
         if node.checksum == call.event.checksum:
             self._verdicts.agree(Rule.STABLE_SEARCH)
         else:

@@ -1,4 +1,4 @@
-"""What leaves the trees: rmap_items one by one, and stable nodes with all that they have."""
+"""Judges removals: of rmap_items from their trees, and of stable nodes with their rmap_items."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ksmtrace.events.row import EventRow
 
 
 class Removals:
-    """Judges removals, and lets the shadow follow them."""
+    """Judges removals, and makes them in the shadow."""
 
     def __init__(self, shadow: Shadow, verdicts: Verdicts) -> None:
         self._shadow = shadow
         self._verdicts = verdicts
 
     def removed(self, event: EventRow, item: ShadowItem) -> None:
-        """REMOVE_RMAP_ITEM: `item` must be where it is said to leave."""
+        """REMOVE_RMAP_ITEM: `item` must be in the tree and the node that the record names."""
         if not item.known:
             self._verdicts.unknown(Rule.REMOVAL)
             self._shadow.leave(item)
@@ -49,12 +49,12 @@ class Removals:
             self._verdicts.unknown(Rule.REMOVAL)
 
     def take_nodes(self, records: CallRecords) -> None:
-        """REMOVE_STABLE_NODE records that stand next in `records`."""
+        """Take the REMOVE_STABLE_NODE records that come next."""
         while (event := records.take(EventKind.REMOVE_STABLE_NODE)) is not None:
             self.node_removed(event)
 
     def node_removed(self, event: EventRow) -> None:
-        """REMOVE_STABLE_NODE: that its page is gone is a fact that the capture brings."""
+        """REMOVE_STABLE_NODE; that the node's page is gone is a fact of the capture."""
         node = self._shadow.nodes.get(event.aux or event.pfn)
         if node is not None:
             self._verdicts.agree(Rule.REMOVAL)
@@ -67,7 +67,7 @@ class Removals:
             self._verdicts.unknown(Rule.REMOVAL)
 
     def apply(self, records: Iterable[EventRow]) -> None:
-        """Follow records without a verdict, once kernel and engine have parted."""
+        """Follow records without a verdict, after a mismatch."""
         for event in records:
             item = self._shadow.items.get(event.rmap_item)
             if event.kind == EventKind.REMOVE_STABLE_NODE:

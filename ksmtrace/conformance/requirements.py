@@ -17,14 +17,15 @@ NEEDED = (
     EventKind.SCAN_START,
     EventKind.SCAN_STOP,
 )
-"""Kinds of events without which decisions cannot be followed."""
+"""Kinds of events without which a capture cannot be compared."""
 
 
 def check_session(session: Session) -> None:
     """Refuse what cannot be compared.
 
     Raises:
-        KsmtraceError: kinds of events are missing, the capture is limited to some processes, or its engine had no ksmd.
+        KsmtraceError: kinds of events are missing, the capture is limited to some processes, or
+            it is of an engine without ksmd.
     """
     if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
         raise KsmtraceError(f"--engine: {session.kernel.release} has no ksmd to compare with")
@@ -34,8 +35,8 @@ def check_session(session: Session) -> None:
     missing = [kind.name.lower() for kind in needed if not session.sees(kind)]
     if missing:
         raise KsmtraceError(
-            f"--engine: this capture (tier {session.tier}) does not hold what decisions are made of, "
-            f"{', '.join(missing)}: record where `ksmtrace doctor` says full"
+            f"--engine: this capture (tier {session.tier}) does not hold what decisions are made "
+            f"of, {', '.join(missing)}: record where `ksmtrace doctor` says full"
         )
     if session.only_pids:
         raise KsmtraceError(

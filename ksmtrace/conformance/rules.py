@@ -1,4 +1,4 @@
-"""The rules of ksmd that a capture lets us check, each with the function of mm/ksm.c that it belongs to."""
+"""The rules of ksmd that can be checked by a capture, each with its function of mm/ksm.c."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Rule(Enum):
-    """One kind of decision: its value is (name in JSON, function, what the rule says)."""
+    """One kind of decision; the value is (name in JSON, function, the rule in words)."""
 
     STATE = (
         "state",
@@ -16,7 +16,8 @@ class Rule(Enum):
     SCAN_ORDER = (
         "scan_order",
         "scan_get_next_rmap_item",
-        "a pass goes through each process once, by ascending address, and frees the rmap_items in between",
+        "a pass goes through each process once, by ascending address, "
+        "and frees the rmap_items in between",
     )
     WHOLE_PASS = (
         "whole_pass",
@@ -71,7 +72,8 @@ class Rule(Enum):
     TWO_HALVES = (
         "two_halves",
         "try_to_merge_two_pages",
-        "the scanned page becomes the KSM page, then the partner gives way to it, or break_cow undoes the first half",
+        "the scanned page becomes the KSM page, then the partner gives way to it, "
+        "or break_cow undoes the first half",
     )
     APPEND = (
         "append",
@@ -101,5 +103,5 @@ class Rule(Enum):
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The rule in words."""
         return self.value[2]

@@ -1,4 +1,4 @@
-"""The order in which a pass meets pages: process by process, addresses ascending, every rmap_item once."""
+"""Judges the order of a pass: process by process, addresses ascending, every rmap_item once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ksmtrace.events.row import EventRow
 
 
 class ScanOrder:
-    """Where the cursor stands, as the candidates show it."""
+    """The position of ksmd's cursor, as candidates show it."""
 
     def __init__(self, shadow: Shadow, verdicts: Verdicts) -> None:
         self._shadow = shadow
@@ -61,7 +61,7 @@ class ScanOrder:
         self._left.discard(mm)
 
     def freed(self, key: int) -> None:
-        """An rmap_item is gone; without any, a pass may begin anew unseen (run=2 in the very first)."""
+        """An rmap_item is gone; once there are none, a pass may start again unseen (run=2)."""
         self._met.discard(key)
         if not self._shadow.items:
             self.restart()

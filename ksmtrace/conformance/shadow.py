@@ -1,4 +1,4 @@
-"""ksmd's state as the engine would have it after the events so far: its own structs, but without pages and trees by content."""
+"""ksmd's state after the events so far: the engine's structs, without pages and ordered trees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ShadowItem(RmapItem):
     """An rmap_item of the capture.
 
     Attributes:
-        known: its tree and checksum are known: its whole life is in the capture, or a look at it was.
+        known: its tree and checksum are known, from all its life or from one examination.
         age_known: smart scan's age of it is known.
     """
 
@@ -57,11 +57,11 @@ class ShadowNode(StableNode):
 
 
 class Shadow:
-    """rmap_items and stable nodes by the keys of the capture, and the engine's counters of them.
+    """rmap_items and stable nodes by the capture's keys, and the engine's counters of them.
 
     Attributes:
         ksm: the engine's state; of it, the tunables and the counters are in use.
-        complete: nothing was there before the first event.
+        complete: nothing existed before the first event.
         items: by address of the struct.
         nodes: likewise.
         entered: processes that registered within the capture.
@@ -84,7 +84,7 @@ class Shadow:
         self._ksm_page.ksm = True
 
     def item(self, key: int, mm: int, address: int) -> ShadowItem:
-        """The rmap_item `key`; a new one, which get_next_rmap_item has just made, when it is not known."""
+        """The rmap_item `key`; if it is not known, a new one, as get_next_rmap_item makes it."""
         item = self.items.get(key)
         if item is not None and (item.mm.key != mm or item.vpn != address >> _PAGE_SHIFT):
             self.free(item)  # its removal was not seen
@@ -99,7 +99,7 @@ class Shadow:
         return item
 
     def between(self, mm: int, low: int, high: int | None) -> int:
-        """How many rmap_items of `mm` lie above address `low`, and below `high` if that is given."""
+        """How many rmap_items of `mm` are above address `low`, and below `high` if it is given."""
         addresses = self._addresses.get(mm, ())
         end = len(addresses) if high is None else bisect_left(addresses, high)
         return max(0, end - bisect_right(addresses, low))
@@ -115,7 +115,7 @@ class Shadow:
         self.ksm.counters.rmap_items -= 1
 
     def leave(self, item: ShadowItem) -> None:
-        """remove_rmap_item_from_tree, without the tree: the pages, by whose content it is ordered, are not in a capture."""
+        """remove_rmap_item_from_tree, except for the tree itself: it is ordered by contents."""
         counters, node = self.ksm.counters, item.head
         if item.tree is Tree.UNSTABLE:
             counters.pages_unshared -= 1
@@ -149,7 +149,7 @@ class Shadow:
         return item.key in self._in_unstable_tree
 
     def unstable_tree_had(self, checksum: int) -> bool:
-        """Whether a page had this checksum when it joined the unstable tree in this pass, and is there still."""
+        """Whether a page of the unstable tree had this checksum when it joined it in this pass."""
         return self._unstable_checksums[checksum] > 0
 
     def append(self, item: ShadowItem, node: ShadowNode) -> None:
@@ -182,7 +182,7 @@ class Shadow:
         return self._by_checksum.get(checksum, set())
 
     def room(self, node: ShadowNode, also: ShadowItem | None) -> tuple[int, bool]:
-        """How many sharers `node` has, and the engine's is_page_sharing_candidate under the believed max_page_sharing.
+        """How many sharers `node` has, and whether it has room (is_page_sharing_candidate).
 
         `also` is an rmap_item that was in it when the question was asked.
         """
@@ -194,7 +194,7 @@ class Shadow:
         return found
 
     def would_skip(self, item: ShadowItem, *, ksm_page: bool) -> bool:
-        """The engine's should_skip_rmap_item; the removal that goes with it stands in the capture by itself."""
+        """The engine's should_skip_rmap_item, without the removal, which is a record of its own."""
         tree, item.tree = item.tree, Tree.NEITHER
         page = self._ksm_page if ksm_page else self._plain_page
         skips = should_skip_rmap_item(self.ksm, page, item)

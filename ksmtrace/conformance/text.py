@@ -1,4 +1,4 @@
-"""A comparison with the engine for a terminal of 80 columns."""
+"""A comparison as text for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ _WIDTH = 80
 
 
 def engine_text(replay: Comparison) -> str:
-    """A section of the text that `replay --engine` prints: the counts, rules with something to say, the first difference."""
+    """The section that `replay --engine` prints: counts, rules with a verdict, first difference."""
     found = replay.to_json()
     lines = [
         f"engine {found['variant']}: {found['decisions']} decisions of the kernel followed",
-        f"  {found['agreed']} agree, {found['parted']} part, {found['unknown']} cannot be told from a capture",
+        f"  {found['agreed']} agree, {found['parted']} part, "
+        f"{found['unknown']} cannot be told from a capture",
         f"  {'rule':<16}{'agreed':>10}{'parted':>10}{'unknown':>10}",
     ]
     for name, row in found["by_rule"].items():
@@ -22,6 +23,6 @@ def engine_text(replay: Comparison) -> str:
             lines.append(f"  {name:<16}{row['agreed']:>10}{row['parted']:>10}{row['unknown']:>10}")
     first = replay.first_difference
     if first is not None:
-        said = f"first difference: {first}"
-        lines += textwrap.wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        line = f"first difference: {first}"
+        lines += textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)

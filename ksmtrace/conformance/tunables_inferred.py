@@ -1,6 +1,8 @@
-"""Tunables as decisions show them, for captures that do not hold the writes: those of its beginning until a decision says otherwise.
+"""Tunables inferred from decisions, for captures without records of writes.
 
-A decision that only a write can explain is unknown, not parted, as long as the kernel could have taken that write.
+They are those of the capture's beginning until a decision shows another value. A decision that
+only a write explains is unknown, not a difference, as long as the kernel could have taken that
+write.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from ksmtrace.conformance.verdicts import Verdict, Verdicts
 from ksmtrace.events.row import EventRow
 
 _SMALLEST_LIMIT = 2
-_TIMES_TO_BELIEVE = 2
+_TIMES_THAT_CONVINCE = 2
 
 
 class SharingLimit(tunables_recorded.SharingLimit):
     """max_page_sharing: between two times without any shared page it is one number.
 
-    A page that passes over a node with room says that the limit is lower than believed. It was a difference after all
-    when another page joins a node as large before the limit could be written again.
+    A page that passes over a node with room shows a lower limit than assumed. It was a difference
+    after all when another page joins a node as large before the limit could be written again.
     """
 
     def __init__(self, shadow: Shadow, verdicts: Verdicts) -> None:
@@ -29,7 +31,7 @@ class SharingLimit(tunables_recorded.SharingLimit):
         self._doubtful: list[tuple[EventRow, int | None, str]] = []
         self._most: int | None = None
         self._least = _SMALLEST_LIMIT
-        self._believed = self._tunables["max_page_sharing"]
+        self._assumed = self._tunables["max_page_sharing"]
 
     def emptied(self) -> None:
         """The limit may be written now, and doubts stay."""
@@ -45,8 +47,8 @@ class SharingLimit(tunables_recorded.SharingLimit):
                 self._verdicts.part(
                     Rule.STABLE_SEARCH, event, kernel, "it to join that node", scan=scan
                 )
-            self._tunables["max_page_sharing"] = self._believed
-            had_room = sharers < self._believed
+            self._tunables["max_page_sharing"] = self._assumed
+            had_room = sharers < self._assumed
             self._doubtful.clear()
             self._most = None
         if had_room:
@@ -58,14 +60,14 @@ class SharingLimit(tunables_recorded.SharingLimit):
         return Verdict.UNKNOWN
 
     def passed(self, event: EventRow, kernel: str, sharers: int, *, had_room: bool) -> Verdict:
-        """A page did not join such a node; the limit is no larger. An unknown verdict is counted here, later."""
+        """A page did not join such a node: the limit is no larger. Counts UNKNOWN itself, later."""
         if had_room and sharers < self._least:
             return Verdict.PARTED
         self._most = sharers if self._most is None else min(self._most, sharers)
         if not had_room:
             return Verdict.AGREED
         if not self._doubtful:
-            self._believed = self._tunables["max_page_sharing"]
+            self._assumed = self._tunables["max_page_sharing"]
         self._doubtful.append((event, self._verdicts.scan, kernel))
         self._tunables["max_page_sharing"] = sharers
         return Verdict.UNKNOWN
@@ -74,8 +76,9 @@ class SharingLimit(tunables_recorded.SharingLimit):
 class SmartScan(tunables_recorded.SmartScan):
     """Whether smart scan is on, and its decisions.
 
-    One page that should have been passed over and was not is a difference once the next one is passed over as expected;
-    two in a row say that smart_scan was switched off, and of later ones the ages are not known.
+    One page that should have been passed over, and was not, is a difference once the next one is
+    passed over as expected. Two in a row show that smart_scan was switched off; ages of later pages
+    are then not known.
     """
 
     def __init__(self, shadow: Shadow, verdicts: Verdicts, tunables: Tunables) -> None:
@@ -88,11 +91,11 @@ class SmartScan(tunables_recorded.SmartScan):
             self._verdicts.unknown(Rule.SMART_SCAN)
         self._doubtful.clear()
 
-    def switched(self, ts: int) -> None:  # noqa: ARG002 - as told
-        """It was read anew; when it was written is not known."""
+    def switched(self, ts: int) -> None:  # noqa: ARG002
+        """A reading shows another value; when it was written is not known."""
         self._forget_ages()
 
-    def skipped_while_off(self, item: ShadowItem, event: EventRow) -> None:  # noqa: ARG002 - as told
+    def skipped_while_off(self, item: ShadowItem, event: EventRow) -> None:  # noqa: ARG002
         """It was switched on."""
         self._shadow.ksm.tunables["smart_scan"] = 1
         self._forget_ages()
@@ -112,7 +115,7 @@ class SmartScan(tunables_recorded.SmartScan):
             super().surprised(item, event, skipped=True)
             return
         self._doubtful.append((event, self._verdicts.scan))
-        if len(self._doubtful) == _TIMES_TO_BELIEVE:
+        if len(self._doubtful) == _TIMES_THAT_CONVINCE:
             self._shadow.ksm.tunables["smart_scan"] = 0
             self._forget_ages()
             self.end()
@@ -123,14 +126,14 @@ class SmartScan(tunables_recorded.SmartScan):
 
 
 class ZeroPages(tunables_recorded.ZeroPages):
-    """use_zero_pages: a page that was tried says that it is on, one that was not that it is off."""
+    """use_zero_pages: on if an empty page was tried with the zero page, off if one was not."""
 
-    def tried(self, event: EventRow, kernel: str, engine: str) -> None:  # noqa: ARG002 - as told
+    def tried(self, event: EventRow, kernel: str, engine: str) -> None:  # noqa: ARG002
         """It is on."""
         self._values["use_zero_pages"] = 1
         self._verdicts.agree(Rule.ZERO_PAGE)
 
-    def not_tried(self, event: EventRow) -> None:  # noqa: ARG002 - as told
+    def not_tried(self, event: EventRow) -> None:  # noqa: ARG002
         """It is off, perhaps since a write."""
         if self._values["use_zero_pages"]:
             self._values["use_zero_pages"] = 0

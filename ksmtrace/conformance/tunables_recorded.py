@@ -1,8 +1,9 @@
-"""Tunables as the capture tells them: a write is a record, and each decision is held against the value that it was made under.
+"""Tunables by the records of their writes: each decision is judged by the value that held then.
 
-A write takes effect between its beginning, which is its time, and its return, where its record stands. ksmd may be at work
-meanwhile: a page that it came to before the write began was decided on under the old value, or, once in the middle of the
-call, under either; and a decision that only the new value explains may stand before the record.
+A write takes effect between its beginning, which is its time, and its return, which is the place of
+its record. ksmd may work meanwhile. A page that it came to before the write began was decided on
+under the old value, in the middle of the call under either; and a decision that only the new value
+explains may come before the record.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Tunables:
             self._doubts.remove(doubt)
 
     def before(self, name: str, event: EventRow) -> int | None:
-        """The value before the latest write, if ksmd came to the page of `event` before that began."""
+        """The value before the latest write, if ksmd came to the page before that began."""
         value, since = self._before.get(name, (None, 0))
         return value if event.ts < since else None
 
@@ -83,7 +84,10 @@ class Tunables:
                 self._part(one)
 
     def end(self) -> None:
-        """The stream is over: doubts are differences, but for the last page, whose write may have been about to return."""
+        """The stream is over: doubts are differences, except for the last page.
+
+        The write that explains it may have been about to return.
+        """
         for one in tuple(self._doubts):
             if one.next_ts is not None:
                 self._part(one)
@@ -106,12 +110,12 @@ class SharingLimit:
     def emptied(self) -> None:
         """No page is shared, or the stream is over."""
 
-    def joined(self, sharers: int, *, had_room: bool) -> Verdict:  # noqa: ARG002 - what guessing needs
+    def joined(self, sharers: int, *, had_room: bool) -> Verdict:  # noqa: ARG002
         """A page joined a node of so many sharers."""
         return Verdict.AGREED if had_room else Verdict.PARTED
 
     def passed(self, event: EventRow, kernel: str, sharers: int, *, had_room: bool) -> Verdict:  # noqa: ARG002
-        """A page equal to that of a node of so many sharers did not join it; `kernel` is that in words."""
+        """An equal page did not join a node of so many sharers; `kernel` is that in words."""
         return Verdict.PARTED if had_room else Verdict.AGREED
 
 
@@ -119,7 +123,7 @@ class SmartScan:
     """Decisions to pass over a page.
 
     Attributes:
-        orphans: page frames that were KSM pages for a moment; what smart scan took them for is not known.
+        orphans: frames that were KSM pages for a moment; whether smart scan saw that is not known.
     """
 
     def __init__(self, shadow: Shadow, verdicts: Verdicts, tunables: Tunables) -> None:
@@ -130,13 +134,13 @@ class SmartScan:
         self.orphans: set[int] = set()
 
     def switched(self, ts: int) -> None:
-        """smart_scan was written by a write that began at `ts`; pages that ksmd came to since then have grown older, or not."""
+        """A write of smart_scan began at `ts`: ages of pages that came since are not known."""
         for came, item in self._latest:
             if came >= ts:
                 item.age_known = False
 
     def decide(self, item: ShadowItem, event: EventRow, *, skipped: bool, ksm_page: bool) -> None:
-        """Judge one page that was passed over or examined; `ksm_page` says that it is a KSM page."""
+        """Judge one page that was passed over or examined; `ksm_page`: it is a KSM page."""
         values, rule = self._shadow.ksm.tunables, Rule.SMART_SCAN
         if "smart_scan" in self._shadow.ksm.variant.absent_tunables:
             if skipped:
@@ -144,7 +148,7 @@ class SmartScan:
             return
         self._latest.append((event.ts, item))
         if self._tunables.before("smart_scan", event) not in (None, values["smart_scan"]):
-            # The kernel reads the value a moment after it came to the page: the old one or the new, and the age goes with it.
+            # The kernel reads the value a moment after it came to the page: the old one or the new.
             item.age_known = False
             self._verdicts.unknown(rule)
             return
@@ -203,7 +207,7 @@ class ZeroPages:
         self._tunables = tunables
 
     def tried(self, event: EventRow, kernel: str, engine: str) -> None:
-        """The page of the candidate `event` was, which is right for it; the rest says so in words."""
+        """The candidate's empty page was tried; `kernel` and `engine` are both sides in words."""
         self._judge(event, 1, kernel, engine)
 
     def not_tried(self, event: EventRow) -> None:

@@ -1,4 +1,4 @@
-"""The verdicts of a comparison: how many decisions agree or differ, and what each difference was."""
+"""The verdicts of a comparison: counts by rule, and what each difference was."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Difference:
     kernel: str
     engine: str
 
-    def sentence(self, says: str) -> str:
-        """All of it for a reader; `says` is the rule's text."""
+    def sentence(self, rule: str) -> str:
+        """The difference in one sentence; `rule` is the rule in words."""
         where = f"event {self.event}"
         if self.scan is not None:
             where += f" in pass {self.scan}"
@@ -63,7 +63,7 @@ class Difference:
             where += f", page {self.address} of mm {self.mm}"
         return (
             f"{where}: the kernel {self.kernel}, the engine expected {self.engine} "
-            f"({self.function}: {says})"
+            f"({self.function}: {rule})"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from ksmtrace.sources.live.probe_spec import ProbeSpec
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.reason import Cause, Reason, Rejected
 
-_OPTION = re.compile(r"CONFIG_\w+")
 _INLINED = (EventKind.CMP_AND_MERGE_PAGE, EventKind.REPLACE_PAGE)
 _BEST_FIRST = tuple(Exactness)
 
@@ -58,14 +56,16 @@ def _functions(
     survey: Survey, missing_capabilities: Sequence[str], lockdown: str
 ) -> Iterator[Improvement]:
     """Where the kernel could probe functions, and refuses."""
-    out = [survey.mechanisms.get(name, "") for name in FUNCTION_MECHANISMS]
-    if not all(out):
+    found = {name: survey.mechanisms.get(name) for name in FUNCTION_MECHANISMS}
+    out = {name: outage for name, outage in found.items() if outage is not None}
+    if len(out) < len(FUNCTION_MECHANISMS):
         return
-    gains = _gains(survey, lambda reason: not set(out).isdisjoint(reason.sentences))
+    sentences = {outage.sentence for outage in out.values()}
+    gains = _gains(survey, lambda reason: not sentences.isdisjoint(reason.sentences))
     if lockdown == "confidentiality":
         yield Improvement("boot with lockdown=integrity, which lets probes in", gains)
     lacking = ", ".join(missing_capabilities)
-    refused = [name for name, why in zip(FUNCTION_MECHANISMS, out, strict=True) if "refused" in why]
+    refused = [name for name, outage in out.items() if outage.refused]
     if lacking and survey.mechanisms["raw_tracepoint"]:
         yield Improvement(f"run as root with {lacking}", gains)
     elif lacking and refused:
@@ -88,10 +88,10 @@ def _options(survey: Survey) -> Iterator[Improvement]:
         for event in survey.events
         for rejected in event.rejected
         for reason in rejected.reasons
-        for option in _OPTION.findall(reason.text)
+        for option in reason.options
     }
     named = " and ".join(f"{option}=y" for option in sorted(options))
-    gains = _gains(survey, lambda reason: _OPTION.search(reason.text) is not None)
+    gains = _gains(survey, lambda reason: bool(reason.options))
     yield Improvement(f"boot a kernel built with {named}", gains)
 
 
@@ -102,7 +102,7 @@ def _probe_map(survey: Survey, distribution: Distribution, release: str) -> Iter
         for event in survey.events
         if event.kind in _INLINED and event.probe.exactness is Exactness.DERIVED
     }
-    if survey.mechanisms.get("kprobe") == "":
+    if survey.mechanisms and survey.mechanisms["kprobe"] is None:
         yield Improvement(
             "make a probe map of this very build",
             gains,

@@ -10,6 +10,7 @@ from ksmtrace import __version__
 from ksmtrace.doctor.checks import KSM, Check
 from ksmtrace.doctor.improvements import Improvement
 from ksmtrace.doctor.survey import Event, Survey
+from ksmtrace.kernel.bpf import Outage
 from ksmtrace.kernel.distribution import Distribution
 from ksmtrace.kernel.features import Feature
 from ksmtrace.session import Kernel, Probe
@@ -88,8 +89,11 @@ def _event(event: Event) -> dict[str, Any]:
     return {"way": event.way or None, **_probe(event.probe), "rejected": rejected}
 
 
-def _mechanisms(mechanisms: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {name: {"works": not out, "reason": out} for name, out in mechanisms.items()}
+def _mechanisms(mechanisms: Mapping[str, Outage | None]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"works": out is None, "reason": "" if out is None else out.sentence}
+        for name, out in mechanisms.items()
+    }
 
 
 def _feature(feature: Feature, present: bool | None) -> dict[str, Any]:

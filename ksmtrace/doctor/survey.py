@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.kernel.bpf import Outage
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.live.capabilities import Capabilities
@@ -39,12 +40,12 @@ class Survey:
     Attributes:
         tier: the plan in a word; None where nothing can be attached, and `events` is what
             `--probes sysfs` shows.
-        mechanisms: why each is out, "" where it works; empty without BTF.
+        mechanisms: why each is out, None where it works; empty without BTF.
     """
 
     tier: str | None
     events: tuple[Event, ...]
-    mechanisms: Mapping[str, str]
+    mechanisms: Mapping[str, Outage | None]
 
 
 def survey_kernel(btf: Btf | None, root: Path, hidden: Collection[str] = ()) -> Survey:

@@ -42,7 +42,8 @@ class _Reasons:
     """Every reason once, numbered in the order in which it is first referred to."""
 
     def __init__(self, report: Report) -> None:
-        self._mechanisms = [reason for reason in report.survey.mechanisms.values() if reason]
+        outages = report.survey.mechanisms.values()
+        self._mechanisms = [outage.sentence for outage in outages if outage is not None]
         self._numbers: dict[str, int] = {}
 
     def number(self, reason: str) -> int:
@@ -96,7 +97,7 @@ def _mechanisms(report: Report, reasons: _Reasons, width: int) -> Iterator[str]:
     yield ""
     if report.survey.mechanisms:
         named = [
-            f"{name} no {reasons.refer((Reason((out,)),))}" if out else f"{name} yes"
+            f"{name} no {reasons.refer((Reason((out.sentence,)),))}" if out else f"{name} yes"
             for name, out in report.survey.mechanisms.items()
         ]
         yield from _wrapped("attaching:     ", ", ".join(named), width)

@@ -154,3 +154,12 @@ class Gauge(IntEnum):
     CANDIDATES_FOUND = 15
     EVENTS_LOST = 16
     PAGES_TO_SCAN = 17
+
+
+PAGE_GAUGES = (
+    Gauge.PAGES_SHARED,
+    Gauge.PAGES_SHARING,
+    Gauge.PAGES_UNSHARED,
+    Gauge.PAGES_VOLATILE,
+)
+"""The gauges that count each rmap_item once: their sum is RMAP_ITEMS."""

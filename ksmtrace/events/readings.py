@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,23 @@ class Reading:
     values: Mapping[Gauge, int]
     ns: int
     at_scan_stop: bool
+
+    @property
+    def rmap_items(self) -> int | None:
+        """As read, or by the four page gauges; None where neither was read."""
+        if Gauge.RMAP_ITEMS in self.values:
+            return self.values[Gauge.RMAP_ITEMS]
+        if all(gauge in self.values for gauge in PAGE_GAUGES):
+            return sum(self.values[gauge] for gauge in PAGE_GAUGES)
+        return None
+
+    @property
+    def pages_volatile(self) -> int | None:
+        """As read, or as pages_volatile_show makes it of ksm_rmap_items; None without either."""
+        if Gauge.PAGES_VOLATILE in self.values or Gauge.RMAP_ITEMS not in self.values:
+            return self.values.get(Gauge.PAGES_VOLATILE)
+        others = sum(self.values.get(gauge, 0) for gauge in PAGE_GAUGES)
+        return max(0, self.values[Gauge.RMAP_ITEMS] - others)
 
 
 class ReadingTracker:

@@ -22,7 +22,7 @@ _BY_KERNEL = int(Flag.BY_KERNEL)
 
 
 class EventRow(NamedTuple):
-    """A record; the fields are those of `RECORD`, and `number` is its place in the stream, from 0."""
+    """A record: the fields of `RECORD`, and as `number` its place in the stream, from 0."""
 
     number: int
     ts: int

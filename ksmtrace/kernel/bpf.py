@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.kernel.btf import Btf, load_libbpf
@@ -37,6 +38,21 @@ class _LoadOptions(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a mechanism does not work here.
+
+    Attributes:
+        sentence: for people.
+        refused: the kernel has it, and refuses it to this process.
+        option: of the kernel's configuration, where its lack is the reason; else "".
+    """
+
+    sentence: str
+    refused: bool = False
+    option: str = ""
+
+
 def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[int, int]:
     """Load a program and attach it to a function's entry or return.
 
@@ -54,16 +70,20 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
     return program, link
 
 
-def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, str]:
-    """Why fentry, kprobe, raw_tracepoint and perf cannot be used here, "" for one that works.
+def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, Outage | None]:
+    """Why fentry, kprobe, raw_tracepoint and perf cannot be used here, None for one that works.
 
     An empty program is loaded for each, for fentry one that would go to `function`; nothing is
     attached. With a libbpf that is too old to load them, only what the kernel tells is known.
     """
     library = load_libbpf()
     if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:
-        old = dict.fromkeys(("kprobe", "raw_tracepoint", "perf"), "")
-        return {**old, "fentry": "libbpf is older than 1.0", "kprobe": _no_kprobes(root)}
+        return {
+            "fentry": Outage("libbpf is older than 1.0"),
+            "kprobe": _no_kprobes(root),
+            "raw_tracepoint": None,
+            "perf": None,
+        }
     loads = _why_not_loaded(_RAW_TRACEPOINT, root)
     return {
         "fentry": loads or _why_no_fentry(btf, function, root),
@@ -73,29 +93,30 @@ def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, s
     }
 
 
-def _why_no_fentry(btf: Btf, function: str, root: Path) -> str:
+def _why_no_fentry(btf: Btf, function: str, root: Path) -> Outage | None:
     found = btf.function(function)
     if found is None:
-        return f"BTF has no function {function}"
+        return Outage(f"BTF has no function {function}")
     try:
         os.close(_load(_TRACING, _RETURN_0, _TRACE_FENTRY, found[0]))
     except OSError as error:
-        return why_refused("fentry", error, root)
-    return ""
+        return Outage(why_refused("fentry", error, root), refused=True)
+    return None
 
 
-def _no_kprobes(root: Path) -> str:
+def _no_kprobes(root: Path) -> Outage | None:
     if (root / "sys/bus/event_source/devices/kprobe").exists():
-        return ""
-    return "no kprobes: kernel built without CONFIG_KPROBES"
+        return None
+    option = "CONFIG_KPROBES"
+    return Outage(f"no kprobes: kernel built without {option}", option=option)
 
 
-def _why_not_loaded(kind: int, root: Path) -> str:
+def _why_not_loaded(kind: int, root: Path) -> Outage | None:
     try:
         os.close(_load(kind, _RETURN_0))
     except OSError as error:
-        return why_refused("BPF", error, root)
-    return ""
+        return Outage(why_refused("BPF", error, root), refused=True)
+    return None
 
 
 def _load(kind: int, bytecode: bytes, attach_type: int = 0, function: int = 0) -> int:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import empty_records
 from ksmtrace.model.items import Ids, ItemTable, grown
@@ -50,14 +50,6 @@ _STABLE_BEFORE, _STABLE_AFTER = int(Flag.STABLE_BEFORE), int(Flag.STABLE_AFTER)
 _UNSTABLE_BEFORE, _UNSTABLE_AFTER = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER)
 _TREES = _STABLE_BEFORE | _STABLE_AFTER | _UNSTABLE_BEFORE | _UNSTABLE_AFTER
 _FREED = int(Flag.FREED)
-
-PAGE_GAUGES = (
-    Gauge.PAGES_SHARED,
-    Gauge.PAGES_SHARING,
-    Gauge.PAGES_UNSHARED,
-    Gauge.PAGES_VOLATILE,
-)
-"""The gauges of /sys/kernel/mm/ksm that the reconstruction can stand against."""
 
 
 @dataclass(frozen=True, slots=True)

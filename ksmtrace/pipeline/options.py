@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ksmtrace.session import Session
+if TYPE_CHECKING:
+    from ksmtrace.session import Session
 
 MOST_GROUPS = 20
 """How many cgroups have metrics of their own unless something else is asked for."""
@@ -42,4 +44,4 @@ class RunOptions:
 
     def streams_json(self, session: Session) -> bool:
         """Whether a JSON document is printed each interval: in a live run, unless it is `once`."""
-        return self.json and not self.once and session.source == "live"
+        return self.json and not self.once and session.live

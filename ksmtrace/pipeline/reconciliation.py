@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from ksmtrace.events.kinds import Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, Gauge
 from ksmtrace.events.readings import Reading
-from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.model.reconstruction import Reconstruction
 
 
 class Reconciliation:
     """The last reading, the differences at it, and how all readings at the end of a pass compared.
 
     Attributes:
-        counters: the kernel's counters at the last reading, and what only an earlier one held.
+        counters: the kernel's counters at the last reading, and those that only an earlier one had.
+        first: the kernel's counters at the first reading.
+        pairs: by page gauge, in pages at the last reading: the reconstructed value, None where it
+            is not reconstructed, and the kernel's, None where it was not read.
         at_scan_stop: readings that the probe itself took when a pass ended, without any race.
         at_scan_stop_differing: those of them in which a gauge differed.
     """
@@ -19,33 +22,32 @@ class Reconciliation:
     def __init__(self) -> None:
         self.counters: dict[Gauge, int] = {}
         self.first: dict[Gauge, int] = {}
-        self.differences: dict[Gauge, tuple[int | None, int | None]] = {}
+        self.pairs: dict[Gauge, tuple[int | None, int | None]] = {}
         self.at_scan_stop = 0
         self.at_scan_stop_differing = 0
 
     def read(self, reading: Reading, reconstruction: Reconstruction) -> None:
         """Compare `reading` with `reconstruction`, the state after the batch that ends with it."""
         sample = dict(reading.values)
-        if Gauge.RMAP_ITEMS in sample and Gauge.PAGES_VOLATILE not in sample:
-            others = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
-            sample[Gauge.PAGES_VOLATILE] = max(0, sample[Gauge.RMAP_ITEMS] - others)
+        if reading.pages_volatile is not None:
+            sample[Gauge.PAGES_VOLATILE] = reading.pages_volatile
         reconstruction.start(sample)
         self.first = self.first or dict(sample)
         self.counters.update(sample)
-        self.differences = {
+        self.pairs = {
             gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
         }
         if reading.at_scan_stop:
-            pairs = [pair for pair in self.differences.values() if None not in pair]
-            if pairs:
+            complete = [pair for pair in self.pairs.values() if None not in pair]
+            if complete:
                 self.at_scan_stop += 1
-                self.at_scan_stop_differing += any(ours != theirs for ours, theirs in pairs)
+                self.at_scan_stop_differing += any(ours != theirs for ours, theirs in complete)
 
     def to_json(self) -> dict[str, dict[str, int | None]]:
         """Each page gauge: reconstructed, kernel, difference (None where not reconstructed)."""
         shown = {}
         for gauge in PAGE_GAUGES:
-            ours, theirs = self.differences.get(gauge, (None, None))
+            ours, theirs = self.pairs.get(gauge, (None, None))
             apart = ours - theirs if ours is not None and theirs is not None else None
             shown[gauge.name.lower()] = {
                 "reconstructed": ours,

@@ -49,7 +49,7 @@ class EngineSource:
         self.session = engine_session(self._simulation.engine.scanner)
 
     def batches(self) -> Iterator[EventBatch]:
-        """A reading of the counters, the events of each batch of ksmd and of each step, a last reading."""
+        """Readings of the counters first and last; in between, the events of batches and steps."""
         scanner = self._simulation.engine.scanner
         self._emitter.sample(scanner.readings())
         yield self._emitter.take()

@@ -1,4 +1,4 @@
-"""Makes a workload of what a capture told: the changes before each pass, and then the pass."""
+"""Builds the steps of a case from a capture: the changes before each pass, and then the pass."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.whatif.capture_reader import CaptureReader
 from ksmtrace.whatif.history import Content, Interval, Place, Process, Write
 from ksmtrace.whatif.layout import Layout, Run
-from ksmtrace.whatif.scenario import PAGE_BYTES
 from ksmtrace.workload.file import Step
 
 WARM_UP_PASSES = 3
@@ -20,7 +20,7 @@ WARM_UP_PASSES = 3
 _WORD_BYTES = 8
 _KNOWN, _UNKNOWN = 1 << 32, 2 << 32
 _ZERO_CHECKSUMS = frozenset(
-    variant.checksum.of_page(bytes(PAGE_BYTES)) for variant in KERNELS.values()
+    variant.checksum.of_page(bytes(PAGE_SIZE)) for variant in KERNELS.values()
 )
 
 
@@ -39,24 +39,24 @@ class Words:
     def __call__(self, index: int) -> bytes:
         """All bytes of page `index` of the region."""
         word = self.words[index - self.first]
-        return word.to_bytes(_WORD_BYTES, "little") * (PAGE_BYTES // _WORD_BYTES)
+        return word.to_bytes(_WORD_BYTES, "little") * (PAGE_SIZE // _WORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class CaseSteps:
-    """The steps, and how many of them are the warm-up."""
+    """Steps of a case, and how many of them are the warm-up."""
 
     steps: tuple[Step, ...]
     warm_up_steps: int
 
 
 def build_steps(reader: CaptureReader) -> CaseSteps:
-    """The built of everything that `reader` has seen."""
+    """The steps that repeat everything `reader` has read."""
     return _Builder(reader).build()
 
 
 class _Builder:
-    """Goes through the intervals, and keeps what each process has in its memory meanwhile."""
+    """Goes through the intervals, with what each process has in its memory."""
 
     def __init__(self, reader: CaptureReader) -> None:
         self._reader = reader

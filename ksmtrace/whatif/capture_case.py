@@ -1,4 +1,4 @@
-"""A capture as a case: what can be known of contents and writes from what ksmd did, and what cannot."""
+"""Makes a case of a capture, with a list of what the capture does not show and is assumed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ from ksmtrace.workload.file import Workload
 from ksmtrace.workload.tunables import Tunables, check_tunables
 
 _ALWAYS = (
-    "contents are known by their 32-bit checksums: pages with equal ones count as equal, also if they were never merged",
-    "what lies between two scans of a page is not seen: a page counts as written once, just before the pass that found it changed",
-    "pages that ksmd never examined are not there: not mergeable, never present while it came by, or swapped out",
-    "a pass sees what the pass of the same number saw, however long it would have taken: nothing is known of time",
-    "pages are small ones on one NUMA node, and their order in the trees is not that of the real contents: comparisons are typical",
+    "contents are known by their 32-bit checksums: pages with equal ones count as equal, "
+    "also if they were never merged",
+    "what lies between two scans of a page is not seen: a page counts as written once, "
+    "just before the pass that found it changed",
+    "pages that ksmd never examined are not there: not mergeable, never present while it came by, "
+    "or swapped out",
+    "a pass sees what the pass of the same number saw, however long it would have taken: "
+    "nothing is known of time",
+    "pages are small ones on one NUMA node, and their order in the trees is not that of the real "
+    "contents: comparisons are typical",
 )
 
 
@@ -33,7 +38,7 @@ def capture_case(path: Path) -> tuple[Case, list[str]]:
     """The case of the capture at `path`, and warnings about what is missing from the file.
 
     Raises:
-        KsmtraceError: it cannot be read, holds no candidates, or no pass was seen whole.
+        KsmtraceError: it cannot be read, or holds no candidates or no complete pass.
     """
     with open_capture(path) as capture:
         session = capture.session
@@ -78,7 +83,8 @@ def capture_case(path: Path) -> tuple[Case, list[str]]:
 def _check(session: Session, path: Path) -> None:
     if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
         raise KsmtraceError(
-            f"{path}: a run of {session.kernel.release} does not tell what processes did: give whatif its workload file"
+            f"{path}: a run of {session.kernel.release} does not tell what processes did: "
+            "give whatif its workload file"
         )
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE):
         raise KsmtraceError(
@@ -90,15 +96,16 @@ def _check(session: Session, path: Path) -> None:
 def _kernel_point(reading: Reading) -> KernelPoint | None:
     """The kernel's gauges as the probe read them at the end of a pass; None for other readings."""
     values = reading.values
-    wanted = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED, Gauge.RMAP_ITEMS)
-    if not reading.at_scan_stop or not all(gauge in values for gauge in wanted):
+    wanted = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED)
+    volatile = reading.pages_volatile
+    if not reading.at_scan_stop or volatile is None or not all(one in values for one in wanted):
         return None
-    shared, sharing, unshared, items = (values[gauge] for gauge in wanted)
-    return KernelPoint(shared, sharing, unshared, max(0, items - shared - sharing - unshared))
+    shared, sharing, unshared = (values[gauge] for gauge in wanted)
+    return KernelPoint(shared, sharing, unshared, volatile)
 
 
 def _guess(release: str, variant: str) -> tuple[str, ...]:
-    """A line about the variant that stands for a kernel, unless the engine itself was recorded."""
+    """A line that names the variant taken for a kernel; none where the engine was recorded."""
     if release in VARIANTS:
         return ()
     return (f"kernel {release} is taken as the engine's {variant}",)
@@ -129,7 +136,8 @@ def _of_tunables(session: Session, reader: CaptureReader, tunables: Tunables) ->
     lines = []
     if not session.sees(EventKind.TUNABLE):
         lines.append(
-            "tunables are those of the beginning of the trace: later changes are not recorded, except run = 2"
+            "tunables are those of the beginning of the trace: later changes are not recorded, "
+            "except run = 2"
         )
         if reader.zero_merges and not tunables.get("use_zero_pages", 0):
             lines.append(
@@ -143,11 +151,12 @@ def _of_tunables(session: Session, reader: CaptureReader, tunables: Tunables) ->
 def _of_writes(writes: CaseTunables) -> list[str]:
     lines = [
         f"{name} was written during the trace, to what cannot be told"
-        for name in sorted(writes.untold)
+        for name in sorted(writes.unclear)
     ]
-    if writes.amid:
+    if writes.during_passes:
         lines.append(
-            f"{writes.amid} writes to tunables came during a pass: they count from the next one on"
+            f"{writes.during_passes} writes to tunables came during a pass: "
+            "they count from the next one on"
         )
     return lines
 
@@ -162,7 +171,8 @@ def _of_this_run(session: Session, reader: CaptureReader) -> list[str]:
     forked = sum(process.parent is not None for process in reader.processes)
     if forked:
         lines.append(
-            f"{forked} processes were forked, as page frames tell that they have in common with others: "
+            f"{forked} processes were forked, as page frames tell that they have in common "
+            "with others: "
             "what was written just before or after that is a guess"
         )
     alike = _equal_by_checksum(reader)

@@ -1,4 +1,4 @@
-"""Follows the events of a capture and notes, interval by interval, what must have happened to memory."""
+"""Reads the events of a capture, and notes what must have happened to memory before each pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ksmtrace.whatif.history import Content, Interval, Page, Place, Process
 
 
 class CaptureReader:
-    """What is known after the last event applied. Passes that were not seen whole tell nothing.
+    """The history of memory after the last event applied; incomplete passes add nothing.
 
     Args:
         checks_first: this kernel computes the checksum before it searches the stable tree (6.11).
@@ -24,7 +24,7 @@ class CaptureReader:
         intervals: one before each pass, and one after the last.
         processes: all that ksmd came to.
         before: contents that pages had before the first pass, where ksmd knew them already.
-        passes: passes seen whole.
+        passes: complete passes.
         examined: pages examined in them.
         cow_breaks: writes to merged pages since the first pass began.
         lost: events dropped.
@@ -80,7 +80,7 @@ class CaptureReader:
         return self.intervals[self.passes]
 
     def _interval_after(self, *, seen: bool) -> Interval:
-        """The interval before the pass under way, or, for what that pass has `seen` as it was before, after it."""
+        """Where a change counts: in the interval after this pass if that has `seen` the page."""
         if seen and len(self.intervals) == self.passes + 1:
             self.intervals.append(Interval())
         return self.intervals[self.passes + seen]
@@ -148,8 +148,8 @@ class CaptureReader:
     def _found_merged(self, place: Place, page: Page, event: EventRow) -> None:
         content = self._nodes[event.aux]
         joined = any(other == place for other, _ in self._appended)
-        told = self._new_node == event.aux or (self._checks_first and not self._adopted)
-        if content.checksum is None and joined and told:
+        current = self._new_node == event.aux or (self._checks_first and not self._adopted)
+        if content.checksum is None and joined and current:
             content.checksum = event.checksum
         if page.unread is not None:
             page.unread.same_as = content
@@ -162,7 +162,7 @@ class CaptureReader:
         page.zero, page.ever_merged = False, True
 
     def _found_private(self, place: Place, page: Page, event: EventRow) -> None:
-        # A fresh page without a checksum was found equal to a KSM page, and could not be merged: up to 6.10.
+        # Up to 6.10: a fresh page, without a checksum, equals a KSM page and could not be merged.
         content = Content(event.checksum or None)
         if page.unread is not None:
             page.unread.same_as = content
@@ -231,7 +231,7 @@ class CaptureReader:
             self._freed.append((place, self.processes[place[0]].pages.pop(place[1])))
 
     def _note_unmerging(self) -> None:
-        # That freed all rmap_items at once, which says nothing of their pages.
+        # That freed all rmap_items at once: their pages need not be gone.
         for place, page in self._freed:
             self._interval.vanished.discard(place)
             self.processes[place[0]].pages[place[1]] = page
@@ -254,8 +254,9 @@ class CaptureReader:
         self._interval_after(seen=seen).write(place, page.content, certain=True)
 
     def _on_written(self, write: TunableWrite) -> None:
-        amid = self._in_pass and self._examined_now > 0
-        self._interval_after(seen=amid).tunables.update(self._tunables.take(write, amid=amid))
+        late = self._in_pass and self._examined_now > 0
+        changed = self._tunables.take(write, during_pass=late)
+        self._interval_after(seen=late).tunables.update(changed)
 
     def _on_named(self, event: EventRow) -> None:
         self._exited_mms.discard(event.mm)
@@ -268,7 +269,7 @@ class CaptureReader:
 
     def _on_start(self, event: EventRow) -> None:
         if self._begun and event.aux == 0:
-            self._note_unmerging()  # the count of passes began anew: 2 was written to `run`
+            self._note_unmerging()  # passes are counted from 0 again: run = 2
         self._freed.clear()
         self._begun = self._in_pass = True
         self._examined_now = 0

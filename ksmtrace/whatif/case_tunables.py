@@ -1,4 +1,4 @@
-"""Writes to tunables, as far as a case can have them."""
+"""The writes to tunables of a capture that a case can repeat."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ class CaseTunables:
         written: the tunables as they are at first.
 
     Attributes:
-        amid: how many came while a pass was under way; they count from the next one on.
-        untold: files that were written, and to what cannot be told.
+        during_passes: how many came while a pass was under way; they count from the next one on.
+        unclear: files of which it is not known what was written to them.
     """
 
     def __init__(self, written: TunablesShadow) -> None:
         self._written = written
-        self.amid = 0
-        self.untold: set[str] = set()
+        self.during_passes = 0
+        self.unclear: set[str] = set()
 
-    def take(self, write: TunableWrite, *, amid: bool) -> dict[str, int]:
-        """The values that a write changed, of the tunables that passes of a built can have."""
+    def take(self, write: TunableWrite, *, during_pass: bool) -> dict[str, int]:
+        """The values that a write changed, of the tunables that a case can repeat."""
         changed = None if write.err else self._written.take(write)
         if changed is None and not write.err:
-            self.untold.add(write.name)
+            self.unclear.add(write.name)
         found = {
             name: value for name, value in (changed or {}).items() if _is_followed(name, value)
         }
-        self.amid += amid and bool(found)
+        self.during_passes += during_pass and bool(found)
         return found
 
 
 def _is_followed(name: str, value: int) -> bool:
-    """Nothing is known of time, by which the advisor goes; and without any page to scan no pass would end."""
+    """Whether a case can repeat it: time is not known, and at pages_to_scan = 0 no pass ends."""
     timed = name == "sleep_millisecs" or name.startswith("advisor_")
     return not timed and (name, value) != ("pages_to_scan", 0)

@@ -1,4 +1,4 @@
-"""Runs a case under one scenario: the function that workers are given."""
+"""Runs a case under one scenario: what each worker process does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ from ksmtrace.workload.tunables import RefusedError, Tunables
 def run_scenario(
     case: Case, scenario: Scenario, say: Callable[[float], None] = lambda _: None
 ) -> Outcome:
-    """What comes of `case` under `scenario`; `say` is told after each step what share of them is done.
+    """The outcome of `case` under `scenario`.
 
-    A run that cannot be carried on, because the kernel would refuse a tunable in the middle, ends there and says so.
+    A run that cannot go on, because the kernel would refuse a tunable, ends there (`ended_early`).
+
+    Args:
+        case: what to run.
+        scenario: under what.
+        say: called after each step with the share of them that is done, 0 to 1.
     """
     try:
         return _Run(case, scenario, say).outcome()
@@ -89,7 +94,10 @@ class _Run:
 
 
 class _CaptureSimulation(Simulation):
-    """A run of what a kernel did: a tunable that it took may be refused here, where more pages are merged, and stays."""
+    """A run of a capture's case: a tunable that is refused here stays, as the kernel had taken it.
+
+    The engine refuses some while pages are merged, and a scenario may have more of them.
+    """
 
     def _write(self, number: int | None, tunables: Tunables) -> None:
         for name, value in tunables.items():
@@ -102,7 +110,7 @@ class _CaptureSimulation(Simulation):
 
 
 def _steps_for(workload: Workload, scenario: Scenario) -> tuple[Step, ...]:
-    """The steps, without writes to tunables that the variant does not have or that the scenario holds."""
+    """The steps, without writes to tunables that the variant lacks or that the scenario holds."""
     without = VARIANTS[scenario.variant].absent_tunables | {*scenario.held}
     return tuple(
         Step("set", {"tunables": _without(step.arguments["tunables"], without)})

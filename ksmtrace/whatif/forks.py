@@ -1,4 +1,4 @@
-"""Finds out which processes were forked from which: they have page frames in common that ksmd did not make common."""
+"""Finds which process was forked from which, by page frames in common that ksmd did not merge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def note_fork(
     processes: Sequence[Process],
     freed: Iterable[tuple[Place, Page]],
 ) -> None:
-    """Find the parent of a process that has been seen in one whole pass, and say in `interval` what it does not share.
+    """Find the parent of a process seen in one complete pass; note in `interval` what differs.
 
     Args:
         child: the process.
@@ -54,7 +54,7 @@ def _is_same_frame(page: Page, other: Page) -> bool:
 
 
 def _note_copy(vpn: int, child: Process, parent: Process, interval: Interval) -> None:
-    # One of the two has written. If the parent has, its write came after the fork, and the child has the old page.
+    # One of the two has written: if the parent, after the fork, and the child has the old page.
     by_parent = interval.written.get((parent.number, vpn))
     by_child = interval.written.get((child.number, vpn))
     if by_parent is not None and parent not in interval.appeared:

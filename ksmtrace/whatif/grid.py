@@ -1,4 +1,4 @@
-"""Which scenarios are run: the baseline, then every variant with every combination of tunables."""
+"""Builds the scenarios: the baseline, then each variant with each combination of tunables."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ def build_grid(
     settings: Sequence[str],
     sweeps: Sequence[str],
 ) -> list[Scenario]:
-    """The baseline first, then each variant with `settings` and each combination of `sweeps`, none twice.
+    """The baseline, then each variant with `settings` and each combination of `sweeps`, none twice.
 
     Args:
-        workload: gives the baseline's variant and tunables, which hold where nothing else is asked for.
-        variants: names; none at all are the baseline's, or all that there are if nothing else is asked for either.
+        workload: gives the baseline's variant and tunables, which hold where no others are given.
+        variants: names; without any the baseline's, or every one if nothing else is given either.
         settings: each "TUNABLE=VALUE".
         sweeps: each "TUNABLE=VALUE,VALUE,...".
 
     Raises:
-        KsmtraceError: a name is unknown, a value would be refused (with the errno), a sweep is empty, a tunable is
-            given twice, no variant has it, or there are more than `MOST_SCENARIOS`.
+        KsmtraceError: a name is unknown, a value would be refused (with the errno), a sweep is
+            empty, a tunable is given twice, no variant has it, or there are more scenarios than
+            `MOST_SCENARIOS`.
     """
     fixed = dict(_pair("--set", text) for text in settings)
     swept = dict(_pair("--sweep", text) for text in sweeps)
@@ -135,7 +136,8 @@ def _check_present(choices: Mapping[str, object], names: Sequence[str]) -> None:
     for name in choices:
         if all(name in VARIANTS[variant].absent_tunables for variant in names):
             raise KsmtraceError(
-                f"{', '.join(dict.fromkeys(names))}: no {name} there (ENOENT): name a variant that has it with --variant"
+                f"{', '.join(dict.fromkeys(names))}: no {name} there (ENOENT): "
+                "name a variant that has it with --variant"
             )
 
 

@@ -1,4 +1,4 @@
-"""The history of memory that a capture shows: pages, contents, writes and processes, pass by pass."""
+"""The history of memory in a capture: pages, contents, writes and processes, pass by pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Content:
         self._votes: Counter[int] | None = None
 
     def vote(self, checksum: int) -> None:
-        """A page that had it at some time had this checksum; the most frequent one is the best guess."""
+        """Count a checksum of a page that had this content; the most frequent one is the guess."""
         if self._votes is None:
             self._votes = Counter()
         self._votes[checksum] += 1
@@ -38,7 +38,7 @@ class Content:
         return content
 
     def known_checksum(self) -> int | None:
-        """The checksum, as far as it can be told."""
+        """The checksum, known or guessed; None where there is neither."""
         content = self.resolve()
         if content.checksum is None and content._votes:
             return content._votes.most_common(1)[0][0]
@@ -86,7 +86,7 @@ class Interval:
     def write(
         self, place: Place, content: Content, *, certain: bool = False, clear: bool = False
     ) -> None:
-        """Note a write; `clear` says that the page lost its frame before."""
+        """Note a write; with `clear`, the page had lost its frame before."""
         if place in self.vanished:
             self.vanished.discard(place)
             clear = True
@@ -107,7 +107,8 @@ class Page:
         ever_merged: it has shared a page at some time.
         examined_pfn: page frame when it was examined; 0 where unknown.
         pfn: page frame after that.
-        adoptable: what was seen first was no page that ksmd had merged before: if somebody else has the same frame, a fork shares it.
+        adoptable: it was not merged when it was first seen, so that another process with the same
+            frame shares it by a fork.
     """
 
     content: Content

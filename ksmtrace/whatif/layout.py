@@ -1,4 +1,4 @@
-"""Where the pages of a capture lie in the regions of a built."""
+"""Regions for the pages of a capture: which page of which region each becomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDEST_GAP = 64
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Pages of a region that follow one another: the number of the first, and their page numbers in the capture."""
+    """Consecutive pages of a region: the first one's number, and their numbers in the capture."""
 
     region: str
     first: int

@@ -1,4 +1,4 @@
-"""Makes a case of a file, whichever of the two kinds it is."""
+"""Loads a case from a file, which is a capture or a workload."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ksmtrace.workload.file import load_workload
 
 _CAPTURE, _WORKLOAD = ".ksmtrace", ".toml"
 
-_OF_SET = "what the steps `set` write holds from there on in every scenario that was not asked for another value"
+_OF_SET = (
+    "what the steps `set` write holds from there on in every scenario that was not asked "
+    "for another value"
+)
 
 
 def load_case(path: str) -> tuple[Case, list[str]]:

@@ -1,24 +1,31 @@
-"""Reads off an engine what a scenario is judged by, whichever variant it runs."""
+"""Measures the outcome of a scenario on the engine: savings, costs, gauges, of any variant."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.relatives.pksm import PksmScanner
-from ksmtrace.whatif.scenario import PAGE_BYTES, RMAP_ITEM_BYTES, STABLE_NODE_BYTES, Point
+from ksmtrace.whatif.scenario import Point
 
 if TYPE_CHECKING:
     from ksmtrace.engine.engine import Engine
     from ksmtrace.engine.machine.memory import Frame, Mm
 
 
-class OutcomeMeter(Watcher):
-    """Counts what no counter of the engine tells: writes to merged pages, stable nodes alive, zero pages placed.
+_STABLE_NODE_SIZE = 64
+"""Bytes of a struct stable_node on 64-bit machines."""
 
-    Kernels before 6.6 do not count the zero pages that they place; here an entry counts until it maps another page.
+
+class OutcomeMeter(Watcher):
+    """Counts what the engine does not: writes to merged pages, stable nodes, zero pages placed.
+
+    Kernels before 6.6 do not count the zero pages that they place; here an entry counts until it
+    maps another page.
     """
 
     def __init__(self) -> None:
@@ -60,14 +67,14 @@ class OutcomeMeter(Watcher):
             self._zero[item.mm.key, item.vpn] = item.mm
 
     def read(self, engine: Engine, passes: int, batches: int) -> Point:
-        """How the run stands."""
+        """The figures of the run at this moment."""
         scanner = engine.scanner
         counters = engine.counters()
         zero = self._zero_pages(engine)
         return Point(
             passes=passes,
             batches=batches,
-            saved_bytes=(_sharing(engine) + zero) * PAGE_BYTES,
+            saved_bytes=(_sharing(engine) + zero) * PAGE_SIZE,
             pages_shared=counters["pages_shared"],
             pages_sharing=counters["pages_sharing"],
             pages_unshared=counters["pages_unshared"],
@@ -93,9 +100,9 @@ class OutcomeMeter(Watcher):
         if isinstance(scanner, KsmScanner):
             counters = scanner.ksm.counters
             nodes = len(self._nodes) + counters.stable_node_chains
-            return counters.rmap_items * RMAP_ITEM_BYTES + nodes * STABLE_NODE_BYTES
+            return counters.rmap_items * RMAP_ITEM_SIZE + nodes * _STABLE_NODE_SIZE
         if isinstance(scanner, PksmScanner):
-            return scanner.rmap_items * RMAP_ITEM_BYTES
+            return scanner.rmap_items * RMAP_ITEM_SIZE
         return 0
 
 

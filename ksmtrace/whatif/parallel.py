@@ -1,4 +1,4 @@
-"""Runs scenarios on an executor, all at once, and hands back the outcomes in order."""
+"""Runs scenarios in parallel on an executor, and returns their outcomes in order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ Shares = ctypes.Array[ctypes.c_double]
 _LOOK_SECONDS = 0.2
 
 _own: tuple[Case, Shares] | None = None
-"""In a worker of a `LocalExecutor`: its case, and where it says how far a scenario is."""
+"""In a worker of a `LocalExecutor`: its case, and the array for shares that are done."""
 
 
 class LocalExecutor(ProcessPoolExecutor):
-    """Processes on this machine that have the case from the start, and say how far they are.
+    """Processes on this machine that are given the case once, and report how far they are.
 
-    With each scenario it would fill the pipe to the workers, and a pool of which one dies then waits for ever (CPython 94777).
+    Sent with each scenario, it would fill the pipe to the workers; a pool of which one dies then
+    waits for ever (CPython 94777).
 
     Attributes:
         shares: of each scenario, how much is done, 0 to 1.
@@ -56,7 +57,8 @@ def run_scenarios(
         case: what is run; goes to the workers with each scenario, unless they have it.
         scenarios: under what.
         executor: any executor of the standard interface whose workers have ksmtrace installed.
-        done: told now and then how many scenarios are done; of those under way the share, if the executor is a `LocalExecutor`.
+        done: called now and then with how many scenarios are done; those under way count by their
+            share if the executor is a `LocalExecutor`.
 
     Raises:
         HostError: a worker died.
@@ -98,7 +100,7 @@ def _run_own(scenario: Scenario, number: int) -> Outcome:
 
 @contextmanager
 def _interrupt_delayed() -> Iterator[None]:
-    """Keeps Ctrl-C waiting; processes that start meanwhile never see it, not even before their first line."""
+    """Blocks SIGINT; processes that start meanwhile never see it, not even at first."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -108,13 +110,13 @@ def _interrupt_delayed() -> Iterator[None]:
 
 @contextmanager
 def local_executor(case: Case, scenarios: int) -> Iterator[LocalExecutor]:
-    """Processes on this machine, one for each CPU that we may use; they end with the context, however it ends."""
+    """Processes on this machine, one for each usable CPU; they end with the context."""
     before = set(multiprocessing.active_children())
     pool = LocalExecutor(case, scenarios)
     try:
         yield pool
     except BaseException:
-        # The pool's own thread then finds them dead and ends; without them it would wait for the scenarios under way.
+        # The pool's own thread then finds them dead and ends; else it would wait for scenarios.
         for child in set(multiprocessing.active_children()) - before:
             child.terminate()
         raise

@@ -1,4 +1,4 @@
-"""The answers as a document: what each scenario saved, when it had settled, and what it cost."""
+"""The JSON document of whatif: what each scenario saved, when it had settled, what it cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settled:
 
 
 def settled(points: Points) -> Settled | None:
-    """When the saved bytes changed for the last time; None when they still did at the last pass, or without any pass."""
+    """When the saved bytes changed last; None if at the last pass, or if there is no pass."""
     last_change: Point | None = None
     before = 0
     for point in points:
@@ -57,7 +57,7 @@ def document(
 
 
 def baseline_difference(case: Case, baseline: Outcome) -> dict[str, Any] | None:
-    """The baseline minus what the capture itself says; None for a workload, which is the truth itself."""
+    """The baseline minus what the capture recorded; None for a workload, which records nothing."""
     if case.totals is None:
         return None
     pairs = [

@@ -6,11 +6,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-PAGE_BYTES = 4096
-RMAP_ITEM_BYTES = 64
-STABLE_NODE_BYTES = 64
-"""Sizes of a struct rmap_item and a struct stable_node on 64-bit kernels."""
-
 Settings = tuple[tuple[str, int | str], ...]
 
 
@@ -35,16 +30,16 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How a run stands at one moment; costs are counted from the end of the warm-up.
+    """The figures of a run at one moment; costs are counted from the end of the warm-up.
 
     Attributes:
         passes: full passes so far.
         batches: how often ksmd has woken up and scanned pages_to_scan pages.
         saved_bytes: page table entries that need no page of their own, times 4096.
-        pages_shared: as in sysfs, and so the three that follow; None where the variant has no such gauge.
+        pages_shared: as in sysfs, like the three that follow; None where there is no such gauge.
         zero_pages: entries that map the zero page instead of an empty page; part of `saved_bytes`.
         pages_scanned: pages examined.
-        comparisons: contents, or hashes, compared in trees and before a merge; None where not counted.
+        comparisons: contents or hashes compared in trees and before a merge; None if not counted.
         cow_breaks: writes of processes to merged pages, each of which copied one.
         metadata_bytes: rmap_items and stable nodes.
     """
@@ -81,8 +76,9 @@ class Points:
         if not 0 <= index < len(self):
             raise IndexError(index)
         width = len(POINT_FIELDS)
-        values = self._values[index * width : (index + 1) * width]
-        return Point(*(None if value == _UNKNOWN else value for value in values))  # type: ignore[arg-type]
+        stored = self._values[index * width : (index + 1) * width]
+        values = (None if value == _UNKNOWN else value for value in stored)
+        return Point(*values)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Point]:
         return (self[index] for index in range(len(self)))
@@ -101,7 +97,7 @@ class Outcome:
         points: one for the end of each pass.
         at_end: after the last step.
         ended_early: why the run did not come to its last step; "" when it did.
-        notes: what the engine had to say.
+        notes: lines of the run for the user.
     """
 
     points: Points

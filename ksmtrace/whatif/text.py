@@ -1,4 +1,4 @@
-"""The document of `ksmtrace whatif` for people: 80 columns."""
+"""The document of `ksmtrace whatif` as a table of 80 columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GAUGES = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
-    """Lines that show the document: a line of names and one of figures for each scenario, then what they are worth."""
+    """Lines that show the document: names and figures of each scenario, then what they rest on."""
     scenarios = document["scenarios"]
     lines = [f"{document['name']}: {_count(len(scenarios), 'scenario')}"[:_WIDTH], ""]
     lines.append(" ".join(f"{head:>{width}}" for head, width in _COLUMNS))
@@ -44,9 +44,10 @@ def table(document: Mapping[str, Any]) -> list[str]:
 
 
 _LEGEND = (
-    "saved: bytes at the end, largest and mean at the ends of passes; settled: the pass after which "
-    "that did not change any more (-: it still did); scanned: pages examined; compared: comparisons "
-    "of pages (-: not counted); cow: writes that broke a merge; metadata: rmap_items and stable nodes"
+    "saved: bytes at the end, largest and mean at the ends of passes; settled: the pass after "
+    "which that did not change any more (-: it still did); scanned: pages examined; compared: "
+    "comparisons of pages (-: not counted); cow: writes that broke a merge; metadata: rmap_items "
+    "and stable nodes"
 )
 
 
@@ -80,7 +81,8 @@ def _figures(scenario: Mapping[str, Any]) -> str:
 def _difference(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrapped(
         f"The baseline against the capture: equal at the ends of {found['passes_equal']} of "
-        f"{_count(found['passes_compared'], 'pass', 'es')} that could be compared, of {found['passes']}.",
+        f"{_count(found['passes_compared'], 'pass', 'es')} that could be compared, "
+        f"of {found['passes']}.",
         "",
     )
     yield f"{'':16}{'largest':>10}{'mean':>10}{'at end':>10}{'kernel':>10}"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-PAGE_SIZE = 4096
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 
 _WORD_SIZE = 8
 _LIMITS = {"byte": 2**8, "twin": 2**64, "unique": 2**32}

@@ -12,10 +12,10 @@ from ksmtrace.workload.processes import Processes
 NAMES = ("demo-web", "demo-db", "demo-cache")
 
 EQUAL, UNIQUE, ZERO, VOLATILE, REWRITTEN = 600, 300, 60, 120, 80
-"""Pages of each kind in each process; equal ones and those of which some are rewritten are so in all processes."""
+"""Pages of each kind in each process; equal and rewritten ones are equal in all processes."""
 
 REWRITTEN_LATER = 40
-"""How many of the `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
+"""How many `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
 
 _BEAT_SECONDS = 0.05
 _SWITCH_ON_AT_BEAT = 10
@@ -25,7 +25,8 @@ _REWRITE_AT_BEAT = 160
 class Demo:
     """The processes `NAMES`, ready to be merged; a context manager.
 
-    `run` is switched on, with the kernel's default pace (`pages_to_scan`, `sleep_millisecs`, no advisor); all is put back.
+    `run` is switched on, with the kernel's default pace (`pages_to_scan`, `sleep_millisecs`, no
+    advisor); all is put back.
 
     Raises:
         HostError: no KSM, not root, or another demo is running.
@@ -78,12 +79,12 @@ class Demo:
             do(name, "mergeable", region=region)
 
     def _switch_on(self) -> None:
-        """At the kernel's own pace: a ksmd that was told to sleep for an hour would show nothing."""
+        """At the kernel's own pace: a ksmd that sleeps for an hour would show nothing."""
         self._guard.write_defaults("advisor_mode", "pages_to_scan", "sleep_millisecs")
         self._guard.write("run", 1)
 
     def _live(self) -> None:
-        """Rewrite the volatile pages again and again, and once, after they have merged, the others."""
+        """Rewrite the volatile pages again and again; the others once, after they have merged."""
         for beat in itertools.count():
             if self._ending.wait(_BEAT_SECONDS):
                 return

@@ -1,4 +1,4 @@
-"""What memory the steps of a workload leave behind, as far as that can be known without running them."""
+"""The memory that a workload's steps map, found without running them: processes and regions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ MOST_PROCESSES = 256
 """How many processes a workload may have in all."""
 
 MOST_PAGES = 1 << 22
-"""How many pages (16 GiB) all processes together may have mapped at a time; forked ones count again."""
+"""Pages (16 GiB) that all processes may have mapped at a time; those of a fork count again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region: its length when it was mapped, and the ranges [start, end) still mapped, in order."""
+    """A region: its length when it was mapped, and the ranges [start, end) that are still."""
 
     pages: int
     mapped: tuple[tuple[int, int], ...]

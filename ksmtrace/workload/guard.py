@@ -24,12 +24,14 @@ _LOCK_PAUSE_SECONDS = 0.02
 
 
 class KsmGuard:
-    """A context in which KSM's tunables may be written; `run` and all others are restored at its end, or at our death.
+    """A context in which KSM's tunables may be written.
+
+    `run` and all others are restored at its end, or when this process is killed.
 
     Args:
-        clean: everything is unmerged at both ends (run=2), every tunable begins with the kernel's default, and another
-            user of the guard is waited for: for runs on a machine of one's own. Without, nobody else's merged pages are
-            touched, and nobody is waited for.
+        clean: for runs on a machine of one's own. Everything is unmerged at both ends (run=2),
+            every tunable begins with the kernel's default, and another user of the guard is waited
+            for. Without it, merged pages of others are left alone, and nobody is waited for.
         alone: refuse where a process has mergeable memory.
         waiting: a context around the wait for another user.
 
@@ -78,7 +80,10 @@ class KsmGuard:
             self._lock.close()
 
     def restore_also(self, plan: Plan) -> None:
-        """If we die, carry out this plan too, before KSM is put back; else it is the caller's business."""
+        """If this process is killed, carry out this plan too, before KSM is put back.
+
+        Otherwise that is left to the caller.
+        """
         self._restorer.add(plan)
 
     def write(self, name: str, value: str | int) -> None:
@@ -90,7 +95,7 @@ class KsmGuard:
         (ksm_directory() / name).write_text(str(value))
 
     def write_defaults(self, *names: str) -> None:
-        """Write the kernel's default to each of these tunables that this kernel has; one that it refuses is left."""
+        """Write the kernel's default to those of these tunables that exist, unless it refuses."""
         plan = [
             (str(ksm_directory() / name), str(DEFAULTS[name])) for name in names if self.has(name)
         ]
@@ -165,8 +170,8 @@ class KsmGuard:
         if pids:
             shown = ", ".join(map(str, pids[:5])) + (", …" if len(pids) > 5 else "")
             raise HostError(
-                f"{len(pids)} processes have mergeable memory (pid {shown}): end them, or use a machine "
-                "or guest of its own"
+                f"{len(pids)} processes have mergeable memory (pid {shown}): "
+                "end them, or use a machine or guest of its own"
             )
 
     def _restoration(self) -> list[tuple[str, str]]:
@@ -182,7 +187,7 @@ class KsmGuard:
         return [(str(ksm_directory() / name), value) for name, value in steps]
 
     def _start_clean(self) -> None:
-        """Nothing merged, and the kernel's own defaults, whatever a run that was killed has left; ksmd is awake."""
+        """Unmerge everything and write the kernel's defaults, whatever a killed run has left."""
         self.write("run", 2)
         self.write("run", 0)
         self.write_defaults(*DEFAULTS)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM where they may end a run, and nowhere else: what is being put back must be put back."""
+"""Delays SIGINT and SIGTERM while they must not end a run: what is being put back must be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Interruption:
-    """A context in which both signals raise KeyboardInterrupt inside `allowed`, and wait outside of it.
+    """A context in which both signals raise KeyboardInterrupt inside `allowed`, else wait for it.
 
     Signals are the main thread's: in another one, this changes nothing.
     """
@@ -46,7 +46,7 @@ class Interruption:
         finally:
             self._allowed = False
 
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal wants it
+    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._came = True
         if self._allowed:
             self._allowed = False

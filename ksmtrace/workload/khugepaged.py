@@ -1,4 +1,4 @@
-"""Keeps khugepaged asleep while huge regions exist: it would make huge pages again of those that ksmd split."""
+"""Keeps khugepaged asleep while huge regions exist: it would join pages that ksmd has split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KhugepagedAsleep:
     """A context in which khugepaged does nothing; its settings are restored afterwards.
 
     Args:
-        restore_also: told what to write if we die before.
+        restore_also: called with what to write if this process is killed before.
 
     Raises:
         HostError: this kernel makes no huge pages, or not for who asks for them.
@@ -45,11 +45,11 @@ class KhugepagedAsleep:
     def __enter__(self) -> Self:
         self._plan = [(str(path), path.read_text().strip()) for path in self._sleeps]
         self._restore_also(self._plan)
-        # The first process with huge memory wakes khugepaged: let that be this one, which keeps none of it.
+        # The first process with huge memory wakes khugepaged: that is this one, which keeps none.
         self._decoy = mmap.mmap(-1, _DECOY_SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._decoy.madvise(mmap.MADV_HUGEPAGE)
         pid = find_kernel_thread("khugepaged")
-        # twice: it may have read the old value just before the first write, and then sleep for that long
+        # twice: it may have read the old value just before the first write, and sleep that long
         for _ in range(2):
             for path in self._sleeps:
                 path.write_text(str(_LONG_MILLISECS))

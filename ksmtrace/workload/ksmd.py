@@ -1,9 +1,10 @@
 """Steps ksmd batch by batch, exactly.
 
-Between batches `run` is not 1 and ksmd waits for it to become 1. A write of 1 wakes it: it scans one batch and then sleeps for
-`sleep_millisecs`, an hour here. A write to `run` waits for the end of a batch; a write of a different `sleep_millisecs`
-wakes ksmd from that sleep, and with `run` 0 it goes back to where it was before. It is awake as soon as the write that wakes
-it returns, and sleeps interruptibly nowhere inside a batch: once it sleeps so, it has done what it was woken for.
+Between batches `run` is not 1 and ksmd waits for it to become 1. A write of 1 wakes it: it scans
+one batch and then sleeps for `sleep_millisecs`, an hour here. A write to `run` waits for the end of
+a batch; a write of a different `sleep_millisecs` wakes ksmd from that sleep, and with `run` 0 it
+goes back to where it was before. It is awake as soon as the write that wakes it returns, and sleeps
+interruptibly nowhere inside a batch: once it sleeps so, it has done what it was woken for.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ class Ksmd:
         self._directory = ksm_directory()
 
     def park(self) -> bool:
-        """Stop ksmd; returns whether it was about to go on, which it is unless no process is registered."""
+        """Stop ksmd; returns whether it was about to go on: not if no process is registered."""
         self._write("run", 0)
         return self._leave_sleep()
 
     def batch(self) -> bool:
-        """Run a parked ksmd for exactly one batch; False if it had none, because no process is registered."""
+        """Run a parked ksmd for exactly one batch; False if no process is registered."""
         drain_lru()
         before = self._progress()
         self._write("run", 1)
@@ -46,8 +47,9 @@ class Ksmd:
         return self.park() or self._progress() != before
 
     def scan(self, passes: int) -> int:
-        """Run a parked ksmd until `full_scans` has grown so often; returns how often it has, less if ksmd stopped.
+        """Run a parked ksmd until `full_scans` has grown by `passes`; returns by how much it has.
 
+        That is less if ksmd stopped.
         A pass that has begun already is the first.
         """
         start = self._full_scans()
@@ -67,7 +69,7 @@ class Ksmd:
         return self._arrivals() != arrivals
 
     def _arrivals(self) -> int:
-        """How often ksmd has been given a CPU: counted before it runs, unlike switches and run time."""
+        """How often ksmd was given a CPU: counted before it runs, unlike switches and run time."""
         try:
             return int((self._proc / "schedstat").read_text().split()[2])
         except OSError as error:
@@ -105,8 +107,9 @@ def wait_until_asleep(proc: Path) -> None:
 def _is_asleep(proc: Path) -> bool:
     """Whether the thread is off the run queue, in state S.
 
-    The state alone would not do: a thread that was just woken is in S again for a moment, until it has looked at what it
-    waits for (prepare_to_wait_event). /proc/<pid>/syscall says "running" as long as it is on a run queue.
+    The state alone would not do: a thread that was just woken is in S again for a moment, until it
+    has looked at what it waits for (prepare_to_wait_event). /proc/<pid>/syscall is "running" as
+    long as it is on a run queue.
     """
     try:
         asleep = (proc / "syscall").read_text() != "running\n"
@@ -116,7 +119,9 @@ def _is_asleep(proc: Path) -> bool:
 
 
 def drain_lru() -> None:
-    """Empty the per-CPU lists of pages on their way to the LRU, whose references forbid write protection.
+    """Empty the per-CPU lists of pages on their way to the LRU.
+
+    Their references forbid write protection.
 
     Raises:
         HostError: this kernel cannot (CONFIG_NUMA, CONFIG_MIGRATION).
@@ -125,7 +130,7 @@ def drain_lru() -> None:
     if number is None:
         raise HostError(f"workloads cannot be run on {os.uname().machine}")
     libc = ctypes.CDLL(None, use_errno=True)
-    # moving no pages at all begins with draining; the arrays must be there, though nothing is read from them
+    # moving no pages at all begins with draining; the arrays must exist, but nothing is read
     nothing = (ctypes.c_long * 1)()
     if libc.syscall(number, 0, ctypes.c_ulong(0), nothing, nothing, nothing, _MPOL_MF_MOVE):
         code = errno.errorcode.get(ctypes.get_errno(), "?")

@@ -27,8 +27,8 @@ def simulate(
         workload: what to run.
         variant: instead of the workload's own.
         nodes: NUMA nodes of the machine.
-        watcher: told of everything that ksmd does.
-        say: told what the user should know besides.
+        watcher: its methods are called for everything that ksmd does.
+        say: called with lines that the user should read besides.
         mode: of the engine, one of `ksmtrace.engine.engine.MODES`.
         count_comparisons: of the engine.
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.workload.content import Content
@@ -21,14 +22,13 @@ from ksmtrace.workload.processes import Processes
 from ksmtrace.workload.run import Say, WorkloadRun
 from ksmtrace.workload.tunables import DEFAULTS, RefusedError
 
-_PAGE = 4096
 _WORKER_BYTES = 16 * 1024 * 1024
 
 
 def run_on_kernel(workload: Workload, say: Say) -> dict[str, Any]:
     """The document of a run: its snapshots, as `ksmtrace simulate --json` prints it.
 
-    KSM is borrowed and put back, whatever happens. `say` is told what the user should know besides.
+    KSM is borrowed and put back, whatever happens. `say` is called with lines for the user.
 
     Raises:
         RefusedError: the kernel refuses a tunable.
@@ -66,12 +66,12 @@ def _check_room(workload: Workload) -> None:
     for step in workload.steps:
         footprint.apply(step.op, dict(step.arguments))
         spawned += step.op in ("spawn", "fork")
-    need = footprint.most_pages * _PAGE + spawned * _WORKER_BYTES
+    need = footprint.most_pages * PAGE_SIZE + spawned * _WORKER_BYTES
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < need:
             raise HostError(
-                f"the workload needs {need >> 20} MiB of memory, of which {int(line.split()[1]) >> 10} "
-                "MiB are available"
+                f"the workload needs {need >> 20} MiB of memory, "
+                f"of which {int(line.split()[1]) >> 10} MiB are available"
             )
 
 
@@ -92,8 +92,10 @@ class KernelMachine:
 
     def __init__(self, ksm: KsmGuard, processes: Processes) -> None:
         self.kernel = read_kernel()
-        if self.kernel.page_size_bytes != _PAGE:
-            raise HostError(f"workloads are made of pages of {_PAGE} bytes, this kernel's differ")
+        if self.kernel.page_size_bytes != PAGE_SIZE:
+            raise HostError(
+                f"workloads are made of pages of {PAGE_SIZE} bytes, this kernel's differ"
+            )
         self._ksm = ksm
         self._processes = processes
         self._layout = Layout()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
+from ksmtrace.engine.ksm.counters import COUNTERS
 from ksmtrace.errors import HostError
 from ksmtrace.events.kinds import Gauge
 from ksmtrace.kernel.pagemap import ksm_page_file, read_ksm_frames
@@ -12,12 +13,8 @@ from ksmtrace.kernel.sysfs import read_counters
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.tunables import errno_text
 
-COUNTERS = (
-    *(Gauge.FULL_SCANS, Gauge.PAGES_SCANNED, Gauge.PAGES_SKIPPED),
-    *(Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED, Gauge.PAGES_VOLATILE),
-    *(Gauge.KSM_ZERO_PAGES, Gauge.STABLE_NODE_CHAINS, Gauge.STABLE_NODE_DUPS, Gauge.GENERAL_PROFIT),
-)
-"""What a snapshot notes, in this order."""
+GAUGES = tuple(Gauge[name.upper()] for name in COUNTERS)
+"""The counters of a snapshot, in the engine's order."""
 
 _SINCE_BOOT = (Gauge.PAGES_SCANNED, Gauge.PAGES_SKIPPED)
 
@@ -46,16 +43,16 @@ class Layout:
 
 
 class Counters:
-    """The kernel's counters as a workload sees them: those that only grow, from its beginning on."""
+    """The kernel's counters; those that only grow count from the beginning of the run."""
 
     def __init__(self) -> None:
         self._start = read_counters()
 
     def read(self) -> dict[str, int | None]:
-        """All `COUNTERS` now; None for one that this kernel does not have."""
+        """All `GAUGES` now; None for one that this kernel does not have."""
         now = read_counters()
         counters: dict[str, int | None] = {}
-        for gauge in COUNTERS:
+        for gauge in GAUGES:
             value = now.get(gauge)
             if value is not None and gauge in _SINCE_BOOT:
                 value -= self._start[gauge]
@@ -70,20 +67,21 @@ def check_clean(ksm: KsmGuard) -> None:
         HostError: something is.
     """
     for gauge, value in read_counters().items():
-        if gauge in COUNTERS and gauge not in _SINCE_BOOT and value:
+        if gauge in GAUGES and gauge not in _SINCE_BOOT and value:
             raise HostError(f"KSM holds pages of others: {gauge.name.lower()} is {value}")
-    # Nodes of pages that are still mapped where nobody can unmerge them show in no counter, but in this refusal.
+    # Nodes of pages that are mapped where nobody can unmerge them show only by this refusal.
     if ksm.has("max_page_sharing"):
         try:
             ksm.write("max_page_sharing", ksm.counter("max_page_sharing") + 1)
         except OSError as error:
             raise HostError(
-                f"KSM holds pages of others: max_page_sharing is refused with {errno_text(error.errno or errno.EBUSY)}"
+                "KSM holds pages of others: max_page_sharing is refused with "
+                f"{errno_text(error.errno or errno.EBUSY)}"
             ) from error
 
 
 def read_groups(layout: Layout, pids: Mapping[str, int]) -> list[list[str]] | None:
-    """Who shares: a group of "process/region/page" for each KSM page; None where the kernel does not say."""
+    """Who shares: a group of "process/region/page" for each KSM page; None if that is unknown."""
     if ksm_page_file() != "kpageflags":
         return None
     groups: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Starts workers, tells them what to do, and never leaves one behind."""
+"""The processes of a workload on a kernel: starts workers, commands them, leaves none behind."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Processes:
             KsmtraceError: it does not start.
         """
         command = [sys.executable, str(worker.__file__), self._address, name]
-        # a group of its own: Ctrl-C on the terminal is for the driver, which then ends its processes
+        # a group of its own: Ctrl-C on the terminal is for the driver, which ends its processes
         self._started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0))
         self._accept(name)
 
-    def do(self, process: str, op: str, **step: Any) -> dict[str, Any]:  # noqa: ANN401 - a step's values
+    def do(self, process: str, op: str, **step: Any) -> dict[str, Any]:  # noqa: ANN401
         """Have a process carry out one step, wait until it has, and return its answer.
 
         Raises:
@@ -117,7 +117,7 @@ def _wait_for_end(channel: socket.socket) -> None:
 
 
 def _worded(step: dict[str, Any]) -> dict[str, Any]:
-    """The step as an worker wants it: a content as the word of page 0 and what each next page adds to it."""
+    """The step as a worker takes it: a content as page 0's word and the stride to the next."""
     if "content" not in step:
         return step
     rest = dict(step)

@@ -1,7 +1,8 @@
-"""Puts files of /sys back, also when the process that changed them is killed: `python -m ksmtrace.workload.restorer`.
+"""Puts files of /sys back when the process that changed them is killed.
 
-It reads plans from stdin, one a line: JSON lists of [path, value]. When stdin ends and the last line was not "done", it
-carries them out, the last one first. It inherits the lock of its master, so that nobody borrows KSM before that.
+It runs as a process of its own, reads plans from stdin, one a line: JSON lists of [path, value].
+When stdin ends and the last line was not "done", it carries them out, the last one first. It
+inherits its parent's lock, so that nobody borrows KSM before that.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def carry_out(plan: Plan, patience_seconds: float = 0.0) -> None:
 
 
 class Restorer:
-    """A process that carries plans out if this one dies before `dismiss`.
+    """A process that carries plans out if this one is killed before `dismiss`.
 
     Args:
         lock: file descriptor that the process keeps open until it has done so.
@@ -65,14 +66,14 @@ class Restorer:
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        # somebody killed the restorer: this process puts back what it changed all the same
+        # somebody killed the restorer: this process puts back what it changed itself
         with suppress(BrokenPipeError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
 
 def main() -> None:
-    """Wait for the master's end."""
+    """Wait for the parent's end."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     lines = sys.stdin.read().splitlines()

@@ -1,4 +1,4 @@
-"""Runs a workload step by step, on the engine or on this machine's kernel, and notes its snapshots."""
+"""Runs a workload step by step on a machine, the engine or this kernel, and notes snapshots."""
 
 from __future__ import annotations
 

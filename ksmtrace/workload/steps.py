@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ksmtrace.workload.content import PAGE_SIZE, Content
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
+from ksmtrace.workload.content import Content
 from ksmtrace.workload.footprint import MOST_PAGES
 from ksmtrace.workload.tunables import check_tunables, shown
 
@@ -20,7 +21,7 @@ Check = Callable[[object], Any]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a step: how its value is checked, and what holds without it; `default` None leaves it out."""
+    """A key of a step: how its value is checked, and its default; None leaves it out."""
 
     check: Check
     required: bool = True

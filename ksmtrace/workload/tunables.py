@@ -1,4 +1,4 @@
-"""What workloads may write to /sys/kernel/mm/ksm, the kernel's defaults, and the values that it refuses."""
+"""The tunables of workload files: the kernel's defaults, and the values that it refuses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ksmtrace.engine.ksm.tunables import DEFAULTS as KERNEL_DEFAULTS
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 Tunables = Mapping[str, int | str]
@@ -18,7 +19,6 @@ _SHOWN_LENGTH = 60
 class _Numbers:
     """Numbers that the kernel takes; others it refuses with `below` or `above`."""
 
-    default: int
     least: int
     most: int
     below: int = errno.EINVAL
@@ -28,24 +28,24 @@ class _Numbers:
 _UINT, _INT, _ULONG = 2**32 - 1, 2**31 - 1, 2**64 - 1
 
 _NUMBERS = {
-    "pages_to_scan": _Numbers(100, 0, _UINT),
-    "sleep_millisecs": _Numbers(20, 0, _UINT),
-    "merge_across_nodes": _Numbers(1, 0, 1),
-    "use_zero_pages": _Numbers(0, 0, 1),
-    "max_page_sharing": _Numbers(256, 2, _INT, above=errno.ERANGE),
-    "stable_node_chains_prune_millisecs": _Numbers(2000, 0, _UINT),
-    "smart_scan": _Numbers(1, 0, 1),
-    "advisor_max_cpu": _Numbers(70, 0, _ULONG),
-    "advisor_min_pages_to_scan": _Numbers(500, 0, _ULONG),
-    "advisor_max_pages_to_scan": _Numbers(30000, 0, _ULONG),
-    "advisor_target_scan_time": _Numbers(200, 1, _ULONG),
+    "pages_to_scan": _Numbers(0, _UINT),
+    "sleep_millisecs": _Numbers(0, _UINT),
+    "merge_across_nodes": _Numbers(0, 1),
+    "use_zero_pages": _Numbers(0, 1),
+    "max_page_sharing": _Numbers(2, _INT, above=errno.ERANGE),
+    "stable_node_chains_prune_millisecs": _Numbers(0, _UINT),
+    "smart_scan": _Numbers(0, 1),
+    "advisor_max_cpu": _Numbers(0, _ULONG),
+    "advisor_min_pages_to_scan": _Numbers(0, _ULONG),
+    "advisor_max_pages_to_scan": _Numbers(0, _ULONG),
+    "advisor_target_scan_time": _Numbers(1, _ULONG),
 }
 
 DEFAULTS: Tunables = {
     "advisor_mode": "none",
-    **{name: numbers.default for name, numbers in _NUMBERS.items()},
+    **{name: KERNEL_DEFAULTS[name] for name in _NUMBERS},
 }
-"""The kernel's defaults; `advisor_mode` comes first, because some others cannot be written while it is on."""
+"""The kernel's defaults; `advisor_mode` first: while it is on, some others cannot be written."""
 
 _WITHOUT: Tunables = {
     "advisor_mode": "none",
@@ -118,7 +118,7 @@ def _checked(name: str, value: object) -> int | str:
 
 
 def shown(value: object) -> str:
-    """A value from a file, short and on one line; Python does not write numbers of thousands of digits at all."""
+    """A value from a file, short and on one line, also a number of thousands of digits."""
     try:
         text = repr(value)
     except ValueError:

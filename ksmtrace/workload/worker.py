@@ -1,9 +1,10 @@
-"""A process that does to its memory what it is told: `python -m ksmtrace.workload.worker SOCKET NAME`.
+"""A process of a workload: it does to its own memory what it is commanded over a socket.
 
-Commands are JSON objects, one a packet, with the keys of a workload step; each is answered by {} or {"error": …}, `map` by
-the region's {"address": …}. A `fill` has, in place of its content, the `word` of page 0 and the `stride` to the next page's.
-Regions lie at increasing addresses, in the order in which they are mapped, the same in every process. The worker ends when
-the driver's end of the socket closes, however the driver died.
+Its arguments are the socket and its name. Commands are JSON objects, one a packet, with the keys of
+a workload step; each is answered by {} or {"error": …}, `map` by the region's {"address": …}. A
+`fill` has, in place of its content, the `word` of page 0 and the `stride` to the next page's.
+Regions lie at increasing addresses, in the order of mapping, the same in every process. It ends
+when the driver's end of the socket closes, however the driver died.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Worker:
         self._socket.send(json.dumps({"process": name, "pid": os.getpid()}).encode())
 
     def serve(self) -> None:
-        """Obey until told to exit or until the driver is gone."""
+        """Carry out commands until `exit` or until the driver is gone."""
         while packet := self._socket.recv(65536):
             step = json.loads(packet)
             if step["op"] == "exit":
@@ -80,7 +81,8 @@ class Worker:
             start, pages, _ = self._span(step)
             self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[op]))
         elif step["region"] in self._huge:
-            # huge pages come with faults alone: in between khugepaged, which might make more, keeps off
+            # huge pages come with faults alone: in between, khugepaged, which might make more,
+            # is kept off
             self._advise_region(step["region"], "huge")
             self._touch(op, step, *self._span(step))
             self._advise_region(step["region"], "nohuge")
@@ -120,7 +122,7 @@ class Worker:
         return self._regions[region][0]
 
     def _advise_region(self, region: str, advice: str) -> None:
-        """Advise all of a region; ENOMEM says that some of it is unmapped, and the rest is done all the same."""
+        """Advise all of a region; ENOMEM: some of it is unmapped, and the rest is done."""
         start, pages = self._regions[region]
         if self._libc.madvise(start, pages * PAGE, _MADVICE[advice]):
             number = ctypes.get_errno()
@@ -135,7 +137,10 @@ class Worker:
             os._exit(0)
 
     def _pin(self, start: int, pages: int) -> None:
-        """Hold references on the pages for good, by splicing them into a pipe: they cannot be write-protected."""
+        """Hold references on the pages for good, so that they cannot be write-protected.
+
+        They are spliced into a pipe.
+        """
         ends = os.pipe()
         fcntl.fcntl(ends[1], _F_SETPIPE_SZ, 1024 * 1024)
         vector = (ctypes.c_ulong * 2)(start, pages * PAGE)

@@ -21,7 +21,6 @@ from ksmtrace.model.timeline import Timeline
 from ksmtrace.plugins.balance.balance import Balance, lists, make_balance
 from ksmtrace.plugins.balance.figures import FIGURES
 from ksmtrace.plugins.balance.metrics import metrics
-from ksmtrace.plugins.balance.sheet import rmap_items_read
 from ksmtrace.plugins.balance.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
@@ -59,7 +58,7 @@ class Plugin:
         self._settling.read(reading, session)
         self._first = self._first or dict(reading.values)
         self._counters.update(reading.values)
-        items = rmap_items_read(reading.values)
+        items = reading.rmap_items
         sharing = reading.values.get(Gauge.PAGES_SHARING)
         if items is not None and sharing is not None:
             self._counters[Gauge.RMAP_ITEMS] = items

@@ -10,7 +10,7 @@ import numpy as np
 from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
 from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
 from ksmtrace.model.processes import Process
-from ksmtrace.model.reconstruction import PAGE_GAUGES, Reconstruction
+from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, shares_of
 from ksmtrace.plugins.balance.rows import Row, Rows
 from ksmtrace.session import Session
@@ -107,15 +107,6 @@ def total_of(
             total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
             _put_net(session, total)
     return total.row(0)
-
-
-def rmap_items_read(values: Mapping[Gauge, int]) -> int | None:
-    """rmap_items by one reading: the kernel's own number, else the sum of the four page gauges, which is the same."""
-    if Gauge.RMAP_ITEMS in values:
-        return values[Gauge.RMAP_ITEMS]
-    if all(gauge in values for gauge in PAGE_GAUGES):
-        return sum(values[gauge] for gauge in PAGE_GAUGES)
-    return None
 
 
 def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> Rows:

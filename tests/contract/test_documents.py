@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from support.command import ksmtrace
+
 
 @pytest.fixture
 def documents(repository):
@@ -33,5 +35,23 @@ def test_links_lead_somewhere(documents):
     assert broken == []
 
 
+def test_files_that_documents_name_exist(documents, repository):
+    """Paths from the top, in backticks; with a word in capitals they are examples."""
+    named = re.compile(r"`((?:ksmtrace|plugins|bpf|dashboards|tools|tests|docs)/[\w./-]+)`")
+    missing = [
+        f"{document.name}: {path}"
+        for document in documents
+        for path in named.findall(document.read_text())
+        if not (repository / path).exists() and not re.search(r"[A-Z]{4}", path)
+    ]
+    assert missing == []
+
+
 def test_the_readme_is_short(repository):
     assert len((repository / "README.md").read_text().splitlines()) <= 100
+
+
+def test_the_readme_shows_what_is_printed(repository):
+    text = (repository / "README.md").read_text()
+    shown = re.search(r"The beginning of `ksmtrace (.*?)`.*?```\n(.*?)```", text, re.DOTALL)
+    assert ksmtrace(*shown[1].split(), cwd=repository).stdout.startswith(shown[2])

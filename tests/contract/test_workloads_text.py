@@ -6,7 +6,7 @@ import pytest
 
 from ksmtrace.workload import file, footprint, steps
 from ksmtrace.workload.file import parse_workload
-from ksmtrace.workload.on_kernel_snapshot import COUNTERS
+from ksmtrace.workload.on_kernel_snapshot import GAUGES
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_every_limit(text):
 
 
 def test_every_counter(text):
-    for gauge in COUNTERS:
+    for gauge in GAUGES:
         assert f'"{gauge.name.lower()}"' in text
 
 

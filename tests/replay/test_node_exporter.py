@@ -93,6 +93,7 @@ def test_promtool_has_nothing_to_say_of_the_text_file(request, bundled_capture, 
     assert ksmtrace("replay", bundled_capture, "--no-tui", "--textfile", tmp_path).returncode == 0
     with (tmp_path / "ksmtrace.prom").open() as text:
         ran = subprocess.run(
-            ["promtool", "check", "metrics"], stdin=text, capture_output=True, text=True, check=False
+            ["promtool", "check", "metrics"],
+            stdin=text, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")

@@ -21,7 +21,7 @@ def recorded(workload, variant=None):
     return source.session, np.concatenate(batches)
 
 
-def untold(session, records):
+def without_writes(session, records):
     """The same as an older capture has them: without the writes of tunables."""
     probes = {kind: probe for kind, probe in session.probes.items() if kind != EventKind.TUNABLE}
     return replace(session, probes=probes), records[records["kind"] != EventKind.TUNABLE]

@@ -79,7 +79,7 @@ def _changed(first: int, end: int, *, mm: int, seqnr: int) -> list[dict]:
 
 
 def _settled() -> list[dict]:
-    """The last pass: all stay where they are, except 180, found equal to 1 and written to at once."""
+    """The last pass: all stay where they are; 180 is found equal to 1 and written to at once."""
     rows = [
         examined(i, IN_STABLE | TO_STABLE, mm=QEMU, old=i, new=i, node=5000 + i % 40)
         for i in range(1, 121)

@@ -25,8 +25,8 @@ REPOSITORY = Path(__file__).parent.parent.parent
 OUT = REPOSITORY / ".vm"
 BIN = Path(sys.executable).parent
 TESTS = [
-    str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s", "--durations=12",
-    "--capture-to", "/dev/shm/everything.ksmtrace",
+    str(BIN / "pytest"), "tests/live", "--in-guest", "-p", "no:cacheprovider", "-q", "-s",
+    "--durations=12", "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
 LIMIT_SECONDS = 3600
 BOOTS = 3
@@ -81,7 +81,8 @@ def _run(
     )
     environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
     machine = [
-        "--memory", "3G", "--cpus", "1" if icount else "2", "--disable-microvm", "--disable-kvm", "--user", "root", "--rwdir", str(OUT),
+        "--memory", "3G", "--cpus", "1" if icount else "2", "--disable-microvm", "--disable-kvm",
+        "--user", "root", "--rwdir", str(OUT),
     ]  # fmt: skip
     run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
     # With a thread for each processor QEMU 7.2 runs stale code now and then: a kernel that patches

@@ -1,4 +1,4 @@
-"""The keys of analyzers in docs/REFERENCE.md, made from the declarations of figures: `make docs`."""
+"""The keys of analyzers in docs/REFERENCE.md, made from the declarations: `make docs`."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -105,8 +105,10 @@ PARTS = (
     Part(
         "fault.c",
         bodies={
-            **{"on_break_ksm": 0, "on_break_ksm_return": 1},
-            **{"on_do_wp_page": 1, "on_do_wp_page_return": 1},
+            "on_break_ksm": 0,
+            "on_break_ksm_return": 1,
+            "on_do_wp_page": 1,
+            "on_do_wp_page_return": 1,
         },
         offsets=("PAGE_MAPPING", "VMA_MM", "VMF_VMA", "VMF_ADDRESS", "VMF_ORIG_PTE"),
         symbols=("vmemmap_base",),
@@ -114,8 +116,10 @@ PARTS = (
     Part(
         "merge.c",
         bodies={
-            **{"on_try_to_merge_with_ksm_page": 1, "on_try_to_merge_with_ksm_page_return": 1},
-            **{"on_try_to_merge_one_page": 3, "on_try_to_merge_one_page_return": 1},
+            "on_try_to_merge_with_ksm_page": 1,
+            "on_try_to_merge_with_ksm_page_return": 1,
+            "on_try_to_merge_one_page": 3,
+            "on_try_to_merge_one_page_return": 1,
         },
         uses=("state.c",),
         offsets=("RMAP_ITEM_ADDRESS", "VMA_MM"),
@@ -138,7 +142,8 @@ PARTS = (
     Part(
         "stable_tree.c",
         bodies={
-            **{"on_stable_tree_append": 2, "on_remove_node_from_stable_tree": 1},
+            "on_stable_tree_append": 2,
+            "on_remove_node_from_stable_tree": 1,
             "on_break_cow": 1,
         },
         offsets=(*_ITEM, "STABLE_NODE_KPFN", "STABLE_NODE_HLIST"),
@@ -146,8 +151,11 @@ PARTS = (
     Part(
         "tracepoint.c",
         bodies={
-            **{"on_start_scan": 1, "on_stop_scan": 1},
-            **{"on_merge_one_page": 4, "on_merge_with_ksm_page": 5, "on_remove_ksm_page": 1},
+            "on_start_scan": 1,
+            "on_stop_scan": 1,
+            "on_merge_one_page": 4,
+            "on_merge_with_ksm_page": 5,
+            "on_remove_ksm_page": 1,
         },
     ),
     Part(

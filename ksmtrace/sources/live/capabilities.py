@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.errors import HostError
-from ksmtrace.kernel.bpf import try_mechanisms
+from ksmtrace.kernel.bpf import Outage, try_mechanisms
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.symbols import clones_of, read_symbols
 from ksmtrace.kernel.sysfs import ROOT, has_counter
@@ -25,7 +25,7 @@ which it never does with sleep_millisecs 0.
 """
 
 _TRIED_ON = "break_cow"
-_NOT_ASKED_FOR = "not asked for"
+_NOT_ASKED_FOR = Outage("not asked for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Capabilities:
     """What one kernel offers, looked at once.
 
     Attributes:
-        mechanisms: why each is out, "" where it works.
+        mechanisms: why each is out, None where it works.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Capabilities:
         specs: Iterable[ProbeSpec],
         root: Path = ROOT,
         hidden: Collection[str] = (),
-        mechanisms: Mapping[str, str] | None = None,
+        mechanisms: Mapping[str, Outage | None] | None = None,
     ) -> None:
         """Look at this kernel, as far as the probes `specs` have to know it.
 
@@ -96,7 +96,7 @@ class Capabilities:
                 placed = self._by("kprobe", (hook.target,), allowed)
             case _:
                 return self._function(hook.target, allowed)
-        return Reason((placed,)) if isinstance(placed, str) else placed
+        return _reason([placed]) if isinstance(placed, Outage) else placed
 
     def numbers(self, spec: ProbeSpec) -> tuple[dict[str, int | str], list[Reason]]:
         """-D numbers for the C text of a probe's parts, and what is missing for it."""
@@ -120,8 +120,9 @@ class Capabilities:
             reasons.append(Reason((hidden,), Cause.HIDDEN_ADDRESSES))
         elif absent:
             listed = ", ".join(absent)
-            sentence = f"not in /proc/kallsyms: {listed} (needs CONFIG_KALLSYMS_ALL)"
-            reasons.append(Reason((sentence,)))
+            option = "CONFIG_KALLSYMS_ALL"
+            sentence = f"not in /proc/kallsyms: {listed} (needs {option})"
+            reasons.append(Reason((sentence,), options=(option,)))
         return found, reasons
 
     def excludes(self, spec: ProbeSpec) -> list[Reason]:
@@ -157,31 +158,39 @@ class Capabilities:
         symbols = tuple(clones_of(name, self._symbols))
         if not symbols:
             return Reason((f"{name} is not in /proc/kallsyms (inlined, or named otherwise)",))
-        sentences = []
+        outages = []
         for mechanism in FUNCTION_MECHANISMS:
             if mechanism in allowed:
                 placed = self._by(mechanism, symbols, allowed)
-                if not isinstance(placed, str):
+                if not isinstance(placed, Outage):
                     return placed
-                sentences.append(placed)
-        return Reason(tuple(dict.fromkeys(sentences)) or (_NOT_ASKED_FOR,))
+                outages.append(placed)
+        return _reason(outages or [_NOT_ASKED_FOR])
 
-    def _tracepoint(self, name: str, allowed: Collection[str]) -> Placement | str:
+    def _tracepoint(self, name: str, allowed: Collection[str]) -> Placement | Outage:
         if name in self._hidden or not self._btf.has_typedef(f"btf_trace_{name}"):
-            return f"no tracepoint {name}"
+            return Outage(f"no tracepoint {name}")
         return self._by("raw_tracepoint", (name,), allowed)
 
     def _by(
         self, mechanism: str, symbols: tuple[str, ...], allowed: Collection[str]
-    ) -> Placement | str:
-        """The placement by one mechanism, or a sentence why there is none."""
+    ) -> Placement | Outage:
+        """The placement by one mechanism, or why there is none."""
         if mechanism not in allowed:
             return _NOT_ASKED_FOR
-        if self.mechanisms[mechanism]:
-            return self.mechanisms[mechanism]
+        outage = self.mechanisms[mechanism]
+        if outage is not None:
+            return outage
         if mechanism != "fentry":
             return Placement(mechanism, symbols)
         found = self._btf.function(symbols[0]) if len(symbols) == 1 else None
         if found is None:
-            return f"BTF has no function {symbols[0]}"
+            return Outage(f"BTF has no function {symbols[0]}")
         return Placement(mechanism, symbols, *found)
+
+
+def _reason(outages: Iterable[Outage]) -> Reason:
+    """What is left of several mechanisms' outages when each sentence is there once."""
+    by_sentence = {outage.sentence: outage for outage in outages}
+    options = dict.fromkeys(outage.option for outage in by_sentence.values() if outage.option)
+    return Reason(tuple(by_sentence), options=tuple(options))

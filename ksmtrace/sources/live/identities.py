@@ -15,7 +15,7 @@ from ksmtrace.model.processes import text_records
 from ksmtrace.session import Exactness, Probe
 
 _MOST_SHARE = 0.05
-"""Part of the time that may go into reading /proc: of thousands of processes, readings are rarer."""
+"""Share of the time that may go into reading /proc: thousands of processes are read less often."""
 
 
 def identity_probes(owner: Probe) -> dict[EventKind, Probe]:

@@ -239,7 +239,7 @@ def _refuse_if_empty(plan: Plan, kernel: Capabilities, choice: str) -> None:
         return
     asked = [kernel.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]
     out = asked or list(kernel.mechanisms.values())
-    why = "; ".join(filter(None, dict.fromkeys(out)))
+    why = "; ".join(dict.fromkeys(outage.sentence for outage in out if outage is not None))
     why = why or "this kernel lacks the functions and tracepoints"
     raise HostError(
         f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`; "

@@ -27,10 +27,12 @@ class Reason:
 
     Attributes:
         sentences: for people; where several mechanisms were tried, one of each.
+        options: of the kernel's configuration, whose lack is the reason.
     """
 
     sentences: tuple[str, ...]
     cause: Cause = Cause.LACKING
+    options: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -24,7 +24,7 @@ class TunablesReader:
         self._root = root
 
     def changed(self) -> Records:
-        """A TUNABLE record, with the time of this look, for each that has changed since the last."""
+        """A TUNABLE record, with the time of this look, for each changed since the last."""
         now = read_tunables(self._root)
         ts = time.monotonic_ns()
         writes = [

@@ -1,4 +1,4 @@
-"""Runs of the engine, followed by the engine: nothing parts, whatever is missing from the stream."""
+"""The engine compared with its own runs: there is no difference, whatever the stream lacks."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from unit.engine.strategies import workloads
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind, Gauge, empty_records
 from ksmtrace.events.tunable import tunable_writes
-from support.engine_streams import followed, recorded, untold
+from support.engine_streams import followed, recorded, without_writes
 from support.random_workloads import random_workloads, sample_workloads
 
 streams = workloads(variants=tuple(KERNELS))
@@ -59,7 +59,7 @@ def test_writes_of_tunables_are_followed(variant):
 def test_without_the_records_what_a_write_explains_is_unknown(variant):
     agreed = unknown = 0
     for session, records in with_writes(variant):
-        found = followed(*untold(session, records)).to_json()
+        found = followed(*without_writes(session, records)).to_json()
         assert found["differences"] == []
         agreed += found["agreed"]
         unknown += found["unknown"]
@@ -124,7 +124,7 @@ def test_max_page_sharing_is_told_or_found_out():
     )
     run = recorded(workload(*rows, smart_scan=0))
     assert run[0].tunables["max_page_sharing"] == "256"
-    for (session, records), unknown in ((run, 0), (untold(*run), 1)):
+    for (session, records), unknown in ((run, 0), (without_writes(*run), 1)):
         found = followed(session, records).to_json()
         assert found["differences"] == []
         assert found["tunables"]["max_page_sharing"] == 3

@@ -1,4 +1,4 @@
-"""One outcome flipped: it is found, where it is, and put down to the right rule."""
+"""One changed outcome in a stream is found where it is, and under the right rule."""
 
 import re
 
@@ -17,7 +17,7 @@ from ksmtrace.engine.trace.visibility import engine_session
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge, empty_records
 from ksmtrace.events.row import rows_of
-from support.engine_streams import followed, recorded, untold
+from support.engine_streams import followed, recorded, without_writes
 from support.workload_steps import workload
 
 E = EventKind
@@ -126,7 +126,9 @@ FLIPS = {
         {"append"},
     ),
     "a merge said to have failed": (
-        lambda r: where(r, E.TRY_TO_MERGE_ONE_PAGE, has=Flag.HAS_KPAGE, lacks=Flag.ZERO_PAGE, err=0),
+        lambda r: where(
+            r, E.TRY_TO_MERGE_ONE_PAGE, has=Flag.HAS_KPAGE, lacks=Flag.ZERO_PAGE, err=0
+        ),
         changed("err", lambda _: -14),
         {"order", "two_halves"},
     ),
@@ -148,7 +150,10 @@ FLIPS = {
     "a freed rmap_item kept": (
         lambda r: where(r, E.REMOVE_RMAP_ITEM, has=Flag.FREED),
         left_out,
-        {"scan_order", "whole_pass", "gauges", "state", "removal", "stable_search", "sharing_limit", "append"},
+        {
+            *("scan_order", "whole_pass", "gauges", "state"),
+            *("removal", "stable_search", "sharing_limit", "append"),
+        },
     ),
     "two pages in the other order": (settled, swapped, {"scan_order"}),
     "a page examined twice": (settled, lambda r, at: np.insert(r, at, r[at]), {"scan_order"}),
@@ -255,7 +260,10 @@ def test_a_page_that_joins_another_node_than_its_partner_is_explained():
 
 
 def test_a_page_that_passes_over_a_ksm_page_with_room_is_explained():
-    """The kernel puts a page into the unstable tree though one like it is stable, and later another one joins that."""
+    """The kernel puts a page into the unstable tree though an equal one is stable.
+
+    Later another page joins that one.
+    """
     rows = (
         *(*TWINS, "map a late 1", "fill a late content=byte:97", "mergeable a late", "scan 2"),
         *("map a later 1", "fill a later content=byte:97", "mergeable a later", "scan 2"),
@@ -306,7 +314,7 @@ def test_one_page_not_passed_over_is_a_difference_two_are_a_write():
         assert followed(session, changed).to_json()["by_rule"]["smart_scan"]["parted"] == len(
             places
         )
-        return followed(*untold(session, changed)).to_json()
+        return followed(*without_writes(session, changed)).to_json()
 
     one = examined(skips[0])
     assert one["first_difference"]["rule"] == "smart_scan"

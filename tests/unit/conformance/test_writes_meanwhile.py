@@ -1,4 +1,4 @@
-"""Writes while ksmd is at work: the record stands where the write returned, a little after it took effect."""
+"""Writes to tunables while ksmd works: a record comes a little after its write took effect."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ PAGES = 12 + 9
 
 
 def moved(records, name, *, past):
-    """The last write to `name` returns only when ksmd has gone past so many more pages; when it began stays."""
+    """The last write to `name`, made to return so many pages later; its beginning stays."""
     names = [one.name for one in tunable_writes(records)]
     at = np.flatnonzero(records["kind"] == EventKind.TUNABLE)[
         len(names) - 1 - names[::-1].index(name)
@@ -30,7 +30,7 @@ def moved(records, name, *, past):
 
 
 def switched(name, value, before, after):
-    """A run in which `name` becomes `value` between two passes; in the next one there are 9 empty pages to decide on."""
+    """A run in which `name` becomes `value` between two passes; the next has 9 empty pages."""
     first = {"smart_scan": 0, name: 1 - value}
     change = f"set tunables={{{name}={value}}}"
     rows = (*BEGINNING, f"scan {before}", *ZEROS, change, f"scan {after}")
@@ -51,14 +51,14 @@ def test_a_write_that_returns_late_explains_what_it_did_before(name, value, befo
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 1), st.integers(1, 8))
 def test_one_that_began_too_late_explains_nothing(before, value, empty):
-    """The write begins and returns after ksmd has gone on from so many pages that only the new value explains."""
+    """The write begins and returns after so many pages that only the new value explains."""
     session, records = switched("use_zero_pages", value, before, 3)
     late = moved(records, "use_zero_pages", past=PAGES - 9 + empty + 1)
     at = np.flatnonzero(late["kind"] == EventKind.TUNABLE)[-1]
     late["ts"][at] = late["ts"][at - 1]
     assert followed(session, records).to_json()["differences"] == []
     found = followed(session, late).to_json()
-    # untried, the third joins the KSM page of the first two, which up to 6.10 comes before the zero page
+    # untried, the third joins the KSM page of the first two: up to 6.10 before the zero page
     expected = empty if value else min(empty, 2)
     assert found["by_rule"]["zero_page"]["parted"] == expected
     assert found["first_difference"]["rule"] == "zero_page"

@@ -78,7 +78,7 @@ class Host:
         return doctor.examine(self.root)
 
     def _make(self):
-        mechanisms = {name: self.out.get(name, "") for name in MECHANISMS}
+        mechanisms = {name: self.out.get(name) for name in MECHANISMS}
         self.monkeypatch.setattr(capabilities, "try_mechanisms", lambda *_: mechanisms)
         present = sorted((FUNCTIONS | SYMBOLS) - self.without)
         (self.root / "proc/kallsyms").write_text(

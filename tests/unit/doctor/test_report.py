@@ -8,10 +8,11 @@ import pytest
 from ksmtrace.doctor import checks
 from ksmtrace.doctor.text import to_text
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.bpf import Outage
 from ksmtrace.sources.live.probe_table import PROBES
 
-FENTRY_REFUSED = "fentry is refused (EPERM; missing CAP_BPF)"
-NO_KPROBES = "no kprobes: kernel built without CONFIG_KPROBES"
+FENTRY_REFUSED = Outage("fentry is refused (EPERM; missing CAP_BPF)", refused=True)
+NO_KPROBES = Outage("no kprobes: kernel built without CONFIG_KPROBES", option="CONFIG_KPROBES")
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_the_document(poor):
     assert found["distribution"] == "Debian GNU/Linux 12 (bookworm)"
     assert found["lockdown"] == "none"
     assert found["missing_capabilities"] == ["CAP_BPF"]
-    assert found["mechanisms"]["kprobe"] == {"works": False, "reason": NO_KPROBES}
+    assert found["mechanisms"]["kprobe"] == {"works": False, "reason": NO_KPROBES.sentence}
     assert found["mechanisms"]["perf"] == {"works": True, "reason": ""}
     assert set(found["events"]) == set(found["probes"]) == {kind.name.lower() for kind in PROBES}
     faults = found["events"]["cow_fault"]
@@ -103,7 +104,7 @@ def test_the_answer_comes_first(host, monkeypatch):
 def test_each_reason_is_said_once_and_referred_to(poor):
     text = to_text(poor.examine())
     for reason in (FENTRY_REFUSED, NO_KPROBES):
-        assert text.count(reason) == 1
+        assert text.count(reason.sentence) == 1
     referred = {int(n) for group in re.findall(r"\[([\d,]+)\]", text) for n in group.split(",")}
     listed = [int(n) for n in re.findall(r"^  \[(\d+)\] ", text, re.MULTILINE)]
     assert listed == sorted(referred) == list(range(1, len(listed) + 1))
@@ -156,7 +157,8 @@ def test_lockdown(host):
     text = "none integrity [confidentiality]\n"
     (host.root / "sys/kernel/security/lockdown").write_text(text)
     host.out = dict.fromkeys(
-        ("fentry", "kprobe"), "BPF is refused (EPERM; lockdown is confidentiality)"
+        ("fentry", "kprobe"),
+        Outage("BPF is refused (EPERM; lockdown is confidentiality)", refused=True),
     )
     report = host.examine()
     assert report.to_json()["lockdown"] == "confidentiality"
@@ -235,7 +237,8 @@ def test_btf_of_another_format(host, monkeypatch):
 
 def test_as_nobody_everything_would_come_with_root(host):
     host.out = dict.fromkeys(
-        ("fentry", "kprobe", "raw_tracepoint", "perf"), "BPF is refused (EPERM)"
+        ("fentry", "kprobe", "raw_tracepoint", "perf"),
+        Outage("BPF is refused (EPERM)", refused=True),
     )
     (host.root / "proc/self/status").write_text("CapEff:\t0\n")
     report = host.examine()

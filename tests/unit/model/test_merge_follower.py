@@ -28,7 +28,9 @@ def test_each_event_comes_upon_the_merge_that_the_one_before_it_began(events, le
         item, time, begins = (np.array(column) for column in zip(*part, strict=True))
         rows = np.arange(len(part))
         # nodes are named after the row that joins them, to tell them apart
-        came = follower.follow(rows[::-1], item[::-1], time[::-1].astype(np.uint64), begins[::-1], start + rows[::-1])  # fmt: skip
+        came = follower.follow(
+            rows[::-1], item[::-1], time[::-1].astype(np.uint64), begins[::-1], start + rows[::-1]
+        )
         merges = zip(came.since.tolist(), came.nodes.tolist(), strict=True)
         found += [
             (start + row, item, merge if known else None)

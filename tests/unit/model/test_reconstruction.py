@@ -202,7 +202,8 @@ def test_joining_late_is_incomplete_until_a_whole_pass():
     ours.apply(events({"kind": EventKind.SCAN_START}))
     for item in (64, 128):
         ours.apply(events({
-            "kind": EventKind.CMP_AND_MERGE_PAGE, "rmap_item": item, "aux": 7, "flags": Flag.STABLE_BEFORE | Flag.STABLE_AFTER,
+            "kind": EventKind.CMP_AND_MERGE_PAGE, "rmap_item": item, "aux": 7,
+            "flags": Flag.STABLE_BEFORE | Flag.STABLE_AFTER,
         }))  # fmt: skip
     assert not ours.complete
     ours.apply(events({"kind": EventKind.SCAN_STOP}))
@@ -243,7 +244,7 @@ def test_tracepoint_tier_counts_from_what_was_there():
 
 
 def _joined_twice(**how):
-    """A page frame gets its first sharer at 1 ns, and again at 3 ns; no removal comes in between."""
+    """A page frame gets its first sharer at 1 ns and again at 3 ns, with no removal in between."""
     ours = Reconstruction(session(**how))
     ours.start(dict.fromkeys(Gauge, 0))
     append = {"kind": EventKind.STABLE_APPEND, "mm": 1, "pfn": 500, "flags": Flag.NEW_NODE}

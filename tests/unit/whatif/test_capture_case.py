@@ -1,4 +1,4 @@
-"""What a capture tells: the run that is made of it against the run that it is of."""
+"""Cases of captures: the run that is made of one against the run that it is of."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import baseline_of, build_grid
 from ksmtrace.whatif.result import baseline_difference
 from ksmtrace.workload.file import Step
-from support.engine_streams import recorded, untold
+from support.engine_streams import recorded, without_writes
 from support.recordings import record, recorded_case, visible_workloads, write
 from support.streams import ListSource
 from support.workload_steps import workload
@@ -46,7 +46,7 @@ def test_without_changes_the_capture_answers_as_the_workload_does(tmp_path, inde
 
 @pytest.mark.parametrize("index", range(25))
 def test_with_writes_between_passes_too(tmp_path, index):
-    """Every page is examined in every pass, so that the capture has seen each change that ksmd could have seen."""
+    """Every page is examined in every pass, so that the capture has each change that ksmd saw."""
     truth = visible_workloads(25, writes=True)[index]
     case = recorded_case(truth, tmp_path / "c")
     for scenario in build_grid(case.workload, ["ksm-6.18", "ksm-6.1", "ksm-4.4"], [], SWEEPS[:2]):
@@ -94,7 +94,7 @@ def test_a_capture_without_the_writes_says_so(tmp_path):
         "spawn p", "map p r 9", "fill p r content=zero", "mergeable p r",
         "set tunables={use_zero_pages=1}", "scan 4", smart_scan=0,
     )  # fmt: skip
-    session, records = untold(*recorded(steps))
+    session, records = without_writes(*recorded(steps))
     path = write(tmp_path / "c", ListSource(session, []), [EventBatch(records)])
     case, _ = capture_case(path)
     said = "\n".join(case.assumptions)
@@ -125,7 +125,10 @@ def test_with_forks_most_passes_are_equal(tmp_path):
 
 
 def test_the_bundled_capture_is_followed_to_the_page(bundled_capture):
-    """Its writes of run, max_page_sharing and use_zero_pages too; one page is in another dup of a chain for 3 passes."""
+    """Its writes of run, max_page_sharing and use_zero_pages too.
+
+    One page is in another dup of a chain for 3 passes.
+    """
     case, warnings = capture_case(bundled_capture)
     assert warnings == []
     assert (case.workload.variant, case.passes) == ("ksm-6.1", 40)

@@ -1,4 +1,4 @@
-"""One scenario: what it is judged by, for every variant."""
+"""The outcome of one scenario, for every variant."""
 
 import pickle
 from dataclasses import replace

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import build_grid
@@ -72,7 +73,9 @@ def test_the_difference_is_measured():
         points.append(Point(number, number, 0, 1, sharing, 0, 0, 0, 30, 0, 4, 0))
     case = Case(
         "capture", "c", STEPS, passes=4, totals=(31, 4),
-        kernel_points={0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0)},
+        kernel_points={
+            0: KernelPoint(1, 0, 0, 0), 1: KernelPoint(1, 8, 0, 0), 2: KernelPoint(1, 7, 0, 0),
+        },
     )  # fmt: skip
     found = baseline_difference(case, Outcome(points, points[-1]))
     assert (found["passes"], found["passes_compared"], found["passes_equal"]) == (4, 3, 1)
@@ -94,7 +97,7 @@ def test_of_many_passes_some_are_printed():
     steps = workload(
         "spawn p", "map p r 2", "fill p r content=byte:9", "mergeable p r", "scan 2500"
     )
-    found = answers(Case("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
+    found = answers(Case("workload", "w", steps), [NEWEST])["scenarios"][0]
     assert len(found["over_time"]) == MOST_POINTS
     assert found["over_time"][-1]["passes"] == found["passes"] == 2500
 
@@ -107,7 +110,7 @@ def test_eighty_columns_are_enough(case):
     assert max(map(len, shown)) <= 80
     text = "\n".join(shown)
     for words in (
-        "baseline: ksm-6.18",
+        f"baseline: {NEWEST}",
         "ksm-6.1",
         "pages_to_scan=5",
         "36.0 KiB",

@@ -1,4 +1,4 @@
-"""What a workload's steps leave mapped, against sets of pages."""
+"""The memory that a workload's steps leave mapped, against sets of pages."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The restorer puts back what its master changed, if the master dies."""
+"""The restorer puts back what its parent changed, if the parent is killed."""
 
 import fcntl
 import subprocess

@@ -1,11 +1,11 @@
 """The table of `ksmtrace simulate`."""
 
 from ksmtrace.cli.simulate import table
-from ksmtrace.workload.on_kernel_snapshot import COUNTERS
+from ksmtrace.workload.on_kernel_snapshot import GAUGES
 
 
 def document(groups=None, **counters):
-    every = {gauge.name.lower(): 0 for gauge in COUNTERS}
+    every = {gauge.name.lower(): 0 for gauge in GAUGES}
     return {
         "name": "w",
         "on": "engine",
@@ -27,7 +27,7 @@ def test_eighty_columns_are_enough():
     shown = table(
         document(
             groups=[[f"process/region/{page}" for page in range(500)]],
-            **{gauge.name.lower(): 4_194_304 for gauge in COUNTERS},
+            **{gauge.name.lower(): 4_194_304 for gauge in GAUGES},
         )
         | {"name": "long name " * 20}
     )

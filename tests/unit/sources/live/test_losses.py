@@ -20,8 +20,8 @@ from ksmtrace.sources.live.losses import LossTracker
 def test_every_loss_is_announced_once(produced, cuts, settled):
     """Whatever is dropped on whichever CPU: the LOST records add up, and the rest arrives in order.
 
-    "counted" is the reading of the count that ksmd's own thread sends: by then, every loss before it
-    has been announced.
+    "counted" is the reading of the count that ksmd's own thread sends: by then, every loss before
+    it has been announced.
     """
     tracker = LossTracker()
     numbers = dict.fromkeys(range(4), 0)

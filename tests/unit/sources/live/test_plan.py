@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events import EventKind
+from ksmtrace.kernel.bpf import Outage
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.capabilities import Capabilities
@@ -27,7 +28,7 @@ DATA = sorted({name for part in PARTS for one in (part, *part.extras) for name i
 MEMBERS = sorted({member for members in OFFSETS.values() for member in members})
 INLINED = {"cmp_and_merge_page", "replace_page"}
 STOCK = [name for name in FUNCTIONS if name not in INLINED]
-WORKING = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"), "")
+WORKING = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"))
 
 
 class FakeBtf:
@@ -87,7 +88,7 @@ def root(tmp_path_factory):
     st.sampled_from(["auto", "kprobe", "fentry", "tracepoint"]),
 )
 def test_whatever_a_kernel_offers(root, functions, tracepoints, members, data, working, choice):
-    mechanisms = {name: "" if name in working else "refused" for name in WORKING}
+    mechanisms = {name: None if name in working else Outage("refused") for name in WORKING}
     btf = FakeBtf(functions, tracepoints, members)
     plan = plan_or_refusal(kernel(root, btf, (*functions, *data), mechanisms), choice)
     if isinstance(plan, str):
@@ -178,7 +179,7 @@ def test_without_break_ksm_nobody_knows_who_broke_a_page(tmp_path):
 
 
 def test_no_kprobes_but_fentry(tmp_path):
-    plan = make_plan(kernel(tmp_path, mechanisms={**WORKING, "kprobe": "no kprobes"}))
+    plan = make_plan(kernel(tmp_path, mechanisms={**WORKING, "kprobe": Outage("no kprobes")}))
     assert plan.tier == "full"
     assert plan.probes[EventKind.TRY_TO_MERGE_ONE_PAGE].via.startswith(
         "fentry and fexit try_to_merge_one_page"
@@ -187,19 +188,19 @@ def test_no_kprobes_but_fentry(tmp_path):
 
 def test_fentry_is_refused(tmp_path):
     plan = make_plan(
-        kernel(tmp_path, mechanisms={**WORKING, "fentry": "fentry is refused (EPERM)"})
+        kernel(tmp_path, mechanisms={**WORKING, "fentry": Outage("fentry is refused (EPERM)")})
     )
     assert plan.probes[EventKind.BREAK_COW].via == "kprobe break_cow"
     with pytest.raises(HostError, match=r"EPERM.*doctor"):
         make_plan(
-            kernel(tmp_path, mechanisms={**WORKING, "fentry": "fentry is refused (EPERM)"}),
+            kernel(tmp_path, mechanisms={**WORKING, "fentry": Outage("fentry is refused (EPERM)")}),
             "fentry",
         )
 
 
 def test_bpf_is_refused(tmp_path):
     """One line with the reason and what is left; exit 3 is HostError's."""
-    refused = dict.fromkeys(WORKING, "BPF is refused (EPERM; missing CAP_BPF)")
+    refused = dict.fromkeys(WORKING, Outage("BPF is refused (EPERM; missing CAP_BPF)"))
     with pytest.raises(HostError, match=r"missing CAP_BPF.*--probes sysfs") as raised:
         make_plan(kernel(tmp_path, mechanisms=refused))
     assert raised.value.status == 3
@@ -213,7 +214,9 @@ def test_writes_to_tunables_alone_make_no_function_tier(tmp_path):
     assert plan.probes[EventKind.TUNABLE].via.startswith("kprobe and kretprobe sysfs_kf_write")
     assert plan.probes[EventKind.TUNABLE].exactness is Exactness.EXACT
     assert plan.tier == "tracepoint"
-    nothing = kernel(tmp_path, FakeBtf(symbols, ()), symbols, {**WORKING, "perf": "refused"})
+    nothing = kernel(
+        tmp_path, FakeBtf(symbols, ()), symbols, {**WORKING, "perf": Outage("refused")}
+    )
     with pytest.raises(HostError, match="lacks the functions and tracepoints"):
         make_plan(nothing)
 
