@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.cli import main
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
@@ -38,7 +38,7 @@ def test_replay_shows_the_run(tmp_path, file):
     assert json.loads(ran.stdout) == json.loads(plain.stdout)
     replayed = json.loads(ksmtrace("replay", tmp_path / "c", "--json").stdout)
     assert replayed["source"] == "capture"
-    assert replayed["kernel"]["release"] == "ksm-6.18"
+    assert replayed["kernel"]["release"] == NEWEST
     assert replayed["passes"] == 5
     assert replayed["events"]["by_kind"]["COW_FAULT"] == 2
     last = json.loads(ran.stdout)["snapshots"][-1]["counters"]

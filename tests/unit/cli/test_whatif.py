@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.events import EventKind
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.engine import EngineSource
@@ -35,7 +36,7 @@ def test_a_workload(file):
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     found = json.loads(ran.stdout)
-    assert [one["variant"] for one in found["scenarios"]] == ["ksm-6.18", "ksm-6.1", "zero-page"]
+    assert [one["variant"] for one in found["scenarios"]] == [NEWEST, "ksm-6.1", "zero-page"]
     assert [one["saved_bytes"] for one in found["scenarios"]] == [9 * 4096, 9 * 4096, 0]
     assert found["scenarios"][1]["batches"] == 9
 
@@ -69,10 +70,10 @@ def test_without_comparisons_all_else_is_the_same(file):
 
 
 def test_comparisons_that_were_not_counted_are_a_dash_in_the_table(file):
-    ran = ksmtrace("whatif", file, "--variant", "ksm-6.18", "--no-comparisons")
+    ran = ksmtrace("whatif", file, "--variant", NEWEST, "--no-comparisons")
     assert (ran.returncode, ran.stderr) == (0, "")
     heads, label, figures = ran.stdout.splitlines()[2:5]
-    assert label == "baseline: ksm-6.18"
+    assert label == f"baseline: {NEWEST}"
     at = heads.index("compared") + len("compared")
     assert figures[:at].split()[-1] == "-"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.whatif.grid import MOST_SCENARIOS, build_grid
 from support.workload_steps import workload
@@ -16,13 +16,13 @@ def grid(variants=(), settings=(), sweeps=()):
 
 def test_without_options_every_variant_the_files_own_first():
     found = grid()
-    assert found[0].variant == "ksm-6.18"
+    assert found[0].variant == NEWEST
     assert sorted(one.variant for one in found) == sorted(VARIANTS)
 
 
 def test_a_grid_is_the_product_of_sweeps_and_variants():
     found = grid(
-        ["ksm-6.12", "ksm-6.18"], ["use_zero_pages=1"], ["max_page_sharing=2,3", "smart_scan=0,1"]
+        ["ksm-6.12", NEWEST], ["use_zero_pages=1"], ["max_page_sharing=2,3", "smart_scan=0,1"]
     )
     assert len(found) == 1 + 2 * 2 * 2
     assert dict(found[0].tunables) == {"pages_to_scan": 50, "smart_scan": 0}
@@ -33,21 +33,21 @@ def test_a_grid_is_the_product_of_sweeps_and_variants():
 
 def test_scenarios_that_do_the_same_are_run_once():
     assert len(grid(sweeps=["smart_scan=0,1,1"])) == 2
-    assert len(grid(["ksm-6.18"])) == 1
+    assert len(grid([NEWEST])) == 1
     # 256 is the kernel's default
     assert len(grid(settings=["max_page_sharing=256"])) == 1
 
 
 def test_a_variant_without_a_tunable_runs_without_it_and_says_so():
-    found = grid(["ksm-6.1", "ksm-6.18"], [], ["smart_scan=0,1"])
+    found = grid(["ksm-6.1", NEWEST], [], ["smart_scan=0,1"])
     assert [(one.variant, one.left_out) for one in found] == [
-        ("ksm-6.18", ()),
+        (NEWEST, ()),
         ("ksm-6.1", ()),
-        ("ksm-6.18", ()),
+        (NEWEST, ()),
     ]
     found = grid(["pksm"], [], ["pages_to_scan=5,6"])
     assert [dict(one.tunables) for one in found[1:]] == [{"pages_to_scan": 5}, {"pages_to_scan": 6}]
-    assert grid(["ksm-6.1", "ksm-6.18"], ["smart_scan=1"])[1].left_out == ("smart_scan",)
+    assert grid(["ksm-6.1", NEWEST], ["smart_scan=1"])[1].left_out == ("smart_scan",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.experiment import run_scenario
 from ksmtrace.whatif.grid import build_grid
@@ -109,7 +110,7 @@ def test_eighty_columns_are_enough(case):
     assert max(map(len, shown)) <= 80
     text = "\n".join(shown)
     for words in (
-        "baseline: ksm-6.18",
+        f"baseline: {NEWEST}",
         "ksm-6.1",
         "pages_to_scan=5",
         "36.0 KiB",

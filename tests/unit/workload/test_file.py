@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, load_workload, parse_workload
@@ -55,7 +56,7 @@ def one_line(data, source="w.toml"):
 
 def test_example():
     workload = parse_workload(EXAMPLE.encode(), "w.toml")
-    assert (workload.name, workload.variant) == ("ten equal pages", "ksm-6.18")
+    assert (workload.name, workload.variant) == ("ten equal pages", NEWEST)
     assert workload.tunables == {"pages_to_scan": 100000}
     assert workload.steps[1:3] == (
         Step("map", {"process": "a", "region": "r", "pages": 12, "huge": False}),
