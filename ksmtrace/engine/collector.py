@@ -1,4 +1,4 @@
-"""Python's cycle collector, which would look at a million objects again and again while they are being made."""
+"""Pauses Python's cycle collector while a million objects are being made."""
 
 from __future__ import annotations
 

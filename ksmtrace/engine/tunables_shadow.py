@@ -1,4 +1,4 @@
-"""What writes to the files of /sys/kernel/mm/ksm come to, by the engine's own *_store functions."""
+"""The tunables after writes to /sys/kernel/mm/ksm, by the engine's own *_store functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ksmtrace.events.tunable import TunableWrite
 
 
 class TunablesShadow:
-    """Tunables of a kernel that is only heard of: stored on a machine without pages, which has no reason for EBUSY.
+    """Tunables of another kernel, stored on a machine without pages, where none is EBUSY.
 
     Args:
         variant: what that kernel is like.
-        shown: the texts of its files at first; what the variant does not know, or would refuse, is passed over.
+        shown: the texts of its files at first; what the variant does not know, or would refuse, is
+            passed over.
 
     Attributes:
         values: as numbers, as `Ksm.tunables` has them.
@@ -32,7 +33,7 @@ class TunablesShadow:
             self.values["advisor_mode"] = 1
 
     def take(self, write: TunableWrite) -> dict[str, int] | None:
-        """What `write`, which the kernel took, changed: name to value, empty for files that are not followed, such as `run`.
+        """Tunables that an accepted `write` changed, name to value; none for `run` and other files.
 
         None when it cannot be told.
         """

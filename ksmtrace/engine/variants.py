@@ -1,4 +1,4 @@
-"""The variants by name: five kernels, and two relatives of KSM."""
+"""The variants by name: kernels that differ, and two relatives of KSM."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
     return KsmScanner(Ksm(variant, nodes=nodes, watcher=watcher))
 
 
-def _pksm(variant: Variant, nodes: int, watcher: Watcher) -> PksmScanner:  # noqa: ARG001
+def _pksm(variant: Variant, _nodes: int, watcher: Watcher) -> PksmScanner:
     return PksmScanner(variant, watcher)
 
 
-def _zero_page(variant: Variant, nodes: int, watcher: Watcher) -> ZeroPageScanner:  # noqa: ARG001
+def _zero_page(variant: Variant, _nodes: int, watcher: Watcher) -> ZeroPageScanner:
     return ZeroPageScanner(variant, watcher)
 
 
@@ -103,6 +103,11 @@ _KSM_6_18 = replace(
     reuses_huge_parts=True,
     discard_frees_page_tables=True,
 )
+_KSM_7_2 = replace(
+    _KSM_6_18,
+    name="ksm-7.2",
+    since=(6, 19),  # 5d4939fc2258 "ksm: perform a range-walk in break_ksm", which no counter shows
+)
 
 _RELATIVE = replace(
     _KSM_4_4,
@@ -114,7 +119,8 @@ _PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
 
 KERNELS = {
-    variant.name: variant for variant in (_KSM_4_4, _KSM_5_10, _KSM_6_1, _KSM_6_12, _KSM_6_18)
+    variant.name: variant
+    for variant in (_KSM_4_4, _KSM_5_10, _KSM_6_1, _KSM_6_12, _KSM_6_18, _KSM_7_2)
 }
 """The versions of KSM by name, oldest first."""
 

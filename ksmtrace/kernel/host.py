@@ -13,6 +13,9 @@ from ksmtrace.kernel.distribution import read_distribution
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.session import Kernel
 
+Bcc = Any
+"""The module bcc, or one of its objects: it has no types."""
+
 _NT_GNU_BUILD_ID = 3
 
 
@@ -64,7 +67,7 @@ def find_kernel_thread(name: str, root: Path = ROOT) -> int | None:
     return None
 
 
-def import_bcc() -> Any:  # noqa: ANN401 - bcc has no types
+def import_bcc() -> Bcc:
     """The module bcc of the distribution.
 
     Raises:

@@ -190,8 +190,8 @@ COPIES = (
     FigureSpec(
         "cow_fault_pages",
         "pages",
-        "KSM pages copied because the process wrote to them; the kernel's breaks too, where they are "
-        "not told apart.",
+        "KSM pages copied because the process wrote to them; the kernel's breaks too, where they "
+        "are not told apart.",
         needs=_COPIED,
         panel="  written to",
         metric=_COPIES,

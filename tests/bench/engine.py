@@ -1,8 +1,8 @@
 """Measures the engine: pages per second of CPU time, and bytes per page. Part of `make bench`.
 
 The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the
-others unlike any other, all shuffled; ksm-6.18 without smart scan, each pass one batch. Every run
-is a process of its own.
+others unlike any other, all shuffled; the newest kernel without smart scan, each pass one batch.
+Every run is a process of its own.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.machine.checksum import xxhash
 from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.engine.variants import NEWEST
 
 PAGES = 1_000_000
 DUPLICATES = 0.4
@@ -63,7 +64,7 @@ def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
     before = resident()
     emitter = Emitter() if events else None
     engine = Engine(
-        "ksm-6.18", {"pages_to_scan": pages + 1, "smart_scan": 0}, watcher=emitter, **MODES[mode]
+        NEWEST, {"pages_to_scan": pages + 1, "smart_scan": 0}, watcher=emitter, **MODES[mode]
     )
     for number in range(PROCESSES):
         name = f"p{number}"

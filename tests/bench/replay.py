@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ksmtrace import hookimpl
 from ksmtrace.capture.writer import CaptureWriter
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
@@ -75,7 +76,7 @@ def steps(passes: int) -> list[Step]:
 def record(path: Path, events: int) -> None:
     """Write the capture."""
     tunables = {"pages_to_scan": 2000, "smart_scan": 0}
-    workload = Workload("replay bench", "ksm-6.18", tunables, steps(events // 100_000))
+    workload = Workload("replay bench", NEWEST, tunables, steps(events // 100_000))
     source = EngineSource(workload, count_comparisons=False)
     writer, written = CaptureWriter(path, source.session), 0
     for batch in source.batches():

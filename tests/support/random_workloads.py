@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from ksmtrace.engine.variants import NEWEST
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.footprint import Footprint
@@ -161,7 +162,7 @@ def random_workloads(
         maker.step(draw(st.sampled_from(_OPS)))
     maker.add("scan", passes=2)
     maker.add("snapshot", name="end", groups=True)
-    return Workload("random", "ksm-6.18", tunables, tuple(maker.steps))
+    return Workload("random", NEWEST, tunables, tuple(maker.steps))
 
 
 def sample_workloads(count: int, *, number: int = 0, **options: Any) -> list[Workload]:

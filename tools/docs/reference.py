@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import FigureSpec, Specs
+from ksmtrace.plugins import BUILTINS
 from tools.docs import declared
 from tools.docs.marked import DOCS, with_part
 
@@ -19,12 +20,14 @@ def analyzers() -> str:
 
 
 def _table(analyzer: str) -> str:
+    (does,) = (builtin.does for builtin in BUILTINS if builtin.name == analyzer)
     computed: dict[str, list[str]] = {}
     for family in declared.computed(analyzer):
         for path in family.of:
             computed.setdefault(path, []).append(f"`{family.name}`")
     lines = [
         f"#### `{analyzer}`\n",
+        f"{does[0].upper()}{does[1:]}.\n",
         "| key | unit | what it is | metric | needs |",
         "|---|---|---|---|---|",
     ]

@@ -1,4 +1,4 @@
-"""The accelerator of `Ksm`: its trees by content, its pages as columns, many of them examined at once."""
+"""The accelerator of `Ksm`: trees by content, pages as columns, many examined at once."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Done:
 
 
 class Partners(NamedTuple):
-    """Of the pages that a PAIRED one met in the unstable tree: process keys, page numbers, frame numbers, rmap_items' keys."""
+    """Partners of the PAIRED: process keys, page numbers, frame numbers, rmap_items' keys."""
 
     mm_key: npt.NDArray[np.uint64]
     vpn: npt.NDArray[np.uint64]
@@ -85,7 +85,7 @@ class BulkWatcher(Watcher):
 
 
 def watches_many(watcher: Watcher) -> bool:
-    """Whether many pages may be examined at once under `watcher`: one that sees nothing takes all."""
+    """Whether many pages may be examined at once under `watcher`, as where it sees nothing."""
     return type(watcher) is Watcher or isinstance(watcher, BulkWatcher)
 
 

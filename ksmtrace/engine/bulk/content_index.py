@@ -1,8 +1,9 @@
-"""What stands for the unstable tree, and beside the stable one: where a content is, by its number.
+"""Index from the number of a content to its place, used instead of walks through both trees.
 
-As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in the tree does not matter but for
-the number of comparisons, for which the exact mode follows the tree's shape. Once a page has changed, a search may go astray at it. The
-tree is then made, of the log of what has joined and left it, and walked for the rest of the pass.
+As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in
+the tree does not matter, except for the number of comparisons, and where those are counted the
+tree's shape is followed. Once a page has changed, a search may go astray at it. The tree is then
+built from the log of what has joined and left it, and walked for the rest of the pass.
 """
 
 from __future__ import annotations
@@ -33,16 +34,19 @@ class ContentIndex:
         counting: comparisons are counted.
 
     Attributes:
-        stable: the number of the stable node that stands in the tree with a page of its own; -1 without one. Valid with one tree only.
-        unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without one.
+        stable: the number of the stable node that stands in the tree with a page of its own; -1
+            without one. Valid with one tree only.
+        unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without
+            one.
         counting: `counting`.
         log: what has joined the unstable tree, and so its shape.
-        depths: what searches of the stable tree compare, where that is counted and has been found out.
+        depths: what searches of the stable tree compare, where that is counted and has been found
+            out.
         hazards: nodes of the stable tree that a search would change.
         unplaced: new stable nodes that have no place in the first stable tree yet, which is missing
             nothing else.
-        disturbed: a page in the unstable tree has been written to, unmapped or put out of ksmd's reach
-            since the pass began; unless that happened, the tree is in order.
+        disturbed: a page in the unstable tree has been written to, unmapped or put out of ksmd's
+            reach since the pass began; unless that happened, the tree is in order.
         scratch: as long as the first two, for whoever needs it for a moment.
         built: the tree has been made, and has taken over from `unstable` and `log`.
     """
@@ -98,7 +102,7 @@ class ContentIndex:
         self.stable[node.kpage.data.number] = self.columns.number_of(node)
 
     def remove_stable(self, node: StoredNode) -> None:
-        """It has left the tree, or has become a dup; a node that never was in the index is no matter."""
+        """Drop a node that has left the tree or become a dup; it need not be in the index."""
         if node.number >= 0 and node.kpage is not None:
             number = node.kpage.data.number
             if self.stable.item(number) == node.number:
@@ -111,7 +115,7 @@ class ContentIndex:
         return None if slot < 0 else self.columns.item(slot)
 
     def insert(self, item: RmapItem, number: int) -> int:
-        """`item` joins the unstable tree; the comparisons that it takes, 0 where they are not counted."""
+        """Add `item` to the unstable tree; returns the comparisons, 0 if they are not counted."""
         block = item.mm.ptes.blocks[item.vpn >> BLOCK_SHIFT]
         self.unstable[number] = block.number << BLOCK_SHIFT | item.vpn & BLOCK_MASK
         return self.log.join_or_leave(number)

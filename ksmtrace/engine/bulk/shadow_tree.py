@@ -1,8 +1,9 @@
-"""The unstable tree in the kernel's shape, of nodes that stand for contents instead of rmap_items.
+"""The unstable tree in the kernel's shape, with nodes for contents instead of rmap_items.
 
-Where a content that is not in the tree belongs is told by the next smaller one that is: to its right, or at the left end of
-what is there. So the places of many contents are found by sorting them, and what a walk from the root would have compared is
-counted on the way up. The tree turns as they join and leave it, one by one, as the kernel's does.
+The place of a content that is not in the tree follows from the next smaller one that is: to its
+right, or at the left end of what is there. So the places of many contents are found by sorting
+them, and what a walk from the root would have compared is counted on the way up. The tree turns as
+they join and leave it, one by one, as the kernel's does.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Shape:
         self.root = RbRoot()
         self._stands = bytearray(len(self._nodes))
         self._count = 0
-        # The contents in the tree by order, but for what happened to those in `_since`. The number after the last is also
-        # the one before the first.
+        # The contents in the tree by order, except what happened to those in `_since`. The number
+        # after the last is also the one before the first.
         self._words: Words = np.array([2**64 - 1], np.uint64)
         self._numbers: Numbers = np.array([-1], np.int32)
         self._since: list[int] = []
@@ -119,8 +120,8 @@ class Shape:
         return insert_in_order(self.root, node, words=self._pool.only_words)
 
     def _smaller(self, numbers: Numbers, units: list[bytes]) -> list[int]:
-        # For each content, the next smaller one of those in the tree and of those that come before it here; -1 without one.
-        # That one may have left the tree when its turn comes.
+        # For each content, the next smaller one of those in the tree and of those that come before
+        # it here; -1 without one. That one may have left the tree when its turn comes.
         words = words_of(units)
         before = np.searchsorted(self._words, words) - 1
         smaller = self._numbers[before]
@@ -161,7 +162,7 @@ class Shape:
 
 
 def _nodes_up_from(node: RbNode) -> int:
-    # This is most of what the exact mode does: two steps a turn.
+    # Counting comparisons spends most of its time here: two steps a turn.
     count = 1
     while (above := node.rb_parent) is not None:
         parent = above.rb_parent

@@ -1,4 +1,4 @@
-"""Walks through a tree whose order is known to be right: the steps are the kernel's, the checks at each are left out."""
+"""Walks through a tree known to be in order: the kernel's steps, without the checks at each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
         key: what to find.
         words: this key and all in the tree are words, whose own order is that of the pages.
     """
-    # Units have the order of their pages but where one begins with the other.
+    # Units have the order of their pages except where one begins with the other.
     size, begins = len(key), b"" if words else key[:_WORD]
     parent: RbNode | None = None
     left = False
@@ -57,7 +57,7 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
 
 
 def insert_in_order(root: RbRoot, node: RbNode, *, words: bool) -> int:
-    """Put `node` where its `rb_key`, which is not in the tree, belongs; the nodes whose content was compared.
+    """Insert `node` by its `rb_key`, which is not in the tree; returns the nodes compared.
 
     `words` as in `find_in_order`.
     """

@@ -1,4 +1,4 @@
-"""What has joined the unstable tree in a pass, in order; from that, its shape and what the searches compared."""
+"""Log of a pass's insertions into the unstable tree: gives its shape and the comparisons made."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _ITEM = np.dtype(np.int32).itemsize
 
 
 class UnstableLog:
-    """The contents that ksmd has looked for in the unstable tree since the pass began, at first none.
+    """The contents that ksmd has looked for in the unstable tree since the pass began.
 
-    A content that is not in the tree joins it, one that is there leaves it. The same contents in the same order give the same tree
-    and the same comparisons: as long as a pass goes as the one before it went, nothing is walked.
+    A content that is not in the tree joins it, one that is there leaves it. The same contents in
+    the same order give the same tree and the same comparisons: as long as a pass goes as the one
+    before it went, nothing is walked.
 
     Args:
         pool: knows the contents by number.
@@ -65,7 +66,7 @@ class UnstableLog:
         self._walked = 0
 
     def join_or_leave(self, number: int) -> int:
-        """A content joins the tree, or leaves it when it is there; what the search for it compares."""
+        """Add a content, or remove it when it is there; returns the comparisons of the search."""
         return self._go_on(number.to_bytes(_ITEM, sys.byteorder))
 
     def join_or_leave_many(self, numbers: Numbers) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmtrace.engine.ksm.state import Ksm, MmSlot
 from ksmtrace.engine.ksm.tunables import RUN_UNMERGE
-from ksmtrace.engine.ksm.unmerge import unmerge_ksm_pages
+from ksmtrace.engine.ksm.unmerge import break_ksm
 from ksmtrace.engine.machine.memory import Mm, Vma
 from ksmtrace.engine.machine.vmas import join_vmas, split_vmas
 
@@ -56,7 +56,7 @@ def madvise_unmergeable(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
     """MADV_UNMERGEABLE: private copies at once; the gauges stay until ksmd comes (ksm_madvise, all versions)."""
     for vma in split_vmas(mm, first, end):
         if vma.mergeable:
-            unmerge_ksm_pages(ksm, mm, vma)
+            break_ksm(ksm, mm, vma.start, vma.end)
             vma.mergeable = False
             if ksm.accelerator is not None:
                 ksm.accelerator.unmergeable()
@@ -80,7 +80,7 @@ def ksm_disable_merge_any(ksm: Ksm, mm: Mm) -> None:
         return
     for vma in mm.vmas:
         if vma.mergeable:
-            unmerge_ksm_pages(ksm, mm, vma)
+            break_ksm(ksm, mm, vma.start, vma.end)
             vma.mergeable = False
             if ksm.accelerator is not None:
                 ksm.accelerator.unmergeable()

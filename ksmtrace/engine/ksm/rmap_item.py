@@ -21,7 +21,7 @@ class Tree(IntEnum):
 
 
 class RmapItem(RbNode):
-    """One tracked page (struct rmap_item; ksm_rmap_item from 6.1), a node of the unstable tree at times.
+    """One tracked page (struct rmap_item; ksm_rmap_item from 6.1), a node of the unstable tree.
 
     Attributes:
         key: stands for the address of the struct.

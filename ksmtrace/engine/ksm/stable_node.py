@@ -1,4 +1,4 @@
-"""Stable nodes: one KSM page each and the rmap_items that share it; chains of them when one page is not enough."""
+"""Stable nodes: one KSM page each with the rmap_items that share it; and chains of nodes."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
 
 
 def is_page_sharing_candidate(ksm: Ksm, node: StableNode, offset: int = 0) -> bool:
-    """Whether `node` has sharers, and room for `offset` more and one (is_page_sharing_candidate, 4.13)."""
+    """Whether `node` has sharers and room for offset + 1 (is_page_sharing_candidate, 4.13)."""
     if not ksm.variant.chains:
         return True
     return 0 < node.sharers < ksm.tunables["max_page_sharing"] - offset

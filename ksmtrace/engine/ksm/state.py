@@ -15,11 +15,12 @@ from ksmtrace.engine.machine.rbtree import RbRoot
 
 FIRST_KEY = 0xFFFF888100000000
 STRUCT_SIZE = 64
-"""Keys of structs: the first would be `FIRST_KEY` plus `STRUCT_SIZE`, and each is `STRUCT_SIZE` above the last."""
+"""Keys of structs: the first would be `FIRST_KEY` plus `STRUCT_SIZE`, and each is `STRUCT_SIZE`
+above the last."""
 
 
 class MmSlot:
-    """A process registered with ksmd (struct mm_slot; ksm_mm_slot from 6.1), or the head of the list.
+    """A process registered with ksmd, or the list's head (struct mm_slot; ksm_mm_slot from 6.1).
 
     Slots form a circle. A process's rmap_items, which the kernel has as a list by address, are kept
     beside its page table.
@@ -54,7 +55,8 @@ class Cursor:
     Attributes:
         slot: the process; the head of the list between two passes.
         vpn: the next page of it; 0 before the first.
-        rmap_from: number of the first page of it whose rmap_item has not been looked at (rmap_list).
+        rmap_from: number of the first page of it whose rmap_item has not been looked at
+            (rmap_list).
         seqnr: passes completed (`full_scans`).
     """
 
@@ -82,7 +84,7 @@ class Ksm:
         scan: the cursor.
         unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
-        now_ms: the time; nothing but its owner advances it.
+        now_ms: the time; only its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
         accelerator: does many pages' work at once; None when all is done page by page.
         stable_node_type: the class of new stable nodes.

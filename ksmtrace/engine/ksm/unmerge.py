@@ -9,30 +9,31 @@ from ksmtrace.engine.ksm.rmap_list import remove_trailing_rmap_items
 from ksmtrace.engine.ksm.stable_tree import remove_all_stable_nodes
 from ksmtrace.engine.ksm.unstable_tree import find_mergeable_vma
 from ksmtrace.engine.machine.faults import do_wp_page
-from ksmtrace.engine.machine.memory import Mm, Vma
+from ksmtrace.engine.machine.memory import Mm
 
 if TYPE_CHECKING:
     from ksmtrace.engine.ksm.state import Ksm
 
 
-def break_ksm(ksm: Ksm, mm: Mm, vpn: int) -> None:
-    """Make page `vpn` private if it is a KSM page or, from 6.6 on, KSM's zero page (break_ksm, all versions)."""
-    frame = mm.ptes.get(vpn)
-    if frame is not None and (frame.ksm or vpn in mm.ksm_zero):
-        do_wp_page(ksm.memory, mm, vpn, frame, by_kernel=True)
+def break_ksm(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
+    """Make pages `first` to `end` - 1 private that are KSM pages or, from 6.6 on, KSM's zero pages.
+
+    break_ksm, all versions; rmap_items stay until ksmd comes. Up to 6.18 the kernel calls it for each
+    page, from unmerge_ksm_pages; since 6.19 for a range (5d4939fc2258 "ksm: perform a range-walk in
+    break_ksm", 05c3fa9c9fa6 "ksm: replace function unmerge_ksm_pages with break_ksm"). The same pages
+    are copied in the same order.
+    """
+    for vpn in range(first, end):
+        frame = mm.ptes.get(vpn)
+        if frame is not None and (frame.ksm or vpn in mm.ksm_zero):
+            do_wp_page(ksm.memory, mm, vpn, frame, by_kernel=True)
 
 
 def break_cow(ksm: Ksm, item: RmapItem) -> None:
     """Undo the first half of a merge whose second half failed (break_cow, all versions)."""
     ksm.watcher.break_cow(item)
     if find_mergeable_vma(item.mm, item.vpn) is not None:
-        break_ksm(ksm, item.mm, item.vpn)
-
-
-def unmerge_ksm_pages(ksm: Ksm, mm: Mm, vma: Vma) -> None:
-    """Make all pages of `vma` private; rmap_items stay until ksmd comes (unmerge_ksm_pages up to 6.18)."""
-    for vpn in range(vma.start, vma.end):
-        break_ksm(ksm, mm, vpn)
+        break_ksm(ksm, item.mm, item.vpn, item.vpn + 1)
 
 
 def unmerge_and_remove_all_rmap_items(ksm: Ksm) -> None:
@@ -47,7 +48,7 @@ def unmerge_and_remove_all_rmap_items(ksm: Ksm) -> None:
         if not mm.exited:
             for vma in mm.vmas:
                 if vma.mergeable:
-                    unmerge_ksm_pages(ksm, mm, vma)
+                    break_ksm(ksm, mm, vma.start, vma.end)
         remove_trailing_rmap_items(ksm, mm, 0)
         following = slot.next
         if mm.exited:

@@ -1,4 +1,4 @@
-"""Processes and their memory: address spaces, mappings, page frames, and which page maps which frame."""
+"""Processes and their memory: address spaces, mappings, page frames, and their entries."""
 
 from __future__ import annotations
 

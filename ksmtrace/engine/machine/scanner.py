@@ -1,4 +1,4 @@
-"""What the engine asks of whatever merges pages: KSM of one version or another, or a relative of it."""
+"""Interface of the algorithms that merge pages: KSM of any version, and its relatives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scanner(Protocol):
 
     @property
     def comparisons(self) -> int | None:
-        """How often the contents, or the keys, of two pages were compared; None where that is not counted."""
+        """Comparisons of two pages' contents, or keys; None where they are not counted."""
         ...
 
     def has_work(self) -> bool:
@@ -75,5 +75,5 @@ class Scanner(Protocol):
         ...
 
     def readings(self) -> dict[str, int]:
-        """The daemon's counters by the lower-case names of `Gauge`, as a live source reads them between two batches."""
+        """The daemon's counters by lower-case names of `Gauge`, as a live source reads them."""
         ...

@@ -46,7 +46,8 @@ class PksmItem(RbNode):
         page: None once the page has been freed.
         kpfn: its frame number.
         oldchecksum: the sampled hash, by which both trees are ordered.
-        sharers: by process and page number, the entries that were replaced by the page and still map it, oldest first.
+        sharers: by process and page number, the entries that were replaced by the page and still
+            map it, oldest first.
     """
 
     __slots__ = ("flags", "key", "kpfn", "mm", "oldchecksum", "page", "sharers", "vpn")

@@ -1,4 +1,4 @@
-"""Entries of page tables, as KSM's relatives have observers see them: they have no rmap_item for each address."""
+"""Page table entries as items of records, for relatives of KSM that have no rmap_items."""
 
 from __future__ import annotations
 

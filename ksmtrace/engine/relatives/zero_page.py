@@ -1,4 +1,4 @@
-"""Zero-page merging alone: every empty page of every process becomes the shared zero page, at once and without asking."""
+"""Zero-page merging alone: every empty page of every process becomes the shared zero page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ksmtrace.engine.relatives.whole_memory import Relative
 class ZeroPageScanner(Relative):
     """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
 
-    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned page is left alone.
-    The zero pages that it has placed are counted as KSM's are.
+    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned
+    page is left alone. The zero pages that it has placed are counted as KSM's are.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:

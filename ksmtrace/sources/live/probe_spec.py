@@ -1,4 +1,4 @@
-"""What a row of the probe table says: one way to see one kind of event, and what that takes."""
+"""A row of the probe table: one way to see one kind of event, and what it takes."""
 
 from __future__ import annotations
 

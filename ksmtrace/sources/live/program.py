@@ -8,12 +8,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
-from ksmtrace.kernel.host import import_bcc
+from ksmtrace.kernel.host import Bcc, import_bcc
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.plan import Plan
@@ -50,12 +49,12 @@ class Program:
             raise
 
     @property
-    def ring(self) -> Any:  # noqa: ANN401 - bcc has no types
+    def ring(self) -> Bcc:
         """Bcc's table of the ring."""
         return self._bpf[b"events"]
 
     @property
-    def bpf(self) -> Any:  # noqa: ANN401 - bcc has no types
+    def bpf(self) -> Bcc:
         """Bcc's BPF object."""
         return self._bpf
 
@@ -121,7 +120,7 @@ class Program:
                 )
 
 
-def _compile(text: str, cflags: list[str]) -> Any:  # noqa: ANN401 - bcc has no types
+def _compile(text: str, cflags: list[str]) -> Bcc:
     bcc = import_bcc()
     before = os.environ.get("BCC_KERNEL_SOURCE")
     noise: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class CallbackRing:
         self._taken: list[bytes] = []
         program.ring.open_ring_buffer(self._take)
 
-    def _take(self, _context: Any, data: int, size: int) -> int:  # noqa: ANN401 - ctypes
+    def _take(self, _context: object, data: int, size: int) -> int:
         self._taken.append(ctypes.string_at(data, size))
         return -1 if len(self._taken) >= CALLBACK_BATCH else 0
 

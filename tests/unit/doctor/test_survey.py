@@ -10,7 +10,7 @@ from ksmtrace.session import Exactness
 from ksmtrace.sources.live.probe_spec import Place
 from ksmtrace.sources.live.probe_table import PROBES
 
-NAMES = sorted({hook.target for ways in PROBES.values() for way in ways for hook in way.hooks})
+NAMES = sorted({hook.target for specs in PROBES.values() for spec in specs for hook in spec.hooks})
 KALLSYMS = ("ksm_scan", "ksm_rmap_items", "vmemmap_base", "ksm_rmap_item.remaining_skips")
 REASONS = st.sampled_from(
     [None, None, Outage("is refused (EPERM)", refused=True), Outage("no such thing")]
@@ -53,7 +53,7 @@ def assert_complete(survey):
     """Every probe above the chosen one, all of them where none is, is there with a reason."""
     assert {event.kind for event in survey.events} == set(PROBES)
     for event in survey.events:
-        names = [way.name for way in PROBES[event.kind]]
+        names = [spec.name for spec in PROBES[event.kind]]
         above = names[: names.index(event.way)] if event.way else names
         assert [rejected.way for rejected in event.rejected] == above, event
         for rejected in event.rejected:
@@ -79,11 +79,11 @@ def test_no_better_way_is_out_without_a_reason(host, out, without, addresses):
 @pytest.mark.parametrize("place", [Place.ENTRY, Place.TRACEPOINT])
 def test_what_is_hidden_is_named(host, place):
     """A function or tracepoint that the kernel lacks is named by each probe that needs it."""
-    ways = [(kind, way) for kind, ways in PROBES.items() for way in ways]
-    for name in {h.target for _, way in ways for h in way.hooks if h.place is place}:
+    specs = [(kind, spec) for kind, specs in PROBES.items() for spec in specs]
+    for name in {h.target for _, spec in specs for h in spec.hooks if h.place is place}:
         host.without = frozenset({name})
         survey = host.survey()
-        for kind, way in ways:
-            if name in {hook.target for hook in way.hooks}:
-                said = [r.reasons for r in of(survey, kind).rejected if r.way == way.name]
+        for kind, spec in specs:
+            if name in {hook.target for hook in spec.hooks}:
+                said = [r.reasons for r in of(survey, kind).rejected if r.way == spec.name]
                 assert all(any(name in reason.text for reason in reasons) for reasons in said)

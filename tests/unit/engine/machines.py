@@ -1,6 +1,7 @@
 """Engines for tests, and what to look at on them."""
 
 from ksmtrace.engine.engine import Engine
+from ksmtrace.engine.variants import KERNELS, NEWEST
 
 MODES = {
     "reference": {"mode": "reference"},
@@ -10,7 +11,22 @@ MODES = {
 """How an engine can work, by what a test calls it: arguments of `Engine`."""
 
 
-def machine(variant="ksm-6.18", *, nodes=1, watcher=None, **tunables):
+def version(variant):
+    """The kernel that a variant is named after: (6, 12) for "ksm-6.12"."""
+    return tuple(map(int, variant.removeprefix("ksm-").split(".")))
+
+
+def since(*release):
+    """The engine's kernels of this release and later, by name."""
+    return [name for name in KERNELS if version(name) >= release]
+
+
+def before(*release):
+    """The engine's kernels before this release, by name."""
+    return [name for name in KERNELS if version(name) < release]
+
+
+def machine(variant=NEWEST, *, nodes=1, watcher=None, **tunables):
     """An engine that scans a pass in one batch, without smart scan unless told otherwise; in the reference mode, since tests look at its objects."""
     settings = {"pages_to_scan": 100000, "smart_scan": 0, **tunables}
     engine = Engine(variant, nodes=nodes, watcher=watcher, mode="reference")

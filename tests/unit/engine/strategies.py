@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.footprint import Footprint
@@ -25,7 +25,7 @@ def step(op, **arguments):
 
 
 @st.composite
-def workloads(draw, variants=("ksm-6.18",), most_steps=25, *, huge=False, wide=False):
+def workloads(draw, variants=(NEWEST,), most_steps=25, *, huge=False, wide=False):
     """Workloads that every kernel can carry out, but for tunables that it refuses with EBUSY.
 
     With `huge` there is a huge page; `wide` regions have more than one block of their page table each.
@@ -90,7 +90,7 @@ def _tunables(variant):
             "use_zero_pages": [0, 1],
             "stable_node_chains_prune_millisecs": [0, 10**9],
         }
-    if variant in ("ksm-6.12", "ksm-6.18"):
+    if variant in KERNELS and "smart_scan" not in KERNELS[variant].absent_tunables:
         known["smart_scan"] = [0, 1]
     return st.fixed_dictionaries(
         {}, optional={name: st.sampled_from(values) for name, values in known.items()}

@@ -1,11 +1,11 @@
 """Chains and dups: which dup takes the next sharer, and when chains go."""
 
 import pytest
-from unit.engine.machines import chains, gauges, machine, region
+from unit.engine.machines import chains, gauges, machine, region, since
 
 from ksmtrace.engine.ksm.stable_node import Place, is_page_sharing_candidate
 
-WITH_CHAINS = pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18"])
+WITH_CHAINS = pytest.mark.parametrize("variant", since(4, 13))
 ALWAYS, NEVER = 0, 10**9
 
 

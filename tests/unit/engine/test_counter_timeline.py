@@ -1,7 +1,7 @@
 """How the gauges move, pass by pass, as it was seen on kernels."""
 
 import pytest
-from unit.engine.machines import chains, gauges, machine, region, repeated
+from unit.engine.machines import before, chains, gauges, machine, region, repeated, since
 
 from ksmtrace.engine.variants import KERNELS
 
@@ -9,7 +9,7 @@ ALL = pytest.mark.parametrize("variant", KERNELS)
 WITH_CHAINS = pytest.mark.parametrize(
     "variant", [name for name, variant in KERNELS.items() if variant.chains]
 )
-COUNTING_ZERO_PAGES = pytest.mark.parametrize("variant", ["ksm-6.12", "ksm-6.18"])
+COUNTING_ZERO_PAGES = pytest.mark.parametrize("variant", since(6, 6))
 
 A, U = ord("a"), ord("u")
 
@@ -56,7 +56,7 @@ def test_a_late_twin_joins_in_one_pass_before_6_11_and_in_two_since(merged):
     early = merged.ksm.variant.checks_before_stable_tree
     assert after_pass(merged) == ((1, 9, 2, 1) if early else (1, 10, 2, 0))
     assert after_pass(merged) == (1, 10, 2, 0)
-    assert early == (merged.ksm.variant.since >= (6, 11))
+    assert early == (merged.ksm.variant.name in since(6, 11))
 
 
 def test_a_fork_is_adopted_and_its_other_pages_stay_volatile(merged):
@@ -145,7 +145,7 @@ def test_zero_pages_are_volatile_for_one_pass_more(variant):
     assert engine.counters()["ksm_zero_pages"] == 4
 
 
-@pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1"])
+@pytest.mark.parametrize("variant", sorted(set(since(4, 12)) & set(before(6, 6))))
 def test_zero_pages_are_invisible_before_6_6(variant):
     engine = machine(variant, use_zero_pages=1)
     region(engine, "p", "r", [0] * 5)

@@ -9,6 +9,7 @@ from unit.engine.machines import MODES
 
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.engine.variants import KERNELS, NEWEST
 
 PAGES = 700
 CLASSES = 120
@@ -23,7 +24,7 @@ def busy(variant, mode, seed, limit):
     chance = random.Random(seed)
     emitter = Emitter()
     tunables = {"pages_to_scan": 10_000}
-    if variant != "ksm-4.4":  # it has no chains
+    if KERNELS[variant].chains:
         tunables["max_page_sharing"] = limit
     engine = Engine(variant, tunables, watcher=emitter, **MODES[mode])
     for name in "pq":
@@ -50,7 +51,7 @@ def busy(variant, mode, seed, limit):
             engine.write_tunable("pages_to_scan", 10_000)
 
 
-@pytest.mark.parametrize("variant", ["ksm-4.4", "ksm-6.1", "ksm-6.18"])
+@pytest.mark.parametrize("variant", ["ksm-4.4", "ksm-6.1", NEWEST])
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32), limit=st.integers(2, 30))
 def test_all_modes_agree(variant, seed, limit):
@@ -79,7 +80,7 @@ def asked_and_met(seed, limit):
     """Contents, whether `meet` says so, and whether a walk does, after each step."""
     asked = [content(number)[:8] for number in range(CLASSES)]
     asked += [bytes([7]) + unit[1:] for unit in asked]
-    for engine, _ in busy("ksm-6.18", "accelerated", seed, limit):
+    for engine, _ in busy(NEWEST, "accelerated", seed, limit):
         hazards = engine.ksm.accelerator.index.hazards
         if hazards and engine.ksm.memory.pool.only_words:
             met = hazards.meet(engine.ksm.stable_roots[0], asked).tolist()

@@ -5,11 +5,11 @@ import errno
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.engine.machines import machine, region, unique
+from unit.engine.machines import machine, region, since, unique
 from unit.engine.strategies import step, workloads
 
 from ksmtrace.engine.trace.emitter import Emitter
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.events.kinds import PAGE_GAUGES
 from ksmtrace.events.readings import ReadingTracker
@@ -53,7 +53,7 @@ def test_reconstruction_equals_the_engine_after_every_batch(workload):
 
 
 @settings(max_examples=100, deadline=None)
-@given(workloads(variants=("ksm-6.12", "ksm-6.18")))
+@given(workloads(variants=since(6, 7)))
 def test_counts_of_records_equal_the_counters(workload):
     source = EngineSource(workload)
     check, readings = SelfCheck(source.session), ReadingTracker()
@@ -77,7 +77,7 @@ def recorded(engine, emitter):
     ], batch.events
 
 
-def traced(variant="ksm-6.18", **tunables):
+def traced(variant=NEWEST, **tunables):
     emitter = Emitter()
     engine = machine(variant, watcher=emitter, **tunables)
     emitter.take()
@@ -317,7 +317,7 @@ def test_stop_ends_the_stream_with_a_reading():
         step("mergeable", process="p", region="r", first=0, pages=4),
         step("scan", passes=1000),
     )
-    source = EngineSource(Workload("w", "ksm-6.18", {"pages_to_scan": 1}, steps))
+    source = EngineSource(Workload("w", NEWEST, {"pages_to_scan": 1}, steps))
     batches = []
     for batch in source.batches():
         batches.append(batch)

@@ -1,15 +1,15 @@
 """Huge pages: how they come, what a fork and a write make of them, and how ksmd splits them."""
 
 import pytest
-from unit.engine.machines import gauges, machine, region, repeated, unique
+from unit.engine.machines import gauges, machine, region, repeated, since, unique, version
 
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 
 ALL = pytest.mark.parametrize("variant", KERNELS)
 N = 512
 
 
-def huge(variant="ksm-6.18", *, pages=N, **tunables):
+def huge(variant=NEWEST, *, pages=N, **tunables):
     """An engine whose process p has a region for huge pages."""
     engine = machine(variant, **tunables)
     engine.spawn("p")
@@ -45,11 +45,9 @@ def test_a_block_cut_by_a_mapping_gets_single_pages(variant):
     assert len(frames(engine)) == 2  # there are single entries already
 
 
-@pytest.mark.parametrize(
-    ("variant", "pages"),
-    [("ksm-4.4", N), ("ksm-5.10", 1), ("ksm-6.1", 1), ("ksm-6.12", 1), ("ksm-6.18", N)],
-)
-def test_a_write_to_the_huge_zero_page(variant, pages):
+@ALL
+def test_a_write_to_the_huge_zero_page(variant):
+    pages = 1 if (5, 8) <= version(variant) < (6, 13) else N
     engine = huge(variant)
     engine.read("p", "r", 0, 1)
     assert len(frames(engine)) == N
@@ -76,10 +74,9 @@ def test_only_pages_with_a_partner_are_reason_to_split(variant):
     assert compounds(engine) == {None}
 
 
-@pytest.mark.parametrize(
-    ("variant", "zero_left"), [("ksm-4.4", 511), ("ksm-6.1", 511), ("ksm-6.12", 0), ("ksm-6.18", 0)]
-)
-def test_a_split_maps_empty_parts_to_the_zero_page_from_6_12(variant, zero_left):
+@ALL
+def test_a_split_maps_empty_parts_to_the_zero_page_from_6_12(variant):
+    zero_left = 0 if version(variant) >= (6, 12) else 511
     engine = huge(variant)
     engine.fill("p", "r", 0, 1, repeated(7))
     engine.mergeable("p", "r", 0, 1)
@@ -92,7 +89,7 @@ def test_a_split_maps_empty_parts_to_the_zero_page_from_6_12(variant, zero_left)
     assert engine.ksm.memory.ksm_zero_pages == 0
 
 
-@pytest.mark.parametrize("variant", ["ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(6, 12))
 def test_an_empty_candidate_is_lost_to_its_own_split(variant):
     engine = huge(variant, use_zero_pages=1)
     engine.fill("p", "r", 0, N, unique(5))
@@ -121,8 +118,9 @@ def test_a_huge_page_shared_by_fork_is_split_for_both(variant):
     assert engine.groups() == [["p/r/7", "q/r/0"]]
 
 
-@pytest.mark.parametrize(("variant", "copied"), [("ksm-4.4", N), ("ksm-5.10", 1), ("ksm-6.18", 1)])
-def test_a_write_after_a_fork_copies_one_page_since_5_8(variant, copied):
+@ALL
+def test_a_write_after_a_fork_copies_one_page_since_5_8(variant):
+    copied = 1 if version(variant) >= (5, 8) else N
     engine = huge(variant)
     engine.fill("p", "r", 0, N, repeated(7))
     engine.fork("p", "child")
@@ -132,10 +130,9 @@ def test_a_write_after_a_fork_copies_one_page_since_5_8(variant, copied):
     assert set(frames(engine, "child")) == before
 
 
-@pytest.mark.parametrize(
-    ("variant", "single"), [("ksm-5.10", True), ("ksm-6.12", True), ("ksm-6.18", False)]
-)
-def test_parts_of_a_huge_page_can_be_taken_over_again_since_6_15(variant, single):
+@pytest.mark.parametrize("variant", since(5, 8))
+def test_parts_of_a_huge_page_can_be_taken_over_again_since_6_15(variant):
+    single = version(variant) < (6, 15)
     engine = huge(variant)
     engine.fill("p", "r", 0, N, repeated(7))
     engine.fork("p", "child")
@@ -157,8 +154,9 @@ def test_a_whole_huge_page_is_taken_over_when_the_fork_is_gone(variant):
     assert all(frame.exclusive for frame in before)
 
 
-@pytest.mark.parametrize(("variant", "pages"), [("ksm-6.12", 1), ("ksm-6.18", N)])
-def test_discarding_a_split_block_makes_room_for_a_huge_page_since_6_14(variant, pages):
+@ALL
+def test_discarding_a_split_block_makes_room_for_a_huge_page_since_6_14(variant):
+    pages = N if version(variant) >= (6, 14) else 1
     engine = huge(variant)
     engine.fill("p", "r", 0, N, repeated(7))
     engine.discard("p", "r", 0, 1)
@@ -177,7 +175,7 @@ def test_discarding_a_huge_page_whole_makes_room_always(variant):
     assert len(frames(engine)) == N
 
 
-@pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(4, 5))
 def test_a_pinned_huge_page_is_not_split(variant):
     engine = huge(variant)
     engine.fill("p", "r", 0, N, repeated(7))

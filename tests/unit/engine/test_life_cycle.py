@@ -1,7 +1,7 @@
 """Un-merging, forks, exits, and what else becomes of merged pages."""
 
 import pytest
-from unit.engine.machines import chains, gauges, machine, region, repeated
+from unit.engine.machines import chains, gauges, machine, region, repeated, since
 from unit.engine.test_random_workloads import rmap_items
 
 from ksmtrace.engine.machine.memory import Memory
@@ -86,7 +86,7 @@ def test_child_of_an_unregistered_process_is_not_registered(variant):
     assert engine.processes["child"].mm.slot is None
 
 
-@pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(4, 13))
 def test_fork_puts_ksm_pages_into_unmergeable_memory_which_run_2_leaves_alone(variant):
     engine = machine(variant)
     region(engine, "p", "r", [A], mergeable=False)
@@ -261,7 +261,7 @@ def test_pages_shared_by_fork_are_no_partners_of_each_other(variant):
     assert gauges(engine) == (0, 0, 3, 3)
 
 
-@pytest.mark.parametrize("variant", ["ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(6, 4))
 def test_merge_any_covers_old_and_new_memory_and_children(variant):
     engine = machine(variant)
     region(engine, "p", "r", [A], mergeable=False)
@@ -279,7 +279,7 @@ def test_merge_any_covers_old_and_new_memory_and_children(variant):
     assert all(not name.startswith("p/") for group in engine.groups() for name in group)
 
 
-@pytest.mark.parametrize("variant", ["ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(6, 6))
 def test_unmerging_takes_zero_pages_back(variant):
     engine = machine(variant, use_zero_pages=1)
     region(engine, "p", "r", [0] * 3)

@@ -16,7 +16,7 @@ from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.trace.emitter import Emitter
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.file import Workload
@@ -114,7 +114,7 @@ def settled(mode="accelerated without comparisons", pages=100):
     """An engine with `pages` pages unlike each other, in their fourth pass, and what it has emitted since."""
     emitter = Emitter()
     engine = Engine(
-        "ksm-6.18", {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, **MODES[mode]
+        NEWEST, {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, **MODES[mode]
     )
     engine.spawn("p")
     engine.map("p", "r", pages)
@@ -211,7 +211,7 @@ def test_numbers_of_contents_that_no_page_has_are_given_again():
 
 
 def test_memory_of_processes_that_have_gone_is_used_again():
-    engine = Engine("ksm-6.18", {"pages_to_scan": 5000}, count_comparisons=False)
+    engine = Engine(NEWEST, {"pages_to_scan": 5000}, count_comparisons=False)
     for number in range(20):
         name = f"p{number}"
         engine.spawn(name)
@@ -272,7 +272,7 @@ def test_comparisons_that_were_not_counted_are_unknown():
 
 def test_a_mode_that_there_is_not():
     with pytest.raises(KsmtraceError, match="no mode"):
-        Engine("ksm-6.18", mode="quick")
+        Engine(NEWEST, mode="quick")
 
 
 def test_a_relative_of_ksm_has_one_mode_and_no_ksmd():
@@ -290,4 +290,4 @@ def test_the_document_names_the_mode(mode):
 
 
 def workload_of_nothing():
-    return Workload("nothing", "ksm-6.18", {}, ())
+    return Workload("nothing", NEWEST, {}, ())

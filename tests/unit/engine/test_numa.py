@@ -1,7 +1,7 @@
 """NUMA nodes: a tree for each with merge_across_nodes=0, and pages that come to another node."""
 
 import pytest
-from unit.engine.machines import chains, gauges, machine, region
+from unit.engine.machines import chains, gauges, machine, region, since
 from unit.engine.test_random_workloads import rmap_items
 
 from ksmtrace.engine.ksm.stable_node import Place
@@ -88,7 +88,7 @@ def test_a_page_that_migrated_takes_its_node_to_the_other_tree(variant):
     assert engine.ksm.migrate_nodes == []
 
 
-@pytest.mark.parametrize("variant", ["ksm-5.10", "ksm-6.1", "ksm-6.12", "ksm-6.18"])
+@pytest.mark.parametrize("variant", since(4, 13))
 def test_a_migrated_page_that_meets_its_equal_becomes_a_dup(variant):
     engine = on_nodes(variant, 0)
     engine.scan_passes(2)

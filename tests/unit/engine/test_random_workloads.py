@@ -9,7 +9,7 @@ from unit.engine.strategies import workloads
 
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.ksm.stable_node import Place
-from ksmtrace.engine.variants import KERNELS
+from ksmtrace.engine.variants import KERNELS, NEWEST
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.on_engine import Simulation, simulate
 
@@ -245,4 +245,4 @@ def test_a_shadow_page_that_differs_is_noticed():
 def _nothing():
     from ksmtrace.workload.file import Workload
 
-    return Workload("nothing", "ksm-6.18", {}, ())
+    return Workload("nothing", NEWEST, {}, ())

@@ -38,6 +38,8 @@ from support.workload_steps import workload
         ("6.14.0-29-generic", "ksm-6.18"),
         ("6.17.0-8-generic", "ksm-6.18"),
         ("6.18.44", "ksm-6.18"),
+        ("6.19.3", "ksm-7.2"),
+        ("7.2.13+deb14-amd64", "ksm-7.2"),
         ("no number", "ksm-4.4"),
     ],
 )

@@ -97,7 +97,7 @@ def test_of_many_passes_some_are_printed():
     steps = workload(
         "spawn p", "map p r 2", "fill p r content=byte:9", "mergeable p r", "scan 2500"
     )
-    found = answers(Case("workload", "w", steps), ["ksm-6.18"])["scenarios"][0]
+    found = answers(Case("workload", "w", steps), [NEWEST])["scenarios"][0]
     assert len(found["over_time"]) == MOST_POINTS
     assert found["over_time"][-1]["passes"] == found["passes"] == 2500
 
