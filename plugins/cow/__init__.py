@@ -28,7 +28,7 @@ TOP = 10
 
 
 class Plugin:
-    """KSM pages that are copied: by writes of the process (user) or because the kernel breaks the sharing (kernel).
+    """KSM pages that are copied: as the process writes (user), or broken by the kernel (kernel).
 
     JSON: `FIGURES`.
     """

@@ -32,7 +32,13 @@ def panel(analysis: Json) -> Panel:
 
 
 def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
-    """All of it; `starts` are the seconds at which the rates' intervals begin, `note` is what the probe cannot know."""
+    """The whole section.
+
+    Args:
+        analysis: the analyzer's part of the JSON document.
+        starts: seconds at which the rates' intervals begin.
+        note: what the probe cannot know.
+    """
     exactness = (
         "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
     )
@@ -63,7 +69,10 @@ def _lead(analysis: Json) -> str:
         said += f"; most of {label_of(analysis['processes'][0])}"
     said += "."
     if ratio is not None and ratio >= _REGRETTED:
-        said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
+        said += (
+            f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less "
+            "memory, or scan slower."
+        )
     if analysis["storms"]:
         said += f" Storms of copies: {analysis['storms']:,}."
     return said
@@ -88,7 +97,8 @@ def _ranges(analysis: Json) -> Table:
         (f"{label_of(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
         for one in analysis["ranges"]
     ]
-    return Table("By range", ("range", "by writes", "by the kernel"), ("text", "pages", "pages"), rows)  # fmt: skip
+    columns = ("range", "by writes", "by the kernel")
+    return Table("By range", columns, ("text", "pages", "pages"), rows)
 
 
 def _storms(analysis: Json) -> Table:
@@ -108,7 +118,8 @@ def _storms(analysis: Json) -> Table:
         ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
         ("seconds", "seconds", "pages", "pages", "pages", "text"),
         rows,
-        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} s before",
+        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the "
+        f"{MEDIAN_SECONDS} s before",
     )
 
 

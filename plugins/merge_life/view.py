@@ -31,7 +31,8 @@ def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
         section_figures(FIGURES, figures, notes),
         [_stages_table(figures)],
         [*_latency_charts(lives), *(_survival_chart(lives) if spans else ())],
-        "Exact for pages met while all others were known; times within 5 %. What was merged before the trace is left out.",
+        "Exact for pages met while all others were known; times within 5 %. What was merged before "
+        "the trace is left out.",
     )
 
 

@@ -39,14 +39,14 @@ def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
     """
     names = ("duration", "examined", "skipped")
     duration, *pages = (over_time.column(name) for name in names)
-    seconds = over_time.column("seconds")
+    seconds, by_name = over_time.column("seconds"), dict(zip(names[1:], pages, strict=True))
     return Section(
         "What does scanning cost?",
         _lead(figures),
         section_figures(first(FIGURES, "mean_pass_seconds"), figures),
         charts=[
             Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
-            Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
+            Chart("pages a pass", "line", "time", seconds, by_name, _PAGES),
             *_advised_chart(advised),
         ],
         exactness="passes and pages as their probes; ksmd's CPU time is sampled",

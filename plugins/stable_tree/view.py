@@ -16,7 +16,8 @@ from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import format_value
 
 _EXACTNESS = (
-    "Derived from each append and removal, and checked against the kernel's gauges; over time as the kernel says. "
+    "Derived from each append and removal, and checked against the kernel's gauges; over time as "
+    "the kernel says. "
     "Sharers and ages of what was merged before the trace are lower bounds."
 )
 
@@ -59,7 +60,8 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
     if not shared:
         return "No page is shared."
     said = (
-        f"{format_value(shared, 'pages')} KSM pages stand for {format_value(shared + sharing, 'pages')}: "
+        f"{format_value(shared, 'pages')} KSM pages stand for "
+        f"{format_value(shared + sharing, 'pages')}: "
         f"{format_value(sharing, 'pages')} pages saved"
     )
     top = figures["most_shared"]

@@ -1,4 +1,4 @@
-"""Analyzer of volatile pages: why pages are in neither tree, whose they are, and what looking at them costs."""
+"""Analyzer of volatile pages: why pages are in neither tree, whose they are, and their cost."""
 
 from __future__ import annotations
 

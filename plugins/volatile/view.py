@@ -27,8 +27,9 @@ _LABELS = {
     Cause.OTHER: "other",
 }
 _EXACTNESS = (
-    "derived: each examination's checksums, attempts and tree; references of huge pages and of pages in the swap cache are "
-    "not told from pins; ksmd's seconds are its time by share of examinations"
+    "derived: each examination's checksums, attempts and tree; references of huge pages and of "
+    "pages in the swap cache are not told from pins; ksmd's seconds are its time by share of "
+    "examinations"
 )
 
 _NOTHING = {"skipped_pages": 0, "gone_pages": 0}
