@@ -166,7 +166,7 @@ def test_every_builtin_plugin_has_a_module_and_a_test(repository):
 
 
 def test_every_analyzer_is_a_folder_of_one_shape(repository):
-    """The plugin in __init__.py, declarations in figures.py, panels and sections made in view.py."""
+    """The plugin in __init__.py, declarations in figures.py, panels and sections in view.py."""
     from ksmtrace.plugins import BUILTINS, Role
 
     for name in (builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER):
