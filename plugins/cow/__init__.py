@@ -106,7 +106,7 @@ class Plugin:
         }
 
     def _storms(self) -> dict[str, Any]:
-        seen, last = self._breaks.storms.told()
+        seen, last = self._breaks.storms.latest()
         return {"storms": seen, "last_storms": [_storm(storm) for storm in last]}
 
     def _rates(self, session: Session) -> dict[str, Any]:

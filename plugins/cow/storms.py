@@ -69,7 +69,7 @@ class Storms:
         self._now = Second()
 
     def add(self, second: int, process: Process, user: int, kernel: int) -> None:
-        """Breaks of a process in a second, no earlier than the last one told."""
+        """Breaks of a process in a second, no earlier than the one before."""
         if second != self._now.number:
             self._close(second)
         now = self._now
@@ -78,7 +78,7 @@ class Storms:
         now.by_process[process.number] += user + kernel
         now.processes[process.number] = process
 
-    def told(self) -> tuple[int, list[Storm]]:
+    def latest(self) -> tuple[int, list[Storm]]:
         """How many there were, and the latest; the second under way counts too."""
         storm = self._judge(self._now)
         if storm is None:

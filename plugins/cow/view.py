@@ -61,21 +61,21 @@ def _lead(analysis: Json) -> str:
         return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
     if not user:
         return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
-    said = f"Writes broke {user:,} KSM pages"
+    lead = f"Writes broke {user:,} KSM pages"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
-        said += f", at {p50} each (99 in 100 under {p99})"
+        lead += f", at {p50} each (99 in 100 under {p99})"
     if analysis["processes"]:
-        said += f"; most of {label_of(analysis['processes'][0])}"
-    said += "."
+        lead += f"; most of {label_of(analysis['processes'][0])}"
+    lead += "."
     if ratio is not None and ratio >= _REGRETTED:
-        said += (
+        lead += (
             f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less "
             "memory, or scan slower."
         )
     if analysis["storms"]:
-        said += f" Storms of copies: {analysis['storms']:,}."
-    return said
+        lead += f" Storms of copies: {analysis['storms']:,}."
+    return lead
 
 
 def _processes(analysis: Json) -> Table:

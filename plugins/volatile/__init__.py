@@ -41,7 +41,7 @@ _TOLD_BY = {
     Cause.CHAIN_FULL: EventKind.STABLE_APPEND,
     Cause.GONE: EventKind.REMOVE_RMAP_ITEM,
 }
-"""What a cause cannot be told without."""
+"""Events without which it is not known whether a cause applies."""
 
 
 class Plugin:

@@ -12,7 +12,7 @@ from ksmtrace.events.record import Records
 
 
 class Cause(IntEnum):
-    """Why an rmap_item is not placed, as far as its last look tells.
+    """Why an rmap_item is not placed, as far as its last look shows.
 
     NONE: it is placed, or has not been looked at since it left its tree.
     FIRST_LOOK: there was no checksum to compare with.
@@ -75,7 +75,7 @@ def reasons(attempts: Records) -> npt.NDArray[np.uint8]:
     flags = attempts["flags"]
     why = np.full(len(attempts), Cause.OTHER, dtype=np.uint8)
     zero = (attempts["err"] == 0) & (flags & int(Flag.ZERO_PAGE) != 0)
-    told = (attempts["err"] != 0) & (flags & int(Flag.PAGE_STATE) != 0)
+    shown = (attempts["err"] != 0) & (flags & int(Flag.PAGE_STATE) != 0)
     locked = flags & int(Flag.LOCKED) != 0
     compound = flags & int(Flag.COMPOUND) != 0
     # ksmd holds one reference while it looks.
@@ -83,7 +83,7 @@ def reasons(attempts: Records) -> npt.NDArray[np.uint8]:
         attempts["oldchecksum"].astype(np.int64) > attempts["checksum"].astype(np.int64) + 1
     )
     why[zero] = Cause.ZERO_PAGE
-    why[told & referenced] = Cause.HELD
-    why[told & compound] = Cause.HUGE_PAGE
-    why[told & locked] = Cause.HELD
+    why[shown & referenced] = Cause.HELD
+    why[shown & compound] = Cause.HUGE_PAGE
+    why[shown & locked] = Cause.HELD
     return why

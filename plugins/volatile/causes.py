@@ -107,10 +107,10 @@ class Causes:
             (batch.flags[gone] & _UNSTABLE_BEFORE != 0) | (ids >= 0) & (self.of[ids] != Cause.NONE)
         ]
         skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
-        told = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
+        unseen = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
         self._tally(
             batch.events["mm"][np.concatenate([rows[unplaced], skipped, gone])],
-            np.concatenate([cause[unplaced], np.array(told, dtype=np.uint8)]),
+            np.concatenate([cause[unplaced], np.array(unseen, dtype=np.uint8)]),
             reconstruction.processes,
         )
 

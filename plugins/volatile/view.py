@@ -119,9 +119,9 @@ def _lead(analysis: Json) -> str:
     worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))
     if not _counted(worst, {**analysis, **_NOTHING}):
         return f"None of {analysis['examined_pages']:,} examinations came to nothing."
-    said = (
+    lead = (
         f"{ratio:.0%} of {analysis['examined_pages']:,} examinations came to nothing, "
         f"most of them by this cause: {_LABELS[worst]} ({REMEDIES[worst]})."
     )
     worst_process = analysis["cause_processes"][:1]
-    return said + "".join(f" Most are of {label_of(process)}." for process in worst_process)
+    return lead + "".join(f" Most are of {label_of(process)}." for process in worst_process)
