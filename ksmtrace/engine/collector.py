@@ -1,4 +1,4 @@
-"""Python's cycle collector, which would look at a million objects again and again while they are being made."""
+"""A pause of Python's cycle collector, which would visit a million new objects over and over."""
 
 from __future__ import annotations
 

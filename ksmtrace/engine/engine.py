@@ -1,4 +1,4 @@
-"""A machine with processes, their memory and ksmd: what a workload, or any other program, drives."""
+"""A machine with processes, their memory and ksmd, for a workload or another program to drive."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ MODES = ("reference", "accelerated")
 class Engine:
     """A machine that runs one variant of KSM.
 
-    Pages of a region are numbered from 0. Methods that touch memory raise `KsmtraceError` for a process or region that
-    is not there, and for pages that are not mapped.
+    Pages of a region are numbered from 0. Methods that touch memory raise `KsmtraceError` for a
+    process or region that is not there, and for pages that are not mapped.
 
     Args:
         variant: a name of `VARIANTS`, or a variant of one's own.
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
-        watcher: told of everything that ksmd does.
+        watcher: sees everything that ksmd does.
         mode: "reference" or "accelerated"; counters and events are the same.
-        count_comparisons: whether the accelerated mode follows the shape of the kernel's trees, to count what searches
-            compare; without that `Scanner.comparisons` is None. The reference mode and the relatives of KSM count anyway.
+        count_comparisons: whether the accelerated mode follows the shape of the kernel's trees, to
+            count what searches compare; without that `Scanner.comparisons` is None. The reference
+            mode and the relatives of KSM count anyway.
 
     Attributes:
         scanner: the algorithm at work.
@@ -183,7 +184,7 @@ class Engine:
             self.scanner.write_tunable(name, value)
 
     def write_run(self, value: int) -> None:
-        """Write `run`: 2 unmerges everything at once. Writing 1 starts no scan: ksmd is driven by `scan_*`."""
+        """Write `run`: 2 unmerges everything at once; 1 starts no scan, `scan` does."""
         with self._told("run", value):
             self.scanner.write_run(value)
 
@@ -204,9 +205,11 @@ class Engine:
         return max(self.scan(batches=batches), default=0)
 
     def scan(self, *, passes: int = 0, batches: int = 0) -> Iterator[int]:
-        """Run ksmd, batch by batch of pages_to_scan pages, until it has done what is asked or nobody is registered.
+        """Run ksmd, batch by batch of pages_to_scan pages.
 
-        A pass that has begun before counts as the first; a batch that comes to the end of a pass ends there.
+        It ends when what was asked is done, or when nobody is registered.
+        A pass that has begun before counts as the first; a batch that comes to the end of a pass
+        ends there.
 
         Yields:
             After each batch: how many passes, or batches, have been done.

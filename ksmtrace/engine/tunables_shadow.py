@@ -11,11 +11,14 @@ from ksmtrace.events.tunable import TunableWrite
 
 
 class TunablesShadow:
-    """Tunables of a kernel that is only heard of: stored on a machine without pages, which has no reason for EBUSY.
+    """Tunables of a kernel whose writes are known, stored on a machine without pages.
+
+    Such a machine has no reason for EBUSY.
 
     Args:
         variant: what that kernel is like.
-        shown: the texts of its files at first; what the variant does not know, or would refuse, is passed over.
+        shown: the texts of its files at first; what the variant does not know, or would refuse, is
+            passed over.
 
     Attributes:
         values: as numbers, as `Ksm.tunables` has them.
@@ -32,9 +35,11 @@ class TunablesShadow:
             self.values["advisor_mode"] = 1
 
     def take(self, write: TunableWrite) -> dict[str, int] | None:
-        """What `write`, which the kernel took, changed: name to value, empty for files that are not followed, such as `run`.
+        """What `write`, which the kernel accepted, changed.
 
-        None when it cannot be told.
+        Returns:
+            Values by name, empty for files that are not followed, such as `run`; None when that is
+            unknown.
         """
         if write.name not in self.values or write.name in self._absent:
             return {}

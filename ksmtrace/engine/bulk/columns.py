@@ -1,8 +1,8 @@
 """Pages as NumPy columns: those private to one process, and KSM pages, as ksmd left them.
 
 Each block of a page table has its part of every column, and is either frozen, when the columns hold
-what there is to know, or thawed, when frames and rmap_items do. What looks at a single page thaws its
-block; ksmd freezes it again when it comes by.
+what there is to know, or thawed, when frames and rmap_items do. What looks at a single page thaws
+its block; ksmd freezes it again when it comes by.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIRST_BLOCKS = 8
 
 
 class State:
-    """What a page of a frozen block is, and where its rmap_item is if it has one; plain numbers, as in `Done`."""
+    """What a page of a frozen block is, and in which tree its rmap_item; numbers, as in `Done`."""
 
     ABSENT: Final = 0
     ZERO: Final = 1
@@ -183,7 +183,12 @@ class Columns:
         return slice(block.number << BLOCK_SHIFT, (block.number + 1) << BLOCK_SHIFT)
 
     def freeze(self, block: Block) -> bool:
-        """Take over a thawed block, unless one of its pages is neither absent, private nor settled as a KSM page."""
+        """Take over a thawed block.
+
+        Returns:
+            False, and nothing has changed, when one of its pages is neither absent, private nor
+            settled as a KSM page.
+        """
         rows = []
         for frame, item in zip(block.frames, block.items, strict=True):
             row = self._row(frame, item)

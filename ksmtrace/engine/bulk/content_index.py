@@ -1,8 +1,9 @@
-"""What stands for the unstable tree, and beside the stable one: where a content is, by its number.
+"""Where a content is, by its number, in the unstable and in the stable tree.
 
-As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in the tree does not matter but for
-the number of comparisons, for which the exact mode follows the tree's shape. Once a page has changed, a search may go astray at it. The
-tree is then made, of the log of what has joined and left it, and walked for the rest of the pass.
+As long as no page in the unstable tree changes, a search finds what is equal, or nothing: its place
+in the tree matters only for the number of comparisons, which the tree's shadow gives. Once a page
+has changed, a search may go astray at it. The tree is then made, of the log of what has joined and
+left it, and walked for the rest of the pass.
 """
 
 from __future__ import annotations
@@ -33,16 +34,19 @@ class ContentIndex:
         counting: comparisons are counted.
 
     Attributes:
-        stable: the number of the stable node that stands in the tree with a page of its own; -1 without one. Valid with one tree only.
-        unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without one.
+        stable: the number of the stable node in the tree with this content and a page of its own;
+            -1 without one. Valid with one tree only.
+        unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without
+            one.
         counting: `counting`.
         log: what has joined the unstable tree, and so its shape.
-        depths: what searches of the stable tree compare, where that is counted and has been found out.
+        depths: what searches of the stable tree compare, where that is counted and has been found
+            out.
         hazards: nodes of the stable tree that a search would change.
         unplaced: new stable nodes that have no place in the first stable tree yet, which is missing
             nothing else.
-        disturbed: a page in the unstable tree has been written to, unmapped or put out of ksmd's reach
-            since the pass began; unless that happened, the tree is in order.
+        disturbed: a page in the unstable tree has been written to, unmapped or put out of ksmd's
+            reach since the pass began; unless that happened, the tree is in order.
         scratch: as long as the first two, for whoever needs it for a moment.
         built: the tree has been made, and has taken over from `unstable` and `log`.
     """
@@ -92,13 +96,13 @@ class ContentIndex:
         return None if node < 0 else self.columns.nodes[node]
 
     def add_stable(self, node: StoredNode) -> None:
-        """A node with a page stands in the tree now."""
+        """A node with a page is in the tree now."""
         self.make_room()
         assert node.kpage is not None, "a chain is not in the index"
         self.stable[node.kpage.data.number] = self.columns.number_of(node)
 
     def remove_stable(self, node: StoredNode) -> None:
-        """It has left the tree, or has become a dup; a node that never was in the index is no matter."""
+        """It has left the tree, or has become a dup; nothing happens if it was not in the index."""
         if node.number >= 0 and node.kpage is not None:
             number = node.kpage.data.number
             if self.stable.item(number) == node.number:
@@ -111,7 +115,7 @@ class ContentIndex:
         return None if slot < 0 else self.columns.item(slot)
 
     def insert(self, item: RmapItem, number: int) -> int:
-        """`item` joins the unstable tree; the comparisons that it takes, 0 where they are not counted."""
+        """Put `item` in the unstable tree; the comparisons made, 0 where they are not counted."""
         block = item.mm.ptes.blocks[item.vpn >> BLOCK_SHIFT]
         self.unstable[number] = block.number << BLOCK_SHIFT | item.vpn & BLOCK_MASK
         return self.log.join_or_leave(number)
@@ -137,9 +141,9 @@ class ContentIndex:
         if self.built:
             return
         self.built = True
-        shape = self.log.shape()
-        root.rb_node = shape.root.rb_node
-        for number, node in shape.standing():
+        tree = self.log.tree()
+        root.rb_node = tree.root.rb_node
+        for number, node in tree.members():
             item = self.columns.item(self.unstable.item(number))
             item.rb_key = node.rb_key
             rb_replace_node(root, node, item)

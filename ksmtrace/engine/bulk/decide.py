@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Decisions:
-    """What is to be done with the pages of neighbouring slots, up to the first that must be examined alone.
+    """What is to be done with neighbouring pages, up to the first that must be examined alone.
 
     Attributes:
         slots: which pages; fewer than asked for, if one must be examined alone.
         done: `Done` of each.
-        checksum: of each that is neither skipped nor a KSM page, the checksum of what it contains now.
+        checksum: of each that is neither skipped nor a KSM page, the checksum of what it contains
+            now.
         partner: for PAIRED pages, the slot of the page that waits in the unstable tree; else -1.
-        node: for SHARED pages, the number of the stable node, or -2 minus the index in `slots` of the PAIRED page that makes it.
+        node: for SHARED pages, the number of the stable node, or -2 minus the index in `slots` of
+            the PAIRED page that makes it.
     """
 
     slots: slice
@@ -55,7 +57,8 @@ def decide(ksm: Ksm, index: ContentIndex, slots: slice, *, alone: bool) -> Decis
         ksm: all of ksmd's state.
         index: its index.
         slots: neighbouring slots of frozen blocks of one process, in one mergeable mapping.
-        alone: pages that are no KSM pages cannot be decided on; the first of them ends the decisions.
+        alone: pages that are no KSM pages cannot be decided on; the first of them ends the
+            decisions.
     """
     columns = index.columns
     state, content = columns.state[slots], columns.content[slots]
@@ -210,7 +213,7 @@ class _Room:
         self._sharers = index.columns.sharers
 
     def first_without(self, decisions: Decisions) -> int | None:
-        """The first of the pages that would share a page which has no sharers, or no room for another."""
+        """The first page that would share one which has no sharers, or no room for another."""
         at = np.flatnonzero(decisions.done == Done.SHARED)
         wanted = decisions.node[at]
         numbers, counts = np.unique(wanted, return_counts=True)

@@ -1,8 +1,9 @@
 """The scan of many pages at once: neighbours in frozen blocks, of one process and one mapping.
 
-What is done is what `scan.cmp_and_merge_page` would do with them one by one. A page for which that takes a walk, or more than is
-written here, is left to it: one that meets the zero page under use_zero_pages, a full KSM page or a partner in a thawed block, or whose
-search comes by a chain or a node without its page.
+What is done is what `scan.cmp_and_merge_page` would do with them one by one. A page for which that
+takes a walk, or more than is written here, is left to it: one that meets the zero page under
+use_zero_pages, a full KSM page or a partner in a thawed block, or whose search comes by a chain or
+a node without its page.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
 _MOST = 8192
 """More pages do not fit the cache."""
 _MOST_WITH_HAZARDS = 1024
-"""With hazards the first new pair ends what has been decided on, and decisions on the rest were useless."""
+"""With hazards about, the first new pair ends the decisions: the rest would be thrown away."""
 
 
 def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
     """Examine up to `npages` candidates from the cursor on.
 
     Returns:
-        How many; 0 when the next page must be examined alone, None when the process has no page left to examine.
+        How many; 0 when the next page must be examined alone, None when the process has no page
+        left to examine.
     """
     scan = ksm.scan
     mm = scan.slot.mm
@@ -52,7 +54,8 @@ def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
 
 
 def _examine_run(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: int) -> int | None:
-    # Examines pages from `vpn` on, up to `most`; returns how many candidates, or None if the first must be examined alone.
+    # Examines pages from `vpn` on, up to `most`; returns how many candidates, or None if the first
+    # must be examined alone.
     scan, mm = ksm.scan, block.mm
     if index.columns.one_by_one is block or not _is_frozen(index, block):
         return None
@@ -75,7 +78,8 @@ def _examine_run(ksm: Ksm, index: ContentIndex, block: Block, vpn: int, most: in
 
 
 def _next_block(mm: Mm, vpn: int) -> tuple[Block, int, int] | None:
-    # The next block with pages that ksmd may look at, the first of these pages, and the end of their mapping.
+    # The next block with pages that ksmd may look at, the first of these pages, and the end of
+    # their mapping.
     blocks = mm.ptes.blocks
     for vma in mm.vmas:
         if not vma.mergeable or vma.end <= vpn:
@@ -138,8 +142,8 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
     ksm.counters.pages_scanned += seen - skipped
     node = columns.node[slots]
     # A page that joined the unstable tree may have met its partner since, among these very pages.
-    stands = (done == Done.SETTLED) | (done >= Done.SHARED)
-    kpfn = np.where(stands, columns.kpfn[node], np.uint32(0))
+    in_stable = (done == Done.SETTLED) | (done >= Done.SHARED)
+    kpfn = np.where(in_stable, columns.kpfn[node], np.uint32(0))
     settled = done == Done.SETTLED
     pfn[settled] = kpfn[settled]
     report(
@@ -153,7 +157,7 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
             key=columns.key[slots],
             oldchecksum=oldchecksum,
             checksum=columns.oldchecksum[slots],
-            node_key=np.where(stands, columns.node_key[node], np.uint64(0)),
+            node_key=np.where(in_stable, columns.node_key[node], np.uint64(0)),
             kpfn=kpfn,
             partners=partners,
         ),
@@ -174,7 +178,8 @@ def _partners(columns: Columns, slots: np.ndarray) -> Partners:
 def _give_keys(
     ksm: Ksm, columns: Columns, mm: Mm, slots: slice, plain: Mask, pairs: np.ndarray
 ) -> list[int]:
-    # rmap_items for the pages that have none, and stable nodes for the pairs; returns the keys of these.
+    # rmap_items for the pages that have none, and stable nodes for the pairs; returns the keys of
+    # these.
     new = plain & (columns.key[slots] == 0)
     made = new.astype(np.int64)
     made[pairs] += 1
@@ -193,7 +198,8 @@ def _give_keys(
 def _leave_and_join(
     ksm: Ksm, index: ContentIndex, decisions: Decisions, was_unstable: Mask
 ) -> None:
-    # The old unstable tree is left, the new one is joined; what joins and leaves it goes into the log, in order.
+    # The old unstable tree is left, the new one is joined; what joins and leaves it goes into the
+    # log, in order.
     columns, slots, done = index.columns, decisions.slots, decisions.done
     state = columns.state[slots]
     state[done >= Done.SKIPPED] = State.ALONE

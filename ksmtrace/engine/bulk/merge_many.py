@@ -27,7 +27,8 @@ def merge_many(
         ksm: all of ksmd's state.
         index: its index.
         mm: the process that the pages belong to.
-        decisions: on neighbouring pages; their rmap_items have their keys, and have left the unstable tree.
+        decisions: on neighbouring pages; their rmap_items have their keys, and have left the
+            unstable tree.
         keys: of the stable nodes to be made, one for each PAIRED page.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Walks through a tree whose order is known to be right: the steps are the kernel's, the checks at each are left out."""
+"""Searches of a tree that is in order: the kernel's steps, without its look at each page."""
 
 from __future__ import annotations
 
@@ -57,9 +57,12 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
 
 
 def insert_in_order(root: RbRoot, node: RbNode, *, words: bool) -> int:
-    """Put `node` where its `rb_key`, which is not in the tree, belongs; the nodes whose content was compared.
+    """Put `node`, whose `rb_key` is not in the tree, where it belongs.
 
     `words` as in `find_in_order`.
+
+    Returns:
+        How many nodes' contents were compared.
     """
     spot = find_in_order(root, node.rb_key, words=words)
     rb_link_node(root, node, spot.parent, left=spot.left)

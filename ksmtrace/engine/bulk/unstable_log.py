@@ -1,4 +1,4 @@
-"""What has joined the unstable tree in a pass, in order; from that, its shape and what the searches compared."""
+"""The contents that have joined the unstable tree in a pass, in order, and what that compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ksmtrace.engine.bulk.shadow_tree import Numbers, Shape
+from ksmtrace.engine.bulk.shadow_tree import Numbers, ShadowTree
 
 if TYPE_CHECKING:
     from ksmtrace.engine.machine.content import PagePool
@@ -16,10 +16,11 @@ _ITEM = np.dtype(np.int32).itemsize
 
 
 class UnstableLog:
-    """The contents that ksmd has looked for in the unstable tree since the pass began, at first none.
+    """The contents that ksmd has looked for in the unstable tree since the pass began.
 
-    A content that is not in the tree joins it, one that is there leaves it. The same contents in the same order give the same tree
-    and the same comparisons: as long as a pass goes as the one before it went, nothing is walked.
+    A content that is not in the tree joins it, one that is there leaves it. The same contents in
+    the same order give the same tree and the same comparisons: as long as a pass goes as the one
+    before it went, nothing is walked.
 
     Args:
         pool: knows the contents by number.
@@ -34,18 +35,18 @@ class UnstableLog:
         "_joined",
         "_pool",
         "_repeats",
-        "_shape",
         "_sweeps",
+        "_tree",
         "_walked",
     )
 
     def __init__(self, pool: PagePool, *, counting: bool) -> None:
         self._pool = pool
         self._counting = counting
-        self._shape = Shape(pool)
+        self._tree = ShadowTree(pool)
         self._walked = 0  # how many are in the shape
         self._sweeps = pool.sweeps
-        # Numbers of dtype int32, and comparisons as `Shape` counts them.
+        # Numbers of dtype int32, and comparisons as `ShadowTree` counts them.
         self._joined = bytearray()
         self._compared = bytearray()
         self._before = b""
@@ -61,11 +62,11 @@ class UnstableLog:
             self._before, self._compared_before = bytes(self._joined), bytes(self._compared)
         self._joined.clear()
         self._compared.clear()
-        self._shape.drop()
+        self._tree.drop()
         self._walked = 0
 
     def join_or_leave(self, number: int) -> int:
-        """A content joins the tree, or leaves it when it is there; what the search for it compares."""
+        """Put a content in the tree, or take it out if it is there; what the search compares."""
         return self._go_on(number.to_bytes(_ITEM, sys.byteorder))
 
     def join_or_leave_many(self, numbers: Numbers) -> int:
@@ -74,12 +75,12 @@ class UnstableLog:
 
     def comparisons(self, number: int) -> int:
         """What a search for a content that is in the tree compares."""
-        return self.shape().comparisons(number)
+        return self.tree().comparisons(number)
 
-    def shape(self) -> Shape:
+    def tree(self) -> ShadowTree:
         """The tree as it is now."""
         self._walk_to(len(self._joined))
-        return self._shape
+        return self._tree
 
     def _go_on(self, some: bytes) -> int:
         begin = len(self._joined)
@@ -92,7 +93,7 @@ class UnstableLog:
             compared = self._compared_before[begin // _ITEM : end // _ITEM]
         else:
             self._walk_to(begin)
-            compared = self._shape.join_or_leave(np.frombuffer(some, np.int32))
+            compared = self._tree.join_or_leave(np.frombuffer(some, np.int32))
             self._walked = end
         self._compared += compared
         return sum(compared)
@@ -100,5 +101,5 @@ class UnstableLog:
     def _walk_to(self, end: int) -> None:
         if self._walked < end:
             some = bytes(self._joined[self._walked : end])
-            self._shape.join_or_leave(np.frombuffer(some, np.int32))
+            self._tree.join_or_leave(np.frombuffer(some, np.int32))
             self._walked = end

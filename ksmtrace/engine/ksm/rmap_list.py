@@ -1,4 +1,4 @@
-"""A process's rmap_items, which the scan follows by address and renews, and the way out of both trees."""
+"""A process's list of rmap_items, and how an rmap_item leaves its tree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SEQNR_MASK = 0xFF
 def get_next_rmap_item(ksm: Ksm, mm: Mm, vpn: int) -> RmapItem:
     """The rmap_item of page `vpn`, from the cursor on; those before it are freed.
 
-    get_next_rmap_item, all versions. Those before it have lost their page. The kernel's own may fail
-    for want of memory; this one never does.
+    get_next_rmap_item, all versions. Those before it have lost their page. The kernel's own may
+    fail for want of memory; this one never does.
     """
     if ksm.scan.rmap_from < vpn:
         free_rmap_items(ksm, mm, ksm.scan.rmap_from, vpn)
@@ -51,8 +51,9 @@ def free_rmap_items(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
 def remove_rmap_item_from_tree(ksm: Ksm, item: RmapItem, *, freed: bool = False) -> None:
     """Take `item` out of the tree that it is in (remove_rmap_item_from_tree, all versions).
 
-    A stable node whose last rmap_item leaves stays in its tree until its page is freed. An unstable item of the
-    pass before is in no tree any more: that tree was dropped as a whole when the pass began.
+    A stable node whose last rmap_item leaves stays in its tree until its page is freed. An unstable
+    item of the pass before is in no tree any more: that tree was dropped as a whole when the pass
+    began.
 
     Args:
         ksm: all of ksmd's state.

@@ -1,4 +1,4 @@
-"""The scan: a cursor that goes over all processes, page by page, and what is done with each page."""
+"""The scan: the cursor's way over all processes, and what is done with each page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def ksm_do_scan(ksm: Ksm, npages: int) -> None:
-    """One batch: examine up to `npages` pages; the end of a pass ends it early (ksm_do_scan, all versions)."""
+    """One batch: examine up to `npages` pages; the end of a pass ends it early.
+
+    ksm_do_scan, all versions.
+    """
     while npages > 0:
         if ksm.accelerator is not None and (examined := ksm.accelerator.examine_many(npages)):
             npages -= examined
@@ -46,7 +49,10 @@ def ksm_do_scan(ksm: Ksm, npages: int) -> None:
 
 
 def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
-    """The next page to examine; None at the end of a pass (scan_get_next_rmap_item, all versions)."""
+    """The next page to examine; None at the end of a pass.
+
+    scan_get_next_rmap_item, all versions.
+    """
     scan, head = ksm.scan, ksm.mm_head
     if head.next is head:
         return None
@@ -65,10 +71,13 @@ def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
 
 
 def cmp_and_merge_page(ksm: Ksm, item: RmapItem, page: Frame) -> None:
-    """Find `page` a partner, in the stable tree, then in the unstable tree (cmp_and_merge_page, all versions).
+    """Find `page` a partner, in the stable tree, then in the unstable tree.
 
-    Up to 6.10 a changed page is found out only after the stable tree was searched; since 6.11 ("don't waste time searching
-    stable tree for fast changing page") before that, so that a page equal to a KSM page joins it one pass later.
+    cmp_and_merge_page, all versions.
+
+    Up to 6.10 a changed page is found out only after the stable tree was searched; since 6.11
+    ("don't waste time searching stable tree for fast changing page") before that, so that a page
+    equal to a KSM page joins it one pass later.
     """
     node: StableNode | None = page.stable_node
     early = ksm.variant.checks_before_stable_tree
@@ -96,7 +105,8 @@ def cmp_and_merge_page(ksm: Ksm, item: RmapItem, page: Frame) -> None:
 
 
 def _is_in_place(ksm: Ksm, item: RmapItem, page: Frame, node: StableNode) -> bool:
-    # The usual case of a KSM page. A page that has come to another NUMA node takes its stable node along.
+    # The usual case of a KSM page. A page that has come to another NUMA node takes its stable node
+    # along.
     if node.place is not Place.MIGRATING and ksm.nid_of(page) != node.nid:
         migrate_node(ksm, node)
     return node.place is not Place.MIGRATING and item.head is node
@@ -123,7 +133,8 @@ def _merge_with_partner(
         stable_tree_append(ksm, tree_item, node)
         stable_tree_append(ksm, item, node)
     elif same_compound:
-        # ksmd's own two references kept the huge page whole; now one is gone. The merge waits for the next pass.
+        # ksmd's own two references kept the huge page whole; now one is gone. The merge waits for
+        # the next pass.
         split_huge_page(ksm.memory, page)
 
 

@@ -1,4 +1,4 @@
-"""The stable tree: KSM pages by content. One tree, or one per NUMA node with merge_across_nodes=0."""
+"""The stable tree: KSM pages by content; one tree per NUMA node with merge_across_nodes=0."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ class Found(NamedTuple):
 def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
     """The KSM page into which `page` can be merged; `page` itself when it is in the tree already.
 
-    stable_tree_search, all versions. None as well when an equal KSM page has no room: `page` must then find a partner
-    in the unstable tree, and the two become a dup. A migrating `page` is placed into the tree of its node.
+    stable_tree_search, all versions. None as well when an equal KSM page has no room: `page` must
+    then find a partner in the unstable tree, and the two become a dup. A migrating `page` is placed
+    into the tree of its node.
     """
     page_node: StableNode | None = page.stable_node
     if page_node is not None and page_node.place is not Place.MIGRATING:
         return page
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, page, root, prune=True, exact=page_node is not None)
+    found = _walk(ksm, page, root, prune=True, with_place=page_node is not None)
     if isinstance(found, Leaf):
         if page_node is None:
             return None
@@ -72,13 +73,13 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
 
 
 def stable_tree_insert(ksm: Ksm, kpage: Frame) -> StableNode:
-    """A new stable node for `kpage`; where an equal page stands already, the two become dups of a chain.
+    """A new stable node for `kpage`; with an equal page in the tree it becomes a dup of a chain.
 
     stable_tree_insert, all versions. The kernel's own may fail for want of memory.
     """
     nid = ksm.nid_of(kpage)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, kpage, root, prune=False, exact=True)
+    found = _walk(ksm, kpage, root, prune=False, with_place=True)
     node = ksm.stable_node_type(ksm.new_key(), kpage, nid)
     if isinstance(found, Leaf):
         link_stable_node(ksm, root, node, found)
@@ -112,14 +113,17 @@ def remove_all_stable_nodes(ksm: Ksm) -> bool:
 
 
 def migrate_node(ksm: Ksm, node: StableNode) -> None:
-    """Move a node, whose page is on another NUMA node now, to migrate_nodes (part of cmp_and_merge_page, 3.9)."""
+    """Move a node, whose page is on another NUMA node now, to migrate_nodes.
+
+    part of cmp_and_merge_page, 3.9.
+    """
     stable_node_dup_del(ksm, node)
     _join_migrate_nodes(ksm, node)
 
 
-def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool, exact: bool) -> Found | Leaf:
+def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool, with_place: bool) -> Found | Leaf:
     if ksm.accelerator is not None:
-        known = ksm.accelerator.search_stable(page, root, exact=exact)
+        known = ksm.accelerator.search_stable(page, root, with_place=with_place)
         if known is not None:
             return known
     while True:

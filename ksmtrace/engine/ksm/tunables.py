@@ -1,4 +1,4 @@
-"""The writable files of /sys/kernel/mm/ksm: defaults, and which values the kernel refuses with which errno."""
+"""The writable files of /sys/kernel/mm/ksm: defaults, and what the kernel refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def store_tunable(ksm: Ksm, name: str, value: int | str) -> None:
     """Write `value` to the file `name` (the *_store functions, each version's own).
 
     Raises:
-        OSError: the kernel refuses: ENOENT (this version has no such file), EINVAL, ERANGE, or EBUSY (pages are merged).
+        OSError: the kernel refuses: ENOENT (this version has no such file), EINVAL, ERANGE, or
+            EBUSY (pages are merged).
     """
     store = _STORES.get(name)
     if store is None or name in ksm.variant.absent_tunables:
@@ -51,7 +52,9 @@ def store_tunable(ksm: Ksm, name: str, value: int | str) -> None:
 
 
 def run_store(ksm: Ksm, value: int) -> None:
-    """Write `value` to `run`: 2 unmerges everything, unless it was the value already (run_store, all versions).
+    """Write `value` to `run`: 2 unmerges everything, unless it was the value already.
+
+    run_store, all versions.
 
     Raises:
         OSError: EINVAL.

@@ -1,4 +1,4 @@
-"""The unstable tree: pages that did not change since the last pass, by content; made anew in every pass."""
+"""The unstable tree: pages that did not change since the last pass, by content; one each pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def find_mergeable_vma(mm: Mm, vpn: int) -> Vma | None:
 
 
 def get_mergeable_page(item: RmapItem) -> Frame | None:
-    """The anonymous page that is mapped at `item`'s address now (get_mergeable_page, all versions)."""
+    """The anonymous page that is mapped at `item`'s address now.
+
+    get_mergeable_page, all versions.
+    """
     vpn = item.vpn
     page = item.mm.ptes.get(vpn)
     if page is None or not page.anon:
@@ -45,11 +48,13 @@ def unstable_tree_search_insert(
 ) -> tuple[RmapItem, Frame] | None:
     """An rmap_item whose page equals `page`, and that page; else `item` joins the tree.
 
-    unstable_tree_search_insert, all versions. Pages in this tree may change at any time, so that its order can be wrong.
+    unstable_tree_search_insert, all versions. Pages in this tree may change at any time, so that
+    its order can be wrong.
 
     Returns:
-        None when nothing equal was met. Then `item` is in the tree, but for three cases: a page on the way is gone, is `page`
-        itself (shared by a fork), or is equal and on another NUMA node while merge_across_nodes is 0.
+        None when nothing equal was met. Then `item` is in the tree, except in three cases: a page
+        on the way is gone, is `page` itself (shared by a fork), or is equal and on another NUMA
+        node while merge_across_nodes is 0.
     """
     if ksm.accelerator is not None and ksm.accelerator.keeps_unstable_tree():
         return ksm.accelerator.search_insert(item, page)

@@ -32,15 +32,17 @@ class Variant(MmVersion):
     """One version of KSM, or a relative of it.
 
     Attributes:
-        since: the upstream release that brought the first of what sets this version apart from the one
-            before it; of several, one that ksmd's decisions depend on comes before one that they do not.
+        since: the upstream release that brought the first of what sets this version apart from the
+            one before it; of several, one that ksmd's decisions depend on comes before one that
+            they do not.
         make: the algorithm at work, for a number of NUMA nodes.
         checksum: calc_checksum.
         chains: stable nodes have dups under max_page_sharing (4.13).
         chain: how searches choose a dup of a chain.
         checks_before_stable_tree: the checksum is tested, and the zero page tried, first (6.11).
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
-        absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of /proc/vmstat.
+        absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
+            /proc/vmstat.
     """
 
     name: str

@@ -15,7 +15,7 @@ class Node(Protocol):
 
     @property
     def key(self) -> int:
-        """Stands for the address of the struct."""
+        """In place of the address of the struct."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class Tracked(Protocol):
 
     @property
     def key(self) -> int:
-        """Stands for the address of the struct; 0 where there is none."""
+        """In place of the address of the struct; 0 where there is none."""
         ...
 
     @property
@@ -66,14 +66,15 @@ class Tracked(Protocol):
 class Watcher:
     """Sees nothing; `ksmtrace.engine.trace.emitter` overrides every method.
 
-    Each is called where the kernel function of that name is entered, and before it changes anything, if not said otherwise.
+    Each is called where the kernel function of that name is entered, and before it changes
+    anything, if not said otherwise.
     """
 
     def scan_start(self, seqnr: int) -> None:
         """Pass `seqnr` begins."""
 
     def scan_stop(self, seqnr: int, counters: Mapping[str, int]) -> None:
-        """Pass `seqnr` ended; `counters` are the daemon's own, by the lower-case names of `Gauge`."""
+        """Pass `seqnr` ended; `counters` are the daemon's, by the lower-case names of `Gauge`."""
 
     def candidate(self, item: Tracked, page: Frame) -> None:
         """cmp_and_merge_page is entered."""
@@ -96,13 +97,13 @@ class Watcher:
         *,
         was_compound: bool = False,
     ) -> None:
-        """try_to_merge_one_page has returned `err`; `kpage` is no KSM page but the zero page at times.
+        """try_to_merge_one_page has returned `err`; `kpage` may also be the zero page.
 
         `was_compound` says that `page` was part of a huge page when it was entered.
         """
 
     def replaced(self, item: Tracked, page: Frame, kpage: Frame) -> None:
-        """replace_page has put `kpage` in the place of `page`; told after the call of `merged_one`."""
+        """replace_page has put `kpage` in the place of `page`; called after `merged_one`."""
 
     def appended(self, item: Tracked, node: Node) -> None:
         """stable_tree_append."""
@@ -120,7 +121,7 @@ class Watcher:
         """__ksm_exit."""
 
     def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
-        """do_wp_page on a KSM page is about to return `result`; `by_kernel` when break_ksm is under way."""
+        """do_wp_page on a KSM page is about to return `result`; `by_kernel`: from break_ksm."""
 
     def tunable_written(self, name: str, text: str, err: int) -> None:
-        """A file of /sys/kernel/mm/ksm was written by the engine's owner, and the write has returned `err`."""
+        """A write to a file of /sys/kernel/mm/ksm has returned `err`."""

@@ -1,1 +1,1 @@
-"""Memory of processes: address spaces, page tables, page frames and faults; no algorithm that merges pages."""
+"""Memory of processes: address spaces, page tables, page frames and faults; nothing that merges."""

@@ -1,4 +1,4 @@
-"""Checksums of many pages at once, where each repeats one word of 8 bytes: what nearly all pages of workloads do."""
+"""Checksums of many pages at once, of pages that repeat one word of 8 bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Page faults (mm/memory.c, mm/huge_memory.c): how memory is touched, what a write copies, how huge pages are split."""
+"""Page faults and the splitting of huge pages (mm/memory.c, mm/huge_memory.c)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ksmtrace.engine.machine.page_table import BLOCK_MASK, Change
 
 
 def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
-    """Touch page `vpn` by reading: an untouched page becomes the shared zero page (do_anonymous_page)."""
+    """Touch page `vpn` by reading: an untouched page becomes the shared zero page.
+
+    do_anonymous_page.
+    """
     if vpn in mm.ptes:
         return
     block = _free_block(mm, vma, vpn)
@@ -48,7 +51,9 @@ def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: 
 
 
 def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: bool) -> Frame:
-    """A write to a read-only page: copy it, or take it over when nobody else has it (mm/memory.c: do_wp_page).
+    """A write to a read-only page: copy it, or take it over when nobody else has it.
+
+    mm/memory.c: do_wp_page.
 
     A KSM page is always copied, even when it is mapped only once.
 
@@ -74,8 +79,8 @@ def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: boo
 def split_huge_page(memory: Memory, page: Frame) -> bool:
     """Make single pages of the huge page that `page` belongs to (split_huge_page, all versions).
 
-    From 6.12 on, parts that hold only zeroes are mapped to the shared zero page while the page is taken apart
-    (try_to_map_unused_to_zeropage), `page` itself included.
+    From 6.12 on, parts that hold only zeroes are mapped to the shared zero page while the page is
+    taken apart (try_to_map_unused_to_zeropage), `page` itself included.
 
     Returns:
         False when somebody beside the caller holds the huge page; nothing has changed then.
@@ -154,7 +159,8 @@ def _map_huge_page(memory: Memory, mm: Mm, block: int, data: list[PageData]) -> 
 
 
 def _free_block(mm: Mm, vma: Vma, vpn: int) -> int | None:
-    # The 2 MiB block around a fault, when a huge page fits there: nothing of it mapped by single entries.
+    # The 2 MiB block around a fault, when a huge page fits there: nothing of it mapped by single
+    # entries.
     block = vpn - vpn % HUGE_PAGES
     fits = vma.huge and vma.start <= block and block + HUGE_PAGES <= vma.end
     return block if fits and block not in mm.tables else None

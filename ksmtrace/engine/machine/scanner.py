@@ -1,4 +1,4 @@
-"""What the engine asks of whatever merges pages: KSM of one version or another, or a relative of it."""
+"""What `Engine` asks of an algorithm that merges pages: KSM of some version, or a relative."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scanner(Protocol):
 
     @property
     def comparisons(self) -> int | None:
-        """How often the contents, or the keys, of two pages were compared; None where that is not counted."""
+        """How often contents, or keys, of two pages were compared; None where not counted."""
         ...
 
     def has_work(self) -> bool:
@@ -75,5 +75,5 @@ class Scanner(Protocol):
         ...
 
     def readings(self) -> dict[str, int]:
-        """The daemon's counters by the lower-case names of `Gauge`, as a live source reads them between two batches."""
+        """The counters by the lower-case names of `Gauge`, as a live source reads them."""
         ...

@@ -36,8 +36,8 @@ _pack = struct.Struct("<QHHhBB2I5Q").pack
 class Emitter(BulkWatcher):
     """Records of everything that happens since the last `take`, in the order of the live stream.
 
-    What each kind holds is said at `EventKind`. Keys stand for kernel addresses and are never given twice. Times begin at
-    `start_ns` and only show the order; `seq` has no gaps.
+    What each kind holds is said at `EventKind`. Keys stand for kernel addresses and are never given
+    twice. Times begin at `start_ns` and only show the order; `seq` has no gaps.
 
     Args:
         start_ns: time of the first record.
