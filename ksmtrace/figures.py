@@ -1,4 +1,4 @@
-"""The declaration of an analyzer's figures: JSON keys, metrics and panel rows come of a table.
+"""Declarations of figures: what metrics, panels, sections and references of an analyzer come from.
 
 An analyzer's module has them as `FIGURES`, and as `FAMILIES` the metric families that no single
 figure is the value of. What is declared is data; how a figure is counted is the analyzer's code.
@@ -48,7 +48,7 @@ class Family:
         type: "gauge", "counter", "histogram" or "gaugehistogram".
         help: what it is and what to do with it: a HELP line, and a row of docs/METRICS.md.
         labels: names of labels, a bucket's `le` left out.
-        whole: it is published only when every one of its figures is known.
+        all_or_none: it is published only when every one of its figures is known.
         of: JSON keys that it is computed from, where it is not the value of figures.
     """
 
@@ -56,7 +56,7 @@ class Family:
     type: str
     help: str
     labels: tuple[str, ...] = ()
-    whole: bool = False
+    all_or_none: bool = False
     of: tuple[str, ...] = ()
 
     def make(self, *samples: tuple[Iterable[str], float]) -> Metric:
@@ -84,10 +84,10 @@ def gauge(name: str, help_text: str, *labels: str, of: tuple[str, ...] = ()) -> 
 
 
 def counter(
-    name: str, help_text: str, *labels: str, whole: bool = False, of: tuple[str, ...] = ()
+    name: str, help_text: str, *labels: str, all_or_none: bool = False, of: tuple[str, ...] = ()
 ) -> Family:
     """A counter; its name ends in `_total`."""
-    return Family(name, "counter", help_text, labels, whole, of)
+    return Family(name, "counter", help_text, labels, all_or_none, of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def families_by(
 def _known_of(family: Family, specs: Specs, row: Row) -> Specs:
     own = tuple(spec for spec in specs if spec.metric is family)
     found = tuple(spec for spec in own if row.get(spec.name) is not None)
-    return found if found == own or not family.whole else ()
+    return found if found == own or not family.all_or_none else ()
 
 
 def first(specs: Specs, *names: str) -> Specs:

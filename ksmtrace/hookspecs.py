@@ -85,7 +85,10 @@ def ksmtrace_conclude(document: Mapping[str, Any], session: Session) -> Mapping[
 
 @hookspec
 def ksmtrace_metrics(session: Session) -> Iterable[Metric]:
-    """Fresh Prometheus metric families, named `ksmtrace_<noun>_<unit>`."""
+    """Fresh Prometheus metric families, named `ksmtrace_<noun>_<unit>`.
+
+    A family with a name that the run itself or a plugin registered before publishes is refused.
+    """
     return ()
 
 

@@ -1,4 +1,4 @@
-"""What writes to the files of /sys/kernel/mm/ksm come to, by the engine's own *_store functions."""
+"""The tunables after writes to /sys/kernel/mm/ksm, by the engine's own *_store functions."""
 
 from __future__ import annotations
 

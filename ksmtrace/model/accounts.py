@@ -20,7 +20,7 @@ COUNTS = (
 )
 """Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum
 changed; no checksum to compare with; looked up in the trees, and placed there or a page of zeroes;
-the same in vain; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the zero
+looked up and not placed; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the zero
 page, COW_FAULT by the process and by the kernel."""
 
 ZERO_CHECKSUM = 0x32D8BBDB
@@ -35,8 +35,8 @@ EXAMINED = COUNTS[1 : len(VISIT_COST)]
 """Columns of examinations."""
 
 WASTED = ("changed", "unplaced", "freed")
-"""Columns of examinations that came to nothing, as `Cause` has them but for CHAIN_FULL, which only
-the end of a pass tells."""
+"""Columns of examinations that came to nothing, as `Cause` has them, except for CHAIN_FULL, which
+is known only as a pass ends."""
 
 _VISITS = len(VISIT_COST)
 _JOINED, _ZERO_PAGE, _USER_BREAK, _KERNEL_BREAK = range(_VISITS, len(COUNTS))
@@ -120,7 +120,7 @@ class Accounts:
     ksmd's CPU time between two readings is shared out by what it visited in between, by cost.
 
     Attributes:
-        exited: of processes that have exited; of those alive, `alive` tells.
+        exited: of processes that have exited; `alive` has those of the others.
         total: of all, also of events that name no mm.
         ksmd: its CPU time. Part of it is nobody's: what was spent between two readings without a
             visit to a page, and what division leaves.

@@ -1,4 +1,4 @@
-"""Which rmap_items are merged, since when, and which event of an rmap_item comes next."""
+"""Follows rmap_items into the stable tree and out of it: which are merged, and since when."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class MergeFollower:
 def _before(
     first: npt.NDArray[np.bool_], held: npt.NDArray[Column], now: npt.NDArray[Column]
 ) -> npt.NDArray[Column]:
-    """What held as each event came: of the event before it, or for the first of an rmap_item `held`."""
+    """What held as each event came: `held` for the first of an rmap_item, else of that before."""
     return np.where(first, held, np.append(now[:1], now[:-1]))
 
 

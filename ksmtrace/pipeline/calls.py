@@ -34,7 +34,7 @@ class PluginCalls:
         self.failures: dict[str, str] = {}
         self._blamed: set[str] = set()
 
-    def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    def each(self, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:
         """Call `hook` on every plugin that has it; yields (plugin name, result).
 
         Raises:
@@ -47,7 +47,7 @@ class PluginCalls:
                 if name not in self.failures:
                     yield name, result
 
-    def finish(self, **arguments: Any) -> None:  # noqa: ANN401
+    def finish(self, **arguments: object) -> None:
         """Call ksmtrace_session_finish on every plugin, also on those after one that raises.
 
         Raises:
@@ -63,7 +63,9 @@ class PluginCalls:
         if first is not None:
             raise first
 
-    def _one(self, implementation: pluggy.HookImpl, hook: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _one(
+        self, implementation: pluggy.HookImpl, hook: str, arguments: dict[str, object]
+    ) -> object:
         name = implementation.plugin_name
         started = time.perf_counter()
         if TRACE:
@@ -80,7 +82,7 @@ class PluginCalls:
         finally:
             self.seconds[name] += time.perf_counter() - started
 
-    def call(self, hook: str, **arguments: Any) -> None:  # noqa: ANN401
+    def call(self, hook: str, **arguments: object) -> None:
         """Call `hook` on every plugin that has it and drop the results."""
         for _ in self.each(hook, **arguments):
             pass

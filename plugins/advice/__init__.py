@@ -1,4 +1,4 @@
-"""Analyzer that concludes: what to do about KSM on this host, from the figures of all the others."""
+"""Analyzer of advice: what to do about KSM on this host, by the figures of all other analyzers."""
 
 from __future__ import annotations
 

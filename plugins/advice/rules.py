@@ -1,4 +1,4 @@
-"""Rules that turn a run's figures into recommendations: each a function of the JSON document, with its threshold and its source."""
+"""Rules that make recommendations of the JSON document, each with its threshold and its source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Recommendation:
         rule: name of the rule.
         advice: what, in a sentence.
         evidence: the figures that say so.
-        command: what would do it: for a shell, or a call of the process itself. Printed and never run.
+        command: what would do it: for a shell, or a call of the process itself. Printed, never run.
     """
 
     rule: str
@@ -37,14 +37,14 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The document of a run, and the tunables as they stand."""
+class Facts:
+    """What rules go by: the JSON document of a run, and the tunables at its end."""
 
     document: Mapping[str, Any]
     tunables: Mapping[str, str]
 
     def at(self, *path: str) -> Any:  # noqa: ANN401 - as the document has it
-        """What stands there, or None."""
+        """The value at this path of keys, or None."""
         found: Any = self.document
         for key in path:
             if not isinstance(found, Mapping) or found.get(key) is None:
@@ -53,65 +53,75 @@ class Told:
         return found
 
     def number(self, *path: str) -> float | None:
-        """The number that stands there."""
+        """The number at this path, or None."""
         found = self.at(*path)
         return found if isinstance(found, int | float) else None
 
     def of(self, analyzer: str, *path: str) -> float | None:
-        """The number that stands there in an analyzer's part."""
+        """The number at this path in an analyzer's part, or None."""
         return self.number("analyzers", analyzer, *path)
 
     def tunable(self, name: str) -> int | None:
-        """A tunable that is a number."""
+        """The tunable of this name, if it is a number."""
         text = self.tunables.get(name, "")
         return int(text) if text.isdecimal() else None
 
     @property
     def verdict(self) -> str | None:
-        """What the balance sheet says."""
+        """The verdict of the balance sheet."""
         found: str | None = self.at("analyzers", "balance", "verdict")
         return found
 
     @property
     def settled(self) -> bool:
-        """Whether pages_sharing hardly changes any more."""
+        """Whether pages_sharing hardly changes from pass to pass."""
         return self.at("analyzers", "scan_cost", "settled") is True
 
 
-Rule = Callable[[Told], Recommendation | None]
+Rule = Callable[[Facts], Recommendation | None]
 
 
-def switch_on(told: Told) -> Recommendation | None:
-    """KSM is off (the verdict of `balance`): only a run can tell what it would save. Source: ksm.rst, "run"."""
-    if told.verdict != Answer.OFF:
+def switch_on(facts: Facts) -> Recommendation | None:
+    """KSM is off (the verdict of `balance`): only a run can show what it would save.
+
+    Source: ksm.rst, "run".
+    """
+    if facts.verdict != Answer.OFF:
         return None
     return Recommendation(
         "switch_on",
         "Switch KSM on, and trace again: what it would save cannot be seen while it is off.",
-        f"run is {told.tunables.get('run')}, and ksmd examined no page",
+        f"run is {facts.tunables.get('run')}, and ksmd examined no page",
         f"echo 1 > {SYSFS}/run",
     )
 
 
-def declare_memory(told: Told) -> Recommendation | None:
-    """No rmap_item at all (the verdict of `balance`): KSM merges only what is declared. Source: ksm.rst, madvise(2), prctl(2)."""
-    if told.verdict != Answer.NOTHING:
+def declare_memory(facts: Facts) -> Recommendation | None:
+    """No rmap_item at all (the verdict of `balance`): KSM merges only what is declared.
+
+    Source: ksm.rst, madvise(2), prctl(2).
+    """
+    if facts.verdict != Answer.NOTHING:
         return None
     return Recommendation(
         "declare_memory",
-        "Have processes declare memory that may be merged: by prctl for all of it, by madvise for a region.",
+        "Have processes declare memory that may be merged: by prctl for all of it, by madvise for "
+        "a region.",
         "ksmd has met no mergeable page",
         "prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0); madvise(address, length, MADV_MERGEABLE); "
         "QEMU: -machine mem-merge=on; systemd: MemoryKSM=yes",
     )
 
 
-def stop(told: Told) -> Recommendation | None:
-    """Settled, and nothing is left of what is saved after KSM's own bookkeeping. Source: ksm.rst, "general_profit"."""
-    net = told.of("balance", "total", "net_saved_bytes")
-    if not told.settled or net is None or net > 0:
+def stop(facts: Facts) -> Recommendation | None:
+    """Settled, and nothing is left of what is saved after KSM's own bookkeeping.
+
+    Source: ksm.rst, "general_profit".
+    """
+    net = facts.of("balance", "total", "net_saved_bytes")
+    if not facts.settled or net is None or net > 0:
         return None
-    items = told.of("balance", "total", "rmap_items") or 0
+    items = facts.of("balance", "total", "rmap_items") or 0
     return Recommendation(
         "stop",
         "Switch KSM off and unmerge: it takes more memory than it saves.",
@@ -124,19 +134,20 @@ BREAKS_A_JOINED_PAGE = 0.5
 LEAST_BREAKS = 100
 
 
-def unmerge_writers(told: Told) -> Recommendation | None:
-    """A process wrote to at least 100 merged pages, and half as many as joined the stable tree: merging them is work for nothing.
+def unmerge_writers(facts: Facts) -> Recommendation | None:
+    """A process wrote to at least 100 merged pages, and half as many as joined the stable tree.
 
-    Thresholds our own; source: ksm.rst, "cow_ksm".
+    Merging them is work for nothing. Thresholds our own; source: ksm.rst, "cow_ksm".
     """
-    for process in told.at("analyzers", "balance", "breaking") or ():
+    for process in facts.at("analyzers", "balance", "breaking") or ():
         broken, joined = process["user_break_pages"], process["joined_pages"]
         if joined is None or broken < max(LEAST_BREAKS, BREAKS_A_JOINED_PAGE * joined):
             continue
         name = process["vm"] or process["comm"] or process["mm"]
         return Recommendation(
             "unmerge_writers",
-            f"Take the memory of {name} (pid {process['pid']}) out of KSM, or the part of it that is written to.",
+            f"Take the memory of {name} (pid {process['pid']}) out of KSM, or the part of it that "
+            "is written to.",
             f"it wrote to {broken:,} merged pages, while {joined:,} were merged",
             "prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0); madvise(address, length, MADV_UNMERGEABLE); "
             "QEMU: -machine mem-merge=off",
@@ -150,32 +161,34 @@ _LONGEST_SLEEP = 10_000
 _LEAST_PAGES = 100
 
 
-def scan_slower(told: Told) -> Recommendation | None:
-    """Settled, and ksmd still takes 5 % of a core: let it take 2 %. Threshold our own; source: ksm.rst, "sleep_millisecs".
+def scan_slower(facts: Facts) -> Recommendation | None:
+    """Settled, and ksmd still takes 5 % of a core: let it take 2 %.
 
-    A batch takes w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02; where that would be over 10 s, batches are too
-    long, and pages_to_scan is lowered. With the advisor on, which would scan more pages a batch to make up for it, its target
-    time is raised instead.
+    Threshold our own; source: ksm.rst, "sleep_millisecs". A batch takes
+    w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02; where that would be over 10 s,
+    batches are too long, and pages_to_scan is lowered. With the advisor on, which would scan more
+    pages a batch to make up for it, its target time is raised instead.
     """
-    cores, sleep = told.of("scan_cost", "ksmd_cores"), told.tunable("sleep_millisecs")
-    if not told.settled or cores is None or cores < BUSY_CORES or sleep is None:
+    cores, sleep = facts.of("scan_cost", "ksmd_cores"), facts.tunable("sleep_millisecs")
+    if not facts.settled or cores is None or cores < BUSY_CORES or sleep is None:
         return None
-    target = told.tunable("advisor_target_scan_time")
-    if told.tunables.get("advisor_mode") == "scan-time" and target is not None:
+    target = facts.tunable("advisor_target_scan_time")
+    if facts.tunables.get("advisor_mode") == "scan-time" and target is not None:
         command = f"echo {ceil(target * cores / CALM_CORES)} > {SYSFS}/advisor_target_scan_time"
     else:
         work = sleep * cores / (1 - cores) if cores < 1 else 0
         longer = max(20, ceil(work * (1 - CALM_CORES) / CALM_CORES))
         if longer <= _LONGEST_SLEEP and longer > sleep:
             command = f"echo {longer} > {SYSFS}/sleep_millisecs"
-        elif (fewer := int((told.tunable("pages_to_scan") or 0) * sleep / longer)) >= _LEAST_PAGES:
+        elif (fewer := int((facts.tunable("pages_to_scan") or 0) * sleep / longer)) >= _LEAST_PAGES:
             command = f"echo {fewer} > {SYSFS}/pages_to_scan"
         else:
             return None
     return Recommendation(
         "scan_slower",
         "Let ksmd scan slower: KSM has settled.",
-        f"ksmd takes {cores:.1%} of a core, settled after {told.of('scan_cost', 'settled_after_passes')} passes",
+        f"ksmd takes {cores:.1%} of a core, settled after "
+        f"{facts.of('scan_cost', 'settled_after_passes')} passes",
         command,
     )
 
@@ -183,14 +196,15 @@ def scan_slower(told: Told) -> Recommendation | None:
 LONG_PASS_SECONDS = 200
 
 
-def scan_faster(told: Told) -> Recommendation | None:
-    """Not settled, and a pass takes longer than 200 s, the advisor's own default target (mm/ksm.c, 6.8), with the advisor off.
+def scan_faster(facts: Facts) -> Recommendation | None:
+    """Not settled, the advisor off, and a pass takes longer than 200 s.
 
-    A new page is merged in its second pass. Where there is no advisor, pages_to_scan is raised in proportion.
+    That is the advisor's own default target (mm/ksm.c, 6.8); a new page is merged in its second
+    pass. Where there is no advisor, pages_to_scan is raised in proportion.
     """
-    seconds = told.of("scan_cost", "mean_pass_seconds")
-    pages, mode = told.tunable("pages_to_scan"), told.tunables.get("advisor_mode")
-    if told.settled or seconds is None or seconds <= LONG_PASS_SECONDS or mode == "scan-time":
+    seconds = facts.of("scan_cost", "mean_pass_seconds")
+    pages, mode = facts.tunable("pages_to_scan"), facts.tunables.get("advisor_mode")
+    if facts.settled or seconds is None or seconds <= LONG_PASS_SECONDS or mode == "scan-time":
         return None
     if mode is not None:
         command = f"echo scan-time > {SYSFS}/advisor_mode"
@@ -209,12 +223,15 @@ def scan_faster(told: Told) -> Recommendation | None:
 UNMERGED_RATIO = 0.5
 
 
-def use_smart_scan(told: Told) -> Recommendation | None:
-    """smart_scan is 0, and half of the pages tracked are not merged: it passes over those. Threshold our own; source: ksm.rst, "smart_scan"."""
+def use_smart_scan(facts: Facts) -> Recommendation | None:
+    """smart_scan is 0, and half of the pages tracked are not merged: it would pass over those.
+
+    Threshold our own; source: ksm.rst, "smart_scan".
+    """
     gauges = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
-    counts = [told.number("counters", gauge) for gauge in gauges]
+    counts = [facts.number("counters", gauge) for gauge in gauges]
     known = [count for count in counts if count is not None]
-    if told.tunable("smart_scan") != 0 or len(known) < len(gauges) or not sum(known):
+    if facts.tunable("smart_scan") != 0 or len(known) < len(gauges) or not sum(known):
         return None
     unmerged = known[2] + known[3]
     if unmerged < UNMERGED_RATIO * sum(known):
@@ -230,14 +247,15 @@ def use_smart_scan(told: Told) -> Recommendation | None:
 ZERO_RATIO = 0.1
 
 
-def use_zero_pages(told: Told) -> Recommendation | None:
-    """use_zero_pages is 0, and a tenth of the pages of the last pass has the checksum of zeroes (0x32d8bbdb, xxh64).
+def use_zero_pages(facts: Facts) -> Recommendation | None:
+    """use_zero_pages is 0, and a tenth of the pages of the last pass has the checksum of zeroes.
 
-    Mapped to the kernel's zero page they need no rmap_item. Source: ksm.rst, "use_zero_pages".
+    It is 0x32d8bbdb, by xxh64. Mapped to the kernel's zero page they need no rmap_item.
+    Source: ksm.rst, "use_zero_pages".
     """
-    zeroes = told.of("scan_cost", "last_pass_zero_checksum_pages")
-    examined = told.of("scan_cost", "last_pass_examined_pages")
-    if told.tunable("use_zero_pages") != 0 or not zeroes or not examined:
+    zeroes = facts.of("scan_cost", "last_pass_zero_checksum_pages")
+    examined = facts.of("scan_cost", "last_pass_examined_pages")
+    if facts.tunable("use_zero_pages") != 0 or not zeroes or not examined:
         return None
     if zeroes < ZERO_RATIO * examined:
         return None
@@ -253,18 +271,20 @@ EXTRA_COPIES_RATIO = 0.003
 LEAST_EXTRA_COPIES = 256
 
 
-def raise_max_page_sharing(told: Told) -> Recommendation | None:
-    """Nodes near max_page_sharing, chains not fewer than before, whose further copies are 256 pages and 0.3 % of pages_sharing.
+def raise_max_page_sharing(facts: Facts) -> Recommendation | None:
+    """Nodes near max_page_sharing, and chains whose further copies cost much.
 
-    A limit of 256, the default, can cost 0.4 % at most. The tunable is refused (EBUSY) while pages are shared. Source: ksm.rst.
+    Chains are not fewer than before, and their further copies are 256 pages and 0.3 % of
+    pages_sharing; a limit of 256, the default, can cost 0.4 % at most. The tunable is refused
+    (EBUSY) while pages are shared. Source: ksm.rst.
     """
-    chains, dups = (told.number("counters", f"stable_node_{name}") for name in ("chains", "dups"))
-    sharing, limit = told.number("counters", "pages_sharing"), told.tunable("max_page_sharing")
-    sharers = told.at("analyzers", "stable_tree", "node_sharers_pages")
+    chains, dups = (facts.number("counters", f"stable_node_{name}") for name in ("chains", "dups"))
+    sharing, limit = facts.number("counters", "pages_sharing"), facts.tunable("max_page_sharing")
+    sharers = facts.at("analyzers", "stable_tree", "node_sharers_pages")
     if not chains or not dups or not sharing or limit is None or sharers is None:
         return None
     full = sum(n for bound, n in sharers.items() if bound == "more" or int(bound) >= limit)
-    before = told.number("counters_at_start", "stable_node_chains") or 0
+    before = facts.number("counters_at_start", "stable_node_chains") or 0
     least = max(LEAST_EXTRA_COPIES, EXTRA_COPIES_RATIO * sharing)
     if not full or chains < before or dups - chains < least:
         return None
@@ -272,7 +292,8 @@ def raise_max_page_sharing(told: Told) -> Recommendation | None:
     return Recommendation(
         "raise_max_page_sharing",
         "Let more pages share one copy.",
-        f"{dups:,.0f} KSM pages stand for {chains:,.0f} contents, {full:,} of them near max_page_sharing {limit}",
+        f"{dups:,.0f} KSM pages stand for {chains:,.0f} contents, {full:,} of them near "
+        f"max_page_sharing {limit}",
         f"echo 2 > {SYSFS}/run; echo {more} > {SYSFS}/max_page_sharing; echo 1 > {SYSFS}/run",
     )
 
@@ -293,6 +314,6 @@ RULES: tuple[Rule, ...] = (
 
 def recommend(document: Mapping[str, Any], tunables: Mapping[str, str]) -> list[Recommendation]:
     """At most `MOST` recommendations, in the order of `RULES`."""
-    told = Told(document, tunables)
-    given = (rule(told) for rule in RULES)
+    facts = Facts(document, tunables)
+    given = (rule(facts) for rule in RULES)
     return [one for one in given if one is not None][:MOST]

@@ -80,7 +80,7 @@ class Plugin:
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
         """The figures of `FIGURES`."""
         balance = self._now(session)
-        excess, said = balance.profits
+        excess, in_words = balance.profits
         per_core = balance.facts.bytes_per_core
         left = balance.unattributed_bytes
         exact = balance.sheet.attribution is Attribution.EXACT
@@ -93,7 +93,7 @@ class Plugin:
             "unattributed_saved_bytes": left,
             "general_profit_bytes": balance.general_profit,
             "process_profit_excess_bytes": excess,
-            "process_profit_said": said,
+            "process_profit_said": in_words,
             "ksmd_cores": balance.ksmd_cores,
             "gib_saved_per_core": None if per_core is None else per_core / 2**30,
             **lists(balance),

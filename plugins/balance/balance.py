@@ -1,4 +1,4 @@
-"""The balance sheet at one moment, with what follows from it, and the lists that are made of it."""
+"""The balance at one moment: the sheet, the verdict that follows from it, and rankings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Balance:
 
     @property
     def profits(self) -> tuple[int | None, str | None]:
-        """By how much the kernel's profits of processes exceed its profit of all, and that in words."""
+        """The excess of the sum of ksm_process_profit over general_profit, bytes, and in words."""
         profits, general_profit = self.total.kernel_profit_bytes, self.general_profit
         if profits is None or general_profit is None:
             return None, None
@@ -60,8 +60,9 @@ class Balance:
         if general_profit > 0:
             more += f" ({abs(excess) / general_profit:.0%})"
         return excess, (
-            f"the kernel's profits of processes add up to {size(profits)}, {more} than its general_profit: "
-            "it credits every sharer with a whole page, and the page that is kept with it"
+            f"the kernel's profits of processes add up to {size(profits)}, {more} than its "
+            "general_profit: it credits every sharer with a whole page, and the page that is kept "
+            "with it"
         )
 
     @cached_property
@@ -86,7 +87,13 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The `TOP` that save most, with their names; the sum of the others, None without any; how many those are."""
+    """The `TOP` that save most.
+
+    Attributes:
+        listed: their names and figures.
+        rest: the sum of all others; None without any.
+        others: how many those are.
+    """
 
     listed: list[tuple[str, Row]]
     rest: Row | None

@@ -65,7 +65,8 @@ TOTAL = (
     FigureSpec(
         "zero_pages_placed",
         "pages",
-        "Page table entries that ksmd pointed to the zero page in this run; some may be gone again.",
+        "Page table entries that ksmd pointed to the zero page in this run; some may be gone "
+        "again.",
         needs=(EventKind.REPLACE_PAGE,),
     ),
     FigureSpec(

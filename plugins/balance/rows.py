@@ -19,12 +19,15 @@ class Row:
         saved_bytes, merged_pages, rmap_items: as `Shares` has them, now.
         metadata_bytes: rmap_items, and the process's part of stable nodes.
         zero_pages: KSM-placed zero pages still mapped, as the kernel counts them.
-        zero_pages_placed: page table entries that ksmd pointed to the zero page in this run; some may be gone again.
+        zero_pages_placed: page table entries that ksmd pointed to the zero page in this run; some
+            may be gone again.
         net_saved_bytes: saved_bytes and zero_pages, less metadata_bytes.
-        kernel_merging_pages, kernel_profit_bytes: the kernel's own ksm_merging_pages and ksm_process_profit.
+        kernel_merging_pages, kernel_profit_bytes: the kernel's own ksm_merging_pages and
+            ksm_process_profit.
         examined_pages, skipped_pages, joined_pages: CMP_AND_MERGE_PAGE, SKIPPED, STABLE_APPEND.
         ksmd_cpu_ns: part of ksmd's time.
-        user_break_pages, user_break_ns, kernel_break_pages, kernel_break_ns: COW faults by the process and by the kernel.
+        user_break_pages, user_break_ns, kernel_break_pages, kernel_break_ns: COW faults by the
+            process and by the kernel.
     """
 
     saved_bytes: int | None = None
@@ -62,7 +65,7 @@ _AT = {name: index for index, name in enumerate(COLUMNS)}
 
 
 class Rows:
-    """Rows by column; a value that is not known is 0 and adds nothing: what is known of some stands for all.
+    """Rows by column. A value that is not known is 0: a sum is of those that are known.
 
     Args:
         count: rows, nothing known of them.
@@ -103,7 +106,7 @@ class Rows:
         return self.grouped(np.zeros(len(self), dtype=np.int64), 1, where).row(0)
 
     def grouped(self, group: Ids, count: int, where: Ids | None = None) -> Rows:
-        """The sums of rows by `group`, a number below `count` for each; of all rows, or of the rows `where`."""
+        """The sums of rows by `group`, a number below `count` for each; of all or those `where`."""
         chosen = slice(None) if where is None else where
         sums = Rows(count)
         np.add.at(sums._values, group[chosen], self._values[chosen])

@@ -67,7 +67,10 @@ def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accou
 
 
 def guest_of(process: Process) -> str:
-    """Whose memory it is: the guest that the process runs, else its cgroup, else (or in the root) the process itself."""
+    """Whose memory it is: the guest that the process runs, else its cgroup, else the process.
+
+    A process in the root cgroup counts as in none.
+    """
     cgroup = process.cgroup if process.cgroup != "/" else ""
     return process.vm or cgroup or process.label
 
@@ -110,7 +113,7 @@ def total_of(
 
 
 def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> Rows:
-    """What was counted of the run's events, a row for each account; columns that this run does not see stay unknown."""
+    """What was counted of events, a row for each account; what is not seen stays unknown."""
     rows = Rows(len(accounts))
     counts = np.array([account.counts for account in accounts]).reshape(-1, len(COUNTS))
     break_ns = np.array([account.break_ns for account in accounts]).reshape(-1, 2)

@@ -28,7 +28,7 @@ TOP = 10
 
 
 class Plugin:
-    """KSM pages that are copied: by writes of the process (user) or because the kernel breaks the sharing (kernel).
+    """KSM pages that are copied: as the process writes (user), or broken by the kernel (kernel).
 
     JSON: `FIGURES`.
     """
@@ -106,7 +106,7 @@ class Plugin:
         }
 
     def _storms(self) -> dict[str, Any]:
-        seen, last = self._breaks.storms.told()
+        seen, last = self._breaks.storms.latest()
         return {"storms": seen, "last_storms": [_storm(storm) for storm in last]}
 
     def _rates(self, session: Session) -> dict[str, Any]:

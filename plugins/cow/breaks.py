@@ -1,4 +1,4 @@
-"""Whose KSM pages are copied, where, and how fast it goes."""
+"""Counts copies of KSM pages by process, range and second, and how long they take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ksmtrace.plugins.cow.rates import Rates
 from ksmtrace.plugins.cow.storms import Storms
 
 MOST = 4096
-"""Processes, and ranges, counted apart; beyond that, the half with least is counted together as a pass ends."""
+"""Processes, and ranges, that have a count of their own. When there are more as a pass ends, the
+half with least is put together."""
 
 
 @dataclass(slots=True)
@@ -51,7 +52,8 @@ class Breaks:
 
     Attributes:
         by_process, by_range: by number of the process, and with the first address.
-        exited, others, other_ranges: of processes that have exited; of those, and of ranges, not counted apart any more.
+        exited: of processes that have exited.
+        others, other_ranges: of processes and ranges that have lost their own count.
         latency: of users' writes in do_wp_page, where they were timed.
         longest_ns: the longest of them.
         rates: breaks by second, "user" and "kernel".
@@ -105,9 +107,8 @@ class Breaks:
         )
         sizes = np.diff(np.append(starts, len(mms)))
         kernels = np.add.reduceat(by_kernel, starts)
-        for mm, place, size, kernel in zip(
-            mms[starts].tolist(), places[starts].tolist(), sizes.tolist(), kernels.tolist(), strict=True
-        ):  # fmt: skip
+        columns = (mms[starts], places[starts], sizes, kernels)
+        for mm, place, size, kernel in zip(*(c.tolist() for c in columns), strict=True):
             process = processes.of(mm)
             found = Count(process, place, size - kernel, kernel)
             self.storms.add(second, process, found.user, found.kernel)

@@ -1,4 +1,4 @@
-"""How long merges last: each rmap_item that joined a stable node, until it was written to or left otherwise."""
+"""Follows merges to the write that ends them: at what age, and how many too soon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ksmtrace.model.merge_follower import MergeFollower, ages
 from ksmtrace.model.reconstruction import Reconstruction
 
 REGRET_SECONDS = 60
-"""A merge that is written to sooner than this is regretted."""
+"""A merge that is written to sooner than this is regretted: ksmd worked for nothing."""
 
 MOST_PENDING = 65536
 """Written to, and not visited by ksmd since; beyond that the oldest are forgotten."""
@@ -23,17 +23,18 @@ _ADDRESS_SLOTS = 1 << 16
 _PLACED = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
 
 Regret = Callable[[int], None]
-"""Told the mm of each merge that is regretted."""
+"""Is called with the mm of each merge that is regretted."""
 
 
 class Merges:
     """Follows merges and the faults that end them.
 
-    A fault tells mm and address; which rmap_item that was shows when ksmd next comes to it and finds that it has left the stable tree: by
-    REMOVE_RMAP_ITEM, or, when its stable node had gone first, by an examination that finds it in no tree.
+    A fault names mm and address. Which rmap_item that was shows when ksmd next comes to it and
+    finds that it has left the stable tree: by REMOVE_RMAP_ITEM or, when its stable node had gone
+    first, by an examination that finds it in no tree.
 
     Attributes:
-        broken: ages in nanoseconds of merges that a write ended.
+        broken: ages of merges that a write ended.
         others: ages of those that ended otherwise: broken by the kernel, unmapped, exited.
         regrets: of `broken`, those younger than REGRET_SECONDS.
         unknown: writes that ended merges older than the trace.
@@ -49,12 +50,10 @@ class Merges:
         self._regret = regret
         self._follower = MergeFollower()
         self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
-        self._pending: dict[
-            tuple[int, int], tuple[int, bool]
-        ] = {}  # (mm, address): time, by the kernel
-        self._slots = np.zeros(
-            _ADDRESS_SLOTS, dtype=bool
-        )  # of addresses pending, and of some that were
+        # (mm, address): time of the fault, and whether it was the kernel's
+        self._pending: dict[tuple[int, int], tuple[int, bool]] = {}
+        # of addresses pending, and of some that were
+        self._slots = np.zeros(_ADDRESS_SLOTS, dtype=bool)
 
     @property
     def pending(self) -> int:
@@ -99,7 +98,7 @@ class Merges:
     def _endings(
         self, batch: EventBatch, ids: Ids
     ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-        """Rows at which merges are seen to have ended, when each began, and whether that is known."""
+        """Rows at which a merge is seen to have ended, when it began, and whether that is known."""
         kind, flags = batch.kind, batch.flags
         appended = (kind == EventKind.STABLE_APPEND) & (ids >= 0)
         removed = (kind == EventKind.REMOVE_RMAP_ITEM) & (ids >= 0)

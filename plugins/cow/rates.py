@@ -1,4 +1,4 @@
-"""How often things happen over time, in bounded space: the longer it gets, the longer the intervals, and no count is lost."""
+"""Counts over time in bounded space: in a longer run intervals are longer, no count is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ MOST_INTERVALS = 256
 
 
 class Rates:
-    """Counts by interval; when there are too many, intervals merge two by two. Does not depend on how the stream was cut.
+    """Counts by interval; when there are too many, intervals are added two by two.
+
+    What comes out does not depend on how the stream was cut.
 
     Args:
         names: what is counted.

@@ -15,7 +15,7 @@ STORM_MULTIPLE = 8
 """A storm's second has more than so many times the median of the seconds before."""
 
 MEDIAN_SECONDS = 60
-"""Seconds of which the median is taken; one that lasts longer than half of them becomes the usual."""
+"""Seconds of which the median is taken: a storm longer than half of them becomes the usual."""
 
 MOST_STORMS = 8
 MOST_NAMED = 32
@@ -69,7 +69,7 @@ class Storms:
         self._now = Second()
 
     def add(self, second: int, process: Process, user: int, kernel: int) -> None:
-        """Breaks of a process in a second, no earlier than the last one told."""
+        """Breaks of a process in a second, no earlier than the one before."""
         if second != self._now.number:
             self._close(second)
         now = self._now
@@ -78,7 +78,7 @@ class Storms:
         now.by_process[process.number] += user + kernel
         now.processes[process.number] = process
 
-    def told(self) -> tuple[int, list[Storm]]:
+    def latest(self) -> tuple[int, list[Storm]]:
         """How many there were, and the latest; the second under way counts too."""
         storm = self._judge(self._now)
         if storm is None:
@@ -120,7 +120,7 @@ class Storms:
 
 
 def _most(by_process: Counter[int], processes: dict[int, Process]) -> Counter[int]:
-    """The processes with most; ties in the order of mm, for numbers depend on how the stream was cut."""
+    """The processes with most; ties by mm, since numbers depend on how the stream was cut."""
     ranked = sorted(by_process.items(), key=lambda pair: (-pair[1], processes[pair[0]].mm))
     return Counter(dict(ranked[:MOST_NAMED]))
 

@@ -32,7 +32,13 @@ def panel(analysis: Json) -> Panel:
 
 
 def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
-    """All of it; `starts` are the seconds at which the rates' intervals begin, `note` is what the probe cannot know."""
+    """The whole section.
+
+    Args:
+        analysis: the analyzer's part of the JSON document.
+        starts: seconds at which the rates' intervals begin.
+        note: what the probe cannot know.
+    """
     exactness = (
         "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
     )
@@ -55,18 +61,21 @@ def _lead(analysis: Json) -> str:
         return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
     if not user:
         return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
-    said = f"Writes broke {user:,} KSM pages"
+    lead = f"Writes broke {user:,} KSM pages"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
-        said += f", at {p50} each (99 in 100 under {p99})"
+        lead += f", at {p50} each (99 in 100 under {p99})"
     if analysis["processes"]:
-        said += f"; most of {label_of(analysis['processes'][0])}"
-    said += "."
+        lead += f"; most of {label_of(analysis['processes'][0])}"
+    lead += "."
     if ratio is not None and ratio >= _REGRETTED:
-        said += f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less memory, or scan slower."
+        lead += (
+            f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less "
+            "memory, or scan slower."
+        )
     if analysis["storms"]:
-        said += f" Storms of copies: {analysis['storms']:,}."
-    return said
+        lead += f" Storms of copies: {analysis['storms']:,}."
+    return lead
 
 
 def _processes(analysis: Json) -> Table:
@@ -88,7 +97,8 @@ def _ranges(analysis: Json) -> Table:
         (f"{label_of(one)} {one['start']}-{one['end']}", one["user_pages"], one["kernel_pages"])
         for one in analysis["ranges"]
     ]
-    return Table("By range", ("range", "by writes", "by the kernel"), ("text", "pages", "pages"), rows)  # fmt: skip
+    columns = ("range", "by writes", "by the kernel")
+    return Table("By range", columns, ("text", "pages", "pages"), rows)
 
 
 def _storms(analysis: Json) -> Table:
@@ -108,7 +118,8 @@ def _storms(analysis: Json) -> Table:
         ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
         ("seconds", "seconds", "pages", "pages", "pages", "text"),
         rows,
-        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} s before",
+        f"at least {STORM_FLOOR} in a second, and over {STORM_MULTIPLE} times the median of the "
+        f"{MEDIAN_SECONDS} s before",
     )
 
 

@@ -1,4 +1,4 @@
-"""Analyzer by cgroup, systemd unit and guest: what each saves and costs, as metrics whose number is bounded."""
+"""Analyzer of cgroups, units and guests: what each saves and costs, in a bounded number."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ Figures = dict[str, float | None]
 
 
 class Plugin:
-    """Groups are cgroups, and in them guests. `--groups` of them have series of their own, the rest is one group, "other".
+    """Groups are cgroups, and in them guests.
 
-    Who has is told at `ksmtrace.plugins.groups.group_accounts.GroupAccounts`. Groups sum up to the figures of the whole run at any time.
+    `--groups` of them have series of their own, the rest is one group, "other": which ones is at
+    `ksmtrace.plugins.groups.group_accounts.GroupAccounts`. At any time groups sum up to the figures
+    of the whole run.
 
     JSON: `FIGURES`.
     """
@@ -76,7 +78,7 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
-        """Families of what this run can see, with a series for each group followed and the others."""
+        """Families of what this run can see: a series for each group followed, and the others'."""
         accounts = self._accounts
         return metrics(self._now(session), len(accounts.tracked), accounts.evicted)
 

@@ -14,9 +14,9 @@ _BY_KERNEL = (*_FAULTS, Knowledge.WHO_BROKE)
 
 _COW_FAULTS = counter(
     "ksmtrace_group_cow_faults_total",
-    "KSM pages of a cgroup that were copied: because it wrote (user), or by the kernel's own breaks "
-    "(kernel). user near ksmtrace_group_merged_pages_total: KSM merges what this cgroup is about to "
-    "write.",
+    "KSM pages of a cgroup that were copied: because it wrote (user), or by the kernel's own "
+    "breaks (kernel). user near ksmtrace_group_merged_pages_total: KSM merges what this cgroup is "
+    "about to write.",
     *(*_LABELS, "by"),
 )
 _COW_SECONDS = counter(

@@ -1,4 +1,4 @@
-"""Groups of processes as they are labelled: a cgroup, the systemd unit that it is in, the guest that runs in it."""
+"""The group of a process, as metrics are labelled: its cgroup, the systemd unit, the guest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Group:
 
 
 OTHER = Group("other", "other", "other")
-"""All that has no group of its own. No process's group is this one: the unit of a path "other" is ""."""
+"""All that has no group of its own. No process has this one: the unit of a path "other" is ""."""
 
 
 def group_of(process: Process) -> Group | None:
@@ -35,9 +35,11 @@ def group_of(process: Process) -> Group | None:
 
 
 def unit_of(cgroup: str) -> str:
-    """The systemd unit that a cgroup is in: the innermost service, scope or the like, else the innermost slice, else "".
+    """The systemd unit that a cgroup is in.
 
-    A unit whose name would be taken for a file of the kernel has a "_" before it (systemd.resource-control(5), cg_escape).
+    It is the innermost service, scope or the like, else the innermost slice, else "". A unit whose
+    name would be taken for a file of the kernel has a "_" before it (systemd.resource-control(5),
+    cg_escape).
     """
     names = [name.removeprefix("_") for name in reversed(cgroup.split("/"))]
     for endings in (_UNITS, (".slice",)):

@@ -1,4 +1,4 @@
-"""What happened to the pages of each group, for so many groups as have series of their own, and for all others together."""
+"""Accounts of the groups that have series of their own, and of all others together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.groups.group import Group, group_of
 
 HOLD_NS = 120 * 10**9
-"""So long after its admission a group is not evicted, and so long a group without a process is kept."""
+"""A group is not evicted so soon after its admission, nor so soon after its last process."""
 
 RANK_NS = 10 * 10**9
-"""Groups are weighed at most so often."""
+"""Least time between two weighings of groups."""
 
 LEAD = 1.25
-"""So many times the weight of the least group another must have to take its place."""
+"""A group takes the place of the least when it weighs so many times as much."""
 
 _MEETS = np.zeros(256, dtype=bool)
 _MEETS[[EventKind.PROCESS, EventKind.PROCESS_TEXT, EventKind.MM_ENTER, EventKind.MM_EXIT]] = True
@@ -48,15 +48,18 @@ class Tracked:
 class GroupAccounts(Accounts):
     """Accounts of at most `most` groups; `exited` is the account of all others, exited or not.
 
-    Who is tracked is decided at readings of the kernel's counters and by their time, so that neither how the stream is cut nor who
-    asks when changes anything. What happens to a process before the first reading that finds it counts as other.
+    Which groups are tracked is decided at readings of the kernel's counters and by their time: how
+    the stream is cut, and who asks when, changes nothing. What happens to a process before the
+    first reading that finds it counts as other.
 
-    A free place goes to the group that weighs most: bytes that it saves and bytes that KSM keeps for it, so that one that
-    only pays is seen too. A group is evicted `HOLD_NS` after its admission at the earliest: for one that weighs more than
-    `LEAD` times as much, for any once it has no process, and without need `HOLD_NS` after its last process. So two groups
-    of about one weight do not take turns, a place changes hands at most once in `HOLD_NS`, and the last figures of a
-    group are scraped. Weights are not believed while the reconstruction is not complete. What an evicted group counted
-    goes to the others: sums hold, no series falls, and a group that comes back counts from 0.
+    A free place goes to the group that weighs most: by the bytes that it saves and those that KSM
+    keeps for it, so that one that only costs is seen too. A group is evicted `HOLD_NS` after its
+    admission at the earliest: in favour of one that weighs more than `LEAD` times as much, of any
+    once it has no process, and in any case `HOLD_NS` after its last process. So two groups of about
+    the same weight do not take turns, a place changes hands at most once in `HOLD_NS`, and the last
+    figures of a group are scraped. Weights count only while the reconstruction is complete. What an
+    evicted group counted goes to the others: sums hold, no series falls, and a group that comes
+    back counts from 0.
 
     Attributes:
         tracked: the groups that have series.
@@ -88,7 +91,7 @@ class GroupAccounts(Accounts):
         return [*(one.account for one in self.tracked.values()), self.exited]
 
     def other(self) -> Account:
-        """What was counted for no group that is tracked, events without an mm and ksmd's time that is nobody's included."""
+        """What was counted for no tracked group, events without an mm and ksmd's spare time too."""
         left = Account(None, self.total.counts.copy(), self.total.break_ns.copy(), self.ksmd.cpu_ns)
         for one in self.tracked.values():
             left.counts -= one.account.counts
@@ -104,7 +107,13 @@ class GroupAccounts(Accounts):
     def decide(
         self, ns: int, reconstruction: Reconstruction, weigh: Callable[[], dict[int, int]]
     ) -> None:
-        """See who is tracked from now on, at a reading of time `ns`; `weigh` tells bytes by `Process.number`."""
+        """Choose the groups that are tracked from a reading on.
+
+        Args:
+            ns: CLOCK_MONOTONIC of the reading.
+            reconstruction: the state at it.
+            weigh: returns bytes by `Process.number`; called only when groups compete.
+        """
         self._now_ns = max(self._now_ns, ns)
         if self._met:
             self._meet(reconstruction.processes)
@@ -152,7 +161,7 @@ class GroupAccounts(Accounts):
     def _replace(
         self, waiting: list[Group], old: list[Group], weights: Weights, *, believed: bool
     ) -> None:
-        """Evict the least of `old` for the heaviest of `waiting`, one for one, as long as that is called for."""
+        """Evict the least of `old` for the heaviest of `waiting`, while there is cause."""
         by_need = sorted(old, key=lambda g: (self.tracked[g].gone_ns is None, weights[g], g))
         for heavy, least in zip(waiting, by_need, strict=False):
             outweighed = believed and weights[heavy] > LEAD * weights[least]

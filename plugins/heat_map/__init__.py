@@ -1,4 +1,4 @@
-"""Analyzer of memory over time: of the largest processes, where pages are merged, wait, change, are skipped or gone."""
+"""Analyzer of memory over time: a map of each large process, by address and pass of ksmd."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ class Map:
 
 
 class Plugin:
-    """Maps of the processes with most rmap_items: a row is a run of addresses, a column a number of passes.
+    """Maps of the processes with most rmap_items: rows are runs of addresses, columns passes.
 
-    A cell says where most of its pages were as the pass ended. A process that had a map keeps it until it is in the way of one with more.
+    A cell has the state of most of its pages as the pass ended. A process keeps its map until its
+    place is needed for one with more rmap_items.
 
     JSON: `FIGURES`.
     """
@@ -96,7 +97,7 @@ class Plugin:
         return states
 
     def _choose(self, owner: Ids, alive: Ids, reconstruction: Reconstruction) -> None:
-        """Maps for the processes with most rmap_items, and for the others that have one while there is room."""
+        """Maps for the processes with most rmap_items; who has one keeps it while there is room."""
         sizes, processes = _sizes(owner, alive, reconstruction)
         for number, one in self._maps.items():
             sizes.setdefault(number, 0)

@@ -1,4 +1,4 @@
-"""One process's pages by address and pass, in bounded space: the map gets coarser as memory and time grow."""
+"""One process's pages by address and pass; the map gets coarser as memory and time grow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ LEAST_ROW_SHIFT = 16
 
 
 class State(IntEnum):
-    """Where pages are. UNKNOWN: nothing was seen there, or the pass was not seen whole. GONE: rmap_items that there were."""
+    """Where pages are.
+
+    UNKNOWN: nothing was seen there, or the pass was not seen from its start to its end. GONE:
+    rmap_items that were freed.
+    """
 
     UNKNOWN = 0
     MERGED = 1
@@ -25,10 +29,10 @@ class State(IntEnum):
 
 
 class Grid:
-    """Cells of pages by State: a row is a run of addresses that has had pages, a column a number of passes.
+    """Cells of pages by `State`: rows are runs of addresses that have had pages, columns passes.
 
-    When there are more than `MOST_ROWS`, rows get twice as long; when there are `MOST_COLUMNS`, columns merge two by two. Runs in which
-    there never was a page have no row.
+    When there are more than `MOST_ROWS`, rows get twice as long; when there are `MOST_COLUMNS`,
+    columns are put together two by two. Runs in which there never was a page have no row.
 
     Attributes:
         row_shift: bits of an address within a row.
@@ -53,11 +57,11 @@ class Grid:
         return [place << self.row_shift for place in self._places.tolist()]
 
     def cells(self) -> npt.NDArray[np.int64]:
-        """State of most pages of each cell, the lower one where two have as many; shape (rows, columns)."""
+        """State of most pages of each cell, of a tie the lower; shape (rows, columns)."""
         return _fullest(self._counts[:, : self.columns, State.MERGED :])
 
     def view(self, most_rows: int, most_columns: int) -> npt.NDArray[np.int64]:
-        """The same in a small space: neighbouring rows and columns together, the latest columns; shape (rows, columns)."""
+        """The same in a small space: rows put together, latest columns; shape (rows, columns)."""
         counts = self._counts[:, max(0, self.columns - most_columns) : self.columns, State.MERGED :]
         if not len(counts):
             return np.zeros((0, 0), dtype=np.int64)
@@ -68,7 +72,7 @@ class Grid:
     def add(
         self, addresses: npt.NDArray[np.uint64], states: npt.NDArray[np.uint8], *, whole: bool
     ) -> None:
-        """A pass has ended with these pages; unless it was seen `whole`, what there is not is not known to be gone."""
+        """A pass has ended with these pages; unless it was seen `whole`, its column is unknown."""
         if self._passes == MOST_COLUMNS * self.passes_per_column:
             self._halve_columns()
         column = self._passes // self.passes_per_column
@@ -123,7 +127,7 @@ def _by_place(
     """Distinct places, ascending, and how many pages of each state each has."""
     if not len(places):
         return places, np.zeros((0, len(State)), dtype=np.int64)
-    # rmap_items stand mostly in the order of their addresses: only the first of a run need be sorted.
+    # Most rmap_items are in the order of their addresses: only the first of a run need be sorted.
     starts = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
     distinct, of_run = np.unique(places[starts], return_inverse=True)
     row = np.repeat(of_run, np.diff(np.append(starts, len(places))))

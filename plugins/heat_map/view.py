@@ -71,8 +71,8 @@ def section(maps: Maps, pages: Mapping[str, int]) -> Section:
         lead,
         section_figures(PAGES, pages) if maps else [],
         charts=[_chart(*one) for one in maps],
-        exactness="derived: where most pages of a cell were as each pass ended; gone counts against "
-        "the most there were",
+        exactness="derived: where most pages of a cell were as each pass ended; gone counts "
+        "against the most there were",
     )
 
 

@@ -1,4 +1,4 @@
-"""Analyzer of how pages come to be merged and how long that lasts: each rmap_item from first sight to last."""
+"""Analyzer of the life of merges: how fast ksmd merges pages, and how long merges last."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ FIGURES = (
     FigureSpec(
         "broken_pages",
         "pages",
-        "Those that ever left the stable tree and lived on: written to, or their KSM page was gone.",
+        "Those that ever left the stable tree and lived on: written to, or their KSM page was "
+        "gone.",
         needs=SPANS,
         panel="broken",
         metric=_STAGES,

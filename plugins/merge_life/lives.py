@@ -1,4 +1,4 @@
-"""Each rmap_item from first sight to last: the stages that it reached, and how long it took to be merged."""
+"""The life of each rmap_item: the stages that it reaches, and how long it takes to be merged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNSTABLE_AFTER, _FREED = int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
 
 
 class Lives:
-    """Counts of rmap_items by stage reached; latencies of those that were surely new when first seen.
+    """Counts rmap_items by the stages reached, and latencies of those surely new when first seen.
 
     Surely new is what is first seen after KSM was empty, or after a whole pass without a loss.
 
@@ -41,7 +41,8 @@ class Lives:
         counts: rmap_items that reached each of `STAGES`.
         cut: those of them that were alive at a loss and are met anew since.
         latency: from first sight to first STABLE_APPEND.
-        latency_passes: the same in passes, the first look's included: [0] for 1; the last for more than MOST_PASSES.
+        latency_passes: the same in passes, the first look's included: [0] for 1; the last for more
+            than MOST_PASSES.
         spans: how long merges last.
     """
 
@@ -61,11 +62,14 @@ class Lives:
         self._now_ns = 0
 
     def lasting(self) -> LogHistogram:
-        """Merges that last still, or were cut off by a loss, by how long they did at the last end of a pass or reading."""
+        """How long merges have lasted that have not ended, or that a loss cut off.
+
+        As of the last end of a pass, or reading.
+        """
         return self.spans.unended(self._now_ns)
 
     def latency_counts(self) -> list[int]:
-        """Latencies by bucket: up to each of `LATENCY_BUCKETS` and above the one before, then above all."""
+        """Latencies by bucket: up to each of `LATENCY_BUCKETS`, the last above all of them."""
         counted = [0, *self.latency.within(LATENCY_BUCKETS), len(self.latency)]
         return [after - before for before, after in pairwise(counted)]
 

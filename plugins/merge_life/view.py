@@ -31,7 +31,8 @@ def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
         section_figures(FIGURES, figures, notes),
         [_stages_table(figures)],
         [*_latency_charts(lives), *(_survival_chart(lives) if spans else ())],
-        "Exact for pages met while all others were known; times within 5 %. What was merged before the trace is left out.",
+        "Exact for pages met while all others were known; times within 5 %. What was merged before "
+        "the trace is left out.",
     )
 
 
@@ -111,7 +112,7 @@ def _lead(figures: Row) -> str:
 
 
 def _stages_table(figures: Row) -> Table:
-    said = (
+    meanings = (
         "ksmd looked at it",
         "waited in the unstable tree",
         "joined a stable node",
@@ -121,7 +122,7 @@ def _stages_table(figures: Row) -> Table:
     seen = figures["seen_pages"]
     rows = [
         (name, count, count / seen if count is not None and seen else None, what)
-        for name, what in zip(STAGES, said, strict=True)
+        for name, what in zip(STAGES, meanings, strict=True)
         for count in [figures[f"{name}_pages"]]
     ]
     return Table(

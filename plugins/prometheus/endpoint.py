@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -120,11 +119,7 @@ def _renewing(config: WebConfigFile) -> ssl.SSLContext | None:
     if first is None:
         return None
 
-    def renew(
-        connection: Any,  # noqa: ANN401 - as in ssl
-        _name: str | None,
-        _context: ssl.SSLContext,
-    ) -> int | None:
+    def renew(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
         try:
             connection.context = config.current().tls or first
         except KsmtraceError:

@@ -13,7 +13,7 @@ from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, PassTimes
 
 
 def metrics(figures: Row, times: PassTimes) -> Iterable[Metric]:
-    """What is known of `figures`, which are those of the JSON document, and how long passes took."""
+    """What is known of `figures`, those of the JSON document, and how long passes took."""
     yield from families(COST, figures)
     yield from families(SETTLING, figures)
     if figures["pass_seconds_histogram"] is not None:

@@ -1,4 +1,4 @@
-"""What ksmd's CPU time buys, and how long its passes take."""
+"""Pages that ksmd examines in its CPU time, and how long its passes take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ksmtrace.events.readings import Reading
 from ksmtrace.model.ksmd_time import KsmdTime
 
 BUCKETS_SECONDS = tuple(4.0**power for power in range(-4, 8))
-"""Upper bounds of the histogram of pass durations: from 4 ms to 4.5 hours, each four times the last."""
+"""Upper bounds of durations of passes: from 4 ms to 4.5 hours, each four times the last."""
 
 
 class KsmdPages:
@@ -26,7 +26,7 @@ class KsmdPages:
         self._last: int | None = None
 
     def read(self, reading: Reading, examined: int | None) -> None:
-        """Take in a reading; `examined` is the number of pages examined so far, where events tell it."""
+        """Take in a reading, and the pages `examined` so far, where they are known by events."""
         before = self.ksmd.wall_ns
         if self.ksmd.read(reading) is None:
             return
@@ -45,7 +45,9 @@ class KsmdPages:
 
 
 class PassTimes:
-    """Durations of passes: those seen whole, and by the steps of full_scans between readings where no ends are seen.
+    """Durations of passes.
+
+    Of those seen whole; where no ends are seen, by the steps of full_scans between readings.
 
     Attributes:
         counts: passes by duration, for each of `BUCKETS_SECONDS` and for all that is longer.

@@ -39,14 +39,14 @@ def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
     """
     names = ("duration", "examined", "skipped")
     duration, *pages = (over_time.column(name) for name in names)
-    seconds = over_time.column("seconds")
+    seconds, by_name = over_time.column("seconds"), dict(zip(names[1:], pages, strict=True))
     return Section(
         "What does scanning cost?",
         _lead(figures),
         section_figures(first(FIGURES, "mean_pass_seconds"), figures),
         charts=[
             Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
-            Chart("pages a pass", "line", "time", seconds, dict(zip(names[1:], pages, strict=True)), _PAGES),
+            Chart("pages a pass", "line", "time", seconds, by_name, _PAGES),
             *_advised_chart(advised),
         ],
         exactness="passes and pages as their probes; ksmd's CPU time is sampled",
@@ -70,18 +70,18 @@ def _advised_chart(advised: Timeline) -> Iterable[Chart]:
 def _lead(figures: Row) -> str:
     mean, cores = figures["mean_pass_seconds"], figures["ksmd_cores"]
     settled = figures["settled"]
-    said = (
+    lead = (
         "How long passes take is not known"
         if mean is None
         else f"A pass takes {format_value(mean, 'seconds')}"
     )
-    said += "" if cores is None else f" and ksmd {cores:.1%} of a core"
+    lead += "" if cores is None else f" and ksmd {cores:.1%} of a core"
     if settled is None:
-        return f"{said}. Too few passes were seen to tell whether KSM has settled."
+        return f"{lead}. Too few passes were seen to tell whether KSM has settled."
     if not settled:
-        return f"{said}. KSM has not settled."
+        return f"{lead}. KSM has not settled."
     after = figures["settled_after_passes"] or 0
-    return f"{said}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
+    return f"{lead}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
 
 
 def _rounded(value: float | None, digits: int = 2) -> str | None:

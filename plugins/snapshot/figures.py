@@ -18,8 +18,8 @@ FIGURES = (
     FigureSpec(
         "mapped_pages",
         "pages",
-        "Page table entries; as pages_shared + pages_sharing, except for pages that have left since "
-        "the last pass.",
+        "Page table entries; as pages_shared + pages_sharing, except for pages that have left "
+        "since the last pass.",
         metric=gauge(
             "ksmtrace_snapshot_mapped_pages",
             "Page table entries that mapped KSM pages when the trace began. "

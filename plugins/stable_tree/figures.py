@@ -16,7 +16,7 @@ _TABLE_ENTRIES = counter(
     "Page table entries that ksmd pointed to a KSM page (ksm) or to the zero page (zero). "
     "zero far ahead of ksm: the gain is unused memory, a smaller guest or heap saves more.",
     "kpage",
-    whole=True,
+    all_or_none=True,
 )
 _COPIES = counter(
     "ksmtrace_cow_faults_total",
@@ -190,8 +190,8 @@ COPIES = (
     FigureSpec(
         "cow_fault_pages",
         "pages",
-        "KSM pages copied because the process wrote to them; the kernel's breaks too, where they are "
-        "not told apart.",
+        "KSM pages copied because the process wrote to them; the kernel's breaks too, where they "
+        "are not told apart.",
         needs=_COPIED,
         panel="  written to",
         metric=_COPIES,

@@ -16,7 +16,7 @@ _ERRNOS = frozenset(errno.errorcode.values())
 
 
 def metrics(figures: Row, chains: tuple[int, int] | None) -> Iterable[Metric]:
-    """Families of what is known of `figures` and of chains, (their number, stable nodes in them)."""
+    """Families of what is known of `figures`, and of chains: their number, the nodes in them."""
     yield from families(TREE, figures)
     if chains is not None:
         yield CHAINS.make(((), chains[1] / chains[0] if chains[0] else 0))

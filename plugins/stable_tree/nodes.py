@@ -52,7 +52,7 @@ def ages(reconstruction: Reconstruction, now_ns: int) -> dict[str, float | None]
 
 
 def most_shared(reconstruction: Reconstruction, now_ns: int) -> list[dict[str, Any]]:
-    """The `TOP` nodes with most sharers, most first; then the oldest first, however batches were cut."""
+    """The `TOP` nodes with most sharers, most first, of equal ones the oldest first."""
     nodes = reconstruction.nodes
     alive = nodes.alive()
     order = np.lexsort((nodes.kpfn[alive], nodes.since_ns[alive], -nodes.members[alive]))
@@ -79,7 +79,7 @@ def _ages(reconstruction: Reconstruction, numbers: Ids, now_ns: int) -> npt.NDAr
 
 
 def _older(reconstruction: Reconstruction, numbers: Ids) -> npt.NDArray[np.bool_]:
-    """Which nodes were there when first seen: their first sharer's append, which names the frame, was not."""
+    """Which nodes are older than their first event: no append named the frame before."""
     adopted = np.isin(numbers, list(reconstruction.nodes.adopted))
     older: npt.NDArray[np.bool_] = adopted | (reconstruction.nodes.kpfn[numbers] == 0)
     return older

@@ -16,7 +16,8 @@ from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import format_value
 
 _EXACTNESS = (
-    "Derived from each append and removal, and checked against the kernel's gauges; over time as the kernel says. "
+    "Derived from each append and removal, and checked against the kernel's gauges; over time as "
+    "the kernel says. "
     "Sharers and ages of what was merged before the trace are lower bounds."
 )
 
@@ -58,14 +59,15 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
         return "What is shared is not known: the kernel's counters were not read."
     if not shared:
         return "No page is shared."
-    said = (
-        f"{format_value(shared, 'pages')} KSM pages stand for {format_value(shared + sharing, 'pages')}: "
+    lead = (
+        f"{format_value(shared, 'pages')} KSM pages stand for "
+        f"{format_value(shared + sharing, 'pages')}: "
         f"{format_value(sharing, 'pages')} pages saved"
     )
     top = figures["most_shared"]
     if not top:
-        return f"{said}."
-    return f"{said}; the most shared has {format_value(top[0]['sharer_pages'], 'pages')} sharers."
+        return f"{lead}."
+    return f"{lead}; the most shared has {format_value(top[0]['sharer_pages'], 'pages')} sharers."
 
 
 def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:

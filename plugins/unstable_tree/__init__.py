@@ -23,9 +23,9 @@ _STABLE_AFTER = int(Flag.STABLE_AFTER)
 class Plugin:
     """Who waits in the unstable tree, and what comes of the waiting.
 
-    A candidate leaves the tree in every pass, when it is examined again, when smart scan skips it, or when an equal
-    page is found. Which of these it was, only what happens to the rmap_item next can prove; a loss in between leaves
-    the case open and uncounted.
+    A candidate leaves the tree in every pass: when it is examined again, when smart scan skips it,
+    or when an equal page is found. Which of these it was, only what happens to the rmap_item next
+    can prove; where a loss comes in between it is not counted.
 
     JSON: `FIGURES`.
     """
@@ -69,7 +69,7 @@ class Plugin:
         self._removed += int(np.count_nonzero(left))
         self._gone += int(np.count_nonzero(freed & (flags & _BEFORE != 0)))
         joined = kind == EventKind.STABLE_APPEND
-        # Most are taken out only to be put back by the very next event; what is in no tree was not taken out.
+        # Most are taken out only to be put back by the very next event.
         put_back = left[:-1] & inserted[1:] & (items[1:] == items[:-1])
         left[:-1] &= ~put_back
         telling = examined & (flags & _STABLE_AFTER == 0)

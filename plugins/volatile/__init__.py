@@ -1,4 +1,4 @@
-"""Analyzer of volatile pages: why pages are in neither tree, whose they are, and what looking at them costs."""
+"""Analyzer of volatile pages: why pages are in neither tree, whose they are, and their cost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TOLD_BY = {
     Cause.CHAIN_FULL: EventKind.STABLE_APPEND,
     Cause.GONE: EventKind.REMOVE_RMAP_ITEM,
 }
-"""What a cause cannot be told without."""
+"""Events without which it is not known whether a cause applies."""
 
 
 class Plugin:

@@ -1,4 +1,4 @@
-"""Why a page is in neither tree, and how an attempt to merge says it."""
+"""Causes by which pages are in neither tree, and those that an attempt to merge shows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from ksmtrace.events.record import Records
 
 
 class Cause(IntEnum):
-    """Why an rmap_item is not placed, as far as its last look tells.
+    """Why an rmap_item is not placed, as far as its last look shows.
 
-    NONE: it is placed, or has not been looked at since it left its tree. FIRST_LOOK: there was no checksum to compare with. CHANGED:
-    its checksum differs from that of the look before. FORK_SHARED: unchanged, and no merge was attempted: the walk of the
-    unstable tree met the very same page under another address space; a walk that met a page just gone, or a KSM page just locked,
-    looks the same, and does not last. HELD: the attempt failed on a page that somebody had locked, or to which there were
-    references beyond its mappings and ksmd's own (a pin, I/O, the swap cache, a batch of the LRU). HUGE_PAGE: it was still part of a huge
-    page as the attempt ended. OTHER: the attempt failed and the page shows no reason (written to or unmapped meanwhile), or
-    this run cannot tell the reason. ZERO_PAGE: replaced by the zero page, nothing is amiss. SKIPPED: smart scan passes over it.
-    GONE: the rmap_item was freed: unmapped, or its process exited. CHAIN_FULL: it waits in the unstable tree although a KSM page has
-    its checksum: all copies of that page have max_page_sharing sharers.
+    NONE: it is placed, or has not been looked at since it left its tree.
+    FIRST_LOOK: there was no checksum to compare with.
+    CHANGED: its checksum differs from that of the look before.
+    FORK_SHARED: unchanged, and no merge was attempted: the walk of the unstable tree met the very
+        same page under another address space. A walk that met a page just gone, or a KSM page just
+        locked, looks the same, and does not last.
+    HELD: the attempt failed on a page that somebody had locked, or to which there were references
+        beyond its mappings and ksmd's own (a pin, I/O, the swap cache, a batch of the LRU).
+    HUGE_PAGE: it was still part of a huge page as the attempt ended.
+    OTHER: the attempt failed and the page shows no reason (written to or unmapped meanwhile), or
+        this run cannot know the reason.
+    ZERO_PAGE: replaced by the zero page, nothing is amiss.
+    SKIPPED: smart scan passes over it.
+    GONE: the rmap_item was freed: unmapped, or its process exited.
+    CHAIN_FULL: it waits in the unstable tree although a KSM page has its checksum: all copies of
+        that page have max_page_sharing sharers.
     """
 
     NONE = 0
@@ -68,7 +75,7 @@ def reasons(attempts: Records) -> npt.NDArray[np.uint8]:
     flags = attempts["flags"]
     why = np.full(len(attempts), Cause.OTHER, dtype=np.uint8)
     zero = (attempts["err"] == 0) & (flags & int(Flag.ZERO_PAGE) != 0)
-    told = (attempts["err"] != 0) & (flags & int(Flag.PAGE_STATE) != 0)
+    shown = (attempts["err"] != 0) & (flags & int(Flag.PAGE_STATE) != 0)
     locked = flags & int(Flag.LOCKED) != 0
     compound = flags & int(Flag.COMPOUND) != 0
     # ksmd holds one reference while it looks.
@@ -76,7 +83,7 @@ def reasons(attempts: Records) -> npt.NDArray[np.uint8]:
         attempts["oldchecksum"].astype(np.int64) > attempts["checksum"].astype(np.int64) + 1
     )
     why[zero] = Cause.ZERO_PAGE
-    why[told & referenced] = Cause.HELD
-    why[told & compound] = Cause.HUGE_PAGE
-    why[told & locked] = Cause.HELD
+    why[shown & referenced] = Cause.HELD
+    why[shown & compound] = Cause.HUGE_PAGE
+    why[shown & locked] = Cause.HELD
     return why

@@ -1,4 +1,4 @@
-"""Why pages are in neither tree: the outcome of each examination, and what is behind those that came to nothing."""
+"""Follows examinations: the outcome of each, and the cause of those that came to nothing."""
 
 from __future__ import annotations
 
@@ -54,17 +54,18 @@ class Causes:
     Attributes:
         of: by number of rmap_item, the Cause of its last look; dtype uint8.
         placed: examinations that ended in the stable and in the unstable tree.
-        counts: examinations by Cause; for SKIPPED pages passed over, for GONE rmap_items freed that were not merged, for CHAIN_FULL
-            pages that waited so at the end of a pass.
+        counts: examinations by Cause; for SKIPPED pages passed over, for GONE rmap_items freed that
+            were not merged, for CHAIN_FULL pages that waited so at the end of a pass.
         in_pass: examinations by Cause since the last SCAN_START; NONE is no count.
         freed_examinations: examinations whose rmap_item was gone before the outcome could be read.
         waiting: `chain_full` as the last pass ended.
         splits: huge pages that attempts took apart.
-        tallies: by number of the process; those of exited ones go into `exited` as a pass ends, and beyond `MOST_PROCESSES`
-            the half with least into `others`.
+        tallies: by number of the process; those of exited ones go into `exited` as a pass ends, and
+            beyond `MOST_PROCESSES` the half with least into `others`.
 
     Args:
-        sees_attempts: the run sees TRY_TO_MERGE_ONE_PAGE; else unchanged pages in neither tree are OTHER.
+        sees_attempts: the run sees TRY_TO_MERGE_ONE_PAGE; else unchanged pages in neither tree are
+            OTHER.
     """
 
     def __init__(self, *, sees_attempts: bool) -> None:
@@ -80,8 +81,8 @@ class Causes:
         self.tallies: dict[int, Tally] = {}
         self.exited = np.zeros(len(Cause), dtype=np.int64)
         self.others = np.zeros(len(Cause), dtype=np.int64)
-        self._attempt = 0  # what attempts of the examination under way came to, and whether it made a stable node
-        self._paired = False
+        # What attempts of the examination under way came to, and whether it made a stable node.
+        self._attempt, self._paired = 0, False
         self.waiting: Ids = np.zeros(0, dtype=np.int64)
         self._taken = np.zeros(_CHECKSUM_SLOTS, dtype=bool)
 
@@ -100,16 +101,16 @@ class Causes:
         unplaced = cause != Cause.NONE
         freed = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _FREED_FLAG != 0)
         gone = np.flatnonzero(freed & (batch.flags & _STABLE_BEFORE == 0))
-        # In no tree though its last look left it in one: it was merged, and its stable node went first.
+        # In no tree though its last look left it in one: merged, and its stable node went first.
         ids = reconstruction.ids[gone]
         gone = gone[
             (batch.flags[gone] & _UNSTABLE_BEFORE != 0) | (ids >= 0) & (self.of[ids] != Cause.NONE)
         ]
         skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
-        told = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
+        unseen = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
         self._tally(
             batch.events["mm"][np.concatenate([rows[unplaced], skipped, gone])],
-            np.concatenate([cause[unplaced], np.array(told, dtype=np.uint8)]),
+            np.concatenate([cause[unplaced], np.array(unseen, dtype=np.uint8)]),
             reconstruction.processes,
         )
 
@@ -124,9 +125,12 @@ class Causes:
     def _examined(
         self, batch: EventBatch, reconstruction: Reconstruction
     ) -> tuple[Ids, npt.NDArray[np.uint8]]:
-        """Rows of the examinations that change what is known of a page, and their causes; the others are only counted."""
+        """Rows of examinations that change what is known of a page, and their causes.
+
+        The others are only counted.
+        """
         examined = batch.kind == EventKind.CMP_AND_MERGE_PAGE
-        # Flags of examinations from 256 on: one table for both is faster than to select the examinations.
+        # Flags of examinations from 256 on: one table for all is faster than to select them.
         key = examined.astype(np.uint16) << 8 | batch.flags
         by_flags = np.bincount(key, minlength=512)[256:]
         outcomes = np.bincount(_OUTCOME, by_flags, minlength=4)
@@ -146,15 +150,14 @@ class Causes:
     def _attempts(
         self, batch: EventBatch, examined: npt.NDArray[np.bool_], rows: Ids
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        """For each row what its attempts came to, NONE where there was none, and whether it made a stable node."""
+        """For each row what its attempts came to or NONE, and whether it made a stable node."""
         at = np.flatnonzero(batch.kind == EventKind.TRY_TO_MERGE_ONE_PAGE)
         new = (batch.kind == EventKind.STABLE_APPEND) & (batch.flags & _NEW_NODE != 0)
         if not (len(at) or new.any() or self._attempt or self._paired):
             return np.zeros(len(rows), dtype=np.uint8), np.zeros(len(rows), dtype=bool)
         every = np.flatnonzero(examined)
-        found = np.zeros(
-            len(every) + 1, dtype=np.uint8
-        )  # with _FAILED where a failure is among them
+        # With _FAILED where a failure is among them.
+        found = np.zeros(len(every) + 1, dtype=np.uint8)
         found[0] = self._attempt
         paired = np.zeros(len(every) + 1, dtype=bool)
         paired[0] = self._paired
@@ -175,7 +178,7 @@ class Causes:
     def _causes(
         self, batch: EventBatch, rows: Ids, attempts: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.uint8]:
-        """Cause of each of these examinations; NONE for those that placed their page or found it gone."""
+        """Cause of each of these examinations; NONE if the page was placed or is gone."""
         cause = np.full(len(rows), Cause.NONE, dtype=np.uint8)
         neither = np.flatnonzero(_OUTCOME[batch.flags[rows]] == _NEITHER)
         looked = rows[neither]
@@ -195,12 +198,13 @@ class Causes:
         cause: npt.NDArray[np.uint8],
         paired: npt.NDArray[np.bool_],
     ) -> None:
-        """Keep each rmap_item's cause, and the checksum of those whose content it is known to be."""
+        """Keep each rmap_item's cause, and the checksum where it is known to be the content's."""
         items, flags = ids[rows], batch.flags[rows]
         known = (flags & _UNSTABLE_AFTER != 0) | paired
         checksum = np.where(known, batch.events["checksum"][rows], 0)
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
-        # One that leaves its stable node may be in another by the end of the same look, for which no checksum is taken.
+        # One that leaves its stable node may be in another by the end of the same look, without
+        # a checksum of its own.
         left = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _STABLE_BEFORE != 0)
         left = np.flatnonzero(left & (ids >= 0))
         if len(left):
@@ -233,7 +237,7 @@ class Causes:
             self.tallies.setdefault(process.number, Tally(process)).counts += row
 
     def end_of_pass(self, reconstruction: Reconstruction) -> None:
-        """Count the pages that waited in this pass though an equal KSM page is there; bound what is kept for processes."""
+        """Count the pages that waited though there is an equal KSM page; bound what is kept."""
         self.waiting = waiting = self.chain_full(reconstruction)
         mms = reconstruction.items.mm[waiting]
         self._tally(mms, np.full(len(waiting), int(Cause.CHAIN_FULL)), reconstruction.processes)
@@ -249,17 +253,15 @@ class Causes:
         return sorted(alive, key=lambda tally: (-tally.wasted, tally.process.mm))
 
     def chain_full(self, reconstruction: Reconstruction) -> Ids:
-        """rmap_items in the unstable tree whose checksum is that of an rmap_item merged now, and known to be its content."""
-        alive, checksum = (
-            reconstruction.items.alive,
-            self._checksum[: len(reconstruction.items.alive)],
-        )
+        """rmap_items in the unstable tree with the checksum of one that is merged now."""
+        alive = reconstruction.items.alive
+        checksum = self._checksum[: len(alive)]
         state = reconstruction.state[: len(alive)]
         merged = checksum[alive & (state >= FIRST_NODE) & (checksum != 0)]
         waiting = np.flatnonzero(alive & (state == UNSTABLE))
         if not len(merged) or not len(waiting):
             return waiting[:0]
-        # Most have a checksum that no merged page has, which a table finds out faster than a search.
+        # Most have a checksum that no merged page has: a table shows it faster than a search.
         slots = merged & (_CHECKSUM_SLOTS - 1)
         self._taken[slots] = True
         waiting = waiting[self._taken[checksum[waiting] & (_CHECKSUM_SLOTS - 1)]]

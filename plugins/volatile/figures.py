@@ -59,8 +59,8 @@ FIGURES = (
     FigureSpec(
         "examined_pages",
         "pages",
-        "CMP_AND_MERGE_PAGE: examinations. They ended as the two `placed_` counts, `changed_pages`, "
-        "`first_look_pages`, `unplaced_pages` and `freed_pages` say.",
+        "CMP_AND_MERGE_PAGE: examinations. They ended as the two `placed_` counts, "
+        "`changed_pages`, `first_look_pages`, `unplaced_pages` and `freed_pages` say.",
         needs=_SEEN,
         panel="examined",
         section="examined",

@@ -27,8 +27,9 @@ _LABELS = {
     Cause.OTHER: "other",
 }
 _EXACTNESS = (
-    "derived: each examination's checksums, attempts and tree; references of huge pages and of pages in the swap cache are "
-    "not told from pins; ksmd's seconds are its time by share of examinations"
+    "derived: each examination's checksums, attempts and tree; references of huge pages and of "
+    "pages in the swap cache are not told from pins; ksmd's seconds are its time by share of "
+    "examinations"
 )
 
 _NOTHING = {"skipped_pages": 0, "gone_pages": 0}
@@ -118,9 +119,9 @@ def _lead(analysis: Json) -> str:
     worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))
     if not _counted(worst, {**analysis, **_NOTHING}):
         return f"None of {analysis['examined_pages']:,} examinations came to nothing."
-    said = (
+    lead = (
         f"{ratio:.0%} of {analysis['examined_pages']:,} examinations came to nothing, "
         f"most of them by this cause: {_LABELS[worst]} ({REMEDIES[worst]})."
     )
     worst_process = analysis["cause_processes"][:1]
-    return said + "".join(f" Most are of {label_of(process)}." for process in worst_process)
+    return lead + "".join(f" Most are of {label_of(process)}." for process in worst_process)

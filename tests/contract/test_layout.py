@@ -165,6 +165,26 @@ def test_every_builtin_plugin_has_a_module_and_a_test(repository):
     assert files - {"__init__", "plugins"} == names
 
 
+def test_every_analyzer_is_a_folder_of_one_shape(repository):
+    """The plugin in __init__.py, declarations in figures.py, panels and sections in view.py."""
+    from ksmtrace.plugins import BUILTINS, Role
+
+    for name in (builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER):
+        texts = {
+            path.stem: path.read_text() for path in (repository / "plugins" / name).glob("*.py")
+        }
+        has = {
+            "class Plugin:": "__init__",
+            "FIGURES = (": "figures",
+            "def panel(": "view",
+            "def section(": "view",
+        }
+        for text, module in has.items():
+            found = [stem for stem in texts if f"\n{text}" in texts[stem]]
+            if found or module != "view":
+                assert found == [module], (name, text)
+
+
 def test_every_hook_is_described_with_its_arguments(repository):
     import inspect
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from support.command import KSMTRACE
-from support.document_series import ONLY_SERVED, said
+from support.document_series import ONLY_SERVED, figure_of
 from support.exposition import samples
 from support.prometheus import fetch, free_port, need_prometheus, prometheus, until
 
@@ -69,7 +69,7 @@ def test_prometheus_sees_what_the_document_says_series_by_series(request, servin
     found = seen(request, serving, tmp_path)
     document = serving.document()
     of_document = {
-        (name, *labels): said(document, name, dict(labels))
+        (name, *labels): figure_of(document, name, dict(labels))
         for name, *labels in found
         if name not in ONLY_SERVED
     }

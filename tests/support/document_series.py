@@ -24,7 +24,7 @@ _HISTOGRAMS = {
 """Buckets that the document has one by one, and Prometheus cumulated."""
 
 
-def said(document: dict[str, Any], name: str, labels: dict[str, str]) -> float | str | None:
+def figure_of(document: dict[str, Any], name: str, labels: dict[str, str]) -> float | str | None:
     """The document's figure of a series; None where it has no such figure."""
     own = name.removeprefix("ksmtrace_")
     analyzers = document["analyzers"]

@@ -21,7 +21,7 @@ from ksmtrace.session import Exactness, Knowledge, Probe
 from support.runs import series
 from support.streams import session
 
-BY = counter("ksmtrace_by_pages_total", "Pages by who.", "by", whole=True)
+BY = counter("ksmtrace_by_pages_total", "Pages by who.", "by", all_or_none=True)
 STAGES = counter("ksmtrace_stage_pages_total", "Pages by stage.", "stage")
 FIGURES = (
     FigureSpec("a_pages", "pages", "A.", metric=BY, series=("user",), panel="a"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import FigureSpec, Specs
+from ksmtrace.plugins import BUILTINS
 from tools.docs import declared
 from tools.docs.marked import DOCS, with_part
 
@@ -19,12 +20,14 @@ def analyzers() -> str:
 
 
 def _table(analyzer: str) -> str:
+    (does,) = (builtin.does for builtin in BUILTINS if builtin.name == analyzer)
     computed: dict[str, list[str]] = {}
     for family in declared.computed(analyzer):
         for path in family.of:
             computed.setdefault(path, []).append(f"`{family.name}`")
     lines = [
         f"#### `{analyzer}`\n",
+        f"{does[0].upper()}{does[1:]}.\n",
         "| key | unit | what it is | metric | needs |",
         "|---|---|---|---|---|",
     ]
@@ -33,32 +36,32 @@ def _table(analyzer: str) -> str:
         needs = ", ".join(
             need.name if isinstance(need, EventKind) else need.value for need in spec.needs
         )
-        said = f"{spec.help} {shared}".strip()
-        lines.append(f"| `{path}` | {_unit(spec)} | {said} | {metrics} | {needs} |")
+        meaning = f"{spec.help} {shared}".strip()
+        lines.append(f"| `{path}` | {_unit(spec)} | {meaning} | {metrics} | {needs} |")
     return "\n".join(lines)
 
 
 def _rows(
-    specs: Specs, under: str, told: dict[tuple[str, str], str]
+    specs: Specs, under: str, placed: dict[tuple[str, str], str]
 ) -> Iterator[tuple[str, FigureSpec, str]]:
     """Path, declaration, and what to add of keys that an earlier row of the table has already.
 
-    `told` has the earlier rows: (key, meaning) to the path of the object that it is in.
+    `placed` has the earlier rows: (key, meaning) to the path of the object that it is in.
     """
     for spec in specs:
         path = under + spec.key
-        again = {sub: told[sub.key, sub.help] for sub in spec.of if (sub.key, sub.help) in told}
-        yield path, spec, _as_in(again, told)
+        again = {sub: placed[sub.key, sub.help] for sub in spec.of if (sub.key, sub.help) in placed}
+        yield path, spec, _as_in(again, placed)
         new = tuple(sub for sub in spec.of if sub not in again)
-        told.update({(sub.key, sub.help): path for sub in new})
-        yield from _rows(new, f"{path}.", told)
+        placed.update({(sub.key, sub.help): path for sub in new})
+        yield from _rows(new, f"{path}.", placed)
 
 
-def _as_in(again: dict[FigureSpec, str], told: dict[tuple[str, str], str]) -> str:
+def _as_in(again: dict[FigureSpec, str], placed: dict[tuple[str, str], str]) -> str:
     places: dict[str, list[str]] = {}
     for spec, path in again.items():
         places.setdefault(path, []).append(f"`{spec.key}`")
-    every = Counter(told.values())
+    every = Counter(placed.values())
     return " ".join(
         f"All keys of `{path}`."
         if len(keys) == every[path]

@@ -1,4 +1,4 @@
-"""The unstable tree in the kernel's shape, of nodes that stand for contents instead of rmap_items.
+"""The unstable tree in the kernel's shape, with nodes for contents instead of rmap_items.
 
 Where a content that is not in the tree belongs follows from the next smaller one that is: to its
     right, or at the left end of

@@ -34,7 +34,7 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
         key: what to find.
         words: this key and all in the tree are words, whose own order is that of the pages.
     """
-    # Units have the order of their pages but where one begins with the other.
+    # Units have the order of their pages except where one begins with the other.
     size, begins = len(key), b"" if words else key[:_WORD]
     parent: RbNode | None = None
     left = False

@@ -83,7 +83,7 @@ class Ksm:
         scan: the cursor.
         unstable_roots: the unstable trees, by NUMA node as `stable_roots`.
         migrate_nodes: stable nodes whose page has come to another NUMA node, latest first.
-        now_ms: the time; nothing but its owner advances it.
+        now_ms: the time; only its owner advances it.
         ksmd_ns: CPU time of ksmd; likewise.
         accelerator: does many pages' work at once; None when all is done page by page.
         stable_node_type: the class of new stable nodes.

@@ -1,4 +1,4 @@
-"""What a reading of the kernel's counters says beyond the counters that it holds."""
+"""Readings of the kernel's counters: what follows from the counters that they hold."""
 
 import pytest
 

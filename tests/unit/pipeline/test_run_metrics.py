@@ -98,7 +98,7 @@ def test_a_kind_that_is_not_seen_has_no_series_of_events_but_one_of_its_probe():
     assert found["ksmtrace_probe_info", absent] == 1
 
 
-def test_a_failed_plugin_is_told_from_a_good_one(capsys):
+def test_a_failed_plugin_is_distinguished_from_a_good_one(capsys):
     class Broken:
         @hookimpl
         def ksmtrace_batch(self):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.plugins.advice.rules import MOST, RULES, Told, recommend
+from ksmtrace.plugins.advice.rules import MOST, RULES, Facts, recommend
 from support.runs import analyse, plugin, runner, series
 from support.story import story
 from support.streams import events
@@ -83,21 +83,99 @@ BALANCE, SCAN = "analyzers__balance__", "analyzers__scan_cost__"
 CHAINS = {"counters__stable_node_chains": 3, "counters__stable_node_dups": 259}
 
 FIRES = [
-    ("switch_on", {f"{BALANCE}verdict": "KSM is off"}, {"run": "0"}, "echo 1 > /sys/kernel/mm/ksm/run", "run is 0"),
-    ("declare_memory", {f"{BALANCE}verdict": "nothing to merge"}, {}, "mem-merge=on", "no mergeable page"),
-    ("stop", {f"{BALANCE}total__net_saved_bytes": -640_000}, {}, "echo 2 > /sys/kernel/mm/ksm/run", "-640,000 bytes, with 10,000 pages"),
+    (
+        "switch_on",
+        {f"{BALANCE}verdict": "KSM is off"},
+        {"run": "0"},
+        "echo 1 > /sys/kernel/mm/ksm/run",
+        "run is 0",
+    ),
+    (
+        "declare_memory",
+        {f"{BALANCE}verdict": "nothing to merge"},
+        {},
+        "mem-merge=on",
+        "no mergeable page",
+    ),
+    (
+        "stop",
+        {f"{BALANCE}total__net_saved_bytes": -640_000},
+        {},
+        "echo 2 > /sys/kernel/mm/ksm/run",
+        "-640,000 bytes, with 10,000 pages",
+    ),
     ("stop", {f"{BALANCE}total__net_saved_bytes": 0}, {}, "echo 2", "net 0 bytes"),
-    ("unmerge_writers", {f"{BALANCE}breaking": [_writer(90, 100), _writer(500, 1000)]}, {}, "MADV_UNMERGEABLE", "500 merged pages, while 1,000"),
-    ("scan_slower", {f"{SCAN}ksmd_cores": 0.5}, {}, "echo 980 > /sys/kernel/mm/ksm/sleep_millisecs", "50.0% of a core, settled after 4"),
-    ("scan_slower", {f"{SCAN}ksmd_cores": 1.0}, {"sleep_millisecs": "0"}, "echo 20 >", "100.0% of a core"),
-    ("scan_slower", {f"{SCAN}ksmd_cores": 0.5}, {"sleep_millisecs": "1000", "pages_to_scan": "100000"}, "echo 2040 > /sys/kernel/mm/ksm/pages_to_scan", "50.0%"),
-    ("scan_slower", {f"{SCAN}ksmd_cores": 0.1}, {"advisor_mode": "scan-time"}, "echo 1000 > /sys/kernel/mm/ksm/advisor_target_scan_time", "10.0%"),
-    ("scan_faster", {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 900.0}, {}, "echo scan-time > /sys/kernel/mm/ksm/advisor_mode", "900 s"),
-    ("scan_faster", {f"{SCAN}settled": None, f"{SCAN}mean_pass_seconds": 900.0}, {"advisor_mode": None}, "echo 450 > /sys/kernel/mm/ksm/pages_to_scan", "900 s"),
-    ("use_smart_scan", {"counters__pages_unshared": 9000}, {"smart_scan": "0"}, "echo 1 > /sys/kernel/mm/ksm/smart_scan", "9,400 of 18,500"),
-    ("use_zero_pages", {f"{SCAN}last_pass_zero_checksum_pages": 100}, {"use_zero_pages": "0"}, "echo 1 > /sys/kernel/mm/ksm/use_zero_pages", "100 of 1,000"),
-    ("raise_max_page_sharing", CHAINS, {}, "echo 2 > /sys/kernel/mm/ksm/run; echo 1024 > /sys/kernel/mm/ksm/max_page_sharing; echo 1", "259 KSM pages stand for 3 contents, 10 of them near max_page_sharing 256"),
-]  # fmt: skip
+    (
+        "unmerge_writers",
+        {f"{BALANCE}breaking": [_writer(90, 100), _writer(500, 1000)]},
+        {},
+        "MADV_UNMERGEABLE",
+        "500 merged pages, while 1,000",
+    ),
+    (
+        "scan_slower",
+        {f"{SCAN}ksmd_cores": 0.5},
+        {},
+        "echo 980 > /sys/kernel/mm/ksm/sleep_millisecs",
+        "50.0% of a core, settled after 4",
+    ),
+    (
+        "scan_slower",
+        {f"{SCAN}ksmd_cores": 1.0},
+        {"sleep_millisecs": "0"},
+        "echo 20 >",
+        "100.0% of a core",
+    ),
+    (
+        "scan_slower",
+        {f"{SCAN}ksmd_cores": 0.5},
+        {"sleep_millisecs": "1000", "pages_to_scan": "100000"},
+        "echo 2040 > /sys/kernel/mm/ksm/pages_to_scan",
+        "50.0%",
+    ),
+    (
+        "scan_slower",
+        {f"{SCAN}ksmd_cores": 0.1},
+        {"advisor_mode": "scan-time"},
+        "echo 1000 > /sys/kernel/mm/ksm/advisor_target_scan_time",
+        "10.0%",
+    ),
+    (
+        "scan_faster",
+        {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 900.0},
+        {},
+        "echo scan-time > /sys/kernel/mm/ksm/advisor_mode",
+        "900 s",
+    ),
+    (
+        "scan_faster",
+        {f"{SCAN}settled": None, f"{SCAN}mean_pass_seconds": 900.0},
+        {"advisor_mode": None},
+        "echo 450 > /sys/kernel/mm/ksm/pages_to_scan",
+        "900 s",
+    ),
+    (
+        "use_smart_scan",
+        {"counters__pages_unshared": 9000},
+        {"smart_scan": "0"},
+        "echo 1 > /sys/kernel/mm/ksm/smart_scan",
+        "9,400 of 18,500",
+    ),
+    (
+        "use_zero_pages",
+        {f"{SCAN}last_pass_zero_checksum_pages": 100},
+        {"use_zero_pages": "0"},
+        "echo 1 > /sys/kernel/mm/ksm/use_zero_pages",
+        "100 of 1,000",
+    ),
+    (
+        "raise_max_page_sharing",
+        CHAINS,
+        {},
+        "echo 2 > /sys/kernel/mm/ksm/run; echo 1024 > /sys/kernel/mm/ksm/max_page_sharing; echo 1",
+        "259 KSM pages stand for 3 contents, 10 of them near max_page_sharing 256",
+    ),
+]
 
 QUIET = [
     ("switch_on", {}, {"run": "0"}),
@@ -105,14 +183,22 @@ QUIET = [
     ("stop", {f"{BALANCE}total__net_saved_bytes": 1}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": -1, f"{SCAN}settled": False}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": None}, {}),
-    ("unmerge_writers", {f"{BALANCE}breaking": [_writer(99, 10), _writer(499, 1000), _writer(500, None)]}, {}),
+    (
+        "unmerge_writers",
+        {f"{BALANCE}breaking": [_writer(99, 10), _writer(499, 1000), _writer(500, None)]},
+        {},
+    ),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.049}, {}),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.5, f"{SCAN}settled": False}, {}),
     ("scan_slower", {f"{SCAN}ksmd_cores": None}, {}),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.5}, {"sleep_millisecs": "20000"}),
     ("scan_faster", {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 200.0}, {}),
     ("scan_faster", {f"{SCAN}settled": True, f"{SCAN}mean_pass_seconds": 900.0}, {}),
-    ("scan_faster", {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 900.0}, {"advisor_mode": "scan-time"}),
+    (
+        "scan_faster",
+        {f"{SCAN}settled": False, f"{SCAN}mean_pass_seconds": 900.0},
+        {"advisor_mode": "scan-time"},
+    ),
     ("use_smart_scan", {"counters__pages_unshared": 9000}, {"smart_scan": "1"}),
     ("use_smart_scan", {"counters__pages_unshared": 9000}, {"smart_scan": None}),
     ("use_smart_scan", {"counters__pages_unshared": 8699}, {"smart_scan": "0"}),
@@ -121,9 +207,13 @@ QUIET = [
     ("raise_max_page_sharing", {**CHAINS, "counters__stable_node_dups": 258}, {}),
     ("raise_max_page_sharing", {**CHAINS, "counters__pages_sharing": 100_000}, {}),
     ("raise_max_page_sharing", {**CHAINS, "counters_at_start__stable_node_chains": 4}, {}),
-    ("raise_max_page_sharing", {**CHAINS, "analyzers__stable_tree__node_sharers_pages": {"128": 100, "256": 0, "more": 0}}, {}),
+    (
+        "raise_max_page_sharing",
+        {**CHAINS, "analyzers__stable_tree__node_sharers_pages": {"128": 100, "256": 0, "more": 0}},
+        {},
+    ),
     ("raise_max_page_sharing", {**CHAINS, "analyzers__stable_tree__node_sharers_pages": None}, {}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "changes", "tunables", "command", "evidence"), FIRES)
@@ -153,7 +243,7 @@ def test_nothing_is_said_of_what_is_not_known():
         {"analyzers": {"balance": {}, "scan_cost": None}, "counters": {}},
     ):
         assert recommend(document, {}) == []
-        assert [rule(Told(document, TUNABLES)) for rule in RULES] == [None] * len(RULES)
+        assert [rule(Facts(document, TUNABLES)) for rule in RULES] == [None] * len(RULES)
 
 
 def test_at_most_five_the_most_important_first():

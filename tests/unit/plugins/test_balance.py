@@ -96,8 +96,10 @@ def test_shares_are_those_of_a_plain_second_account(host):
         assert row["user_break_seconds"] == host.counts[life, "ns"] / 1e9
         assert row["kernel_break_pages"] == host.counts[life, "kernel"]
     assert figures["exited"]["examined_pages"] == sum(
-        host.counts[life, "examined"] for life in range(len(host.lives)) if life not in host.alive.values()
-    )  # fmt: skip
+        host.counts[life, "examined"]
+        for life in range(len(host.lives))
+        if life not in host.alive.values()
+    )
     node_bytes = 64 * len(host.sharers())
     assert sum(row["metadata_bytes"] for row in everyone) == 64 * len(host.items) + node_bytes
     assert figures["total"]["metadata_bytes"] == 64 * len(host.items) + node_bytes
@@ -482,9 +484,8 @@ def _verdict(rows, **tunables):
 
 
 def test_off():
-    assert _verdict(sample(pages_shared=1, pages_sharing=512, pages_unshared=0, pages_volatile=0), run="0") == (
-        "KSM is off", "run is 0; 2.0 MiB stay saved",
-    )  # fmt: skip
+    held = sample(pages_shared=1, pages_sharing=512, pages_unshared=0, pages_volatile=0)
+    assert _verdict(held, run="0") == ("KSM is off", "run is 0; 2.0 MiB stay saved")
     assert _verdict(_passes(EMPTY), run="0")[0] != "KSM is off"
     assert _verdict(EMPTY, run="1")[0] != "KSM is off"
 

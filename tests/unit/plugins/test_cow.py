@@ -119,7 +119,8 @@ JOINED = [at(10, appended(5, 70, new=True)), at(10, appended(6, 70))]
             [
                 *(fault(5, at=20), fault(6, at=21)),
                 {"kind": EventKind.REMOVE_STABLE_NODE, "aux": 70},
-                *(at(30, examined(5, old=1, new=2)), at(30, examined(6, TO_UNSTABLE, old=1, new=1))),
+                at(30, examined(5, old=1, new=2)),
+                at(30, examined(6, TO_UNSTABLE, old=1, new=1)),
             ],
             *(2, 0),
         ),

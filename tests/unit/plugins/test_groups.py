@@ -378,7 +378,10 @@ def _groups_in(families):
         ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
         ("/user.slice/user-0.slice/user@0.service/app.slice/firefox.service", "firefox.service"),
         ("/user.slice/user-0.slice", "user-0.slice"),
-        ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator", "machine-qemu\\x2d1\\x2dvm.scope"),
+        (
+            "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator",
+            "machine-qemu\\x2d1\\x2dvm.scope",
+        ),
         ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-2.scope", "cri-containerd-2.scope"),
         ("/system.slice/_memory.service", "memory.service"),
         ("/docker/0123456789ab", ""),

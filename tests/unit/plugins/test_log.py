@@ -17,13 +17,13 @@ from support.streams import events, session
 
 
 def lines(capsys, batches, *, of=None, **options):
-    """What a run over `batches`, publishing after each, says on stderr."""
+    """The lines on stderr of a run over `batches` that publishes after each."""
     plugins = {name: plugin(name) for name in ("balance", "log")}
     runner(batches, plugins, of, **{"log": True, **options}).run()
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "\x1b" not in said.err
-    return said.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "\x1b" not in printed.err
+    return printed.err.splitlines()
 
 
 def write(name, text, err=0):
@@ -31,8 +31,8 @@ def write(name, text, err=0):
 
 
 def test_a_run_in_which_all_is_well_has_two_lines(capsys):
-    whole = events(*story())
-    batches = [EventBatch(whole.events[at : at + 50]) for at in range(0, len(whole), 50)]
+    stream = events(*story())
+    batches = [EventBatch(stream.events[at : at + 50]) for at in range(0, len(stream), 50)]
     first, last = lines(capsys, batches)
     assert first.startswith("ksmtrace: 0.1.0 traces KSM of 6.1.0-test, run is ?; tier full")
     assert "not seen" not in first
@@ -40,13 +40,13 @@ def test_a_run_in_which_all_is_well_has_two_lines(capsys):
     assert " 0 lost; KSM here: " in last
 
 
-def test_what_is_not_seen_is_said_at_the_start(capsys):
+def test_what_is_not_seen_is_logged_at_the_start(capsys):
     facts = session(tier="partial", unseen=[EventKind.BREAK_COW, EventKind.SKIPPED])
     first, _ = lines(capsys, [events(*EMPTY)], of=facts)
     assert "tier partial, not seen: break_cow, skipped" in first
 
 
-def test_where_metrics_are_is_said_at_the_start(capsys, tmp_path):
+def test_where_metrics_are_is_logged_at_the_start(capsys, tmp_path):
     plugins = {name: plugin(name) for name in ("prometheus", "log")}
     run = runner([events(*EMPTY)], plugins, log=True, listen="0", textfile=str(tmp_path))
     run.run()
@@ -55,7 +55,7 @@ def test_where_metrics_are_is_said_at_the_start(capsys, tmp_path):
     assert f"metrics in {tmp_path}" in first
 
 
-def test_losses_are_told_at_once_and_then_summed_up(capsys, monkeypatch):
+def test_losses_are_logged_at_once_and_then_summed_up(capsys, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
 
@@ -76,7 +76,7 @@ def test_losses_are_told_at_once_and_then_summed_up(capsys, monkeypatch):
     assert " 18 lost" in last
 
 
-def test_who_switches_ksm_on_and_off_is_told_and_nothing_else_that_is_written(capsys):
+def test_switching_ksm_on_and_off_is_logged_and_no_other_write(capsys):
     batches = [
         events(*EMPTY),
         *(write("run", text) for text in ("1", "1", "0")),
@@ -90,7 +90,7 @@ def test_who_switches_ksm_on_and_off_is_told_and_nothing_else_that_is_written(ca
     ]
 
 
-def test_a_plugin_that_fails_is_told_once(capsys):
+def test_a_plugin_that_fails_is_reported_once(capsys):
     from ksmtrace import hookimpl
 
     class Broken:
@@ -101,11 +101,11 @@ def test_a_plugin_that_fails_is_told_once(capsys):
     plugins = {"broken": Broken(), "log": plugin("log")}
     batches = [events(*EMPTY), events(*EMPTY), events(*EMPTY)]
     runner(batches, plugins, log=True, fail_fast=False).run()
-    said = capsys.readouterr().err.splitlines()
-    assert [("broken" in line) for line in said] == [False, True, False]
+    printed = capsys.readouterr().err.splitlines()
+    assert [("broken" in line) for line in printed] == [False, True, False]
 
 
-def test_without_being_asked_it_says_nothing(capsys):
+def test_without_being_asked_it_logs_nothing(capsys):
     assert lines(capsys, [events(*EMPTY, lost(5)), write("run", "1")], log=False) == []
 
 

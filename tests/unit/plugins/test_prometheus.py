@@ -75,7 +75,7 @@ def test_openmetrics_is_served_to_who_asks_for_it():
     assert found["ksmtrace_kernel"].type == "info"
 
 
-def test_when_figures_were_made_is_told():
+def test_when_figures_were_made_is_a_metric():
     stamps = []
 
     def look(sink):
@@ -216,10 +216,10 @@ def test_a_port_that_is_taken_is_refused_with_the_remedy():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         where = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = _refused(listen=where)
-    assert where in said
-    assert "in use" in said
-    assert "--listen" in said
+        refusal = _refused(listen=where)
+    assert where in refusal
+    assert "in use" in refusal
+    assert "--listen" in refusal
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "x" * 300])
@@ -234,7 +234,7 @@ def test_the_text_file_holds_the_metrics_and_nothing_else_is_left(tmp_path):
     assert found["ksmtrace_sharing_pages"].samples[0].value == 80
 
 
-def test_the_text_file_is_replaced_as_a_whole(tmp_path):
+def test_the_text_file_is_replaced_at_once(tmp_path):
     path = tmp_path / "ksmtrace.prom"
     path.write_text("old\n")
     inode = path.stat().st_ino
@@ -254,9 +254,9 @@ def test_node_exporter_may_read_the_text_file_whatever_the_mask(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written_is_refused_at_the_start(tmp_path):
-    said = _refused(textfile=str(tmp_path / "none"))
-    assert "none/ksmtrace.prom" in said
-    assert "--textfile" in said
+    refusal = _refused(textfile=str(tmp_path / "none"))
+    assert "none/ksmtrace.prom" in refusal
+    assert "--textfile" in refusal
 
 
 def test_a_directory_that_goes_away_ends_the_run_and_closes_the_port(tmp_path):

@@ -66,7 +66,7 @@ def test_without_a_file_nothing_is_written(tmp_path, monkeypatch, options):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_fails_leaves_a_whole_capture(tmp_path):
+def test_a_run_that_fails_leaves_a_complete_capture(tmp_path):
     with pytest.raises(KsmtraceError, match="the source broke"):
         run(RunOptions(record=str(tmp_path / "a")), FailingSource)
     _, events, warnings = recorded(tmp_path / "a")

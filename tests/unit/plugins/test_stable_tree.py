@@ -109,9 +109,8 @@ def test_a_node_falls_into_the_bucket_of_its_sharers():
     }
     found = series(snapshot.metrics)
     bucket = "ksmtrace_stable_node_sharers_bucket"
-    assert [found[bucket, (("le", le),)] for le in ("1.0", "2.0", "4.0", "128.0", "256.0", "+Inf")] == [
-        1, 2, 3, 3, 4, 5,
-    ]  # fmt: skip
+    bounds = ("1.0", "2.0", "4.0", "128.0", "256.0", "+Inf")
+    assert [found[bucket, (("le", le),)] for le in bounds] == [1, 2, 3, 3, 4, 5]
     assert found["ksmtrace_stable_node_sharers_gsum", ()] == item
 
 

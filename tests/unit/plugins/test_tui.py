@@ -170,7 +170,7 @@ def test_tables_are_sorted_and_filtered():
     )
 
 
-def test_what_is_paused_ended_filtered_or_typed_is_said():
+def test_what_is_paused_ended_filtered_or_typed_is_shown():
     shown = picture(story(), *ANALYZERS)
     assert "PAUSED" in _draw(shown, state=ViewState(paused=True))
     assert "ended, q quits" in _draw(shown, over=True)
@@ -196,9 +196,9 @@ def test_a_process_name_gets_neither_escape_codes_nor_markup_through():
     drawn = _draw(picture(evil_rows(), *ANALYZERS), 120, 40)
     assert not set(drawn) & {"\x1b", "\x07"}
     assert "?]0;x?[red]" in drawn
-    told = _draw(picture([], more=1), 120, 90, ViewState(view="other0"))
-    assert "\x1b" not in told
-    assert "?[2J<script>alert(1)</script> [red]&amp;" in told
+    drawn = _draw(picture([], more=1), 120, 90, ViewState(view="other0"))
+    assert "\x1b" not in drawn
+    assert "?[2J<script>alert(1)</script> [red]&amp;" in drawn
 
 
 def _terminal():

@@ -1,4 +1,4 @@
-"""The text that ends a run: what it tells, that it fits, and that nothing gets through it."""
+"""The text that ends a run: what it holds, that it fits, and that nothing gets through it."""
 
 import re
 
@@ -24,7 +24,7 @@ def test_the_text_has_80_columns_and_no_escape_codes(rows, of):
     assert text.endswith("\n")
 
 
-def test_the_text_tells_the_outcome():
+def test_the_text_is_the_outcome():
     text = plain_text(analyse(story(), *ANALYZERS))
     for part in (
         "ksmtrace ",
@@ -43,7 +43,7 @@ def test_the_text_tells_the_outcome():
     assert "Not seen" not in text
 
 
-def test_the_text_says_what_was_not_seen_and_why_and_what_was_lost():
+def test_the_text_names_what_was_not_seen_and_why_and_what_was_lost():
     of = session(unseen=[EventKind.CMP_AND_MERGE_PAGE])
     text = plain_text(analyse([*EMPTY, lost(7)], *ANALYZERS, of=of))
     assert "Not seen in this run:\n  cmp_and_merge_page: test" in text
@@ -53,7 +53,7 @@ def test_the_text_says_what_was_not_seen_and_why_and_what_was_lost():
     assert re.search(r"reconstructed +0 +0 +- +-", text)
 
 
-def test_the_text_says_when_ksm_costs_more_than_it_saves():
+def test_the_text_warns_when_ksm_costs_more_than_it_saves():
     rows = sample(pages_shared=0, pages_sharing=0, ksm_zero_pages=3, general_profit=-4096)
     text = plain_text(analyse(rows))
     assert "Net of KSM's own bookkeeping: -4.0 KiB (general_profit): it costs more" in text
@@ -66,7 +66,7 @@ def test_the_text_admits_that_nothing_was_read():
     assert "no reading of the kernel's counters yet" in text
 
 
-def test_the_text_stands_without_analyzers_and_names_a_failed_plugin(capsys):
+def test_the_text_needs_no_analyzers_and_names_a_failed_plugin(capsys):
     class Broken:
         @hookimpl
         def ksmtrace_batch(self):
@@ -99,11 +99,11 @@ def test_a_total_is_the_kernels_own():
 def _concluding(verdict, recommendations):
     class Concludes:
         def __init__(self, key, value):
-            self._told = {key: value}
+            self._given = {key: value}
 
         @hookimpl
         def ksmtrace_analysis(self):
-            return self._told
+            return self._given
 
     plugins = {
         "balance": Concludes("verdict", verdict),
@@ -130,5 +130,5 @@ def test_the_verdict_and_the_advice_come_first():
 
 
 @pytest.mark.parametrize(("verdict", "recommendations"), [(None, None), ("", []), ({"x": 1}, ())])
-def test_without_a_verdict_nothing_is_said_of_it(verdict, recommendations):
+def test_without_a_verdict_the_text_has_none(verdict, recommendations):
     assert "Verdict" not in _concluding(verdict, recommendations)

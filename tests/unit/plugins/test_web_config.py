@@ -46,7 +46,7 @@ def test_everything_at_once(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: [", "is no YAML"),
         ("- a", "must hold names and values"),
@@ -77,10 +77,10 @@ def test_everything_at_once(write):
         ("http_server_config: {headers: {Server: x}}", "holds Server"),
     ],
 )
-def test_what_it_may_not_say(write, text, said):
+def test_what_it_may_not_hold(write, text, message):
     with pytest.raises(KsmtraceError, match="web") as error:
         WebConfigFile(write(text))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there(tmp_path):
         WebConfigFile(tmp_path / "none.yml")
 
 
-def test_a_change_counts_at_once_and_a_bad_one_is_told_until_it_is_mended(write):
+def test_a_change_counts_at_once_and_a_bad_one_is_reported_until_it_is_mended(write):
     path = write("")
     file = WebConfigFile(path)
     assert not file.current().users
