@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 
 import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ksmtrace import hookimpl
@@ -124,6 +125,7 @@ def _nodes(mms):
     return (mms << 12) + 1
 
 
+@pytest.mark.slow
 def test_an_hour_of_processes_coming_and_going():
     scraper = Scraper()
     plugins = {name: plugin(name) for name in ANALYZERS}
