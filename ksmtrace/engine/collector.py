@@ -1,4 +1,4 @@
-"""Pauses Python's cycle collector while a million objects are being made."""
+"""A pause of Python's cycle collector, which would visit a million new objects over and over."""
 
 from __future__ import annotations
 

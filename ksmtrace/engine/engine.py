@@ -1,4 +1,4 @@
-"""A machine with processes, their memory and ksmd, driven by a workload or another program."""
+"""A machine with processes, their memory and ksmd, for a workload or another program to drive."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Engine:
         variant: a name of `VARIANTS`, or a variant of one's own.
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
-        watcher: told of everything that ksmd does.
+        watcher: sees everything that ksmd does.
         mode: "reference" or "accelerated"; counters and events are the same.
         count_comparisons: whether the accelerated mode follows the shape of the kernel's trees, to
             count what searches compare; without that `Scanner.comparisons` is None. The reference
@@ -184,7 +184,7 @@ class Engine:
             self.scanner.write_tunable(name, value)
 
     def write_run(self, value: int) -> None:
-        """Write `run`: 2 unmerges everything. 1 starts no scan: ksmd is driven by `scan_*`."""
+        """Write `run`: 2 unmerges everything at once; 1 starts no scan, `scan` does."""
         with self._told("run", value):
             self.scanner.write_run(value)
 
@@ -205,8 +205,9 @@ class Engine:
         return max(self.scan(batches=batches), default=0)
 
     def scan(self, *, passes: int = 0, batches: int = 0) -> Iterator[int]:
-        """Run ksmd, batch by batch of pages_to_scan pages, as asked or until nobody is registered.
+        """Run ksmd, batch by batch of pages_to_scan pages.
 
+        It ends when what was asked is done, or when nobody is registered.
         A pass that has begun before counts as the first; a batch that comes to the end of a pass
         ends there.
 
