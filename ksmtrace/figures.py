@@ -136,6 +136,8 @@ def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
         KeyError: a value that is not declared.
     """
     declared = {spec.name: spec for spec in specs}
+    if missing := values.keys() - declared:
+        raise KeyError(f"figures without a declaration: {', '.join(sorted(missing))}")
     return {key: _known(declared[key], session, value) for key, value in values.items()}
 
 

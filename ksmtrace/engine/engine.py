@@ -1,13 +1,14 @@
-"""A machine with processes, their memory and ksmd, driven by a workload or another program."""
+"""A machine with processes, their memory and ksmd, for a workload or another program to drive."""
 
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ksmtrace.engine.bulk.accelerator import accelerate
-from ksmtrace.engine.collector import collector_paused
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
@@ -17,12 +18,31 @@ from ksmtrace.engine.machine.content import PageData
 from ksmtrace.engine.machine.faults import read_page, write_pages
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
-from ksmtrace.engine.process import Process, Region
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("reference", "accelerated")
 """How the engine can work, as `ksmtrace.engine` says."""
+
+
+_FIRST_VPN = 0x1_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Memory that was mapped in one go: its first page number, and how many pages."""
+
+    first_vpn: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Process:
+    """A process; `regions` are by name those that it has mapped, or inherited."""
+
+    mm: Mm
+    regions: dict[str, Region]
+    next_vpn: int = _FIRST_VPN
 
 
 class Engine:
@@ -35,7 +55,7 @@ class Engine:
         variant: a name of `VARIANTS`, or a variant of one's own.
         tunables: files of /sys/kernel/mm/ksm to write first; the others have the kernel's defaults.
         nodes: NUMA nodes.
-        watcher: told of everything that ksmd does.
+        watcher: sees everything that ksmd does.
         mode: "reference" or "accelerated"; counters and events are the same.
         count_comparisons: whether the accelerated mode follows the shape of the kernel's trees, to
             count what searches compare; without that `Scanner.comparisons` is None. The reference
@@ -184,7 +204,7 @@ class Engine:
             self.scanner.write_tunable(name, value)
 
     def write_run(self, value: int) -> None:
-        """Write `run`: 2 unmerges everything. 1 starts no scan: ksmd is driven by `scan_*`."""
+        """Write `run`: 2 unmerges everything at once; 1 starts no scan, `scan` does."""
         with self._told("run", value):
             self.scanner.write_run(value)
 
@@ -205,8 +225,9 @@ class Engine:
         return max(self.scan(batches=batches), default=0)
 
     def scan(self, *, passes: int = 0, batches: int = 0) -> Iterator[int]:
-        """Run ksmd, batch by batch of pages_to_scan pages, as asked or until nobody is registered.
+        """Run ksmd, batch by batch of pages_to_scan pages.
 
+        It ends when what was asked is done, or when nobody is registered.
         A pass that has begun before counts as the first; a batch that comes to the end of a pass
         ends there.
 
@@ -224,7 +245,7 @@ class Engine:
         scanner.write_run(RUN_MERGE)
         try:
             while done < (passes or batches) and scanner.has_work():
-                with collector_paused():
+                with _collector_paused():
                     scanner.scan_batch()
                 ran += 1
                 done = scanner.full_scans - before if passes else ran
@@ -311,3 +332,15 @@ def _covered(mm: Mm, start: int, end: int) -> bool:
         if vma.start <= start < vma.end:
             start = vma.end
     return start >= end
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # Python's cycle collector would visit a million new objects over and over.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -11,7 +11,9 @@ from ksmtrace.events.tunable import TunableWrite
 
 
 class TunablesShadow:
-    """Tunables of another kernel, stored on a machine without pages, where none is EBUSY.
+    """Tunables of a kernel whose writes are known, stored on a machine without pages.
+
+    Such a machine has no reason for EBUSY.
 
     Args:
         variant: what that kernel is like.
@@ -33,9 +35,11 @@ class TunablesShadow:
             self.values["advisor_mode"] = 1
 
     def take(self, write: TunableWrite) -> dict[str, int] | None:
-        """Tunables that an accepted `write` changed, name to value; none for `run` and other files.
+        """What `write`, which the kernel accepted, changed.
 
-        None when it cannot be told.
+        Returns:
+            Values by name, empty for files that are not followed, such as `run`; None when that is
+            unknown.
         """
         if write.name not in self.values or write.name in self._absent:
             return {}

@@ -137,16 +137,18 @@ def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
     """The variant that works as a kernel does.
 
     An engine's run has the variant's name as its release. Of a kernel it is the last variant whose
-    `Variant.since` is no later; the oldest for a release that does not begin with a version.
-    A version that came in several steps is split where a decision of ksmd changed: 6.11 to 6.12 for
+    `Variant.since` is no later; the oldest for a release that does not begin with a version. A
+    version that came in several steps is split where a decision of ksmd changed: 6.11 to 6.12 for
     the order of cmp_and_merge_page, although zero pages were counted from 6.6 on. Two things are
-    told apart within one variant: files of sysfs, and the checksum of 4.13 to 4.20, which is jhash2.
+    told apart within one variant: files of sysfs, and the checksum of 4.13 to 4.20, which is
+    jhash2.
 
     Args:
         release: as `uname -r` prints it.
-        tunables: the files of /sys/kernel/mm/ksm that the kernel has, where that is known. They tell
-            what a distribution's kernel has earlier than upstream: a kernel with max_page_sharing
-            has chains, whatever its number, and `absent_tunables` is what is not among them.
+        tunables: the files of /sys/kernel/mm/ksm that the kernel has, where that is known. They
+            tell what a distribution's kernel has earlier than upstream: a kernel with
+            max_page_sharing has chains, whatever its number, and `absent_tunables` is what is not
+            among them.
     """
     if release in VARIANTS:
         return VARIANTS[release]

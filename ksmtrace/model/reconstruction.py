@@ -19,6 +19,7 @@ from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import empty_records
+from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
@@ -63,9 +64,7 @@ class Baseline:
 class Reconstruction:
     """State of ksmd after the last event applied.
 
-    `complete` says whether the gauges can be trusted: from the start on when KSM was empty, else
-    from the end of the first pass that was seen whole, and again so after a loss. While it is
-    False, `reason` says why.
+    Its gauges can be trusted while it is `complete`; see `Completeness`.
 
     Attributes:
         items: the rmap_items, by number.
@@ -93,9 +92,7 @@ class Reconstruction:
         self._sees_appends = session.sees(EventKind.STABLE_APPEND)
         self._sees_nodes = session.sees(EventKind.REMOVE_STABLE_NODE)
         self._limited = bool(session.only_pids)
-        self._started = False
-        self._pass_whole = False
-        self.reason = "no reading of the kernel's counters yet"
+        self._completeness = Completeness(session)
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
         self.tunables = dict(session.tunables)
@@ -118,6 +115,11 @@ class Reconstruction:
     def complete(self) -> bool:
         """Whether the gauges describe all of ksmd's state."""
         return not self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why they do not; "" when they do."""
+        return self._completeness.reason
 
     @property
     def rmap_items(self) -> int:
@@ -166,22 +168,13 @@ class Reconstruction:
 
     def start(self, sample: dict[Gauge, int]) -> None:
         """Take the first reading of the kernel's counters, before any event counts."""
-        if self._started:
-            return
-        self._started = True
-        if self._limited:
-            self.reason = "limited to some processes (--pid); the kernel's gauges are of all"
-            return
         held = sum(sample.get(gauge, 0) for gauge in PAGE_GAUGES)
-        if not self._sees_removals:
-            self._baseline = Baseline(
-                sample.get(Gauge.PAGES_SHARED, 0), sample.get(Gauge.PAGES_SHARING, 0)
+        first = self._completeness.start(held)
+        if first and not self._limited and not self._sees_removals:
+            shared, sharing = (
+                sample.get(gauge, 0) for gauge in (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING)
             )
-            self.reason = ""
-        elif held:
-            self.reason = "joined late: no pass seen whole yet"
-        else:
-            self.reason = ""
+            self._baseline = Baseline(shared, sharing)
 
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
@@ -226,7 +219,7 @@ class Reconstruction:
         if len(born) != 1:
             self.items.born = np.concatenate([*born, none])
         for mark in batch.kind[_MARKS[batch.kind]].tolist():
-            self._progress(mark)
+            self._completeness.follow(mark)
 
     def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
         """(part, whether all is forgotten after it): cut where an event ends many rmap_items."""
@@ -284,19 +277,6 @@ class Reconstruction:
         gone = alive[self.items.mm[alive] == mm]
         self._move(gone, np.full(len(gone), NEITHER, dtype=np.int64))
         self.items.drop(gone)
-
-    def _progress(self, kind: int) -> None:
-        if self._limited:
-            return
-        if kind == EventKind.LOST:
-            self._pass_whole = False
-            self.reason = "events were lost"
-            if self._sees_removals:
-                self.reason += ": no pass seen whole since"
-        elif kind == EventKind.SCAN_START:
-            self._pass_whole = True
-        elif self._pass_whole and self._started and self._sees_removals:
-            self.reason = ""
 
 
 def _tells(

@@ -1,4 +1,4 @@
-"""The documents hold together: links lead somewhere, and the README fits one look."""
+"""Documents: links and named files exist, prose is wrapped, and the README is short and true."""
 
 import re
 import subprocess
@@ -45,6 +45,16 @@ def test_files_that_documents_name_exist(documents, repository):
         if not (repository / path).exists() and not re.search(r"[A-Z]{4}", path)
     ]
     assert missing == []
+
+
+def test_prose_is_wrapped(documents):
+    """At 100 columns, except rows of tables and what is quoted."""
+    long = []
+    for document in documents:
+        prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+        lines = [line for line in prose.splitlines() if len(line) > 100]
+        long += [f"{document.name}: {line}" for line in lines if not line.startswith("|")]
+    assert long == []
 
 
 def test_the_readme_is_short(repository):

@@ -1,4 +1,4 @@
-"""The accelerator of `Ksm`: trees by content, pages as columns, many examined at once."""
+"""The accelerator of `Ksm`: pages as columns, trees by content, many pages examined at once."""
 
 from __future__ import annotations
 
@@ -98,11 +98,14 @@ class ContentAccelerator:
         """A search ends at such a page."""
         self.index.disturbed = True
 
-    def search_stable(self, page: Frame, root: RbRoot, *, exact: bool) -> Found | Leaf | None:
+    def search_stable(self, page: Frame, root: RbRoot, *, with_place: bool) -> Found | Leaf | None:
         """Walk without a look at each node, or not at all where nothing is counted."""
         ksm, index = self._ksm, self.index
         hazards = index.hazards
-        if not (index.counting or exact or hazards) and ksm.tunables["merge_across_nodes"] == 1:
+        if (
+            not (index.counting or with_place or hazards)
+            and ksm.tunables["merge_across_nodes"] == 1
+        ):
             node = index.find_stable(page.data.number)
             return Leaf(None, left=False) if node is None else _found(node)
         spot = find_in_order(root, page.data.unit, words=index.pool.only_words)

@@ -14,7 +14,7 @@ _SKIP_AGES = np.array([skip_age(age) for age in range(OLDEST + 1)], np.uint8)
 def grow_older(
     age: npt.NDArray[np.uint8], remaining_skips: npt.NDArray[np.uint8], looked_at: Mask
 ) -> None:
-    """`should_skip_rmap_item` for many rmap_items, those `looked_at`: changed in place."""
+    """Do to many rmap_items, in place, what `should_skip_rmap_item` does to those `looked_at`."""
     old = looked_at & (age >= NEVER_SKIPPED_BELOW)
     skipped = old & (remaining_skips > 0)
     remaining_skips[skipped] -= 1

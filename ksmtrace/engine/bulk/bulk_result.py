@@ -37,7 +37,10 @@ class Done:
 
 
 class Partners(NamedTuple):
-    """Partners of the PAIRED: process keys, page numbers, frame numbers, rmap_items' keys."""
+    """The pages in the unstable tree that PAIRED ones met.
+
+    Keys of processes, page numbers, frame numbers, and keys of rmap_items.
+    """
 
     mm_key: npt.NDArray[np.uint64]
     vpn: npt.NDArray[np.uint64]
@@ -77,7 +80,7 @@ class BulkResult:
 
 
 class BulkWatcher(Watcher):
-    """A `Watcher` that may be told of many pages in one call, instead of call by call."""
+    """A `Watcher` that takes many pages in one call."""
 
     def examined(self, pages: BulkResult) -> None:
         """Many pages have been examined, and are already as ksmd left them."""
@@ -85,7 +88,7 @@ class BulkWatcher(Watcher):
 
 
 def watches_many(watcher: Watcher) -> bool:
-    """Whether many pages may be examined at once under `watcher`, as where it sees nothing."""
+    """Whether many pages may be examined at once; a `Watcher` that sees nothing allows it."""
     return type(watcher) is Watcher or isinstance(watcher, BulkWatcher)
 
 

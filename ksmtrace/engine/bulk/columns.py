@@ -26,7 +26,7 @@ _FIRST_BLOCKS = 8
 
 
 class State:
-    """What a page of a frozen block is, and the place of its rmap_item: numbers, as in `Done`."""
+    """What a page of a frozen block is, and in which tree its rmap_item; numbers, as in `Done`."""
 
     ABSENT: Final = 0
     ZERO: Final = 1
@@ -183,7 +183,12 @@ class Columns:
         return slice(block.number << BLOCK_SHIFT, (block.number + 1) << BLOCK_SHIFT)
 
     def freeze(self, block: Block) -> bool:
-        """Take over a thawed block, if its pages are absent, private or settled KSM pages."""
+        """Take over a thawed block.
+
+        Returns:
+            False, and nothing has changed, when one of its pages is neither absent, private nor
+            settled as a KSM page.
+        """
         rows = []
         for frame, item in zip(block.frames, block.items, strict=True):
             row = self._row(frame, item)

@@ -1,4 +1,4 @@
-"""Comparisons and the stable tree's shape, as in the kernel, for pages examined many at once."""
+"""Comparisons that the kernel would make for many pages, and the shape of its stable tree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def count_comparisons(
     ksm: Ksm, index: ContentIndex, decisions: Decisions, made: list[StoredNode]
 ) -> None:
-    """Count what is compared in carrying out `decisions`, except searches of the unstable tree.
+    """Count comparisons of carrying out `decisions`, except for searches of the unstable tree.
 
     Args:
         ksm: all of ksmd's state.

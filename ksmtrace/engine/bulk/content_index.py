@@ -1,9 +1,9 @@
-"""Index from the number of a content to its place, used instead of walks through both trees.
+"""Where a content is, by its number, in the unstable and in the stable tree.
 
-As long as no page in the unstable tree changes, a search finds what is equal, or nothing: where in
-the tree does not matter, except for the number of comparisons, and where those are counted the
-tree's shape is followed. Once a page has changed, a search may go astray at it. The tree is then
-built from the log of what has joined and left it, and walked for the rest of the pass.
+As long as no page in the unstable tree changes, a search finds what is equal, or nothing: its place
+in the tree matters only for the number of comparisons, which the tree's shadow gives. Once a page
+has changed, a search may go astray at it. The tree is then made, of the log of what has joined and
+left it, and walked for the rest of the pass.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ContentIndex:
         counting: comparisons are counted.
 
     Attributes:
-        stable: the number of the stable node that stands in the tree with a page of its own; -1
-            without one. Valid with one tree only.
+        stable: the number of the stable node in the tree with this content and a page of its own;
+            -1 without one. Valid with one tree only.
         unstable: the slot of the rmap_item that is in the unstable tree of this pass; -1 without
             one.
         counting: `counting`.
@@ -96,13 +96,13 @@ class ContentIndex:
         return None if node < 0 else self.columns.nodes[node]
 
     def add_stable(self, node: StoredNode) -> None:
-        """A node with a page stands in the tree now."""
+        """A node with a page is in the tree now."""
         self.make_room()
         assert node.kpage is not None, "a chain is not in the index"
         self.stable[node.kpage.data.number] = self.columns.number_of(node)
 
     def remove_stable(self, node: StoredNode) -> None:
-        """Drop a node that has left the tree or become a dup; it need not be in the index."""
+        """It has left the tree, or has become a dup; nothing happens if it was not in the index."""
         if node.number >= 0 and node.kpage is not None:
             number = node.kpage.data.number
             if self.stable.item(number) == node.number:
@@ -115,7 +115,7 @@ class ContentIndex:
         return None if slot < 0 else self.columns.item(slot)
 
     def insert(self, item: RmapItem, number: int) -> int:
-        """Add `item` to the unstable tree; returns the comparisons, 0 if they are not counted."""
+        """Put `item` in the unstable tree; the comparisons made, 0 where they are not counted."""
         block = item.mm.ptes.blocks[item.vpn >> BLOCK_SHIFT]
         self.unstable[number] = block.number << BLOCK_SHIFT | item.vpn & BLOCK_MASK
         return self.log.join_or_leave(number)
@@ -141,9 +141,9 @@ class ContentIndex:
         if self.built:
             return
         self.built = True
-        shape = self.log.shape()
-        root.rb_node = shape.root.rb_node
-        for number, node in shape.standing():
+        tree = self.log.tree()
+        root.rb_node = tree.root.rb_node
+        for number, node in tree.members():
             item = self.columns.item(self.unstable.item(number))
             item.rb_key = node.rb_key
             rb_replace_node(root, node, item)

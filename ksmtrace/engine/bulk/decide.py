@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Decisions:
-    """Decisions on pages of neighbouring slots, up to the first that must be examined alone.
+    """What is to be done with neighbouring pages, up to the first that must be examined alone.
 
     Attributes:
         slots: which pages; fewer than asked for, if one must be examined alone.
@@ -213,7 +213,7 @@ class _Room:
         self._sharers = index.columns.sharers
 
     def first_without(self, decisions: Decisions) -> int | None:
-        """The first page that would join a node without sharers, or without room for another."""
+        """The first page that would share one which has no sharers, or no room for another."""
         at = np.flatnonzero(decisions.done == Done.SHARED)
         wanted = decisions.node[at]
         numbers, counts = np.unique(wanted, return_counts=True)

@@ -10,7 +10,9 @@ from ksmtrace.engine.machine.rbtree import RbNode, RbRoot
 
 
 class Depths:
-    """Comparisons of searches of a stable tree that does not change and whose pages repeat a word.
+    """What searches of a stable tree compare, as long as the tree stays as it is.
+
+    All pages in it must repeat a word.
 
     To find it out takes a look at every node, which pays once as many searches have walked.
 

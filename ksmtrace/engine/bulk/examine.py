@@ -25,8 +25,7 @@ from ksmtrace.engine.machine.page_table import BLOCK_SHIFT, BLOCK_SIZE, Block
 _MOST = 8192
 """More pages do not fit the cache."""
 _MOST_WITH_HAZARDS = 1024
-"""With hazards the first new pair ends what has been decided on, and decisions on the rest were
-useless."""
+"""With hazards about, the first new pair ends the decisions: the rest would be thrown away."""
 
 
 def examine_many(ksm: Ksm, index: ContentIndex, npages: int) -> int | None:
@@ -143,8 +142,8 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
     ksm.counters.pages_scanned += seen - skipped
     node = columns.node[slots]
     # A page that joined the unstable tree may have met its partner since, among these very pages.
-    stands = (done == Done.SETTLED) | (done >= Done.SHARED)
-    kpfn = np.where(stands, columns.kpfn[node], np.uint32(0))
+    in_stable = (done == Done.SETTLED) | (done >= Done.SHARED)
+    kpfn = np.where(in_stable, columns.kpfn[node], np.uint32(0))
     settled = done == Done.SETTLED
     pfn[settled] = kpfn[settled]
     report(
@@ -158,7 +157,7 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
             key=columns.key[slots],
             oldchecksum=oldchecksum,
             checksum=columns.oldchecksum[slots],
-            node_key=np.where(stands, columns.node_key[node], np.uint64(0)),
+            node_key=np.where(in_stable, columns.node_key[node], np.uint64(0)),
             kpfn=kpfn,
             partners=partners,
         ),

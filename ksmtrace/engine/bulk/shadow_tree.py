@@ -1,9 +1,10 @@
 """The unstable tree in the kernel's shape, with nodes for contents instead of rmap_items.
 
-The place of a content that is not in the tree follows from the next smaller one that is: to its
-right, or at the left end of what is there. So the places of many contents are found by sorting
-them, and what a walk from the root would have compared is counted on the way up. The tree turns as
-they join and leave it, one by one, as the kernel's does.
+Where a content that is not in the tree belongs follows from the next smaller one that is: to its
+    right, or at the left end of
+what is there. So the places of many contents are found by sorting them, and what a walk from the
+root would have compared is counted on the way up. The tree turns as they join and leave it, one by
+one, as the kernel's does.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def words_of(units: list[bytes]) -> Words:
     return np.frombuffer(b"".join(units), dtype=">u8").astype(np.uint64)
 
 
-class Shape:
+class ShadowTree:
     """The tree of a pass, at first an empty one.
 
     Args:
@@ -44,7 +45,7 @@ class Shape:
         root: the tree; `rb_key` of its nodes is `PageData.unit`.
     """
 
-    __slots__ = ("_count", "_nodes", "_numbers", "_pool", "_since", "_stands", "_words", "root")
+    __slots__ = ("_count", "_in_tree", "_nodes", "_numbers", "_pool", "_since", "_words", "root")
 
     def __init__(self, pool: PagePool) -> None:
         self._pool = pool
@@ -55,17 +56,17 @@ class Shape:
     def drop(self) -> None:
         """A pass begins, with an empty tree."""
         self.root = RbRoot()
-        self._stands = bytearray(len(self._nodes))
+        self._in_tree = bytearray(len(self._nodes))
         self._count = 0
-        # The contents in the tree by order, except what happened to those in `_since`. The number
-        # after the last is also the one before the first.
+        # The contents in the tree by order, except for what happened to those in `_since`. The
+        # number after the last is also the one before the first.
         self._words: Words = np.array([2**64 - 1], np.uint64)
         self._numbers: Numbers = np.array([-1], np.int32)
         self._since: list[int] = []
 
-    def standing(self) -> Iterator[tuple[int, RbNode]]:
+    def members(self) -> Iterator[tuple[int, RbNode]]:
         """Contents in the tree and their nodes."""
-        return compress(enumerate(self._nodes), self._stands)
+        return compress(enumerate(self._nodes), self._in_tree)
 
     def comparisons(self, number: int) -> int:
         """What a search for a content that is in the tree compares."""
@@ -87,9 +88,9 @@ class Shape:
         self._since += some
         units = self._pool.units_of(numbers)
         compared = bytearray()
-        nodes, stands, root = self._nodes, self._stands, self.root
+        nodes, in_tree, root = self._nodes, self._in_tree, self.root
         for number, unit, smaller in zip(some, units, self._smaller(numbers, units), strict=True):
-            if smaller < 0 or not stands[smaller] or stands[number]:
+            if smaller < 0 or not in_tree[smaller] or in_tree[number]:
                 compared.append(self._join_or_leave(number))
                 continue
             parent, left = nodes[smaller], False
@@ -102,20 +103,20 @@ class Shape:
             rb_link_node(root, node, parent, left=left)
             if parent.rb_red:
                 rb_insert_color(root, node)
-            stands[number] = True
+            in_tree[number] = True
             self._count += 1
         return bytes(compared)
 
     def _join_or_leave(self, number: int) -> int:
         node = self._nodes[number]
-        if self._stands[number]:
+        if self._in_tree[number]:
             compared = _nodes_up_from(node)
             rb_erase(self.root, node)
-            self._stands[number] = False
+            self._in_tree[number] = False
             self._count -= 1
             return compared
         node.rb_key = self._pool.contents[number].unit
-        self._stands[number] = True
+        self._in_tree[number] = True
         self._count += 1
         return insert_in_order(self.root, node, words=self._pool.only_words)
 
@@ -143,12 +144,12 @@ class Shape:
         touched = np.unique(np.array(self._since, np.int32))
         self._since.clear()
         words = words_of(self._pool.units_of(touched))
-        stands = np.frombuffer(self._stands, np.bool_)[touched]
+        in_tree = np.frombuffer(self._in_tree, np.bool_)[touched]
         at = np.searchsorted(self._words, words)
-        stood = self._numbers[at] == touched
-        gone = at[stood & ~stands]
+        was_in_tree = self._numbers[at] == touched
+        gone = at[was_in_tree & ~in_tree]
         self._words, self._numbers = np.delete(self._words, gone), np.delete(self._numbers, gone)
-        new = np.flatnonzero(stands & ~stood)
+        new = np.flatnonzero(in_tree & ~was_in_tree)
         new = new[np.argsort(words[new])]
         at = np.searchsorted(self._words, words[new])
         self._words = np.insert(self._words, at, words[new])
@@ -158,11 +159,11 @@ class Shape:
         new = len(self._pool.contents) - len(self._nodes)
         if new > 0:
             self._nodes += [RbNode() for _ in range(new)]
-            self._stands += bytes(new)
+            self._in_tree += bytes(new)
 
 
 def _nodes_up_from(node: RbNode) -> int:
-    # Counting comparisons spends most of its time here: two steps a turn.
+    # This is most of the work of counting: two steps a turn.
     count = 1
     while (above := node.rb_parent) is not None:
         parent = above.rb_parent

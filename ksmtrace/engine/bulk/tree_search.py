@@ -1,4 +1,4 @@
-"""Walks through a tree known to be in order: the kernel's steps, without the checks at each."""
+"""Searches of a tree that is in order: the kernel's steps, without its look at each page."""
 
 from __future__ import annotations
 
@@ -57,9 +57,12 @@ def find_in_order(root: RbRoot, key: bytes, *, words: bool) -> Spot:
 
 
 def insert_in_order(root: RbRoot, node: RbNode, *, words: bool) -> int:
-    """Insert `node` by its `rb_key`, which is not in the tree; returns the nodes compared.
+    """Put `node`, whose `rb_key` is not in the tree, where it belongs.
 
     `words` as in `find_in_order`.
+
+    Returns:
+        How many nodes' contents were compared.
     """
     spot = find_in_order(root, node.rb_key, words=words)
     rb_link_node(root, node, spot.parent, left=spot.left)

@@ -1,4 +1,4 @@
-"""Log of a pass's insertions into the unstable tree: gives its shape and the comparisons made."""
+"""The contents that have joined the unstable tree in a pass, in order, and what that compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ksmtrace.engine.bulk.shadow_tree import Numbers, Shape
+from ksmtrace.engine.bulk.shadow_tree import Numbers, ShadowTree
 
 if TYPE_CHECKING:
     from ksmtrace.engine.machine.content import PagePool
@@ -35,18 +35,18 @@ class UnstableLog:
         "_joined",
         "_pool",
         "_repeats",
-        "_shape",
         "_sweeps",
+        "_tree",
         "_walked",
     )
 
     def __init__(self, pool: PagePool, *, counting: bool) -> None:
         self._pool = pool
         self._counting = counting
-        self._shape = Shape(pool)
+        self._tree = ShadowTree(pool)
         self._walked = 0  # how many are in the shape
         self._sweeps = pool.sweeps
-        # Numbers of dtype int32, and comparisons as `Shape` counts them.
+        # Numbers of dtype int32, and comparisons as `ShadowTree` counts them.
         self._joined = bytearray()
         self._compared = bytearray()
         self._before = b""
@@ -62,11 +62,11 @@ class UnstableLog:
             self._before, self._compared_before = bytes(self._joined), bytes(self._compared)
         self._joined.clear()
         self._compared.clear()
-        self._shape.drop()
+        self._tree.drop()
         self._walked = 0
 
     def join_or_leave(self, number: int) -> int:
-        """Add a content, or remove it when it is there; returns the comparisons of the search."""
+        """Put a content in the tree, or take it out if it is there; what the search compares."""
         return self._go_on(number.to_bytes(_ITEM, sys.byteorder))
 
     def join_or_leave_many(self, numbers: Numbers) -> int:
@@ -75,12 +75,12 @@ class UnstableLog:
 
     def comparisons(self, number: int) -> int:
         """What a search for a content that is in the tree compares."""
-        return self.shape().comparisons(number)
+        return self.tree().comparisons(number)
 
-    def shape(self) -> Shape:
+    def tree(self) -> ShadowTree:
         """The tree as it is now."""
         self._walk_to(len(self._joined))
-        return self._shape
+        return self._tree
 
     def _go_on(self, some: bytes) -> int:
         begin = len(self._joined)
@@ -93,7 +93,7 @@ class UnstableLog:
             compared = self._compared_before[begin // _ITEM : end // _ITEM]
         else:
             self._walk_to(begin)
-            compared = self._shape.join_or_leave(np.frombuffer(some, np.int32))
+            compared = self._tree.join_or_leave(np.frombuffer(some, np.int32))
             self._walked = end
         self._compared += compared
         return sum(compared)
@@ -101,5 +101,5 @@ class UnstableLog:
     def _walk_to(self, end: int) -> None:
         if self._walked < end:
             some = bytes(self._joined[self._walked : end])
-            self._shape.join_or_leave(np.frombuffer(some, np.int32))
+            self._tree.join_or_leave(np.frombuffer(some, np.int32))
             self._walked = end

@@ -47,13 +47,13 @@ class Accelerator(Protocol):
         """A mapping has become unmergeable, and pages of it may be in the unstable tree."""
         ...
 
-    def search_stable(self, page: Frame, root: RbRoot, *, exact: bool) -> Found | Leaf | None:
+    def search_stable(self, page: Frame, root: RbRoot, *, with_place: bool) -> Found | Leaf | None:
         """A search of a stable tree, if it passes nothing that it would change.
 
         Args:
             page: whose content is looked for.
             root: the tree.
-            exact: a `Leaf` must name the place of a new node.
+            with_place: a `Leaf` must give the place of a new node.
 
         Returns:
             None when the tree must be walked node by node.

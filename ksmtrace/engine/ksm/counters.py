@@ -22,7 +22,7 @@ COUNTERS = (
 
 
 class Counters:
-    """The static counters of mm/ksm.c, and `comparisons`: calls of memcmp_pages."""
+    """The static counters of mm/ksm.c; and calls of memcmp_pages, which it does not count."""
 
     __slots__ = (
         *("comparisons", "pages_scanned", "pages_shared", "pages_sharing", "pages_skipped"),
@@ -51,7 +51,10 @@ class Counters:
 
 
 def read_counters(ksm: Ksm) -> dict[str, int | None]:
-    """The files of /sys/kernel/mm/ksm, in a snapshot's order; None for those it lacks."""
+    """The counters of /sys/kernel/mm/ksm by name, in the order of a workload's snapshot.
+
+    None for those that this version does not have.
+    """
     counters = ksm.counters
     in_trees = counters.pages_shared + counters.pages_sharing + counters.pages_unshared
     saved = counters.pages_sharing + ksm.memory.ksm_zero_pages

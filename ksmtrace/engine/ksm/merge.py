@@ -21,9 +21,8 @@ def write_protect_page(item: RmapItem, page: Frame) -> int:
 
     Returns:
         0, or -EFAULT: `page` is not mapped there any more, is held by somebody beside ksmd (a pin,
-            such as O_DIRECT's), or
-        is a KSM page: those have no anon_vma by which its address could be found
-            (page_address_in_vma).
+        such as O_DIRECT's), or is a KSM page: those have no anon_vma by which its address could be
+        found (page_address_in_vma).
     """
     if page.ksm or item.mm.ptes.get(item.vpn) is not page or page.references != 1:
         return -EFAULT
@@ -32,7 +31,9 @@ def write_protect_page(item: RmapItem, page: Frame) -> int:
 
 
 def replace_page(ksm: Ksm, item: RmapItem, kpage: Frame) -> int:
-    """Map `kpage`, a KSM or the zero page, in place of a page (replace_page, all versions).
+    """Map `kpage`, a KSM page or the zero page, in place of the page there.
+
+    replace_page, all versions.
 
     Returns:
         0. The kernel's own fails when the entry has changed meanwhile.
@@ -69,7 +70,9 @@ def try_to_merge_one_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Frame | 
 
 
 def try_to_merge_with_ksm_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Frame | None) -> int:
-    """Merge a page with `kpage`; `item` leaves its tree (try_to_merge_with_ksm_page, all versions).
+    """`try_to_merge_one_page`, then `item` leaves its tree.
+
+    try_to_merge_with_ksm_page, all versions.
 
     Returns:
         0 or -EFAULT; then `item` is where it was.
@@ -85,7 +88,9 @@ def try_to_merge_with_ksm_page(ksm: Ksm, item: RmapItem, page: Frame, kpage: Fra
 def try_to_merge_two_pages(
     ksm: Ksm, item: RmapItem, page: Frame, tree_item: RmapItem, tree_page: Frame
 ) -> bool:
-    """Make `page` a KSM page and merge `tree_page` with it (try_to_merge_two_pages, all versions).
+    """`page`, just scanned, becomes a KSM page, and `tree_page` gives way to it.
+
+    try_to_merge_two_pages, all versions.
 
     Returns:
         Whether both halves succeeded; when only the first did, it has been undone.

@@ -10,16 +10,21 @@ from ksmtrace.engine.machine.vmas import join_vmas, split_vmas
 
 
 def ksm_enter(ksm: Ksm, mm: Mm) -> None:
-    """Register `mm`, just before the process at the cursor: ksmd comes to it last (__ksm_enter, all versions)."""
+    """Register `mm`, just before the process at the cursor: ksmd comes to it last.
+
+    __ksm_enter, all versions.
+    """
     ksm.watcher.mm_enter(mm)
     slot = mm.slot = MmSlot(mm)
     slot.insert_before(ksm.mm_head if ksm.run == RUN_UNMERGE else ksm.scan.slot)
 
 
 def ksm_exit(ksm: Ksm, mm: Mm) -> None:
-    """`mm` is about to lose its memory; ksmd frees its rmap_items when it comes to it, next (__ksm_exit, all versions).
+    """`mm` is about to lose its memory; ksmd frees its rmap_items when it comes to it, next.
 
-    Without rmap_items it leaves the list at once, unless the cursor stands on it.
+    __ksm_exit, all versions.
+
+    Without rmap_items it leaves the list at once, unless the cursor is on it.
     """
     slot: MmSlot | None = mm.slot
     if slot is None:
@@ -35,7 +40,9 @@ def ksm_exit(ksm: Ksm, mm: Mm) -> None:
 
 
 def ksm_fork(ksm: Ksm, parent: Mm, child: Mm) -> None:
-    """Register the child of a registered process; it gets no rmap_items of its own (ksm_fork, all versions).
+    """Register the child of a registered process; it gets no rmap_items of its own.
+
+    ksm_fork, all versions.
 
     Since 6.6 its copies of KSM's zero pages count.
     """
@@ -53,7 +60,10 @@ def madvise_mergeable(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
 
 
 def madvise_unmergeable(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
-    """MADV_UNMERGEABLE: private copies at once; the gauges stay until ksmd comes (ksm_madvise, all versions)."""
+    """MADV_UNMERGEABLE: private copies at once; the gauges stay until ksmd comes.
+
+    ksm_madvise, all versions.
+    """
     for vma in split_vmas(mm, first, end):
         if vma.mergeable:
             break_ksm(ksm, mm, vma.start, vma.end)
@@ -88,7 +98,10 @@ def ksm_disable_merge_any(ksm: Ksm, mm: Mm) -> None:
 
 
 def ksm_add_vma(ksm: Ksm, mm: Mm, vma: Vma) -> None:
-    """A new mapping of a process with PR_SET_MEMORY_MERGE (ksm_add_vma, 6.4; ksm_vma_flags in 6.18)."""
+    """A new mapping of a process with PR_SET_MEMORY_MERGE.
+
+    ksm_add_vma, 6.4; ksm_vma_flags in 6.18.
+    """
     if mm.merge_any:
         _make_mergeable(ksm, mm, vma)
 

@@ -21,10 +21,12 @@ class Tree(IntEnum):
 
 
 class RmapItem(RbNode):
-    """One tracked page (struct rmap_item; ksm_rmap_item from 6.1), a node of the unstable tree.
+    """One tracked page (struct rmap_item; ksm_rmap_item from 6.1).
+
+    While it waits for a partner it is a node of the unstable tree.
 
     Attributes:
-        key: stands for the address of the struct.
+        key: in place of the address of the struct.
         seqnr: low byte of the pass in which it entered the unstable tree.
         nid: which unstable tree that was.
         head: its stable node, while in the stable tree.

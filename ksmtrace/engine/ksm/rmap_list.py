@@ -1,4 +1,4 @@
-"""A process's rmap_items in the order of addresses, and their removal from the trees."""
+"""A process's list of rmap_items, and how an rmap_item leaves its tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scan: a cursor that goes over all processes, and what is done with each page."""
+"""The scan: the cursor's way over all processes, and what is done with each page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def ksm_do_scan(ksm: Ksm, npages: int) -> None:
-    """Examine up to `npages` pages, or to the end of the pass (ksm_do_scan, all versions)."""
+    """One batch: examine up to `npages` pages; the end of a pass ends it early.
+
+    ksm_do_scan, all versions.
+    """
     while npages > 0:
         if ksm.accelerator is not None and (examined := ksm.accelerator.examine_many(npages)):
             npages -= examined
@@ -46,7 +49,10 @@ def ksm_do_scan(ksm: Ksm, npages: int) -> None:
 
 
 def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
-    """The next page, None at the end of a pass (scan_get_next_rmap_item, all versions)."""
+    """The next page to examine; None at the end of a pass.
+
+    scan_get_next_rmap_item, all versions.
+    """
     scan, head = ksm.scan, ksm.mm_head
     if head.next is head:
         return None
@@ -65,7 +71,9 @@ def scan_get_next_rmap_item(ksm: Ksm) -> tuple[RmapItem, Frame] | None:
 
 
 def cmp_and_merge_page(ksm: Ksm, item: RmapItem, page: Frame) -> None:
-    """Find `page` a partner in the stable or the unstable tree (cmp_and_merge_page, all versions).
+    """Find `page` a partner, in the stable tree, then in the unstable tree.
+
+    cmp_and_merge_page, all versions.
 
     Up to 6.10 a changed page is found out only after the stable tree was searched; since 6.11
     ("don't waste time searching stable tree for fast changing page") before that, so that a page

@@ -1,4 +1,4 @@
-"""Stable nodes: one KSM page each with the rmap_items that share it; and chains of nodes."""
+"""Stable nodes, each a KSM page and the rmap_items that share it, and chains of such nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Place(Enum):
-    """Where a stable node stands."""
+    """The place of a stable node."""
 
     TREE = "in the stable tree"
     CHAIN = "in the stable tree, without a page: the head of a chain of dups"
@@ -34,9 +34,9 @@ class StableNode(RbNode):
     """struct stable_node (ksm_stable_node from 6.1).
 
     Attributes:
-        key: stands for the address of the struct.
+        key: in place of the address of the struct.
         kpage: its KSM page; None for a chain. The node holds no reference on it.
-        nid: NUMA node of the tree that it stands in; 0 when merging across nodes.
+        nid: NUMA node of its tree; 0 when merging across nodes.
         items: rmap_items that share the page, as far as there are objects of them.
         chain: for a dup, its chain.
         dups: for a chain, its dups, latest first.
@@ -154,7 +154,10 @@ def stable_tree_append(ksm: Ksm, item: RmapItem, node: StableNode) -> None:
 
 
 def is_page_sharing_candidate(ksm: Ksm, node: StableNode, offset: int = 0) -> bool:
-    """Whether `node` has sharers and room for offset + 1 (is_page_sharing_candidate, 4.13)."""
+    """Whether `node` has sharers, and room for `offset` more and one.
+
+    is_page_sharing_candidate, 4.13.
+    """
     if not ksm.variant.chains:
         return True
     return 0 < node.sharers < ksm.tunables["max_page_sharing"] - offset

@@ -1,4 +1,4 @@
-"""The stable tree: KSM pages by content; one per NUMA node with merge_across_nodes=0."""
+"""The stable tree: KSM pages by content; one tree per NUMA node with merge_across_nodes=0."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def stable_tree_search(ksm: Ksm, page: Frame) -> Frame | None:
         return page
     nid = ksm.nid_of(page)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, page, root, prune=True, exact=page_node is not None)
+    found = _walk(ksm, page, root, prune=True, with_place=page_node is not None)
     if isinstance(found, Leaf):
         if page_node is None:
             return None
@@ -79,7 +79,7 @@ def stable_tree_insert(ksm: Ksm, kpage: Frame) -> StableNode:
     """
     nid = ksm.nid_of(kpage)
     root = ksm.stable_roots[nid]
-    found = _walk(ksm, kpage, root, prune=False, exact=True)
+    found = _walk(ksm, kpage, root, prune=False, with_place=True)
     node = ksm.stable_node_type(ksm.new_key(), kpage, nid)
     if isinstance(found, Leaf):
         link_stable_node(ksm, root, node, found)
@@ -113,14 +113,17 @@ def remove_all_stable_nodes(ksm: Ksm) -> bool:
 
 
 def migrate_node(ksm: Ksm, node: StableNode) -> None:
-    """Move a node to migrate_nodes: its page has migrated (part of cmp_and_merge_page, 3.9)."""
+    """Move a node, whose page is on another NUMA node now, to migrate_nodes.
+
+    part of cmp_and_merge_page, 3.9.
+    """
     stable_node_dup_del(ksm, node)
     _join_migrate_nodes(ksm, node)
 
 
-def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool, exact: bool) -> Found | Leaf:
+def _walk(ksm: Ksm, page: Frame, root: RbRoot, *, prune: bool, with_place: bool) -> Found | Leaf:
     if ksm.accelerator is not None:
-        known = ksm.accelerator.search_stable(page, root, exact=exact)
+        known = ksm.accelerator.search_stable(page, root, with_place=with_place)
         if known is not None:
             return known
     while True:

@@ -15,12 +15,11 @@ from ksmtrace.engine.machine.rbtree import RbRoot
 
 FIRST_KEY = 0xFFFF888100000000
 STRUCT_SIZE = 64
-"""Keys of structs: the first would be `FIRST_KEY` plus `STRUCT_SIZE`, and each is `STRUCT_SIZE`
-above the last."""
+"""Keys are in place of addresses of structs: that of the n-th is FIRST_KEY + n * STRUCT_SIZE."""
 
 
 class MmSlot:
-    """A process registered with ksmd, or the list's head (struct mm_slot; ksm_mm_slot from 6.1).
+    """A process registered with ksmd, or the head of the list (struct mm_slot; ksm_mm_slot, 6.1).
 
     Slots form a circle. A process's rmap_items, which the kernel has as a list by address, are kept
     beside its page table.
@@ -75,7 +74,7 @@ class Ksm:
     Args:
         variant: which kernel this is.
         nodes: NUMA nodes of the machine.
-        watcher: told of everything that happens.
+        watcher: sees everything that happens.
 
     Attributes:
         tunables: the writable files by name; written through `tunables.store_tunable`.
@@ -127,7 +126,7 @@ class Ksm:
         return self._stable_roots
 
     def new_key(self) -> int:
-        """A number that stands for the address of a new struct, never given twice."""
+        """A number in place of the address of a new struct; no number is used twice."""
         return FIRST_KEY + self.new_keys(1) * STRUCT_SIZE
 
     def new_keys(self, count: int) -> int:

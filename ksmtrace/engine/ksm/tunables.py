@@ -1,4 +1,4 @@
-"""The writable files of /sys/kernel/mm/ksm: defaults, and values that the kernel refuses."""
+"""The writable files of /sys/kernel/mm/ksm: defaults, and what the kernel refuses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def store_tunable(ksm: Ksm, name: str, value: int | str) -> None:
 
 
 def run_store(ksm: Ksm, value: int) -> None:
-    """Write `value` to `run`: a change to 2 unmerges everything (run_store, all versions).
+    """Write `value` to `run`: 2 unmerges everything, unless it was the value already.
+
+    run_store, all versions.
 
     Raises:
         OSError: EINVAL.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def break_ksm(ksm: Ksm, mm: Mm, first: int, end: int) -> None:
     """Make pages `first` to `end` - 1 private that are KSM pages or, from 6.6 on, KSM's zero pages.
 
-    break_ksm, all versions; rmap_items stay until ksmd comes. Up to 6.18 the kernel calls it for each
-    page, from unmerge_ksm_pages; since 6.19 for a range (5d4939fc2258 "ksm: perform a range-walk in
-    break_ksm", 05c3fa9c9fa6 "ksm: replace function unmerge_ksm_pages with break_ksm"). The same pages
-    are copied in the same order.
+    break_ksm, all versions; rmap_items stay until ksmd comes. Up to 6.18 the kernel calls it for
+    each page, from unmerge_ksm_pages; since 6.19 for a range (5d4939fc2258 "ksm: perform a
+    range-walk in break_ksm", 05c3fa9c9fa6 "ksm: replace function unmerge_ksm_pages with
+    break_ksm"). The same pages are copied in the same order.
     """
     for vpn in range(first, end):
         frame = mm.ptes.get(vpn)

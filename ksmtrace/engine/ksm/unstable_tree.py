@@ -1,4 +1,4 @@
-"""The unstable tree: pages unchanged since the last pass, by content; rebuilt in every pass."""
+"""The unstable tree: pages that did not change since the last pass, by content; one each pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def find_mergeable_vma(mm: Mm, vpn: int) -> Vma | None:
 
 
 def get_mergeable_page(item: RmapItem) -> Frame | None:
-    """The anonymous page mapped at `item`'s address now (get_mergeable_page, all versions)."""
+    """The anonymous page that is mapped at `item`'s address now.
+
+    get_mergeable_page, all versions.
+    """
     vpn = item.vpn
     page = item.mm.ptes.get(vpn)
     if page is None or not page.anon:

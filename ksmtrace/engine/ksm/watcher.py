@@ -15,7 +15,7 @@ class Node(Protocol):
 
     @property
     def key(self) -> int:
-        """Stands for the address of the struct."""
+        """In place of the address of the struct."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class Tracked(Protocol):
 
     @property
     def key(self) -> int:
-        """Stands for the address of the struct; 0 where there is none."""
+        """In place of the address of the struct; 0 where there is none."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Watcher:
         """Pass `seqnr` begins."""
 
     def scan_stop(self, seqnr: int, counters: Mapping[str, int]) -> None:
-        """Pass `seqnr` ended; `counters` are the daemon's, by lower-case names of `Gauge`."""
+        """Pass `seqnr` ended; `counters` are the daemon's, by the lower-case names of `Gauge`."""
 
     def candidate(self, item: Tracked, page: Frame) -> None:
         """cmp_and_merge_page is entered."""
@@ -97,7 +97,7 @@ class Watcher:
         *,
         was_compound: bool = False,
     ) -> None:
-        """try_to_merge_one_page has returned `err`; `kpage` is a KSM page or the zero page.
+        """try_to_merge_one_page has returned `err`; `kpage` may also be the zero page.
 
         `was_compound` says that `page` was part of a huge page when it was entered.
         """
@@ -121,7 +121,7 @@ class Watcher:
         """__ksm_exit."""
 
     def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
-        """do_wp_page on a KSM page returns `result`; `by_kernel` when break_ksm is under way."""
+        """do_wp_page on a KSM page is about to return `result`; `by_kernel`: from break_ksm."""
 
     def tunable_written(self, name: str, text: str, err: int) -> None:
-        """The engine's owner wrote a file of /sys/kernel/mm/ksm; the write returned `err`."""
+        """A write to a file of /sys/kernel/mm/ksm has returned `err`."""

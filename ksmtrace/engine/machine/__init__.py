@@ -1,1 +1,1 @@
-"""Memory of processes: address spaces, page tables, page frames, faults; nothing that merges."""
+"""Memory of processes: address spaces, page tables, page frames and faults; nothing that merges."""

@@ -1,4 +1,4 @@
-"""Checksums of many pages at once, each of which repeats one word of 8 bytes."""
+"""Checksums of many pages at once, of pages that repeat one word of 8 bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contents of pages: one object for each distinct content, compared and hashed once."""
+"""What pages contain: one object per distinct content, compared and hashed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEAST_AT_ONCE, _MOST_AT_ONCE = 128, 8192
 
 
 def compare_units(a: bytes, b: bytes) -> int:
-    """-1, 0 or 1: the page of `PageData.unit` `a` is less, equal or greater than that of `b`."""
+    """-1, 0 or 1, as a page with unit `a` is less than, equal to or greater than one with `b`."""
     if a == b:
         return 0
     if len(a) != len(b):
@@ -35,7 +35,7 @@ class PageData:
 
     Attributes:
         unit: the word, or all 4096 bytes.
-        number: its place in `PagePool.contents`; given anew once no page contains it.
+        number: its place in `PagePool.contents`; used again once no page contains it.
     """
 
     __slots__ = ("__weakref__", "checksum_memo", "number", "unit")
@@ -61,7 +61,7 @@ class PagePool:
     Attributes:
         sweeps: how often `sweep` has forgotten contents.
         only_words: every page so far has repeated a word.
-        contents: all contents by number; None in the reference mode.
+        contents: all contents by number; empty until `number_contents`.
     """
 
     def __init__(self, checksum: Checksum) -> None:
@@ -149,7 +149,11 @@ class PagePool:
         return self._checksums[numbers]
 
     def sweep(self, used: npt.NDArray[np.int32]) -> None:
-        """Forget contents that no page has, if there may be many; those numbered `used` stay."""
+        """Forget what no page contains any more, if there may be much of it.
+
+        Args:
+            used: numbers of contents in use, beside those that objects refer to.
+        """
         if self._free is None or len(self._known) < self._sweep_at:
             return
         self.sweeps += 1
@@ -172,7 +176,7 @@ class PagePool:
         self._sweep_at = max(_LEAST_SWEEP, 2 * len(self._known))
 
     def _number(self, data: PageData) -> None:
-        assert self._free is not None, "contents have numbers in the accelerated mode"
+        assert self._free is not None, "`number_contents` has been called"
         if self._free:
             data.number = self._free.pop()
             self.contents[data.number] = data

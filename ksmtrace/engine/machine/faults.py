@@ -1,4 +1,4 @@
-"""Page faults (mm/memory.c, mm/huge_memory.c): first touches, copies on write, huge pages."""
+"""Page faults and the splitting of huge pages (mm/memory.c, mm/huge_memory.c)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ksmtrace.engine.machine.page_table import BLOCK_MASK, Change
 
 
 def read_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> None:
-    """Read page `vpn`: an untouched page becomes the shared zero page (do_anonymous_page)."""
+    """Touch page `vpn` by reading: an untouched page becomes the shared zero page.
+
+    do_anonymous_page.
+    """
     if vpn in mm.ptes:
         return
     block = _free_block(mm, vma, vpn)
@@ -48,7 +51,9 @@ def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: 
 
 
 def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: bool) -> Frame:
-    """Write to a read-only page: copy it, or reuse it when nobody else has it (do_wp_page).
+    """A write to a read-only page: copy it, or take it over when nobody else has it.
+
+    mm/memory.c: do_wp_page.
 
     A KSM page is always copied, even when it is mapped only once.
 

@@ -1,4 +1,4 @@
-"""Processes and their memory: address spaces, mappings, page frames, and their entries."""
+"""Processes and their memory: address spaces, mappings, page frames."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Mm:
     """An address space (struct mm_struct).
 
     Attributes:
-        key: stands for the address of the struct.
+        key: in place of the address of the struct.
         vmas: mappings by address.
         ptes: page number to frame, for present pages only.
         ksm_zero: page numbers whose entry is a KSM-placed zero page (a dirty bit in the kernel).

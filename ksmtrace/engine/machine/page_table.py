@@ -1,4 +1,4 @@
-"""A process's page table: blocks of 512 entries, with what an algorithm keeps of each page."""
+"""A process's page table, and what a merging algorithm keeps of each page, in blocks of 512."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Block:
 
 
 class PageStore(Protocol):
-    """Keeps the pages of frozen blocks in another form than frames and items."""
+    """Keeps the pages of whole blocks in a form of its own: those blocks are frozen."""
 
     def add(self, block: Block) -> None:
         """Take note of a new block, which is not frozen."""
@@ -112,7 +112,7 @@ class PageTable:
         return frame
 
     def next_anon(self, first: int, end: int) -> tuple[int, Frame] | None:
-        """The first anonymous page from `first` to `end` - 1 with its frame; None without one."""
+        """The first anonymous page from `first` to `end` - 1, and its frame; None without one."""
         blocks = self.blocks
         while first < end:
             block = blocks.get(first >> BLOCK_SHIFT)
@@ -145,7 +145,7 @@ class PageTable:
         block.items[vpn & BLOCK_MASK] = item
 
     def take_items(self, first: int, end: int) -> Iterator[Any]:
-        """What is kept of pages `first` to `end` - 1, by address; each is dropped after it."""
+        """What is kept of pages `first` to `end` - 1, by address; dropped as the caller goes on."""
         if first >= end:
             return
         for block in self.blocks_between(first, end):

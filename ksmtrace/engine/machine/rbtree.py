@@ -1,4 +1,4 @@
-"""The kernel's red-black tree: the same rotations, so the same shape and comparisons."""
+"""The kernel's red-black tree: the same rotations, hence the same shape."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RbRoot:
 
 
 class Leaf(NamedTuple):
-    """The place of a new node: left or right below `parent`; without a parent, the root."""
+    """The place of a new node: below `parent`, on its left or right; the root without a parent."""
 
     parent: RbNode | None
     left: bool
@@ -92,7 +92,7 @@ def rb_insert_color(root: RbRoot, node: RbNode) -> None:
 
 
 def rb_erase(root: RbRoot, node: RbNode) -> None:
-    """Take `node` out (rb_erase); of one with two children the successor takes its place."""
+    """Take `node` out (rb_erase); with two children, its successor takes its place."""
     root.changes += 1
     if node.rb_left is not None and node.rb_right is not None:
         successor = node.rb_right
@@ -126,7 +126,10 @@ def rb_erase(root: RbRoot, node: RbNode) -> None:
 
 
 def rb_replace_node(root: RbRoot, victim: RbNode, new: RbNode) -> None:
-    """Put `new` in the place of `victim`, whatever the order (rb_replace_node)."""
+    """Put `new` where `victim` stands, without a look at the order.
+
+    lib/rbtree.c: rb_replace_node.
+    """
     root.changes += 1
     new.rb_left, new.rb_right, new.rb_red = victim.rb_left, victim.rb_right, victim.rb_red
     for child in (new.rb_left, new.rb_right):

@@ -1,4 +1,4 @@
-"""Interface of the algorithms that merge pages: KSM of any version, and its relatives."""
+"""What `Engine` asks of an algorithm that merges pages: KSM of some version, or a relative."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scanner(Protocol):
 
     @property
     def comparisons(self) -> int | None:
-        """Comparisons of two pages' contents, or keys; None where they are not counted."""
+        """How often contents, or keys, of two pages were compared; None where not counted."""
         ...
 
     def has_work(self) -> bool:
@@ -75,5 +75,5 @@ class Scanner(Protocol):
         ...
 
     def readings(self) -> dict[str, int]:
-        """The daemon's counters by lower-case names of `Gauge`, as a live source reads them."""
+        """The counters by the lower-case names of `Gauge`, as a live source reads them."""
         ...

@@ -8,7 +8,10 @@ from ksmtrace.engine.machine.memory import HUGE_PAGES, Memory, Mm, Vma
 
 
 def split_vmas(mm: Mm, first: int, end: int) -> list[Vma]:
-    """The mappings of exactly pages `first` to `end` - 1; larger ones are split (split_vma)."""
+    """The mappings of pages `first` to `end` - 1 exactly, those that reach beyond being split.
+
+    split_vma.
+    """
     parts: list[Vma] = []
     inside: list[Vma] = []
     for vma in mm.vmas:
@@ -51,7 +54,10 @@ def split_huge_pmd(mm: Mm, vma: Vma, vpn: int) -> None:
 
 
 def zap_range(memory: Memory, mm: Mm, vma: Vma, first: int, end: int) -> None:
-    """Drop pages `first` to `end` - 1: for MADV_DONTNEED and munmap (zap_page_range)."""
+    """Forget pages `first` to `end` - 1 of `vma`: MADV_DONTNEED, or before munmap.
+
+    zap_page_range.
+    """
     for cut in (first, end):
         split_huge_pmd(mm, vma, cut)
     for vpn in range(first, end):
@@ -73,7 +79,10 @@ def munmap(memory: Memory, mm: Mm, first: int, end: int) -> None:
 
 
 def dup_mmap(parent: Mm, child: Mm) -> None:
-    """Give `child` all of `parent`'s mappings and pages, shared for reading (dup_mmap)."""
+    """Give `child` all of `parent`'s mappings and pages, shared for reading.
+
+    kernel/fork.c: dup_mmap.
+    """
     child.vmas = [vma.part(vma.start, vma.end) for vma in parent.vmas]
     child.tables = set(parent.tables)
     child.huge_zero = set(parent.huge_zero)

@@ -1,4 +1,4 @@
-"""PKSM, page-based KSM (mm/pksm.c, out of tree): examines each anonymous page while it is new."""
+"""PKSM, page-based KSM (mm/pksm.c, out of tree): each new anonymous page is examined once."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.relatives.pksm_item import PksmFlag, PksmItem, PksmSharer, PksmTree, Result
-from ksmtrace.engine.relatives.pte_item import Entry
-from ksmtrace.engine.relatives.whole_memory import Relative
+from ksmtrace.engine.relatives.pte_item import PteItem
+from ksmtrace.engine.relatives.whole_memory import WholeMemory
 
 _FIRST_KEY = 0xFFFF888100000000
 _PERIOD_SECONDS = 10
 _EXTRA = 2
-"""A batch counts with a post-increment and a "greater than": it takes two items more than it was
-told."""
+"""A batch counts with a post-increment and a "greater than": it takes two items too many."""
 
 
-class PksmScanner(Relative):
+class PksmScanner(WholeMemory):
     """pksmd, and the hooks by which it learns of pages.
 
     As in the older of the two known copies a batch takes `pages_to_scan` new items at once; as in
     the later one an unstable item whose page has not changed goes to the end of the list of those
-    to be checked again. PKSM knows no passes: here, one ends when all items that were new at its
-    beginning have been examined.
+    to be checked again. PKSM knows no
+    passes: here, one ends when all items that were new at its beginning have been examined.
 
     Writing 2 to `run` unmerges nothing (run_store).
 
@@ -91,7 +90,10 @@ class PksmScanner(Relative):
         """Nothing: what has changed is found by its hash."""
 
     def scan_batch(self) -> None:
-        """Examine new items, free deleted ones, recheck part of the unstable tree (ksm_do_scan)."""
+        """Examine new items, free deleted ones, check a part of the unstable tree again.
+
+        ksm_do_scan.
+        """
         if self._pass_end is None:
             self._pass_end = self._entered
             self.watcher.scan_start(self._passes)
@@ -123,7 +125,7 @@ class PksmScanner(Relative):
         }
 
     def readings(self) -> dict[str, int]:
-        """`counters` with pksmd's own `pages_sharing`, which has no zero pages in it."""
+        """As `counters`, but `pages_sharing` is without the zero pages that its file adds."""
         return super().readings() | {"pages_sharing": self.pages_sharing}
 
     def _examine(self, item: PksmItem) -> None:
@@ -207,7 +209,7 @@ class PksmScanner(Relative):
         page.ksm = True
         page.exclusive = False
         for index, (mm, vpn) in enumerate(self._mappings(item, page)[:2]):
-            self.watcher.merged_one(Entry(mm, vpn, item.key), page, None, -EFAULT * index)
+            self.watcher.merged_one(PteItem(mm, vpn, item.key), page, None, -EFAULT * index)
         return Result.SUCCESS if page.mapcount == 1 else Result.DROP
 
     def _try_to_merge(
@@ -224,7 +226,7 @@ class PksmScanner(Relative):
         self._content_comparisons += 1
         sharers = []
         for mm, vpn in self._mappings(item, page):
-            entry = Entry(mm, vpn, item.key)
+            entry = PteItem(mm, vpn, item.key)
             self.watcher.merged_one(entry, page, kpage, 0)
             if page.data is kpage.data:
                 self.watcher.replaced(entry, page, kpage)
@@ -250,7 +252,7 @@ class PksmScanner(Relative):
             self.watcher.merged_one(item, page, zero_page, -EFAULT)
             return False
         for mm, vpn in self._mappings(item, page):
-            entry = Entry(mm, vpn, item.key)
+            entry = PteItem(mm, vpn, item.key)
             self.watcher.merged_one(entry, page, zero_page, 0)
             self.watcher.replaced(entry, page, zero_page)
             self.memory.map_frame(mm, vpn, zero_page)
@@ -301,7 +303,8 @@ class PksmScanner(Relative):
             del self._recheck[item]
 
     def _mappings(self, item: PksmItem, page: Frame) -> list[tuple[Mm, int]]:
-        # The walk over all that a process inherited stands for the kernel's walk over the anon_vma.
+        # The walk over all that a process inherited is in place of the kernel's walk over the
+        # anon_vma.
         if page.mapcount == 1 and item.mm.ptes.get(item.vpn) is page:
             return [(item.mm, item.vpn)]
         return [(mm, vpn) for mm in self.memory.mms for vpn, f in mm.ptes.items() if f is page]

@@ -11,7 +11,7 @@ from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.machine.rbtree import RbNode, RbRoot, rb_erase, rb_insert_color, rb_link_node
-from ksmtrace.engine.relatives.pte_item import Entry
+from ksmtrace.engine.relatives.pte_item import PteItem
 
 _SAMPLES = 64
 _M32 = 0xFFFFFFFF
@@ -40,7 +40,7 @@ class PksmItem(RbNode):
     """struct rmap_item of mm/pksm.c; once in the stable tree it is what KSM calls a stable node.
 
     Attributes:
-        key: stands for the address of the struct.
+        key: in place of the address of the struct.
         mm: the process that was given the page.
         vpn: the number of the page there.
         page: None once the page has been freed.
@@ -81,7 +81,7 @@ class PksmItem(RbNode):
         return PksmFlag.STABLE not in self.flags
 
 
-class PksmSharer(Entry):
+class PksmSharer(PteItem):
     """struct stable_node_anon: an entry that has been replaced by the page of `head`."""
 
     __slots__ = ("_node",)
@@ -151,7 +151,7 @@ def sampled_hash(seed: int) -> Callable[[bytes], int]:
     """PKSM's hash of a page: 64 of its words, chosen at random once a boot (pksm_calc_checksum).
 
     Args:
-        seed: stands for the boot.
+        seed: one for each boot.
     """
     offsets = sorted(random.Random(seed).sample(range(PAGE_SIZE // 4), _SAMPLES))  # noqa: S311
 

@@ -1,4 +1,4 @@
-"""Page table entries as items of records, for relatives of KSM that have no rmap_items."""
+"""A page table entry in the place of an rmap_item, for relatives that have none per address."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ksmtrace.engine.ksm.watcher import Node
 from ksmtrace.engine.machine.memory import Mm
 
 
-class Entry:
+class PteItem:
     """A `Tracked`: page number `vpn` of `mm`, in no tree.
 
     Attributes:
-        key: of what stands for the entry; 0 when nothing does.
+        key: of what is kept of the entry; 0 when nothing is.
     """
 
     __slots__ = ("key", "mm", "vpn")

@@ -11,7 +11,7 @@ from ksmtrace.engine.machine.content import PagePool
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
 
 
-class Relative:
+class WholeMemory:
     """A `Scanner` of all memory of all processes, to be completed by its scan."""
 
     def __init__(self, variant: Variant, watcher: Watcher, tunables: Mapping[str, int]) -> None:

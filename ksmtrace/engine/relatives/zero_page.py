@@ -1,4 +1,4 @@
-"""Zero-page merging alone: every empty page of every process becomes the shared zero page."""
+"""Zero-page merging alone: every empty page of every process becomes the zero page at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.memory import Mm
-from ksmtrace.engine.relatives.pte_item import Entry
-from ksmtrace.engine.relatives.whole_memory import Relative
+from ksmtrace.engine.relatives.pte_item import PteItem
+from ksmtrace.engine.relatives.whole_memory import WholeMemory
 
 
-class ZeroPageScanner(Relative):
+class ZeroPageScanner(WholeMemory):
     """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
 
     A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned
-    page is left alone. The zero pages that it has placed are counted as KSM's are.
+        page is left alone.
+    The zero pages that it has placed are counted as KSM's are.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
@@ -80,7 +81,7 @@ class ZeroPageScanner(Relative):
 
     def _examine(self, mm: Mm, vpn: int) -> None:
         frame, zero_page = mm.ptes[vpn], self.memory.zero_page
-        entry = Entry(mm, vpn)
+        entry = PteItem(mm, vpn)
         self.watcher.candidate(entry, frame)
         self._scanned += 1
         self._comparisons += 1

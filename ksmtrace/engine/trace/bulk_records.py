@@ -19,8 +19,10 @@ _PAGE_STATE = int(Flag.PAGE_STATE)
 
 _KEPT = {"oldchecksum": 2, "checksum": 1}
 _REPLACED = {"oldchecksum": 1, "checksum": 0}
-"""References and mappings of a page, private until then, after the attempt: ksmd's own reference,
-and its one entry if kept."""
+"""References and mappings of a page after the attempt, which had been private.
+
+ksmd has a reference, and the one entry counts as another if it is kept.
+"""
 
 _KINDS = Done.PAIRED + 1
 
@@ -34,11 +36,11 @@ _AFTER = np.zeros(_KINDS, np.uint8)
 _AFTER[Done.SETTLED] = Flag.STABLE_BEFORE | Flag.STABLE_AFTER
 _AFTER[Done.JOINED] = Flag.UNSTABLE_AFTER
 _AFTER[[Done.SHARED, Done.PAIRED]] = Flag.STABLE_AFTER
-"""Flags of CMP_AND_MERGE_PAGE by `Done`, except UNSTABLE_BEFORE."""
+"""Flags of CMP_AND_MERGE_PAGE by `Done`, except for UNSTABLE_BEFORE."""
 
 
 def bulk_records(pages: BulkResult, now: int, seq: int) -> tuple[Records, int]:
-    """The records after time `now`, numbered from `seq`, and how many precede the first candidate.
+    """The records after time `now`, numbered from `seq` on, and how many precede the candidates'.
 
     A candidate's last record is CMP_AND_MERGE_PAGE, whose time is when the call began: before the
     others of the page.

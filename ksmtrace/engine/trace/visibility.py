@@ -61,12 +61,15 @@ _KSM_NOTES = {
     EventKind.PROCESS_SAMPLE: "the engine has no /proc",
 }
 _PKSM_NOTES = _KSM_NOTES | {
-    EventKind.CMP_AND_MERGE_PAGE: "one rmap_item per physical page; mm and address are those it "
-    "was allocated at",
-    EventKind.STABLE_APPEND: "the KSM page's own rmap_item first, then one stable_node_anon per "
-    "entry replaced",
-    EventKind.REMOVE_RMAP_ITEM: "an entry of a KSM page that goes takes a stable_node_anon with "
-    "it, its own if it has one",
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "one rmap_item per physical page; mm and address are those it was allocated at"
+    ),
+    EventKind.STABLE_APPEND: (
+        "the KSM page's own rmap_item first, then one stable_node_anon per entry replaced"
+    ),
+    EventKind.REMOVE_RMAP_ITEM: (
+        "an entry of a KSM page that goes takes a stable_node_anon with it, its own if it has one"
+    ),
     EventKind.SAMPLE: "pages_sharing is without the zero pages that pksm's file adds to it",
     EventKind.BREAK_COW: "pksm cannot undo the first half of a merge",
     EventKind.MM_ENTER: _NO_REGISTRATION,
@@ -89,7 +92,7 @@ _ZERO_PAGE_NOTES = _KSM_NOTES | {
 
 
 def engine_session(scanner: Scanner) -> Session:
-    """The facts of an engine's run: all is seen exactly, at functions of the engine."""
+    """The facts of an engine's run; each kind of event is seen exactly, or not at all."""
     seen, notes = _ZERO_PAGE, _ZERO_PAGE_NOTES
     shown = {name: str(value) for name, value in scanner.tunables.items()}
     if isinstance(scanner, KsmScanner):

@@ -27,7 +27,10 @@ def before(*release):
 
 
 def machine(variant=NEWEST, *, nodes=1, watcher=None, **tunables):
-    """An engine that scans a pass in one batch, without smart scan unless told otherwise; in the reference mode, since tests look at its objects."""
+    """An engine that scans a pass in one batch, without smart scan if not asked for.
+
+    It works in the reference mode, since tests look at its objects.
+    """
     settings = {"pages_to_scan": 100000, "smart_scan": 0, **tunables}
     engine = Engine(variant, nodes=nodes, watcher=watcher, mode="reference")
     for name, value in settings.items():

@@ -1,4 +1,4 @@
-"""Random workloads: processes with equal pages, zero pages, writes, discards, unmaps, forks, exits, stopped passes."""
+"""Hypothesis strategies of random workloads."""
 
 from hypothesis import strategies as st
 
@@ -26,9 +26,10 @@ def step(op, **arguments):
 
 @st.composite
 def workloads(draw, variants=(NEWEST,), most_steps=25, *, huge=False, wide=False):
-    """Workloads that every kernel can carry out, but for tunables that it refuses with EBUSY.
+    """Workloads that every kernel can carry out, except for tunables that it refuses with EBUSY.
 
-    With `huge` there is a huge page; `wide` regions have more than one block of their page table each.
+    With `huge` there is a huge page; `wide` regions have more than one block of their page table
+    each.
     """
     variant = draw(st.sampled_from(variants))
     batch = draw(st.sampled_from(BATCHES["huge" if huge else "wide" if wide else "small"]))
@@ -66,7 +67,10 @@ def _beginning(draw):
 
 @st.composite
 def _wide_beginning(draw):
-    """Two processes with two or three blocks of pages; stretches of them are equal to one another, or page by page to the other's."""
+    """Two processes with two or three blocks of pages.
+
+    Stretches of pages are equal to one another, or page by page to the other's.
+    """
     steps = []
     for process in ("a", "b"):
         pages = draw(st.integers(513, 1100))
@@ -99,7 +103,7 @@ def _tunables(variant):
 
 @st.composite
 def _huge_beginning(draw):
-    """A process with a huge page and a bit, some of it mergeable, and one with a page that may be equal to a part."""
+    """A process with a huge page and some more, and one with a page that may equal a part."""
     reach = {"process": "h", "region": "r"}
     steps = [
         step("spawn", process="h"),

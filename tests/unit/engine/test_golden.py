@@ -1,4 +1,4 @@
-"""The experiments of the golden logs, A to L, done on the engine: it prints what the kernels printed."""
+"""The experiments of the golden logs, A to L, on the engine: it prints what kernels printed."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def repeated(byte):
 
 
 class Experiment:
-    """The experiments on a kernel of this release; `lines` is what the program prints. Its process is "p"."""
+    """The experiments on a kernel of this release, in process "p"; `lines` is what is printed."""
 
     def __init__(self, release):
         self.release = release
@@ -230,14 +230,14 @@ class Experiment:
 
 
 def per_process(release):
-    """The names in /proc/<pid>/ksm_stat of a kernel, as its log has them; none where it has no such file."""
+    """The names in /proc/<pid>/ksm_stat, as a log has them; none where there is no such file."""
     lines = (_DATA / f"golden-{release}.log").read_text().splitlines()
     fields = next((found["fields"] for line in lines if (found := _PROCESS.fullmatch(line))), "")
     return [field.split()[0] for field in fields.rstrip(";").split(";") if field]
 
 
 def golden(release):
-    """The lines of a log: (title, {short name: value}) for each reading, (title, text) for the rest."""
+    """The lines of a log: (title, {short name: value}) for readings, (title, text) for the rest."""
     lines = []
     for line in (_DATA / f"golden-{release}.log").read_text().splitlines():
         counters, of_process = _COUNTERS.fullmatch(line), _PROCESS.fullmatch(line)

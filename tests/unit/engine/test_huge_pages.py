@@ -96,7 +96,8 @@ def test_an_empty_candidate_is_lost_to_its_own_split(variant):
     engine.fill("p", "r", 5, 1, repeated(0))
     engine.mergeable("p", "r", 0, N)
     engine.scan_passes(2)
-    # The attempt to merge page 5 split the huge page, which made 5 the plain zero page: nothing is left to write-protect.
+    # The attempt to merge page 5 split the huge page, which made 5 the plain zero page: nothing is
+    # left to write-protect.
     assert not frames(engine)[5].anon
     assert engine.counters()["ksm_zero_pages"] == 0
     assert gauges(engine) == (0, 0, N, 0)

@@ -199,7 +199,8 @@ def test_a_pinned_page_is_not_merged_and_the_first_half_is_undone(variant):
     region(engine, "p", "r", [A] * 2)
     engine.pin("p", "r", 0)
     engine.scan_passes(2)
-    # Page 0 waits in the unstable tree; page 1 had become a KSM page already, and was copied by break_cow.
+    # Page 0 waits in the unstable tree; page 1 had become a KSM page already, and was copied by
+    # break_cow.
     assert gauges(engine) == (0, 0, 1, 1)
     assert engine.ksm.memory.cow_ksm == 1
     assert not any(frame.ksm for frame in frames(engine, "p", "r"))
@@ -226,7 +227,8 @@ def test_a_ksm_page_outside_the_tree_never_merges(variant):
     engine.fork("p", "child")
     engine.pin("pinned", "r", 0)
     engine.scan_passes(2)
-    # p's page became a KSM page, the other half failed, and break_cow gave p a copy: child holds what is left.
+    # p's page became a KSM page, the other half failed, and break_cow gave p a copy: child holds
+    # what is left.
     (left,) = frames(engine, "child", "r")
     assert left.ksm
     assert left.stable_node is None
@@ -248,7 +250,8 @@ def test_a_page_gone_from_the_unstable_tree_ends_the_walk(variant, gone):
     assert gauges(engine) == (0, 0, 1, 1)
     getattr(engine, gone)("p", "r", 0, 1)
     engine.scan_batches(1)
-    # q's page is not put into the tree: the way to its place leads over a page that cannot be compared.
+    # q's page is not put into the tree: the way to its place leads over a page that cannot be
+    # compared.
     assert gauges(engine) == (0, 0, 1, 1)
 
 

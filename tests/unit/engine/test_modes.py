@@ -1,4 +1,4 @@
-"""Reference and accelerated mode take the same decisions: equal counters after every batch, equal events one by one.
+"""Both modes decide alike: equal counters after every batch, equal events one by one.
 
 Comparisons are equal where the accelerated mode counts them; where it does not, all else is.
 """
@@ -30,7 +30,8 @@ SETTINGS = {"deadline": None}
 def run(workload, mode, looks=None):
     """After every batch and step: the counters, the bytes of the records, and the comparisons.
 
-    With `looks`, the seed of chance, somebody looks at single pages in between, of which objects are made.
+    With `looks`, the seed of chance, somebody looks at single pages in between, of which objects
+    are made.
     """
     chance = random.Random(looks)
     emitter = Emitter()
@@ -111,7 +112,7 @@ def test_groups_are_the_same(workload):
 
 
 def settled(mode="accelerated without comparisons", pages=100):
-    """An engine with `pages` pages unlike each other, in their fourth pass, and what it has emitted since."""
+    """An engine with `pages` pages unlike each other, in their fourth pass, and its emitter."""
     emitter = Emitter()
     engine = Engine(
         NEWEST, {"pages_to_scan": 1000, "smart_scan": 0}, watcher=emitter, **MODES[mode]

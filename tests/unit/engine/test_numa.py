@@ -49,7 +49,8 @@ def test_a_page_still_mapped_keeps_its_own_tree_alone(variant):
         engine.ksm.memory.node_of_next_page = nid
         region(engine, "q", f"n{nid}", [7])
         region(engine, "p", f"n{nid}", [7], mergeable=False)
-        # Not mergeable there, so that run = 2 leaves the pages alone: child0 has one of node 0, child1 both.
+        # Not mergeable there, so that run = 2 leaves the pages alone: child0 has one of node 0,
+        # child1 both.
         engine.fork("p", f"child{nid}")
     for nid in (0, 1):
         engine.mergeable("p", f"n{nid}", 0, 1)

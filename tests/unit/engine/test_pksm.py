@@ -91,7 +91,8 @@ def test_a_sweep_goes_on_where_the_last_one_ended():
     engine = pksm(*range(1, 8))
     engine.scan_batches(1)
     engine.write_tunable("pages_to_scan", 1)
-    # 7 unshared pages, not fewer than pages_to_scan: 7 * 4000 / 10000 is 2, cut to 1, and two more are taken
+    # 7 unshared pages, not fewer than pages_to_scan: 7 * 4000 / 10000 is 2, cut to 1, and two more
+    # are taken
     engine.write_tunable("sleep_millisecs", 4000)
     order = [list(engine.scanner._recheck)]
     for _ in range(2):

@@ -15,7 +15,7 @@ from ksmtrace.workload.on_engine import Simulation, simulate
 
 
 class Shadow:
-    """What each page must contain: the same steps without KSM. Pages are keyed by (region, number)."""
+    """What each page must contain, by (region, number): the same steps without KSM."""
 
     def __init__(self):
         self.pages = {}
@@ -47,7 +47,7 @@ class Shadow:
             pages.pop(key, None)
 
     def check_mapped(self, engine):
-        """Like `check`, but a page that nobody touched may be there: a huge page came, and left it empty."""
+        """As `check`, but an untouched page may be there, as an empty part of a huge page."""
         for name, process in engine.processes.items():
             for region_name, region in process.regions.items():
                 for index in range(region.pages):
@@ -91,7 +91,7 @@ def walk(node, depth=0):
 
 
 def in_unstable_tree(ksm):
-    """The rmap_items in the unstable tree, or in what stands for it; between two passes nobody looks there."""
+    """The rmap_items in the unstable tree; between two passes none are looked at."""
     index = ksm.accelerator and ksm.accelerator.index
     if index is None or index.built:
         return [item for root in ksm.unstable_roots for item in walk(root.rb_node)]
@@ -148,7 +148,7 @@ def check_frames(engine):
 
 
 def after_every_batch(workload, mode="accelerated"):
-    """The engine and what memory must contain, after each step and each batch of ksmd within one."""
+    """The engine and what memory must contain, after each step and each batch of ksmd."""
     simulation = Simulation(workload, **MODES[mode])
     shadow, done = Shadow(), -1
     for number in simulation.run():

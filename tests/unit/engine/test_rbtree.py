@@ -38,7 +38,7 @@ def keys(node):
 
 
 def black_height(node):
-    """Blacks down to a leaf; checks that all ways have the same, that no red has a red child, and the parents."""
+    """Black nodes down to a leaf; checks that all paths have the same, and no red a red child."""
     if node is None:
         return 1
     for child in (node.rb_left, node.rb_right):

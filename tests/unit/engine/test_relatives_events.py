@@ -51,7 +51,7 @@ def test_reconstruction_equals_pksm_after_every_batch(workload):
 @settings(max_examples=100, deadline=None)
 @given(workloads(variants=("pksm", "zero-page")))
 def test_every_entry_that_changed_its_page_has_a_record(workload):
-    """Between two looks at all page tables, entries changed under the daemon's hands as REPLACE_PAGE says."""
+    """Between two looks at all page tables, entries changed as REPLACE_PAGE records say."""
     source = EngineSource(workload)
     memory = source._simulation.engine.memory
     before = {}
@@ -141,7 +141,8 @@ def test_records_of_failures_of_pksm():
     emitter.take()
     engine.scan_passes(1)
     kinds, events = recorded(engine, emitter)
-    # a page that is mapped twice becomes a KSM page at its first entry, and is not found at its second
+    # a page that is mapped twice becomes a KSM page at its first entry, and is not found at its
+    # second
     assert [kind for kind, _ in kinds] == [
         *(E.SCAN_START, E.PROCESS, E.TRY_TO_MERGE_ONE_PAGE, E.TRY_TO_MERGE_ONE_PAGE),
         *(E.CMP_AND_MERGE_PAGE, E.REMOVE_RMAP_ITEM, E.SCAN_STOP),

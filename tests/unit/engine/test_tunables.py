@@ -129,12 +129,13 @@ def test_the_advisor_takes_pages_to_scan_over():
 
 
 def test_the_advisors_first_and_second_advice():
-    # Worked by hand. First pass: 10 s at 100 % CPU; change 30 (the average begins at 0), factor 2000, so 500 pages
-    # become 25, then 7; a page costs 5 per percent: at least 50, at most 350.
+    # Worked by hand. First pass: 10 s at 100 % CPU; change 30 (the average begins at 0), factor
+    # 2000, so 500 pages become 25, then 7; a page costs 5 per percent: at least 50, at most 350.
     advisor, tunables = Advisor(), {**DEFAULTS, "pages_to_scan": 500}
     assert advisor.advise(tunables, 10_000, 10_000_000_000) == 50
     assert advisor.change == 30
-    # Second: 400 s at 1 %; change (70 * 30 + 30 * 4000) / 100 = 1221, factor 50: 100 pages, then 1221; 50 per percent.
+    # Second: 400 s at 1 %; change (70 * 30 + 30 * 4000) / 100 = 1221, factor 50: 100 pages, then
+    # 1221; 50 per percent.
     tunables["pages_to_scan"] = 50
     assert advisor.advise(tunables, 400_000, 14_000_000_000) == 1221
     assert (advisor.change, advisor.prev_scan_time) == (1221, 400)

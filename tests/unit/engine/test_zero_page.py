@@ -1,4 +1,4 @@
-"""Zero-page merging: every process, at once, and nothing but zeroes. Then all variants side by side."""
+"""Zero-page merging of every process, of zeroes only; then all variants side by side."""
 
 import pytest
 from hypothesis import given, settings
@@ -109,7 +109,8 @@ def test_all_variants_on_one_workload(variant):
         "pksm": [15 + 8] * 4,  # all 16 equal pages share one, all 8 empty ones are gone, at once
         "zero-page": [8] * 4,  # only the empty ones, at once
     }
-    # KSM: the asking process's 8 equal pages share one, and its 4 empty ones too (use_zero_pages is off)
+    # KSM: the asking process's 8 equal pages share one, and its 4 empty ones too (use_zero_pages is
+    # off)
     assert saved == expected.get(variant, [0, 7 + 3, 7 + 3, 7 + 3])
 
 

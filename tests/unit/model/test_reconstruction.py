@@ -269,6 +269,19 @@ def test_where_removals_are_seen_a_node_stays_the_same_until_it_is_removed():
     assert ours.nodes.since_ns[ours.nodes.alive()].tolist() == [1]
 
 
+def test_what_is_derived_of_one_state_is_derived_once():
+    ours, asked = Reconstruction(session()), []
+
+    def derive(reconstruction):
+        asked.append(len(reconstruction.batch))
+        return len(asked)
+
+    assert [ours.once(derive), ours.once(derive)] == [1, 1]
+    ours.apply(events({"kind": EventKind.SCAN_START}, {"kind": EventKind.SCAN_STOP}))
+    assert [ours.once(derive), ours.once(derive)] == [2, 2]
+    assert asked == [0, 2]
+
+
 def test_sample_rows_are_a_reading():
     rows = sample(pages_shared=3, general_profit=-5)
     assert [row["aux"] for row in rows] == [3, 2**64 - 5]

@@ -1,4 +1,4 @@
-"""The unstable tree's shape and the log that it is made of, against the same tree walked step by step."""
+"""The shadow of the unstable tree and its log, against the same tree walked step by step."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from ksmtrace.engine.bulk.depths import Depths
-from ksmtrace.engine.bulk.shadow_tree import Shape, words_of
+from ksmtrace.engine.bulk.shadow_tree import ShadowTree, words_of
 from ksmtrace.engine.bulk.tree_search import find_in_order
 from ksmtrace.engine.bulk.unstable_log import UnstableLog
 from ksmtrace.engine.machine.bulk_checksum import XXHASH
@@ -55,25 +55,25 @@ CHUNKS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(CHUNKS, st.booleans(), st.integers(0, 12))
 def test_many_at_once_are_as_one_by_one(chunks, only_words, drop_at):
-    """Contents that come in any order and size, also some that come again; one page may be no word."""
+    """Contents in any order and size, some of them twice; one page may be no word."""
     pool, numbers = pool_of(300, None if only_words else bytes(range(256)) * 16)
     numbers = [*numbers, pool.zero.number]
-    shape, walked = Shape(pool), Walked()
+    tree, walked = ShadowTree(pool), Walked()
     for place, chunk in enumerate(chunks):
         if place == drop_at:
-            shape.drop()
+            tree.drop()
             walked = Walked()
         some = [numbers[which] for which in chunk]
         expected = [walked.join_or_leave(pool.contents[number].unit) for number in some]
-        assert list(shape.join_or_leave(np.array(some, np.int32))) == expected
-        assert drawn(shape.root.rb_node) == drawn(walked.root.rb_node)
-    assert {number for number, _ in shape.standing()} == {
+        assert list(tree.join_or_leave(np.array(some, np.int32))) == expected
+        assert drawn(tree.root.rb_node) == drawn(walked.root.rb_node)
+    assert {number for number, _ in tree.members()} == {
         number for number in numbers if pool.contents[number].unit in walked.nodes
     }
-    for number, node in shape.standing():
+    for number, node in tree.members():
         assert node.rb_key == pool.contents[number].unit
         spot = find_in_order(walked.root, node.rb_key, words=False)
-        assert shape.comparisons(number) == spot.steps
+        assert tree.comparisons(number) == spot.steps
 
 
 class Passes(RuleBasedStateMachine):
@@ -122,8 +122,8 @@ class Passes(RuleBasedStateMachine):
 
     @rule(fast=st.booleans())
     def make_the_tree(self, fast):
-        shape = (self.fast if fast else self.exact).shape()
-        assert drawn(shape.root.rb_node) == drawn(self.walked.root.rb_node)
+        tree = (self.fast if fast else self.exact).tree()
+        assert drawn(tree.root.rb_node) == drawn(self.walked.root.rb_node)
 
 
 TestPasses = Passes.TestCase

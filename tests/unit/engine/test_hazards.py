@@ -1,4 +1,4 @@
-"""Chains and stable nodes whose page is gone, in trees in which most searches come by none of them."""
+"""Chains and stable nodes whose page is gone, in trees where most searches pass none of them."""
 
 import random
 
@@ -20,7 +20,10 @@ def content(number):
 
 
 def busy(variant, mode, seed, limit):
-    """After each of some passes, or parts of one: the engine, and what it has emitted since; memory changes in between."""
+    """After each of some passes, or parts of one: the engine, and what it has emitted since.
+
+    Memory changes in between.
+    """
     chance = random.Random(seed)
     emitter = Emitter()
     tunables = {"pages_to_scan": 10_000}
@@ -54,7 +57,7 @@ def busy(variant, mode, seed, limit):
 @pytest.mark.parametrize("variant", ["ksm-4.4", "ksm-6.1", NEWEST])
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32), limit=st.integers(2, 30))
-def test_all_modes_agree(variant, seed, limit):
+def test_modes_agree(variant, seed, limit):
     runs = [busy(variant, mode, seed, limit) for mode in MODES]
     for steps in zip(*runs, strict=True):
         assert len({batch.events.tobytes() for _, batch in steps}) == 1
