@@ -54,11 +54,11 @@ lint: .venv/ready-test ## ruff and mypy
 type: .venv/ready-test ## mypy
 	@$(TOOL).check_types
 
-fix: .venv/ready-test ## mend what ruff can mend
+fix: .venv/ready-test ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/ready-test ## print the tables of docs anew
+docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
 	$(TOOL).docs.metrics
@@ -66,10 +66,10 @@ docs: .venv/ready-test ## print the tables of docs anew
 	$(TOOL).docs.architecture
 	$(TOOL).screen
 
-dashboards: .venv/ready-test ## make the dashboards' files anew
+dashboards: .venv/ready-test ## write the dashboards from tools/dashboards
 	$(TOOL).dashboards.generate
 
-pictures: .venv/ready-test ## draw docs/pictures anew from a real Prometheus, in four minutes
+pictures: .venv/ready-test ## draw docs/pictures from what a real Prometheus answers, in four minutes
 	$(TOOL).pictures
 
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1

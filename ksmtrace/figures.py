@@ -8,7 +8,7 @@ docs/REFERENCE.md and docs/METRICS.md are made from both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, cast
 
 from prometheus_client.core import (
@@ -106,6 +106,7 @@ class FigureSpec:
         exactness: as in `ksmtrace.section.Figure`.
         metric: the family that has it as a sample, and `series` the values of the family's labels.
         of: keys of the object, or of each object of the list, that it is.
+        name: the key itself, without what follows it.
     """
 
     key: str
@@ -119,11 +120,10 @@ class FigureSpec:
     metric: Family | None = None
     series: tuple[str, ...] = ()
     of: tuple[FigureSpec, ...] = ()
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The key itself, without what follows it."""
-        return self.key.split(".")[0].removesuffix("[]")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.key.split(".")[0].removesuffix("[]"))
 
 
 Specs = tuple[FigureSpec, ...]
@@ -138,7 +138,11 @@ def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
     declared = {spec.name: spec for spec in specs}
     if missing := values.keys() - declared:
         raise KeyError(f"figures without a declaration: {', '.join(sorted(missing))}")
-    return {key: _known(declared[key], session, value) for key, value in values.items()}
+    return {
+        key: _known(spec, session, value) if spec.needs or spec.of else value
+        for key, value in values.items()
+        for spec in (declared[key],)
+    }
 
 
 def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -154,7 +158,7 @@ def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN4
 
 
 def _knows(session: Session, need: EventKind | Knowledge) -> bool:
-    return session.sees_who_broke if need is Knowledge.WHO_BROKE else session.sees(EventKind(need))
+    return session.sees_who_broke if isinstance(need, Knowledge) else session.sees(need)
 
 
 def families(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ksmtrace.engine.bulk.accelerator import accelerate
-from ksmtrace.engine.collector import collector_paused
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
@@ -17,12 +18,31 @@ from ksmtrace.engine.machine.content import PageData
 from ksmtrace.engine.machine.faults import read_page, write_pages
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
-from ksmtrace.engine.process import Process, Region
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("reference", "accelerated")
 """How the engine can work, as `ksmtrace.engine` says."""
+
+
+_FIRST_VPN = 0x1_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Memory that was mapped in one go: its first page number, and how many pages."""
+
+    first_vpn: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Process:
+    """A process; `regions` are by name those that it has mapped, or inherited."""
+
+    mm: Mm
+    regions: dict[str, Region]
+    next_vpn: int = _FIRST_VPN
 
 
 class Engine:
@@ -225,7 +245,7 @@ class Engine:
         scanner.write_run(RUN_MERGE)
         try:
             while done < (passes or batches) and scanner.has_work():
-                with collector_paused():
+                with _collector_paused():
                     scanner.scan_batch()
                 ran += 1
                 done = scanner.full_scans - before if passes else ran
@@ -312,3 +332,15 @@ def _covered(mm: Mm, start: int, end: int) -> bool:
         if vma.start <= start < vma.end:
             start = vma.end
     return start >= end
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # Python's cycle collector would visit a million new objects over and over.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -20,8 +20,8 @@ COUNTS = (
 )
 """Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum
 changed; no checksum to compare with; looked up in the trees, and placed there or a page of zeroes;
-looked up and not placed; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the zero
-page, COW_FAULT by the process and by the kernel."""
+looked up and not placed; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the
+zero page, COW_FAULT by the process and by the kernel."""
 
 ZERO_CHECKSUM = 0x32D8BBDB
 """calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""

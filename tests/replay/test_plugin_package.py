@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from support.command import KSMTRACE, ksmtrace
+from support.command import KSMTRACE, assert_one_line, ksmtrace
 from support.exposition import samples
 from support.terminal import OnTerminal
 
@@ -61,6 +61,22 @@ def test_its_lead_and_its_view_are_on_the_screen(bundled_capture, environment):
         status, drawn, _ = run.end()
     assert status == 0
     assert "hottest address: " in drawn.rpartition("\x1b[?1049l")[2]  # its panel, in the outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("ksmtrace_saved_bytes", "plugin 'stable_tree' does"),
+        ("ksmtrace_cow_fault_seconds_count", "plugin 'cow' does"),
+        ("ksmtrace_lost_events_total", "the run itself does"),
+    ],
+)
+def test_a_metric_with_another_publishers_name_ends_a_replay(
+    bundled_capture, environment, tmp_path, name, other
+):
+    taken = {**environment, "HOTTEST_METRIC": name}
+    ran = ksmtrace("replay", bundled_capture, "--json", "--textfile", tmp_path, env=taken)
+    assert_one_line(ran, 2, f"'hottest' publishes {name}, as {other}", "-p no:hottest")
 
 
 def test_it_can_be_left_out(bundled_capture, environment):

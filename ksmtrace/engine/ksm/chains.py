@@ -47,8 +47,8 @@ def chain_best_dup(
 ) -> tuple[StableNode, StableNode | None]:
     """The dup with room if there is one, else the first.
 
-    __stable_node_chain and stable_node_dup since 6.11 ("optimize the chain()/chain_prune()
-    interfaces").
+    __stable_node_chain and stable_node_dup since 6.11 (a0b856b617c5 "mm/ksm: optimize the
+    chain()/chain_prune() interfaces").
 
     Returns:
         As `chain_candidate_or_any`.

@@ -37,9 +37,11 @@ class Variant(MmVersion):
             they do not.
         make: the algorithm at work, for a number of NUMA nodes.
         checksum: calc_checksum.
-        chains: stable nodes have dups under max_page_sharing (4.13).
+        chains: stable nodes have dups under max_page_sharing (4.13, 2c653d0ee2ae "ksm: introduce
+            ksm_max_page_sharing per page deduplication limit").
         chain: how searches choose a dup of a chain.
-        checks_before_stable_tree: the checksum is tested, and the zero page tried, first (6.11).
+        checks_before_stable_tree: the checksum is tested, and the zero page tried, first (6.11,
+            d58a361b0350 "mm/ksm: don't waste time searching stable tree for fast changing page").
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
         absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
             /proc/vmstat.

@@ -32,9 +32,8 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_metrics(self):
-        yield GaugeMetricFamily(
-            "ksmtrace_hottest_attempts", "Attempts at one address.", self.hottest()
-        )
+        name = os.environ.get("HOTTEST_METRIC", "ksmtrace_hottest_attempts")
+        yield GaugeMetricFamily(name, "Attempts at one address.", self.hottest())
 
     @hookimpl
     def ksmtrace_panels(self):
