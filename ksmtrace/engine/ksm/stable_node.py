@@ -112,7 +112,8 @@ def ksm_get_folio(ksm: Ksm, node: StableNode) -> Frame | None:
     get_ksm_page up to 6.8, ksm_get_folio since.
     """
     kpage = node.kpage
-    if kpage is not None and kpage.allocated and kpage.stable_node is node:
+    # mapped is allocated: this is called for every step of every walk.
+    if kpage is not None and kpage.stable_node is node and (kpage.mapped or kpage.allocated):
         return kpage
     remove_node_from_stable_tree(ksm, node)
     return None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram, half_life, survival
+from ksmtrace.model.log_histogram import GEOMETRIC, LINEAR, LogHistogram, half_life, survival
 
 SECOND = 1_000_000_000
 some_ns = st.lists(st.integers(1_000, 10**16), min_size=1, max_size=60)
@@ -70,3 +70,26 @@ def test_a_half_life_that_is_not_reached_has_a_bound():
 def test_survival_falls_from_1_and_never_below_0(ended, unended):
     shares = [1.0, *(share for _, share in survival(durations(*ended), durations(*unended)))]
     assert all(0 <= after <= before for before, after in pairwise(shares))
+
+
+def test_a_duration_on_a_bound_is_in_the_bucket_that_its_scale_says():
+    """1024 ns and 2 s are bounds: of the linear scale's next bucket, and of the geometric's own."""
+    linear = LogHistogram(LINEAR)
+    linear.add(np.array([1023, 1024], dtype=np.uint64))
+    assert linear.filled() == [(1024e-9, 1), (1152e-9, 1)]
+    assert linear.within([1024e-9]) == [1]
+    assert durations(2 * SECOND).filled() == [(2.0, 1)]
+
+
+def test_a_sum_is_exact_beyond_64_bits():
+    made = LogHistogram(LINEAR)
+    for _ in range(2):
+        made.add(np.array([2**64 - 1, 2**33 + 5], dtype=np.uint64))
+    assert made.sum_ns == 2 * (2**64 + 2**33 + 4)
+
+
+@pytest.mark.parametrize(("at_risk", "share"), [(1, 1 - 1 / 3), (0.5, 1 - 1 / 2), (0, 0)])
+def test_what_is_unended_in_a_bucket_counts_in_part(at_risk, share):
+    """One of three ends in the bucket in which the other two are last seen."""
+    ended, unended = durations(SECOND), durations(SECOND, SECOND)
+    assert survival(ended, unended, at_risk=at_risk) == [(1.0, pytest.approx(share))]

@@ -212,6 +212,13 @@ def test_joining_late_is_incomplete_until_a_whole_pass():
     assert ours.gauges()[Gauge.PAGES_SHARING] == 1
 
 
+def test_a_pass_that_ends_before_the_first_reading_completes_nothing():
+    ours = Reconstruction(session())
+    ours.apply(events({"kind": EventKind.SCAN_START}, {"kind": EventKind.SCAN_STOP}))
+    assert not ours.complete
+    assert "no reading" in ours.reason
+
+
 def test_a_loss_makes_it_incomplete_until_a_whole_pass():
     ours = Reconstruction(session())
     ours.start(dict.fromkeys(Gauge, 0))

@@ -152,6 +152,13 @@ def test_merges_that_end_otherwise_count_while_they_were_seen():
     assert told(rows)["half_life_seconds"] == pytest.approx(64, rel=0.125)
 
 
+def test_merges_last_seen_as_others_are_written_to_count_as_there():
+    """One of three is written to at 10 s, where the others are last seen: a third is not half."""
+    rows = [at(0, appended(item, 7, new=item == 1)) for item in range(1, 4)]
+    rows += [fault(1, at=10), at(10, removed(1, IN_STABLE))]
+    assert told(rows)["half_life_seconds"] is None
+
+
 def storm(second, count, mm=1):
     return [fault(page, mm, at=second + page / count / 2) for page in range(count)]
 
