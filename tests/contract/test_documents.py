@@ -57,6 +57,14 @@ def test_prose_is_wrapped(documents):
     assert long == []
 
 
+def test_recipes_have_the_steps_that_they_promise(repository):
+    text = (repository / "CONTRIBUTING.md").read_text()
+    recipes = re.findall(r"^### ([^\n]*), (\d+) steps?$(.*?)(?=^#)", text, re.MULTILINE | re.DOTALL)
+    assert len(recipes) == text.count("\n### ")
+    for title, count, body in recipes:
+        assert len(re.findall(r"^\d+\. ", body, re.MULTILINE)) == int(count), title
+
+
 def test_the_readme_is_short(repository):
     assert len((repository / "README.md").read_text().splitlines()) <= 100
 
