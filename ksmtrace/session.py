@@ -180,7 +180,7 @@ class Session:
         return self.kernel.machine != ENGINE
 
     def to_json(self) -> dict[str, Any]:
-        """The session as JSON values, all but `source`; `from_json` is its inverse."""
+        """The session as JSON values, all except `source`; `from_json` is its inverse."""
         facts = asdict(self)
         facts["probes"] = {kind.name: probe.to_json() for kind, probe in self.probes.items()}
         facts["tunables"] = dict(self.tunables)

@@ -1,4 +1,4 @@
-"""Writes a capture anew in large pieces: `python -m tools.compact FROM TO`.
+"""Rewrites a capture in large record batches: `python -m tools.compact FROM TO`.
 
 A recorder writes out what it has every second, so a slow guest's capture is in many pieces and
 larger; the events are the same.

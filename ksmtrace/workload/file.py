@@ -1,4 +1,4 @@
-"""Workload files: TOML that says what processes do to their memory and when ksmd scans."""
+"""Workload files: TOML with what processes do to their memory and when ksmd scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recommendations as figures, and their metric family."""
+"""Declares the recommendations as figures, and their metric family."""
 
 from __future__ import annotations
 

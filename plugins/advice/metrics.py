@@ -1,4 +1,4 @@
-"""The metric family of the recommendations."""
+"""Computes the metric family of the recommendations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the balance sheet, and their metric families."""
+"""Declares the figures of the balance sheet and their metric families."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric families of the balance sheet."""
+"""Computes the metric families of the balance sheet."""
 
 from __future__ import annotations
 

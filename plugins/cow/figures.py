@@ -1,4 +1,4 @@
-"""The figures of copies of KSM pages, and their metric families."""
+"""Declares the figures of copies of KSM pages and their metric families."""
 
 from __future__ import annotations
 

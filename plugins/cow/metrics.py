@@ -1,4 +1,4 @@
-"""The metric families of copies of KSM pages."""
+"""Computes the metric families of copies of KSM pages."""
 
 from __future__ import annotations
 

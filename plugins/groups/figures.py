@@ -1,4 +1,4 @@
-"""The figures of groups, and their metric families."""
+"""Declares the figures of groups and their metric families."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the heat map, and their metric family."""
+"""Declares the figures of the heat map and their metric families."""
 
 from __future__ import annotations
 

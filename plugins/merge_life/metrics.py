@@ -1,4 +1,4 @@
-"""The metric families of the life of merges."""
+"""Computes the metric families of the life of merges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Analyzer of the cost of scanning: how long passes take and cover, and whether KSM has settled."""
+"""Analyzer of the cost of scanning: time and coverage of passes, and whether KSM has settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the cost of scanning, and their metric families."""
+"""Declares the figures of the cost of scanning and their metric families."""
 
 from __future__ import annotations
 

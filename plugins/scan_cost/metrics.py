@@ -1,4 +1,4 @@
-"""The metric families of the cost of scanning."""
+"""Computes the metric families of the cost of scanning."""
 
 from __future__ import annotations
 

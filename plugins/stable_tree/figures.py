@@ -1,4 +1,4 @@
-"""The figures of the stable tree, and their metric families."""
+"""Declares the figures of the stable tree and their metric families."""
 
 from __future__ import annotations
 

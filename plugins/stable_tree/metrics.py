@@ -1,4 +1,4 @@
-"""The stable tree's metric families."""
+"""Computes the metric families of the stable tree."""
 
 from __future__ import annotations
 

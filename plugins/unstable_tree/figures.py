@@ -1,4 +1,4 @@
-"""The figures of the unstable tree."""
+"""Declares the figures of the unstable tree."""
 
 from __future__ import annotations
 

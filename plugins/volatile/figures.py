@@ -1,4 +1,4 @@
-"""The figures of volatile pages, and their metric families."""
+"""Declares the figures of volatile pages and their metric families."""
 
 from __future__ import annotations
 

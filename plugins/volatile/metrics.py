@@ -1,4 +1,4 @@
-"""The metric families of volatile pages."""
+"""Computes the metric families of volatile pages."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def value(of: object) -> str:
     if isinstance(of, int):
         return str(of)
     if isinstance(of, Content | str):
-        # JSON's escapes are TOML's, but for DEL, which JSON leaves as it is, and surrogate pairs
+        # JSON's escapes are TOML's, except DEL, which JSON leaves as it is, and surrogate pairs
         return json.dumps(str(of), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(of, dict):
         return "{ " + ", ".join(f"{key} = {value(entry)}" for key, entry in of.items()) + " }"

@@ -1,4 +1,4 @@
-"""Replaces the made part of a document, which stands between two marks."""
+"""Replaces the generated part of a document, between two marks."""
 
 import re
 from pathlib import Path

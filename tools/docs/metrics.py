@@ -1,4 +1,4 @@
-"""docs/METRICS.md, made from what the plugins say of their metrics: `make docs`."""
+"""docs/METRICS.md, generated from the plugins' metric families: `make docs`."""
 
 from collections import Counter
 

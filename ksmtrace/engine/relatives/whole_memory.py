@@ -1,4 +1,4 @@
-"""What KSM's relatives have in common: nobody registers with them, and they know two tunables."""
+"""Base of the relatives, which scan the whole memory: no registration, and two tunables."""
 
 from __future__ import annotations
 

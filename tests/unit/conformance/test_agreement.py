@@ -103,7 +103,7 @@ def test_how_the_stream_is_cut_does_not_matter(workload, cuts):
 
 
 def test_every_rule_is_at_work():
-    """Over some runs each rule judges, but for what needs a kernel that fails."""
+    """Over some runs each rule judges, except what needs a kernel that fails."""
     judged = {}
     for variant in ("ksm-6.1", "ksm-6.18"):
         absent = KERNELS[variant].absent_tunables
