@@ -60,8 +60,8 @@ FIGURES = (
     FigureSpec(
         "user_pages",
         "pages",
-        "COW_FAULT: KSM pages copied because the process wrote. Where the probe cannot tell this from the "
-        "kernel's breaks, every `user_pages` holds both.",
+        "COW_FAULT: KSM pages copied because the process wrote. Where the probe cannot tell "
+        "this from the kernel's breaks, every `user_pages` holds both.",
         needs=_SEEN,
         panel="by writes",
         section="broken by writes",
@@ -70,7 +70,8 @@ FIGURES = (
         "kernel_pages",
         "pages",
         "COW_FAULT: copied because the kernel broke the sharing: run=2, MADV_UNMERGEABLE, prctl, "
-        "a failed merge. Where the probe cannot tell this from writes, every `kernel_pages` is null.",
+        "a failed merge. Where the probe cannot tell this from writes, every `kernel_pages` is "
+        "null.",
         needs=(*_SEEN, Knowledge.WHO_BROKE),
         panel="by the kernel",
         section="broken by the kernel",
