@@ -91,11 +91,11 @@ class SmartScan(tunables_recorded.SmartScan):
             self._verdicts.unknown(Rule.SMART_SCAN)
         self._doubtful.clear()
 
-    def switched(self, ts: int) -> None:  # noqa: ARG002
+    def switched(self, _ts: int) -> None:
         """A reading shows another value; when it was written is not known."""
         self._forget_ages()
 
-    def skipped_while_off(self, item: ShadowItem, event: EventRow) -> None:  # noqa: ARG002
+    def skipped_while_off(self, _item: ShadowItem, _event: EventRow) -> None:
         """It was switched on."""
         self._shadow.ksm.tunables["smart_scan"] = 1
         self._forget_ages()
@@ -128,12 +128,12 @@ class SmartScan(tunables_recorded.SmartScan):
 class ZeroPages(tunables_recorded.ZeroPages):
     """use_zero_pages: on if an empty page was tried with the zero page, off if one was not."""
 
-    def tried(self, event: EventRow, kernel: str, engine: str) -> None:  # noqa: ARG002
+    def tried(self, _event: EventRow, _kernel: str, _engine: str) -> None:
         """It is on."""
         self._values["use_zero_pages"] = 1
         self._verdicts.agree(Rule.ZERO_PAGE)
 
-    def not_tried(self, event: EventRow) -> None:  # noqa: ARG002
+    def not_tried(self, _event: EventRow) -> None:
         """It is off, perhaps since a write."""
         if self._values["use_zero_pages"]:
             self._values["use_zero_pages"] = 0

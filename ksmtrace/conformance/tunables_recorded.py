@@ -110,12 +110,12 @@ class SharingLimit:
     def emptied(self) -> None:
         """No page is shared, or the stream is over."""
 
-    def joined(self, sharers: int, *, had_room: bool) -> Verdict:  # noqa: ARG002
+    def joined(self, _sharers: int, *, had_room: bool) -> Verdict:
         """A page joined a node of so many sharers."""
         return Verdict.AGREED if had_room else Verdict.PARTED
 
-    def passed(self, event: EventRow, kernel: str, sharers: int, *, had_room: bool) -> Verdict:  # noqa: ARG002
-        """An equal page did not join a node of so many sharers; `kernel` is that in words."""
+    def passed(self, _event: EventRow, _kernel: str, _sharers: int, *, had_room: bool) -> Verdict:
+        """An equal page did not join a node of so many sharers; `_kernel` is that in words."""
         return Verdict.PARTED if had_room else Verdict.AGREED
 
 

@@ -137,10 +137,6 @@ class Accounts:
         self._fold()
         return [(a.process, a) for a in self._of.values() if a.process is not None]
 
-    def of(self, number: int) -> Account | None:
-        """The account of a process alive."""
-        return self._of.get(number)
-
     def every(self) -> list[Account]:
         """All accounts that are open, and that of those exited."""
         return [*self._of.values(), self.exited]

@@ -275,7 +275,7 @@ class CaptureReader:
         self._examined_now = 0
         self._forget_call()
 
-    def _on_stop(self, event: EventRow) -> None:  # noqa: ARG002 - as all handlers
+    def _on_stop(self, _event: EventRow) -> None:
         if not self._in_pass:
             return
         for process in self._interval.appeared:

@@ -33,7 +33,7 @@ class OutcomeMeter(Watcher):
         self._nodes: set[int] = set()
         self._zero: dict[tuple[int, int], Mm] = {}
 
-    def appended(self, item: Tracked, node: Node) -> None:  # noqa: ARG002 - as `Watcher`
+    def appended(self, _item: Tracked, node: Node) -> None:
         """A stable node that has rmap_items exists."""
         self._nodes.add(node.key)
 
@@ -43,9 +43,9 @@ class OutcomeMeter(Watcher):
 
     def cow_fault(
         self,
-        mm: Mm,  # noqa: ARG002
-        vpn: int,  # noqa: ARG002
-        page: Frame,  # noqa: ARG002
+        _mm: Mm,
+        _vpn: int,
+        _page: Frame,
         *,
         by_kernel: bool,
         result: int,  # noqa: ARG002
@@ -56,7 +56,7 @@ class OutcomeMeter(Watcher):
     def merged_one(
         self,
         item: Tracked,
-        page: Frame,  # noqa: ARG002
+        _page: Frame,
         kpage: Frame | None,
         err: int,
         *,

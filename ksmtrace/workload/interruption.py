@@ -46,7 +46,7 @@ class Interruption:
         finally:
             self._allowed = False
 
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
         self._came = True
         if self._allowed:
             self._allowed = False

@@ -126,8 +126,7 @@ class MergeSpans:
         found = found.where(found.known)
         end = np.minimum(found.rows, died[found.nodes])
         self.ended.add(ages(times[end], found.since))
-        freed = (end == found.rows) & _frees(batch, end)
-        left: Ids = found.items[~freed]
+        left: Ids = found.items[~_frees(batch, end)]
         return left
 
     def _bury(self, dead: Ids, died: Ids, times: Times) -> Ids:
