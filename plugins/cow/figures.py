@@ -32,7 +32,11 @@ FAULTS = Family(
 FAMILIES = (FAULTS,)
 
 _BROKEN = (
-    FigureSpec("user_pages", "pages", "Pages broken by writes; all, where that is not told."),
+    FigureSpec(
+        "user_pages",
+        "pages",
+        "Pages broken by writes; by the kernel too, where the probe cannot tell.",
+    ),
     FigureSpec(
         "kernel_pages", "pages", "Pages broken by the kernel.", needs=(Knowledge.WHO_BROKE,)
     ),
@@ -56,8 +60,8 @@ FIGURES = (
     FigureSpec(
         "user_pages",
         "pages",
-        "COW_FAULT: KSM pages copied because the process wrote. Where this is not told from the "
-        "kernel's breaks, every `user_pages` holds both.",
+        "COW_FAULT: KSM pages copied because the process wrote. Where the probe cannot tell "
+        "this from the kernel's breaks, every `user_pages` holds both.",
         needs=_SEEN,
         panel="by writes",
         section="broken by writes",
@@ -66,7 +70,8 @@ FIGURES = (
         "kernel_pages",
         "pages",
         "COW_FAULT: copied because the kernel broke the sharing: run=2, MADV_UNMERGEABLE, prctl, "
-        "a failed merge. Where this is not told from writes, every `kernel_pages` is null.",
+        "a failed merge. Where the probe cannot tell this from writes, every `kernel_pages` is "
+        "null.",
         needs=(*_SEEN, Knowledge.WHO_BROKE),
         panel="by the kernel",
         section="broken by the kernel",

@@ -40,8 +40,8 @@ PAGES = tuple(
 _MAP = (
     FigureSpec("rmap_items", "", "Its rmap_items as the last pass ended."),
     FigureSpec("first_pass", "", "The pass of its first column, counted from 0."),
-    FigureSpec("passes_per_column", "", "How many passes a column stands for."),
-    FigureSpec("row_bytes", "bytes", "How much memory a row stands for."),
+    FigureSpec("passes_per_column", "", "Passes in a column."),
+    FigureSpec("row_bytes", "bytes", "Memory in a row."),
     FigureSpec(
         "rows[]",
         "",
