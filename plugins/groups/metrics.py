@@ -1,4 +1,4 @@
-"""Computes the metric families of groups: a series for each group followed, and one for all others."""
+"""Computes the metric families of groups: a series for each followed, and one for all others."""
 
 from __future__ import annotations
 
