@@ -27,6 +27,10 @@ _LINE_HEIGHT, _BAR_HEIGHT, _ROW_HEIGHT = 200, 20, 16
 _MOST_BANDS, _MOST_ROWS = 100, 60
 _PIXELS_A_CELL, _PIXELS_A_TICK = 4, 80
 _FEW_POINTS = 40
+_NAMES = ("s", "row", "label", "title", "domain", "sort")
+"""Keys whose texts Vega takes for names of its own where it has such."""
+
+_WORD_JOINER = "\u2060"
 
 _CONFIG: Spec = {
     "font": "Arial, Helvetica, Liberation Sans, sans-serif",
@@ -61,8 +65,25 @@ def spec_of(chart: Chart, width: int) -> Spec:
         "padding": {"left": 24, "right": 5, "top": 5, "bottom": 5},
         "width": width,
         "config": _CONFIG,
-        **drawn,
+        **_text_only(drawn),
     }
+
+
+def _text_only(spec: Any, key: str = "") -> Any:  # noqa: ANN401 - any part of a specification
+    """The same, with texts of which Vega makes nothing but text.
+
+    A word that is a function of Vega's expressions ("if"), or a member of every JavaScript object
+    ("constructor"), is looked up as that in places where only text can be. With a word joiner
+    behind it, which is not drawn, it is neither.
+    """
+    match spec:
+        case dict():
+            return {name: _text_only(value, name) for name, value in spec.items()}
+        case list():
+            return [_text_only(value, key) for value in spec]
+        case str() if key in _NAMES and spec.isidentifier():
+            return f"{spec}{_WORD_JOINER}"
+    return spec
 
 
 def _coloured(names: Sequence[str], ranges: Sequence[object], *, legend: bool) -> Spec:

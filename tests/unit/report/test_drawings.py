@@ -74,6 +74,16 @@ def test_identifiers_are_of_their_chart():
     assert set(references) <= set(identifiers)
 
 
+@pytest.mark.parametrize("kind", ["bar", "line", "heat"])
+@pytest.mark.parametrize("word", ["if", "toString", "constructor", "__proto__", "valueOf", "datum"])
+def test_words_of_javascript_are_text(kind, word, capfd):
+    for series in ({word: [1, 2]}, {word: [1, 2], "other": [2, 1]}):
+        made = Chart(word, kind, word, [word, word], series, ("text", "pages"), (word, "b", "c"))
+        svg = draw(made, 300, "c1")
+        assert word in "".join(ElementTree.fromstring(svg).itertext())
+    assert "ERROR" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_names_are_text_and_nothing_else(number):
     svg = draw(section().charts[number], 300, "c1")
