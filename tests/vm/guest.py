@@ -1,10 +1,11 @@
 """Boots a Debian kernel under emulation over this machine's own root file system, and runs a
 command in it.
 
-    .venv/bin/python tests/vm/guest.py 6.1                     all guest tests .venv/bin/python
-    tests/vm/guest.py 6.1 -- ksmtrace doctor  any command .venv/bin/python tests/vm/guest.py
-    --icount 6.1 -- ...     one processor, whose time is instructions executed .venv/bin/python
-    tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
+    .venv/bin/python tests/vm/guest.py 6.1                     all guest tests
+    .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
+    .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is
+                                                               instructions executed
+    .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below
 $OUT.
