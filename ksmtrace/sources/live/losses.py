@@ -9,14 +9,18 @@ import numpy as np
 from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.record import Records, empty_records
 
+MOST_OVERTAKEN = 64
+"""So many places behind its neighbour, a number is late; farther behind, it has wrapped."""
+
 
 class LossTracker:
     """Puts a LOST record where a CPU's sequence numbers have a gap.
 
-    The numbers wrap at 65536, a loss on one CPU may come to light after what another CPU sent
-    later, and a loss at the very end leaves no gap. So the count that BPF keeps is the truth: what
-    no gap showed is announced by `settle`, and before each EVENTS_LOST that ksmd's own thread sent
-    when a pass ended.
+    The numbers wrap at 65536. A program attached by fentry can be interrupted between taking its
+    number and sending: a number that comes after later ones is no loss. A loss on one CPU may come
+    to light after what another CPU sent later, and a loss at the very end leaves no gap. So the
+    count that BPF keeps is the truth: what no gap showed is announced by `settle`, and before each
+    EVENTS_LOST that ksmd's own thread sent when a pass ended.
     """
 
     def __init__(self) -> None:
@@ -46,11 +50,12 @@ class LossTracker:
         for cpu in np.unique(events["cpu"]).tolist():
             rows = np.flatnonzero(events["cpu"] == cpu)
             numbers = events["seq"][rows].astype(np.int64)
-            expected = np.empty_like(numbers)
-            expected[1:] = numbers[:-1] + 1
-            expected[0] = self._next.get(cpu, 0)
-            gaps[rows] = (numbers - expected) % 65536
-            self._next[cpu] = int(numbers[-1] + 1) % 65536
+            before = self._next.get(cpu, 0) - 1
+            steps = np.diff(numbers, prepend=before)
+            places = before + np.cumsum((steps + MOST_OVERTAKEN) % 65536 - MOST_OVERTAKEN)
+            order = np.argsort(places)
+            gaps[rows[order]] = np.maximum(np.diff(places[order], prepend=before) - 1, 0)
+            self._next[cpu] = max(int(places[order[-1]]), before) + 1
         return self._insert(events, gaps) if gaps.any() else events
 
     def settle(self, lost: int, ts: int | None = None) -> Records:

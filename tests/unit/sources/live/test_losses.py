@@ -72,3 +72,15 @@ def test_a_gap_is_marked_where_it_is():
     marked = tracker.mark(events)
     assert marked["kind"].tolist() == [4, 4, EventKind.LOST, 4, 4]
     assert marked["aux"][2] == 3
+
+
+def test_a_number_that_was_overtaken_is_no_loss():
+    """Two programs of one CPU, the first interrupted before it sent; then one real loss."""
+    events = empty_records(7)
+    events["kind"] = EventKind.BREAK_COW
+    events["seq"] = [0, 2, 1, 3, 4, 6, 7]
+    tracker = LossTracker()
+    marked = tracker.mark(events)
+    assert marked["kind"].tolist() == [4, 4, 4, 4, 4, EventKind.LOST, 4, 4]
+    assert marked["aux"][5] == 1
+    assert len(tracker.settle(1)) == 0
