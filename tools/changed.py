@@ -23,9 +23,11 @@ ELSEWHERE = {
 
 def changed(base: str) -> list[Path]:
     """Files that differ from where this branch left `base`, those not yet known to git too."""
-    start = _git("merge-base", "HEAD", base) or ["HEAD"]
-    names = _git("diff", "--name-only", "--no-renames", *start)
-    return [Path(name) for name in (*names, *_git("ls-files", "--others", "--exclude-standard"))]
+    start = "".join(_git("merge-base", "HEAD", base)).strip() or "HEAD"
+    names = _git("diff", "--name-only", "--no-renames", "-z", start)
+    return [
+        Path(name) for name in (*names, *_git("ls-files", "--others", "--exclude-standard", "-z"))
+    ]
 
 
 def tests_of(path: Path) -> Iterator[Path]:
@@ -59,10 +61,11 @@ def _existing(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _git(*arguments: str) -> list[str]:
+    """What git prints, without the zero bytes between."""
     ran = subprocess.run(
         ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
-    return ran.stdout.split()
+    return [part for part in ran.stdout.split("\0") if part]
 
 
 def main() -> None:

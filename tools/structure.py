@@ -62,18 +62,26 @@ def modules(repository: Path = REPOSITORY) -> dict[str, Module]:
             name,
             path,
             len(path.read_text(encoding="utf-8").splitlines()),
-            frozenset(_resolved(imported(path), paths)) - {name},
+            frozenset(_resolved(imported(path, name), paths)) - {name},
         )
         for name, path in paths.items()
     }
 
 
-def imported(path: Path) -> set[str]:
-    """What a file imports, anywhere in it: `a.b` for `import a.b` and for `from a import b`."""
+def imported(path: Path, name: str = "") -> set[str]:
+    """What a file imports, anywhere in it: `a.b` for `import a.b` and for `from a import b`.
+
+    Args:
+        path: the file.
+        name: the module that it is, on which relative imports depend.
+    """
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            around = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join((*around, *filter(None, [node.module])))
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names

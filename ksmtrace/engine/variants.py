@@ -163,5 +163,5 @@ def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
 
 
 def _number(release: str) -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    found = re.match(r"(\d+)(?:\.(\d+))?", release, re.ASCII)
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)

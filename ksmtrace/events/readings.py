@@ -43,13 +43,22 @@ class Reading:
 
 
 class ReadingTracker:
-    """Collects readings, however their records are cut into batches."""
+    """Collects readings, however their records are cut into batches.
+
+    What precedes a loss is no part of a reading that ends after it: that may be a later one.
+    """
 
     def __init__(self) -> None:
         self._values: dict[Gauge, int] = {}
 
     def apply(self, batch: EventBatch) -> list[Reading]:
-        """The readings that end in this batch, in order, without gauges of a newer version."""
+        """The readings that end in this batch, in order, without gauges of a newer version.
+
+        Args:
+            batch: a part that `ksmtrace.events.cut.cut` makes.
+        """
+        if batch.lost:
+            self._values = {}
         samples = batch.of(EventKind.SAMPLE)
         found = []
         for gauge, value, flags, ns in zip(

@@ -9,10 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pluggy
+from prometheus_client.core import Metric
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
+from ksmtrace.section import Section
 
 TRACE = bool(os.environ.get("KSMTRACE_TRACE_PLUGINS"))
+
+_MAPPINGS = ("ksmtrace_analysis", "ksmtrace_conclude")
+"""Hooks that return keys and values."""
+
+_MANY: dict[str, type] = {
+    "ksmtrace_metrics": Metric,
+    "ksmtrace_panels": object,
+    "ksmtrace_sections": Section,
+}
+"""Hooks that return several objects, and what those are."""
 
 
 class PluginCalls:
@@ -73,7 +85,7 @@ class PluginCalls:
         try:
             result = implementation.function(*(arguments[a] for a in implementation.argnames))
             # A generator raises when it is read: it is read here, under its plugin's name.
-            return tuple(result) if isinstance(result, Iterator) else result
+            return _read(hook, result)
         except KsmtraceError:
             raise
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
@@ -100,13 +112,31 @@ class PluginCalls:
             _say(f"{what}; going on without that metric")
 
     def _failed(self, name: str, hook: str, error: Exception) -> None:
-        what = f"plugin {name!r} raised {type(error).__name__} in {hook}: {error}"
+        why = " ".join(str(error).split())
+        what = f"plugin {name!r} raised {type(error).__name__} in {hook}: {why}"
         if self._fail_fast:
             raise KsmtraceError(
                 f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT
             ) from error
         self.failures[name] = what
         _say(f"{what}; going on without it")
+
+
+def _read(hook: str, result: Any) -> object:  # noqa: ANN401 - a plugin may return anything
+    """A hook's result as its callers expect it; None is an empty one.
+
+    Raises:
+        TypeError, ValueError: it is something else, or something else is in it.
+    """
+    if hook in _MAPPINGS:
+        return {} if result is None else dict(result)
+    if hook not in _MANY:
+        return result
+    found = () if result is None else tuple(result)
+    for one in found:
+        if not isinstance(one, _MANY[hook]):
+            raise TypeError(f"it gives {one!r}, which is no {_MANY[hook].__name__}")
+    return found
 
 
 def _say(line: str) -> None:

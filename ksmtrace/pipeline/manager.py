@@ -89,8 +89,9 @@ def build_manager(choices: Sequence[str] = ()) -> pluggy.PluginManager:
                 plugin_class = others[name].load()
             manager.register(plugin_class(), name=name)
         except Exception as error:
+            why = " ".join(str(error).split())  # of a hook that does not fit, pluggy makes a list
             raise KsmtraceError(
-                f"plugin {name!r} cannot be loaded: {type(error).__name__}: {error}; "
+                f"plugin {name!r} cannot be loaded: {type(error).__name__}: {why}; "
                 f"leave it out with -p no:{name}"
             ) from error
     try:

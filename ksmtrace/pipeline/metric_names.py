@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _SUFFIXES = {
     "summary": ("_sum", "_count", "_created"),
 }
 """What a type adds to the family's name in the names of its samples (OpenMetrics 1.0)."""
+
+_FOREIGN = re.compile(r"[^a-zA-Z0-9_:]")
+"""Characters in whose place the text format has an underscore."""
 
 
 class Publishers:
@@ -50,4 +54,5 @@ class Publishers:
 def _names(family: Metric) -> list[str]:
     suffixes = ("", *_SUFFIXES.get(family.type, ()))
     names = [f"{family.name}{suffix}" for suffix in suffixes]
-    return list(dict.fromkeys([*names, *(sample.name for sample in family.samples)]))
+    names += [sample.name for sample in family.samples]
+    return list(dict.fromkeys(_FOREIGN.sub("_", name) for name in names))

@@ -12,7 +12,7 @@ MOST_GROUPS = 20
 """How many cgroups have metrics of their own unless something else is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunOptions:
     """The options of one run; by default it shows nothing, serves nothing and writes nothing.
 

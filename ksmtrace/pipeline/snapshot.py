@@ -44,10 +44,7 @@ class Snapshot:
     def document(self) -> dict[str, Any]:
         """The JSON document of the command line's contract."""
         calls, session = self._calls, self.session
-        analyzers = {
-            name: dict(analysis)
-            for name, analysis in calls.each("ksmtrace_analysis", session=session)
-        }
+        analyzers = dict(calls.each("ksmtrace_analysis", session=session))
         document = {**self._account(), "analyzers": analyzers}
         for name, conclusion in calls.each("ksmtrace_conclude", document=document, session=session):
             analyzers.setdefault(name, {}).update(conclusion)

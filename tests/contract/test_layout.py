@@ -112,6 +112,32 @@ def test_a_circle_is_found():
     assert circles(graph) == [["a", "b", "c"], ["d", "e"]]
 
 
+UPWARD = (
+    "import ksmtrace.engine.bulk.columns as columns",
+    "from ksmtrace.engine import bulk",
+    "from ksmtrace.engine.bulk import *",
+    "from ..bulk.columns import Columns",
+    "from ..bulk import columns",
+    "from .. import bulk",
+    "from ...engine.bulk import columns",
+    "def late():\n    from ksmtrace.engine.bulk.columns import Columns",
+    "if TYPE_CHECKING:\n    from ksmtrace.engine.bulk.columns import Columns",
+)
+
+
+@pytest.mark.parametrize("line", UPWARD)
+def test_an_import_is_found_however_it_is_written(tmp_path, line):
+    for module in ("", "ksm", "bulk"):
+        package = tmp_path / "ksmtrace/engine" / module
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+    (tmp_path / "ksmtrace/engine/bulk/columns.py").touch()
+    (tmp_path / "ksmtrace/engine/ksm/scan.py").write_text(line)
+    ((source, target),) = upward(modules(tmp_path))
+    assert source == "ksmtrace.engine.ksm.scan"
+    assert target.startswith("ksmtrace.engine.bulk")
+
+
 def test_bcc_is_imported_in_one_place(found):
     users = {
         module.name

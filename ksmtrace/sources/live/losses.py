@@ -53,9 +53,12 @@ class LossTracker:
             before = self._next.get(cpu, 0) - 1
             steps = np.diff(numbers, prepend=before)
             places = before + np.cumsum((steps + MOST_OVERTAKEN) % 65536 - MOST_OVERTAKEN)
-            order = np.argsort(places)
+            # What came too late for its own batch was taken for lost there.
+            self._announced -= int(np.count_nonzero(places <= before))
+            places = np.maximum(places, before)
+            order = np.argsort(places, kind="stable")
             gaps[rows[order]] = np.maximum(np.diff(places[order], prepend=before) - 1, 0)
-            self._next[cpu] = max(int(places[order[-1]]), before) + 1
+            self._next[cpu] = int(places[order[-1]]) + 1
         return self._insert(events, gaps) if gaps.any() else events
 
     def settle(self, lost: int, ts: int | None = None) -> Records:

@@ -43,6 +43,8 @@ from support.workload_steps import workload
         ("6.18.44", "ksm-6.18"),
         ("6.19.3", "ksm-7.2"),
         ("7.2.13+deb14-amd64", "ksm-7.2"),
+        ("6.11-rc3", "ksm-6.12"),
+        ("7-custom", "ksm-7.2"),
         ("no number", "ksm-4.4"),
     ],
 )

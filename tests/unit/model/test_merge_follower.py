@@ -25,12 +25,13 @@ def test_each_event_comes_upon_the_merge_that_the_one_before_it_began(events, le
     follower.grow(ITEMS)
     for start in range(0, len(events), length):
         part = events[start : start + length]
-        item, time, begins = (np.array(column) for column in zip(*part, strict=True))
+        item, time, begins = (
+            np.array(column, dtype=kind)
+            for column, kind in zip(zip(*part, strict=True), (int, np.uint64, bool), strict=True)
+        )
         rows = np.arange(len(part))
         # nodes are named after the row that joins them, to tell them apart
-        came = follower.follow(
-            rows[::-1], item[::-1], time[::-1].astype(np.uint64), begins[::-1], start + rows[::-1]
-        )
+        came = follower.follow(rows[::-1], item[::-1], time[::-1], begins[::-1], start + rows[::-1])
         merges = zip(came.since.tolist(), came.nodes.tolist(), strict=True)
         found += [
             (start + row, item, merge if known else None)

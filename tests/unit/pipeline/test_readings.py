@@ -74,6 +74,18 @@ def test_every_reading_comes_once_in_order_with_the_values_of_its_records(stream
     assert [reading.ns for reading in found] == ends
 
 
+def test_a_reading_has_no_values_of_one_whose_end_was_lost():
+    earlier = sample(pages_shared=1, pages_sharing=2)[:1]
+    later = sample(pages_shared=7, pages_sharing=8)
+    lost = {"kind": EventKind.LOST, "aux": 3}
+    (found,) = (
+        one for what, one, _ in followed([*earlier, lost, later[1]], [1]) if what == "reading"
+    )
+    assert dict(found.values) == {Gauge.PAGES_SHARING: 8}
+    whole = [one for what, one, _ in followed([*earlier, lost, *later]) if what == "reading"]
+    assert [dict(one.values) for one in whole] == [{Gauge.PAGES_SHARED: 7, Gauge.PAGES_SHARING: 8}]
+
+
 @given(readings_among_events())
 def test_a_reading_follows_the_batch_that_ends_with_it(stream):
     rows, _, cuts = stream

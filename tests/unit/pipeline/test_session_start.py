@@ -56,6 +56,7 @@ def test_a_plugin_is_given_what_it_asks_for(kind, wanted):
     assert all(one.groups == 7 for one in plugin.given if isinstance(one, RunOptions))
 
 
-def test_a_plugin_cannot_change_what_another_is_asked_for():
-    with pytest.raises(FrozenInstanceError):
-        RunOptions().record = "elsewhere"
+@pytest.mark.parametrize("name", ["record", "quit"])
+def test_a_plugin_cannot_change_what_another_is_asked_for(name):
+    with pytest.raises(FrozenInstanceError, match=name):
+        setattr(RunOptions(), name, "elsewhere")

@@ -68,6 +68,7 @@ CLASHES = {
         gauge("x_gsum"),
         "x_gsum",
     ),
+    "a dot, which is written as an underscore": (gauge("x.y"), gauge("x_y"), "x_y"),
     "an info": (InfoMetricFamily("x", "An info.", {"a": "b"}), gauge("x_info"), "x_info"),
 }  # fmt: skip
 
@@ -138,3 +139,43 @@ def test_sections_and_panels_come_in_the_order_of_registration():
     order = [("b", "b1"), ("b", "b2"), ("a", "a1")]
     assert [(name, section.title) for name, section in snapshot.sections] == order
     assert list(snapshot.panels) == order
+
+
+ODD = [
+    ("analysis", [1], "document"),
+    ("conclude", 5, "document"),
+    ("metrics", 5, "metrics"),
+    ("metrics", [None], "metrics"),
+    ("panels", 5, "panels"),
+    ("sections", ["text"], "sections"),
+]
+
+
+def returner(hook, result):
+    """A plugin whose hook returns this."""
+
+    def method(self):
+        return result
+
+    method.__name__ = f"ksmtrace_{hook}"
+    return type("Returner", (), {method.__name__: hookimpl(method)})()
+
+
+@pytest.mark.parametrize(("hook", "result", "asked"), ODD)
+def test_a_plugin_that_returns_something_else_is_named(capsys, hook, result, asked):
+    run = runner([events(*EMPTY)], {"odd": returner(hook, result)})
+    with pytest.raises(KsmtraceError, match=f"'odd' raised TypeError in ksmtrace_{hook}"):
+        _ = getattr(run.run(), asked)
+    plugins = {"odd": returner(hook, result), "one": Publisher(gauge("x"))}
+    snapshot = runner([events(*EMPTY)], plugins, fail_fast=False).run()
+    _ = getattr(snapshot, asked)
+    assert "x" in [family.name for family in snapshot.metrics]
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("hook", ["analysis", "conclude", "metrics", "panels", "sections"])
+def test_a_plugin_may_return_nothing(hook):
+    snapshot = runner([events(*EMPTY)], {"none": returner(hook, None)}).run()
+    assert snapshot.document["analyzers"].get("none", {}) == {}
+    assert (snapshot.panels, snapshot.sections) == ((), ())
+    assert snapshot.metrics

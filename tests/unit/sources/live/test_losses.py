@@ -84,3 +84,38 @@ def test_a_number_that_was_overtaken_is_no_loss():
     assert marked["kind"].tolist() == [4, 4, 4, 4, 4, EventKind.LOST, 4, 4]
     assert marked["aux"][5] == 1
     assert len(tracker.settle(1)) == 0
+
+
+@given(
+    late=st.sets(st.integers(0, 59), max_size=8),
+    gone=st.sets(st.integers(0, 59), max_size=8),
+    by=st.integers(1, 5),
+    cut=st.integers(0, 60),
+    first=st.sampled_from([0, 65536 - 30]),
+)
+def test_numbers_that_come_late_are_lost_at_most_once(late, gone, by, cut, first):
+    """Numbers are sent some places late, some never: what is announced covers what is lost, and a
+    batch that holds both a number and those that overtook it announces no loss for it."""
+    last = max(set(range(60)) - gone) + 1
+    gone = {number for number in gone if number < last}
+    order = sorted(set(range(60)) - gone, key=lambda n: n + (by + 0.5 if n in late else 0))
+    events = empty_records(len(order))
+    events["kind"] = EventKind.BREAK_COW
+    events["seq"] = [(number + first) % 65536 for number in order]
+    tracker = LossTracker()
+    if first:
+        before = empty_records(first)
+        before["kind"] = EventKind.BREAK_COW
+        before["seq"] = range(first)
+        assert len(tracker.mark(before)) == first
+    whole = tracker.mark(events)
+    assert whole["aux"][whole["kind"] == EventKind.LOST].sum() == len(gone)
+    assert len(tracker.settle(len(gone))) == 0
+
+    cutting = LossTracker()
+    if first:
+        cutting.mark(before)
+    parts = [cutting.mark(events[:cut]), cutting.mark(events[cut:]), cutting.settle(len(gone))]
+    lost = sum(int(part["aux"][part["kind"] == EventKind.LOST].sum()) for part in parts)
+    overtaken = sum(number > min(order[cut:], default=60) for number in order[:cut])
+    assert len(gone) <= lost <= len(gone) + (by * len(late) if overtaken else 0)
