@@ -1,4 +1,4 @@
-"""Lines of plain text: any text on one line, and sentences wrapped at 80 columns."""
+"""Lines of plain text: any text on one line, cut or wrapped at 80 columns."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import errno
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ksmtrace.engine.bulk.accelerator import accelerate
 from ksmtrace.engine.ksm.ksmd import KsmScanner
@@ -16,32 +15,14 @@ from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.content import PageData
 from ksmtrace.engine.machine.faults import read_page, write_pages
-from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
+from ksmtrace.engine.process import Process, parts
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("reference", "accelerated")
 """How the engine can work: `ksmtrace.engine` describes both."""
-
-_FIRST_VPN = 0x1_0000_0000
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Memory that was mapped in one go: its first page number, and how many pages."""
-
-    first_vpn: int
-    pages: int
-
-
-@dataclass(slots=True)
-class Process:
-    """A process; `regions` are by name those that it has mapped, or inherited."""
-
-    mm: Mm
-    regions: dict[str, Region]
-    next_vpn: int = _FIRST_VPN
 
 
 class Engine:
@@ -113,18 +94,12 @@ class Engine:
     def spawn(self, process: str) -> None:
         """A new process without mergeable memory."""
         self._check_new(process)
-        self.processes[process] = Process(self.memory.new_mm(process), {})
+        self.processes[process] = Process(self.memory.new_mm(process))
 
     def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
         """Map private anonymous memory above all that the process has; `huge` allows huge pages."""
         owner = self._process(process)
-        if region in owner.regions:
-            raise KsmtraceError(f"{process} has a region {region} already")
-        first = owner.next_vpn
-        owner.regions[region] = Region(first, pages)
-        owner.next_vpn += pages + -pages % HUGE_PAGES + HUGE_PAGES
-        vma = Vma(first, first + pages, region, huge=huge and self.variant.huge_pages)
-        owner.mm.vmas.append(vma)
+        vma = owner.map(region, pages, huge=huge and self.variant.huge_pages)
         self.scanner.mapped(owner.mm, vma)
 
     def fill(
@@ -144,8 +119,9 @@ class Engine:
     def read(self, process: str, region: str, first: int, pages: int) -> None:
         """Touch pages by reading."""
         mm, start, end = self._range(process, region, first, pages)
-        for vma, vpn in _pages(mm, start, end):
-            read_page(self.memory, mm, vma, vpn)
+        for vma, low, high in parts(mm, start, end):
+            for vpn in range(low, high):
+                read_page(self.memory, mm, vma, vpn)
 
     def mergeable(self, process: str, region: str, first: int, pages: int) -> None:
         """MADV_MERGEABLE."""
@@ -160,10 +136,8 @@ class Engine:
     def discard(self, process: str, region: str, first: int, pages: int) -> None:
         """MADV_DONTNEED."""
         mm, start, end = self._range(process, region, first, pages)
-        for vma in mm.vmas:
-            low, high = max(start, vma.start), min(end, vma.end)
-            if low < high:
-                zap_range(self.memory, mm, vma, low, high)
+        for vma, low, high in parts(mm, start, end):
+            zap_range(self.memory, mm, vma, low, high)
 
     def unmap(self, process: str, region: str, first: int, pages: int) -> None:
         """Remove pages from the address space (munmap)."""
@@ -177,7 +151,7 @@ class Engine:
         mm = self.memory.new_mm(child)
         dup_mmap(parent.mm, mm)
         self.scanner.forked(parent.mm, mm)
-        self.processes[child] = Process(mm, dict(parent.regions), parent.next_vpn)
+        self.processes[child] = parent.forked(mm)
 
     def exit(self, process: str) -> None:
         """The process ends."""
@@ -199,12 +173,12 @@ class Engine:
 
     def write_tunable(self, name: str, value: int | str) -> None:
         """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""
-        with self._told(name, value):
+        with self._reported(name, value):
             self.scanner.write_tunable(name, value)
 
     def write_run(self, value: int) -> None:
         """Write `run`: 2 unmerges everything at once; 1 starts no scan, `scan` does."""
-        with self._told("run", value):
+        with self._reported("run", value):
             self.scanner.write_run(value)
 
     def scan_passes(self, passes: int) -> int:
@@ -268,8 +242,8 @@ class Engine:
         return sorted(sorted(group) for group in sharers.values())
 
     @contextmanager
-    def _told(self, name: str, value: int | str) -> Iterator[None]:
-        """Tells the watcher what comes of a write; a file that is not there cannot be written."""
+    def _reported(self, name: str, value: int | str) -> Iterator[None]:
+        """Reports a write and its outcome to the watcher, except to a file that is not there."""
         try:
             yield
         except OSError as error:
@@ -289,20 +263,7 @@ class Engine:
 
     def _range(self, process: str, region: str, first: int, pages: int) -> tuple[Mm, int, int]:
         owner = self._process(process)
-        known = owner.regions.get(region)
-        if known is None:
-            raise KsmtraceError(f"{process} has no region {region}")
-        start = known.first_vpn + first
-        if (
-            first < 0
-            or pages < 0
-            or first + pages > known.pages
-            or not _covered(owner.mm, start, start + pages)
-        ):
-            raise KsmtraceError(
-                f"pages {first} to {first + pages - 1} of {process}/{region} are not all mapped"
-            )
-        return owner.mm, start, start + pages
+        return owner.mm, *owner.vpns(region, first, pages)
 
     def _write(
         self,
@@ -313,24 +274,10 @@ class Engine:
         change: Callable[[int, PageData], PageData],
     ) -> None:
         mm, start, end = self._range(process, region, first, pages)
-        for vma in tuple(mm.vmas):
-            low, high = max(start, vma.start), min(end, vma.end)
+        for vma, low, high in parts(mm, start, end):
             write_pages(
                 self.memory, mm, vma, low, high, lambda vpn, data: change(vpn - start + first, data)
             )
-
-
-def _pages(mm: Mm, start: int, end: int) -> Iterator[tuple[Vma, int]]:
-    for vma in mm.vmas:
-        for vpn in range(max(start, vma.start), min(end, vma.end)):
-            yield vma, vpn
-
-
-def _covered(mm: Mm, start: int, end: int) -> bool:
-    for vma in mm.vmas:
-        if vma.start <= start < vma.end:
-            start = vma.end
-    return start >= end
 
 
 @contextmanager

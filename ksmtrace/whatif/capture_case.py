@@ -1,4 +1,4 @@
-"""Makes a case of a capture, with a list of what the capture does not show and is assumed."""
+"""Makes a case for whatif of a capture, with a list of what the capture leaves to be assumed."""
 
 from __future__ import annotations
 

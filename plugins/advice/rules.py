@@ -1,4 +1,4 @@
-"""Rules that make recommendations of the JSON document, each with its threshold and its source."""
+"""Rules that draw recommendations from the JSON document: each with threshold and source."""
 
 from __future__ import annotations
 
