@@ -36,7 +36,8 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: Namespace) -> int:
     """Examine the host; returns 0 when tracing would work, else 3."""
     from ksmtrace.doctor import examine
-    from ksmtrace.doctor.text import WIDTH, to_text
+    from ksmtrace.doctor.text import to_text
+    from ksmtrace.drawing.lines import WIDTH
 
     report = examine()
     if options.json:

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _COLUMNS = {
 """Columns of the table; those that are 0 or unknown throughout are left out."""
 
 _NAME_WIDTH = 9
-_WIDTH = 80
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -145,7 +145,7 @@ def table(document: dict[str, Any]) -> list[str]:
         for counter, head in _COLUMNS.items()
         if any(snapshot["counters"][counter] for snapshot in snapshots)
     }
-    lines = [f"{document['name']} on {where}"[:_WIDTH]]
+    lines = [f"{document['name']} on {where}"[:WIDTH]]
     heads = " ".join(f"{head:>{_width(head)}}" for head in shown.values())
     lines.append(f"{'step':>4} {'snapshot':{_NAME_WIDTH}} {heads}".rstrip())
     for snapshot in snapshots:
@@ -171,5 +171,4 @@ def _number(value: int | None) -> str:
 
 
 def _group(group: list[str]) -> str:
-    line = f"      {len(group)} pages share: {', '.join(group)}"
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+    return cut(f"      {len(group)} pages share: {', '.join(group)}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from ksmtrace.conformance.comparison import Comparison
-
-_WIDTH = 80
+from ksmtrace.drawing.lines import WIDTH
 
 
 def engine_text(replay: Comparison) -> str:
@@ -24,5 +23,5 @@ def engine_text(replay: Comparison) -> str:
     first = replay.first_difference
     if first is not None:
         line = f"first difference: {first}"
-        lines += textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)

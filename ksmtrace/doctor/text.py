@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from ksmtrace.doctor.report import Report
 from ksmtrace.doctor.survey import Event
+from ksmtrace.drawing.lines import WIDTH
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness
 from ksmtrace.sources.live.reason import Cause, Reason
 
-WIDTH = 80
 _PRESENT = {True: "yes", False: "no", None: "?"}
 _COUNTED = {
     Exactness.EXACT: "exact",

@@ -13,6 +13,11 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
+def cut(line: str) -> str:
+    """A line of at most `WIDTH` columns: a longer one ends in "..."."""
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
 def wrapped(text: str, indent: str = "", first: str = "") -> str:
     """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
     return textwrap.fill(

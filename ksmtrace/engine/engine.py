@@ -22,8 +22,7 @@ from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
 MODES = ("reference", "accelerated")
-"""How the engine can work, as `ksmtrace.engine` says."""
-
+"""How the engine can work: `ksmtrace.engine` describes both."""
 
 _FIRST_VPN = 0x1_0000_0000
 

@@ -6,9 +6,12 @@ import errno
 import os
 from pathlib import Path
 
+from ksmtrace.kernel.capabilities import NUMBERS
 from ksmtrace.kernel.sysfs import ROOT
 
-CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
+CAPABILITIES = {
+    name: NUMBERS[name] for name in ("CAP_SYS_ADMIN", "CAP_SYS_RESOURCE", "CAP_PERFMON", "CAP_BPF")
+}
 """Those that tracing needs, with their bits; CAP_SYS_ADMIN includes the last two (5.8)."""
 
 

@@ -33,7 +33,7 @@ class Facts:
         saved_bytes: by shared pages and zero pages.
         net_saved_bytes: less KSM's own bookkeeping.
         cost_cores: cores that ksmd and the copies of written pages took.
-        settled, change_ratio: as `Settling` says.
+        settled, change_ratio: as in `Settling`.
     """
 
     run: str | None

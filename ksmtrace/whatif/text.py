@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ksmtrace.drawing.lines import WIDTH
 from ksmtrace.workload.tunables import DEFAULTS
 
-_WIDTH = 80
 _COLUMNS = (
     ("saved", 9),
     ("largest", 9),
@@ -25,7 +25,7 @@ _GAUGES = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
 def table(document: Mapping[str, Any]) -> list[str]:
     """Lines that show the document: names and figures of each scenario, then what they rest on."""
     scenarios = document["scenarios"]
-    lines = [f"{document['name']}: {_count(len(scenarios), 'scenario')}"[:_WIDTH], ""]
+    lines = [f"{document['name']}: {_count(len(scenarios), 'scenario')}"[:WIDTH], ""]
     lines.append(" ".join(f"{head:>{width}}" for head, width in _COLUMNS))
     baseline = scenarios[0]
     for scenario in scenarios:
@@ -96,7 +96,7 @@ def _difference(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrapped(text: str, bullet: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
+    return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
 
 
 def _count(number: int, what: str, plural: str = "s") -> str:

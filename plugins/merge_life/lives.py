@@ -39,7 +39,7 @@ class Lives:
 
     Attributes:
         counts: rmap_items that reached each of `STAGES`.
-        cut: those of them that were alive at a loss and are met anew since.
+        cut: those of them that were alive at a loss and were met again since.
         latency: from first sight to first STABLE_APPEND.
         latency_passes: the same in passes, the first look's included: [0] for 1; the last for more
             than MOST_PASSES.

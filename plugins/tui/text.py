@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
+from ksmtrace.drawing.lines import WIDTH, cut, one_line, wrapped
 from ksmtrace.drawing.summary import Document, advice_text, agreement, verdict
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
@@ -42,10 +42,6 @@ def plain_text(snapshot: Snapshot) -> str:
         "\n".join(_limits(document)),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def _title(document: Document, only_pids: tuple[int, ...]) -> str:
@@ -208,7 +204,7 @@ def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
             continue
         seen = count(seen_count(document, counters, name))
         line = f"  {name:<22}{probe['exactness']:<8}{seen:>12}  "
-        yield _cut(line + one_line(probe["via"]))
+        yield cut(line + one_line(probe["via"]))
 
 
 def _limits(document: Document) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause, Counts
-from ksmtrace.plugins.volatile.causes import Causes, Tally
+from ksmtrace.plugins.volatile.examinations import Examinations, Tally
 from ksmtrace.plugins.volatile.figures import FIGURES
 from ksmtrace.plugins.volatile.metrics import by_cause
 from ksmtrace.plugins.volatile.view import panel, section
@@ -52,7 +52,7 @@ class Plugin:
 
     def __init__(self) -> None:
         self._reconstruction: Reconstruction | None = None
-        self._causes = Causes(sees_attempts=True)
+        self._causes = Examinations(sees_attempts=True)
         self._ksmd = KsmdTime()
         self._last_pass: tuple[int, int] | None = None  # examined, changed
         self._last_ns = 0
@@ -61,7 +61,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_session_start(self, session: Session) -> None:
         """Whether a merge that is not seen was not attempted."""
-        self._causes = Causes(sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE))
+        self._causes = Examinations(sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE))
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:

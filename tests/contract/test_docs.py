@@ -1,5 +1,6 @@
 """Documents that repeat what the code has are checked against it."""
 
+from tools import screen
 from tools.docs import architecture, metrics, reference, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
@@ -35,6 +36,11 @@ def test_the_folders_and_floors_of_the_architecture_are_current():
     """`make docs` mends it: a folder's row is the first line of its package's docstring."""
     text = architecture.DOCUMENT.read_text()
     assert text == architecture.with_tables(text)
+
+
+def test_the_picture_of_the_screen_is_current():
+    """`make docs` mends it."""
+    assert screen.SVG.read_text() == screen.screen()
 
 
 def test_metrics_follow_the_conventions():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ksmtrace.figures import Specs
 from ksmtrace.pipeline.metric_names import Publishers
@@ -133,3 +134,28 @@ def test_a_run_publishes_what_is_declared_and_nothing_else():
         for analyzer in declared.ANALYZERS
         for family in declared.families(analyzer)
     }
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[dict[str, str], dict[str, set[str]]]:
+    """By analyzer, of a run that has every figure: panels as text, names of sections' figures."""
+    run = metrics.full_run()
+    assert run.run().document["plugins_failed"] == {}
+    console = Console(width=200)
+    panels, sections = {}, {}
+    for name, drawn in run.calls.each("ksmtrace_panels", session=run.session):
+        with console.capture() as captured:
+            console.print(*drawn)
+        panels[name] = captured.get()
+    for name, some in run.calls.each("ksmtrace_sections", session=run.session):
+        sections[name] = {figure.name for section in some for figure in section.figures}
+    return panels, sections
+
+
+@pytest.mark.parametrize("analyzer", declared.ANALYZERS)
+def test_what_is_declared_to_be_shown_is_shown(shown, analyzer):
+    panels, sections = shown
+    specs = [spec for _, spec in declared.paths(declared.figures(analyzer))]
+    in_panel = {spec.panel.strip() for spec in specs} - {""}
+    assert {name for name in in_panel if name not in panels.get(analyzer, "")} == set()
+    assert {spec.section for spec in specs} - {""} - sections.get(analyzer, set()) == set()

@@ -5,6 +5,7 @@ from collections import Counter
 from prometheus_client.core import Metric
 
 from ksmtrace.events import EventKind, ProcessGauge
+from ksmtrace.pipeline.runner import Runner
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.prometheus import published
 from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
@@ -46,8 +47,8 @@ def _broken_merges() -> list[dict[str, int]]:
     ]
 
 
-def families() -> list[tuple[str, Metric]]:
-    """(plugin or "run", family) of a run that sees everything, by name."""
+def full_run() -> Runner:
+    """A run of every analyzer that has every figure, yet to be run."""
     names = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
     rows = [
         *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
@@ -56,7 +57,12 @@ def families() -> list[tuple[str, Metric]]:
         {**_PROFIT, "address": ProcessGauge.KSM_PROCESS_PROFIT, "aux": 319_488},
         *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
     ]
-    run = runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
+    return runner([events(*rows)], {name: plugin(name) for name in names}, interval=3600)
+
+
+def families() -> list[tuple[str, Metric]]:
+    """(plugin or "run", family) of a run that sees everything, by name."""
+    run = full_run()
     shown = run.run().metrics
     owner = {
         family.name: name

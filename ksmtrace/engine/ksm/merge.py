@@ -20,9 +20,9 @@ def write_protect_page(item: RmapItem, page: Frame) -> int:
     """Make the entry of `page` read-only (write_protect_page, all versions).
 
     Returns:
-        0, or -EFAULT: `page` is not mapped there any more, is held by somebody beside ksmd (a pin,
-        such as O_DIRECT's), or is a KSM page: those have no anon_vma by which its address could be
-        found (page_address_in_vma).
+        0, or -EFAULT: `page` is not mapped there any more, is held by somebody other than ksmd (a
+        pin, such as O_DIRECT's), or is a KSM page: those have no anon_vma by which its address
+        could be found (page_address_in_vma).
     """
     if page.ksm or item.mm.ptes.get(item.vpn) is not page or page.references != 1:
         return -EFAULT

@@ -152,7 +152,7 @@ class PagePool:
         """Forget what no page contains any more, if there may be much of it.
 
         Args:
-            used: numbers of contents in use, beside those that objects refer to.
+            used: numbers of contents in use, besides those that objects refer to.
         """
         if self._free is None or len(self._known) < self._sweep_at:
             return

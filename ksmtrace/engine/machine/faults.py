@@ -83,7 +83,7 @@ def split_huge_page(memory: Memory, page: Frame) -> bool:
     taken apart (try_to_map_unused_to_zeropage), `page` itself included.
 
     Returns:
-        False when somebody beside the caller holds the huge page; nothing has changed then.
+        False when somebody other than the caller holds the huge page; nothing has changed then.
     """
     compound = page.compound
     assert compound is not None, "the caller has looked"

@@ -237,7 +237,7 @@ class Memory:
             self.owner.page_mapped(frame, mm, vpn)
 
     def replace_frame(self, mm: Mm, vpn: int, frame: Frame) -> None:
-        """As `map_frame` where a private page was, by the owner itself, who is not told."""
+        """As `map_frame` where a private page was, without `page_mapped`: the owner calls it."""
         replaced = mm.ptes[vpn]
         mm.ptes[vpn] = frame
         replaced.mapped -= 1

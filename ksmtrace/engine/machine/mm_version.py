@@ -12,7 +12,7 @@ class MmVersion:
     Attributes:
         counts_zero_pages: zero pages that KSM placed are marked and counted (6.6, e2942062e01d
             "ksm: count all zero pages placed by KSM").
-        split_needs_sole_reference: a huge page that somebody beside the caller holds, even at
+        split_needs_sole_reference: a huge page that somebody other than the caller holds, even at
             another part, is not split (4.5, ddc58f27f9ee "mm: drop tail page refcounting").
         split_unmaps_zero_pages: parts of a split huge page that hold only zeroes become the zero
             page (6.12, b1f202060afe "mm: remap unused subpages to shared zeropage when splitting

@@ -126,7 +126,7 @@ def rb_erase(root: RbRoot, node: RbNode) -> None:
 
 
 def rb_replace_node(root: RbRoot, victim: RbNode, new: RbNode) -> None:
-    """Put `new` where `victim` stands, without a look at the order.
+    """Put `new` in the place of `victim`, without a look at the order.
 
     lib/rbtree.c: rb_replace_node.
     """

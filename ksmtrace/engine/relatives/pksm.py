@@ -10,7 +10,7 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.relatives.pksm_item import PksmFlag, PksmItem, PksmSharer, PksmTree, Result
 from ksmtrace.engine.relatives.pte_item import PteItem
-from ksmtrace.engine.relatives.whole_memory import WholeMemory
+from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
 
 _FIRST_KEY = 0xFFFF888100000000
 _PERIOD_SECONDS = 10
@@ -18,7 +18,7 @@ _EXTRA = 2
 """A batch counts with a post-increment and a "greater than": it takes two items too many."""
 
 
-class PksmScanner(WholeMemory):
+class PksmScanner(RelativeScanner):
     """pksmd, and the hooks by which it learns of pages.
 
     As in the older of the two known copies a batch takes `pages_to_scan` new items at once; as in

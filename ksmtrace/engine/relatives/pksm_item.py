@@ -29,7 +29,7 @@ class PksmFlag(Flag):
 
 
 class Result(Enum):
-    """What cmp_and_merge_page says about an item."""
+    """What cmp_and_merge_page returns for an item."""
 
     SUCCESS = 0
     DROP = 1

@@ -10,10 +10,10 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.memory import Mm
 from ksmtrace.engine.relatives.pte_item import PteItem
-from ksmtrace.engine.relatives.whole_memory import WholeMemory
+from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
 
 
-class ZeroPageScanner(WholeMemory):
+class ZeroPageScanner(RelativeScanner):
     """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
 
     A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned

@@ -30,7 +30,7 @@ _RECORDS = np.zeros(_KINDS, np.intp)
 _RECORDS[[Done.SETTLED, Done.SKIPPED, Done.CHANGED, Done.JOINED]] = 1
 _RECORDS[Done.SHARED] = 4
 _RECORDS[Done.PAIRED] = 7
-"""How many records a page gives, by `Done`, beside the removal from the old unstable tree."""
+"""How many records a page gives, by `Done`, besides the removal from the old unstable tree."""
 
 _AFTER = np.zeros(_KINDS, np.uint8)
 _AFTER[Done.SETTLED] = Flag.STABLE_BEFORE | Flag.STABLE_AFTER

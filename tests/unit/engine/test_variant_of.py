@@ -1,14 +1,17 @@
 """Which variant a kernel is compared with, for `replay --engine` and for `whatif` alike."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ksmtrace.conformance.comparison import Comparison
+from ksmtrace.engine import variants
+from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH
-from ksmtrace.engine.variants import KERNELS, NEWEST, variant_of
+from ksmtrace.engine.variants import KERNELS, NEWEST, VARIANTS, variant_of
 from ksmtrace.events import EventBatch
 from ksmtrace.whatif.capture_case import capture_case
 from support.engine_streams import recorded
@@ -57,6 +60,19 @@ def test_a_kernel_later_than_all_has_the_newest():
 def test_variants_are_ordered_by_their_release():
     assert [*KERNELS.values()] == sorted(KERNELS.values(), key=lambda variant: variant.since)
     assert len({variant.since for variant in KERNELS.values()}) == len(KERNELS)
+
+
+def test_every_version_is_in_the_list():
+    """A row of variants.py that is not among `KERNELS` would be dead; the relatives' base
+    has the name of the version that it is made from."""
+    rows = {value.name for value in vars(variants).values() if isinstance(value, Variant)}
+    assert rows == {*VARIANTS}
+
+
+def test_every_flag_of_a_variant_is_read(repository):
+    text = "".join(path.read_text() for path in (repository / "ksmtrace").rglob("*.py"))
+    read = set(re.findall(r"\.(\w+)", text))
+    assert {flag.name for flag in fields(Variant)} - read == set()
 
 
 def test_between_two_variants_the_tunables_decide():

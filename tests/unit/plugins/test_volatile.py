@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ksmtrace.events import EventKind
 from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
-from ksmtrace.plugins.volatile.causes import MOST_PROCESSES
+from ksmtrace.plugins.volatile.examinations import MOST_PROCESSES
 from support.runs import (
     EMPTY,
     FREED,

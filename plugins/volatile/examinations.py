@@ -48,7 +48,7 @@ class Tally:
         return int(self.counts[list(WASTED)].sum())
 
 
-class Causes:
+class Examinations:
     """Follows a stream; what it finds does not depend on how that is cut.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Base of the relatives, which scan the whole memory: no registration, and two tunables."""
+"""The base of KSM's relatives, which scan all memory: no registration, and two tunables."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ksmtrace.engine.machine.content import PagePool
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
 
 
-class WholeMemory:
-    """A `Scanner` of all memory of all processes, to be completed by its scan."""
+class RelativeScanner:
+    """A `Scanner` of all memory of all processes; a subclass adds the scan itself."""
 
     def __init__(self, variant: Variant, watcher: Watcher, tunables: Mapping[str, int]) -> None:
         self.name = variant.name

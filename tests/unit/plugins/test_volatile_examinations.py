@@ -14,7 +14,7 @@ from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import EventKind, Flag
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.volatile.cause import Cause
-from ksmtrace.plugins.volatile.causes import Causes
+from ksmtrace.plugins.volatile.examinations import Examinations
 from ksmtrace.sources.engine import EngineSource
 from support.runs import EMPTY, IN_STABLE, TO_STABLE, TO_UNSTABLE, attempt, examined, lost, removed
 from support.streams import events, session
@@ -29,7 +29,7 @@ class Followed:
         self._emitter = Emitter()
         self.engine = machine(variant, watcher=self._emitter, **tunables)
         self._reconstruction = Reconstruction(session())
-        self.causes = Causes(sees_attempts=True)
+        self.causes = Examinations(sees_attempts=True)
         self.follow()
 
     def follow(self):
@@ -214,7 +214,7 @@ def test_what_it_says_of_forks_and_chains_is_so(workload):
     workload = replace(workload, tunables=tunables, steps=steps)
     source = EngineSource(workload, mode="reference")  # `_truth` looks at every rmap_item
     ksm = source._simulation.engine.ksm
-    reconstruction, causes = Reconstruction(source.session), Causes(sees_attempts=True)
+    reconstruction, causes = Reconstruction(source.session), Examinations(sees_attempts=True)
     named = set()
     for batch in source.batches():
         reconstruction.apply(batch)
@@ -260,7 +260,7 @@ FAILED = -14
 
 def causes_of(*rows, sees_attempts=True):
     """Pages by cause after these rows."""
-    reconstruction, causes = Reconstruction(session()), Causes(sees_attempts=sees_attempts)
+    reconstruction, causes = Reconstruction(session()), Examinations(sees_attempts=sees_attempts)
     for batch in (events(*EMPTY), *(events(row) for row in rows)):
         reconstruction.apply(batch)
         causes.apply(batch, reconstruction)
