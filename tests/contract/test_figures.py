@@ -49,9 +49,15 @@ def given(specs: Specs, row: dict[str, Any], under: str = "") -> Iterator[tuple[
             continue
         spec = by_name[key]
         path = f"{under}{spec.key}"
-        yield path, True
+        yield path, bool(spec.of) or is_plain(spec.key != spec.name, value)
         for entry in entries(spec.key != spec.name, value) if spec.of else ():
             yield from given(spec.of, entry, f"{path}.")
+
+
+def is_plain(many: bool, value: Any) -> bool:
+    """Whether there are no objects in a value, which would have keys to declare."""
+    inner = value.values() if many and isinstance(value, dict) else [value]
+    return not any("{" in json.dumps(one) for one in inner)
 
 
 def entries(many: bool, value: Any) -> list[dict[str, Any]]:
