@@ -145,7 +145,7 @@ class ContentAccelerator:
         if node.kpage is not None:
             self.index.hazards.freed.discard(node.kpage)
         self.index.remove_stable(_stored(node))
-        self.index.columns.forget_node(_stored(node))
+        self.index.columns.nodes.forget(_stored(node))
 
     def page_mapped(self, _page: Frame, _mm: Mm, _vpn: int, /) -> None:
         """Nothing: a new page is in no tree."""

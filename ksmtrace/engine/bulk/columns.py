@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.engine.bulk.stored_node import StoredNode
+from ksmtrace.engine.bulk.stored_node import StoredNode, StoredNodes
 from ksmtrace.engine.ksm.rmap_item import RmapItem, Tree
 from ksmtrace.engine.ksm.stable_node import Place
 from ksmtrace.engine.machine.memory import Frame
@@ -73,9 +73,7 @@ class Columns:
         blocks: by number.
         mm_key, first: of each block, the process's key and the first page's number.
         frozen: whether each block is.
-        nodes: stable nodes by number.
-        node_key, kpfn, sharers: of each, its key, the frame number of its page, and how many
-            rmap_items share that.
+        nodes: the stable nodes that have numbers.
         one_by_one: a block in which pages must be examined one by one for the rest of the pass.
     """
 
@@ -99,11 +97,7 @@ class Columns:
         self.frozen = np.zeros(_FIRST_BLOCKS, np.bool_)
         self._free: list[int] = []
         self.one_by_one: Block | None = None
-        self.nodes: list[StoredNode | None] = []
-        self.node_key = np.zeros(1, np.uint64)
-        self.kpfn = np.zeros(1, np.uint32)
-        self.sharers = np.zeros(1, np.int32)
-        self._free_nodes: list[int] = []
+        self.nodes = StoredNodes()
 
     def add(self, block: Block) -> None:
         """Give a new block its number; it stays thawed."""
@@ -174,7 +168,7 @@ class Columns:
         slot = block.number << BLOCK_SHIFT | index
         if self.state.item(slot) != State.KSM:
             return None
-        node = self.nodes[self.node.item(slot)]
+        node = self.nodes.by_number[self.node.item(slot)]
         assert node is not None, "a node stays as long as it has rmap_items"
         return node.kpage
 
@@ -229,34 +223,6 @@ class Columns:
             block.frames.append(frame)
             block.items.append(item)
 
-    def number_of(self, node: StoredNode) -> int:
-        """The number of a stable node that has a page; given at the first call."""
-        if node.number < 0:
-            if not self._free_nodes:
-                self._free_nodes.append(len(self.nodes))
-                self.nodes.append(None)
-            node.number = self._free_nodes.pop()
-            self.nodes[node.number] = node
-            if node.number == len(self.kpfn):
-                self.node_key = np.resize(self.node_key, 2 * node.number)
-                self.kpfn = np.resize(self.kpfn, 2 * node.number)
-                self.sharers = np.resize(self.sharers, 2 * node.number)
-            self.node_key[node.number] = node.key
-            self.kpfn[node.number] = node.kpfn
-            self.sharers[node.number] = len(node.items)
-            node.columns = self
-            assert node.kpage is not None, "only nodes with a page have numbers"
-            node.kpage.frozen_mappings = node
-        return node.number
-
-    def forget_node(self, node: StoredNode) -> None:
-        """A stable node is no more."""
-        assert not node.frozen, "a frozen page is mapped, and keeps its node"
-        if node.number >= 0:
-            self.nodes[node.number] = None
-            node.columns = None
-            self._free_nodes.append(node.number)
-
     def _grow(self) -> None:
         for name in ("mm_key", "first", "frozen", *_DTYPES):
             old = getattr(self, name)
@@ -272,7 +238,7 @@ class Columns:
         if node is not None:
             if item is None or item.head is not node or node.place is Place.MIGRATING or node.nid:
                 return None
-            return (State.KSM, *_of_item(item)[1:4], frame.data.number, self.number_of(node),
+            return (State.KSM, *_of_item(item)[1:4], frame.data.number, self.nodes.number_of(node),
                     0, item.oldchecksum, item.key)  # fmt: skip
         plain = frame.mapcount == 1 and frame.exclusive and not frame.ksm and not frame.references
         if not plain or frame.compound is not None or frame.nid:
@@ -299,7 +265,7 @@ class Columns:
             frame = Frame(pfn, data, 0)
             frame.mapped = 1
             return frame, item
-        node = self.nodes[number]
+        node = self.nodes.by_number[number]
         assert node is not None, "a node stays as long as it has rmap_items"
         assert item is not None, "so has every KSM page of a frozen block"
         item.head = node

@@ -93,13 +93,13 @@ class ContentIndex:
         """The stable node with this content."""
         self.make_room()
         node = self.stable.item(number)
-        return None if node < 0 else self.columns.nodes[node]
+        return None if node < 0 else self.columns.nodes.by_number[node]
 
     def add_stable(self, node: StoredNode) -> None:
         """A node with a page is in the tree now."""
         self.make_room()
         assert node.kpage is not None, "a chain is not in the index"
-        self.stable[node.kpage.data.number] = self.columns.number_of(node)
+        self.stable[node.kpage.data.number] = self.columns.nodes.number_of(node)
 
     def remove_stable(self, node: StoredNode) -> None:
         """It has left the tree, or has become a dup; nothing happens if it was not in the index."""

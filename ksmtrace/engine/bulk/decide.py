@@ -210,7 +210,7 @@ class _Room:
 
     def __init__(self, ksm: Ksm, index: ContentIndex) -> None:
         self._limit = ksm.tunables["max_page_sharing"] if ksm.variant.chains else 1 << 60
-        self._sharers = index.columns.sharers
+        self._sharers = index.columns.nodes.sharers
 
     def first_without(self, decisions: Decisions) -> int | None:
         """The first page that would share one which has no sharers, or no room for another."""

@@ -143,7 +143,7 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
     node = columns.node[slots]
     # A page that joined the unstable tree may have met its partner since, among these very pages.
     in_stable = (done == Done.SETTLED) | (done >= Done.SHARED)
-    kpfn = np.where(in_stable, columns.kpfn[node], np.uint32(0))
+    kpfn = np.where(in_stable, columns.nodes.kpfn[node], np.uint32(0))
     settled = done == Done.SETTLED
     pfn[settled] = kpfn[settled]
     report(
@@ -157,7 +157,7 @@ def _carry_out(ksm: Ksm, index: ContentIndex, mm: Mm, vpn: int, decisions: Decis
             key=columns.key[slots],
             oldchecksum=oldchecksum,
             checksum=columns.oldchecksum[slots],
-            node_key=np.where(in_stable, columns.node_key[node], np.uint64(0)),
+            node_key=np.where(in_stable, columns.nodes.key[node], np.uint64(0)),
             kpfn=kpfn,
             partners=partners,
         ),

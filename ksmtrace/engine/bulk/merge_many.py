@@ -44,8 +44,8 @@ def merge_many(
             keys, columns.pfn[slots][pairs].tolist(), numbers.tolist(), strict=True
         )
     ]
-    made = np.array([columns.number_of(its) for its in joining], np.int32)
-    columns.sharers[made] = 2
+    made = np.array([columns.nodes.number_of(its) for its in joining], np.int32)
+    columns.nodes.sharers[made] = 2
     index.unstable[numbers] = -1
     index.stable[numbers] = made
     for gone in (pairs + slots.start, partner):
@@ -59,7 +59,7 @@ def merge_many(
     node[of_pair] = node_of_pair[-2 - node[of_pair]]
     columns.state[slots][shared] = State.KSM
     columns.node[slots][shared] = node
-    np.add.at(columns.sharers, node, 1)
+    np.add.at(columns.nodes.sharers, node, 1)
     counters.pages_shared += len(pairs)
     counters.pages_sharing += len(pairs) + len(shared)
     counters.pages_unshared -= len(pairs)
