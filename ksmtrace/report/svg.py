@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import vl_convert
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.report.vega_lite import spec_of
+from ksmtrace.report.vega_lite import WORD_JOINER, spec_of
 from ksmtrace.section import Chart
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -26,7 +26,7 @@ def draw(chart: Chart, width: int, name: str) -> str:
         width: of the plot in pixels; axes come on top of that.
         name: letters and digits, another for each chart of the page.
     """
-    drawn = vl_convert.vegalite_to_svg(spec_of(chart, width))
+    drawn = vl_convert.vegalite_to_svg(spec_of(chart, width)).replace(WORD_JOINER, "")
     # A library on this machine has just drawn it: the document is no stranger's.
     root = ElementTree.fromstring(drawn)  # noqa: S314
     for element in root.iter():

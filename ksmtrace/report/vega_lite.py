@@ -30,7 +30,8 @@ _FEW_POINTS = 40
 _NAMES = ("s", "row", "label", "title", "domain", "sort")
 """Keys whose texts Vega takes for names of its own where it has such."""
 
-_WORD_JOINER = "\u2060"
+WORD_JOINER = "\u2060"
+"""Stands behind words in a specification, and is to be taken out of what Vega draws."""
 
 _CONFIG: Spec = {
     "font": "Arial, Helvetica, Liberation Sans, sans-serif",
@@ -73,8 +74,8 @@ def _text_only(spec: Any, key: str = "") -> Any:  # noqa: ANN401 - any part of a
     """The same, with texts of which Vega makes nothing but text.
 
     A word that is a function of Vega's expressions ("if"), or a member of every JavaScript object
-    ("constructor"), is looked up as that in places where only text can be. With a word joiner
-    behind it, which is not drawn, it is neither.
+    ("constructor"), is looked up as that in places where only text can be. With `WORD_JOINER`
+    behind it, it is neither.
     """
     match spec:
         case dict():
@@ -82,7 +83,7 @@ def _text_only(spec: Any, key: str = "") -> Any:  # noqa: ANN401 - any part of a
         case list():
             return [_text_only(value, key) for value in spec]
         case str() if key in _NAMES and spec.isidentifier():
-            return f"{spec}{_WORD_JOINER}"
+            return f"{spec}{WORD_JOINER}"
     return spec
 
 

@@ -81,6 +81,7 @@ def test_words_of_javascript_are_text(kind, word, capfd):
         made = Chart(word, kind, word, [word, word], series, ("text", "pages"), (word, "b", "c"))
         svg = draw(made, 300, "c1")
         assert word in "".join(ElementTree.fromstring(svg).itertext())
+        assert "\u2060" not in svg
     assert "ERROR" not in "".join(capfd.readouterr())
 
 
