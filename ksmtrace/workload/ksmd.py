@@ -109,13 +109,21 @@ def _is_asleep(proc: Path) -> bool:
 
     The state alone would not do: a thread that was just woken is in S again for a moment, until it
     has looked at what it waits for (prepare_to_wait_event). /proc/<pid>/syscall is "running" as
-    long as it is on a run queue.
+    long as it is on a run queue, which a thread that is being woken (TASK_WAKING) or waits for a
+    lock is not: so the state is S before and after.
     """
     try:
-        asleep = (proc / "syscall").read_text() != "running\n"
+        return _state(proc) == "S" and not _is_queued(proc) and _state(proc) == "S"
     except OSError as error:
-        raise HostError(f"{proc / 'syscall'} cannot be read: {error.strerror}") from error
-    return asleep and (proc / "stat").read_text().rpartition(")")[2].split()[0] == "S"
+        raise HostError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _is_queued(proc: Path) -> bool:
+    return (proc / "syscall").read_text() == "running\n"
+
+
+def _state(proc: Path) -> str:
+    return (proc / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def drain_lru() -> None:

@@ -35,6 +35,25 @@ def test_waits_until_the_thread_is_off_the_run_queue_in_state_s(thread):
     assert changes == [(RUNNING, "R")]
 
 
+WAKING, LOOKING, LOCKED = (ASLEEP, "R"), (RUNNING, "S"), (ASLEEP, "D")
+
+
+@pytest.mark.parametrize("moments", [[WAKING, LOOKING], [LOOKING, LOCKED, LOCKED]])
+@pytest.mark.parametrize("repeated", range(3))
+def test_one_moment_is_not_taken_for_another(tmp_path, monkeypatch, moments, repeated):
+    """The thread goes on between two reads of its files."""
+    shown = [WAKING] * repeated + moments + [(RUNNING, "R"), (ASLEEP, "S")]
+
+    def read_text(path):
+        syscall, state = shown[0]
+        del shown[: len(shown) > 1]
+        return syscall if path.name == "syscall" else f"37 (ksmd) {state} 2 0\n"
+
+    monkeypatch.setattr("ksmtrace.workload.ksmd.Path.read_text", read_text)
+    wait_until_asleep(tmp_path)
+    assert shown == [(ASLEEP, "S")]
+
+
 def test_gives_up(thread, monkeypatch):
     proc, show, _ = thread
     show(RUNNING, "R")
@@ -44,5 +63,8 @@ def test_gives_up(thread, monkeypatch):
 
 
 def test_a_thread_that_cannot_be_looked_at(tmp_path):
-    with pytest.raises(HostError, match="syscall"):
+    with pytest.raises(HostError, match="stat cannot be read"):
+        wait_until_asleep(tmp_path)
+    (tmp_path / "stat").write_text("37 (ksmd) S 2 0\n")
+    with pytest.raises(HostError, match="syscall cannot be read"):
         wait_until_asleep(tmp_path)
