@@ -93,6 +93,15 @@ def seen_again(records, at):
     return len(later) > 0 and later["kind"][0] == E.CMP_AND_MERGE_PAGE
 
 
+def removals(records):
+    """Removals that nothing else explains: a stable node that goes takes its rmap_items along."""
+    found = where(records, E.REMOVE_RMAP_ITEM, lacks=Flag.FREED)
+    gone = where(records, E.REMOVE_STABLE_NODE)
+    return [
+        at for at in found if at + 1 not in gone or records["aux"][at] != records["aux"][at + 1]
+    ]
+
+
 FLIPS = {
     "a changed page put into the unstable tree": (
         changed_pages,
@@ -138,7 +147,7 @@ FLIPS = {
         {"order", "two_halves", "zero_page"},
     ),
     "a removal left out": (
-        lambda r: where(r, E.REMOVE_RMAP_ITEM, lacks=Flag.FREED),
+        removals,
         left_out,
         {"order", "two_halves", "state", "removal", "gauges"},
     ),
