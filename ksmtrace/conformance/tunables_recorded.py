@@ -8,15 +8,12 @@ explains may come before the record.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 from ksmtrace.conformance.rules import Rule
 from ksmtrace.conformance.shadow import Shadow, ShadowItem
 from ksmtrace.conformance.verdicts import Verdict, Verdicts
 from ksmtrace.events.row import EventRow
-
-_PAGES_DURING_A_WRITE = 1000
 
 
 @dataclass(slots=True)
@@ -130,13 +127,12 @@ class SmartScan:
         self._shadow = shadow
         self._verdicts = verdicts
         self._tunables = tunables
-        self._latest: deque[tuple[int, ShadowItem]] = deque(maxlen=_PAGES_DURING_A_WRITE)
         self.orphans: set[int] = set()
 
     def switched(self, ts: int) -> None:
         """A write of smart_scan began at `ts`: ages of pages that came since are not known."""
-        for came, item in self._latest:
-            if came >= ts:
+        for item in self._shadow.items.values():
+            if item.came_ns >= ts:
                 item.age_known = False
 
     def decide(self, item: ShadowItem, event: EventRow, *, skipped: bool, ksm_page: bool) -> None:
@@ -146,7 +142,7 @@ class SmartScan:
             if skipped:
                 self._verdicts.part(rule, event, "passed over the page", "no smart scan at all")
             return
-        self._latest.append((event.ts, item))
+        item.came_ns = event.ts
         if self._tunables.before("smart_scan", event) not in (None, values["smart_scan"]):
             # The kernel reads the value a moment after it came to the page: the old one or the new.
             item.age_known = False

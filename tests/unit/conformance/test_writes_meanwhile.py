@@ -48,6 +48,15 @@ def test_a_write_that_returns_late_explains_what_it_did_before(name, value, befo
     assert found["differences"] == []
 
 
+def test_a_write_may_last_as_long_as_ksmd_takes_for_thousands_of_pages():
+    """The writer may be preempted: of all those pages it is unknown whether they grew older."""
+    rows = ("spawn a", "map a r 3000", "fill a r content=unique:1", "mergeable a r", "scan 2")
+    change = "set tunables={smart_scan=1}"
+    session, records = recorded(workload(*rows, change, "scan 8", smart_scan=0, pages_to_scan=5000))
+    found = followed(session, moved(records, "smart_scan", past=2900)).to_json()
+    assert found["differences"] == []
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 1), st.integers(1, 8))
 def test_one_that_began_too_late_explains_nothing(before, value, empty):
