@@ -2,8 +2,8 @@
 
 A write takes effect between its beginning, which is its time, and its return, which is the place of
 its record. ksmd may work meanwhile. A page that it came to before the write began was decided on
-under the old value, in the middle of the call under either; and a decision that only the new value
-explains may come before the record.
+under the old value, in the middle of the call under either, and so was the first page after the
+record; and a decision that only the new value explains may come before the record.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ class Tunables:
         self._values = shadow.ksm.tunables
         self._verdicts = verdicts
         self._before: dict[str, tuple[int, int]] = {}
+        self._written: set[str] = set()
+        self._just_written: set[str] = set()
         self._doubts: list[_Doubt] = []
 
     def wrote(self, name: str, value: int, ts: int) -> None:
         """`name` has become `value` by a write that began at `ts`."""
         self._before[name] = (self._values[name], ts)
         self._values[name] = value
+        self._written.add(name)
         explained = [
             doubt
             for doubt in self._doubts
@@ -58,9 +61,13 @@ class Tunables:
             self._doubts.remove(doubt)
 
     def before(self, name: str, event: EventRow) -> int | None:
-        """The value before the latest write, if ksmd came to the page before that began."""
+        """The value before the latest write, if the page may have been decided on under it.
+
+        ksmd came to the page before the write began; or the page is the first after the write's
+        record: ksmd can be preempted between a decision and the time that its record has.
+        """
         value, since = self._before.get(name, (None, 0))
-        return value if event.ts < since else None
+        return value if event.ts < since or name in self._just_written else None
 
     def doubt(
         self, name: str, value: int, rule: Rule, event: EventRow, kernel: str, engine: str
@@ -70,6 +77,7 @@ class Tunables:
 
     def came_to(self, event: EventRow) -> None:
         """Ksmd came to another page."""
+        self._just_written, self._written = self._written, set()
         for doubt in self._doubts:
             if doubt.next_ts is None:
                 doubt.next_ts = event.ts

@@ -191,6 +191,7 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
         )
     ]
     print("writes amid a batch:", len(amid), "of", len(at))
-    assert found["differences"] == [], found["differences"]
+    print(*found["differences"], sep="\n")
+    assert found["differences"] == []
     assert found["by_rule"]["zero_page"]["agreed"] >= 400
     assert len(amid) > 20
