@@ -28,15 +28,18 @@ class ShadowItem(RmapItem):
     Attributes:
         known: its tree and checksum are known, from all its life or from one examination.
         age_known: smart scan's age of it is known.
+        age_assumed: it was decided on under one of two values of smart_scan, and its age is right
+            if that was the later one.
         came_ns: when ksmd came to it last, as the capture's events have it.
     """
 
-    __slots__ = ("age_known", "came_ns", "known")
+    __slots__ = ("age_assumed", "age_known", "came_ns", "known")
 
     def __init__(self, key: int, mm: Mm, vpn: int, *, complete: bool) -> None:
         super().__init__(key, mm, vpn)
         self.known = complete
         self.age_known = complete
+        self.age_assumed = False
         self.came_ns = 0
 
 

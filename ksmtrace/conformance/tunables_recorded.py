@@ -61,13 +61,17 @@ class Tunables:
             self._doubts.remove(doubt)
 
     def before(self, name: str, event: EventRow) -> int | None:
-        """The value before the latest write, if the page may have been decided on under it.
-
-        ksmd came to the page before the write began; or the page is the first after the write's
-        record: ksmd can be preempted between a decision and the time that its record has.
-        """
+        """The value before the latest write, if ksmd came to the page before that began."""
         value, since = self._before.get(name, (None, 0))
-        return value if event.ts < since or name in self._just_written else None
+        return value if event.ts < since else None
+
+    def just_before(self, name: str) -> int | None:
+        """The value before the latest write, if this page is the first after that one's record.
+
+        ksmd can be preempted between a decision and the time that the record has, and the write be
+        done meanwhile.
+        """
+        return self._before[name][0] if name in self._just_written else None
 
     def doubt(
         self, name: str, value: int, rule: Rule, event: EventRow, kernel: str, engine: str
@@ -156,6 +160,12 @@ class SmartScan:
             item.age_known = False
             self._verdicts.unknown(rule)
             return
+        first = self._tunables.just_before("smart_scan") not in (None, values["smart_scan"])
+        item.age_assumed |= first
+        if first and skipped and not values["smart_scan"]:
+            self._verdicts.unknown(rule)
+            item.age_known = False
+            return
         self._decide(item, event, skipped=skipped, ksm_page=ksm_page)
 
     def _decide(self, item: ShadowItem, event: EventRow, *, skipped: bool, ksm_page: bool) -> None:
@@ -169,7 +179,8 @@ class SmartScan:
         if event.pfn and event.pfn in self.orphans:
             item.age_known = False
         expected = self._shadow.would_skip(item, ksm_page=ksm_page)
-        if not item.age_known:
+        if not item.age_known or (item.age_assumed and expected != skipped):
+            item.age_known = False
             self._verdicts.unknown(rule)
         elif expected == skipped:
             self._verdicts.agree(rule)
@@ -224,7 +235,8 @@ class ZeroPages:
 
     def _judge(self, event: EventRow, done: int, kernel: str, engine: str) -> None:
         name, rule = "use_zero_pages", Rule.ZERO_PAGE
-        if done in (self._values[name], self._tunables.before(name, event)):
+        before = self._tunables.before(name, event), self._tunables.just_before(name)
+        if done in (self._values[name], *before):
             self._verdicts.agree(rule)
         else:
             self._tunables.doubt(name, done, rule, event, kernel, engine)
