@@ -121,7 +121,7 @@ class Program:
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:
-    """bcc's BPF object of a C text: compiled, its maps made, nothing loaded yet.
+    """Compile a C text: bcc's BPF object with its maps made, nothing loaded yet.
 
     The bench of probes puts another in its place, whose programs were compiled elsewhere.
 
