@@ -38,6 +38,14 @@ class ChunkFlag(IntFlag):
     PASS_ENDED = 128
 
 
+class ChunkError(IntEnum):
+    """Why a walk ended early: the header's `err`, else 0."""
+
+    TORN = 1
+    """An item of another mm, addresses out of order, a slot that has gone."""
+    CEILING = 2
+
+
 class Tag(IntEnum):
     """The low three bits of a word. Words that follow one as its second to fourth have none set."""
 
@@ -55,6 +63,7 @@ TAG_MASK = 7
 COUNT_SHIFT = 3
 COUNT_MOST = 0xFFFF
 PAGE_SHIFT = 19
+CHECKSUM_SHIFT = 32
 """Place of the page number in a word; the words of LONG have the address itself."""
 
 _FOLLOWED_BY = np.array([1, 0, 0, 1, 0, 0, 3, 0])
@@ -149,7 +158,7 @@ def read_words(words: Words) -> Walk:
         tree[long] = np.where(word & _STABLE_BIT, IN_STABLE, 0) | np.where(
             word & _UNSTABLE_BIT, IN_UNSTABLE, 0
         )
-    checksum = (values >> np.uint64(32)).astype(np.uint32)
+    checksum = (values >> np.uint64(CHECKSUM_SHIFT)).astype(np.uint32)
     return Walk(
         _stretches(padded, heads, tag, pages, starts, total),
         vpn,

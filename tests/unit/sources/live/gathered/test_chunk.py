@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from ksmtrace.sources.live.gathered.chunk import (
     IN_STABLE,
     IN_UNSTABLE,
     NEITHER,
+    ChunkError,
     ChunkFlag,
     Tag,
     count_items,
@@ -23,6 +23,7 @@ from ksmtrace.sources.live.gathered.chunk import (
 )
 from support.chunks import Item, WordWriter
 
+PLACES = ("COUNT_SHIFT", "COUNT_MOST", "PAGE_SHIFT")
 TREES = {
     Tag.PLAIN: NEITHER,
     Tag.SKIPPED: NEITHER,
@@ -107,18 +108,14 @@ def test_words_without_sense_are_read_as_something(numbers):
 
 def test_numbers_are_those_of_the_header():
     with bpf_directory() as directory:
-        path = Path(directory) / "gather.h"
-        if not path.exists():
-            pytest.skip("there is no bpf/gather.h yet")
-        text = path.read_text(encoding="utf-8")
-    numbers = {
-        name: int(value, 0)
-        for name, value in re.findall(r"\b(?:#define )?([A-Z_]+)(?: = | )(0x[0-9a-f]+|\d+)", text)
-    }
-    for tag in Tag:
-        assert numbers[f"TAG_{tag.name}"] == tag
-    for flag in ChunkFlag:
-        assert numbers[f"CHUNK_{flag.name}"] == flag
+        text = (Path(directory) / "gather.h").read_text(encoding="utf-8")
+    found = re.findall(r"\b(?:#define )?([A-Z_]+)(?: = |  *)(0x[0-9a-f]+|\d+)", text)
+    numbers = {name: int(value, 0) for name, value in found}
+    expected = {f"WORD_{tag.name}": tag for tag in Tag}
+    expected |= {f"GATHER_{flag.name}": flag for flag in ChunkFlag}
+    expected |= {f"GATHER_{err.name}": err for err in ChunkError}
+    expected |= {f"WORD_{name}": getattr(chunk, name) for name in PLACES}
+    assert {name: numbers.get(name) for name in expected} == expected
     assert numbers["GATHERED"] == GATHERED
-    for name in ("COUNT_SHIFT", "COUNT_MOST", "PAGE_SHIFT"):
-        assert numbers[name] == getattr(chunk, name)
+    values = (chunk.CHECKSUM_SHIFT, 16, 8)  # of skips and age nothing is kept
+    assert values == tuple(numbers[f"ITEM_{name}_SHIFT"] for name in ("CHECKSUM", "SKIPS", "AGE"))
