@@ -17,9 +17,11 @@ from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.reason import Cause, Reason, Rejected
 
 _OF_NO_FUNCTION = ("raw_tracepoint", "perf")
+_NOT_ASKED_FOR = Reason(("not asked for",))
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "auto": (*FUNCTION_MECHANISMS, *_OF_NO_FUNCTION),
+    "gather": ("kprobe", *_OF_NO_FUNCTION),
     "fentry": ("fentry", *_OF_NO_FUNCTION),
     "kprobe": ("kprobe", *_OF_NO_FUNCTION),
     "tracepoint": ("raw_tracepoint",),
@@ -114,7 +116,7 @@ def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable 
     check_choice(choice)
     plan = Plan()
     for kind, candidates in table.items():
-        plan.chosen[kind] = _choose(candidates, kernel, plan, CHOICES[choice])
+        plan.chosen[kind] = _choose(candidates, kernel, plan, choice)
     # Tracepoints last: they open candidates, and everything that closes one should be there.
     by_place = sorted(plan.placements.items(), key=lambda pair: _LATE.get(pair[0].place, 0))
     plan.placements = dict(by_place)
@@ -151,11 +153,16 @@ def check_choice(choice: str) -> None:
 
 
 def _choose(
-    candidates: tuple[ProbeSpec, ...], kernel: Capabilities, plan: Plan, allowed: Collection[str]
+    candidates: tuple[ProbeSpec, ...], kernel: Capabilities, plan: Plan, choice: str
 ) -> Chosen:
     """The first probe that works; its hooks join the plan."""
     rejected: list[Rejected] = []
+    allowed = CHOICES[choice]
+    named = choice != "auto" and any(choice in spec.choices for spec in candidates)
     for spec in candidates:
+        if choice not in spec.choices and (named or spec.choices):
+            rejected.append(Rejected(spec.name, spec.exactness, (_NOT_ASKED_FOR,)))
+            continue
         placements, reasons = _join(spec, kernel, plan, allowed)
         if not reasons:
             if spec.with_too is not None:
@@ -171,6 +178,7 @@ def _join(
 ) -> tuple[dict[Hook, Placement], tuple[Reason, ...]]:
     """Where the probe's hooks go, having joined the plan, or the reasons why it is out."""
     reasons = [*kernel.excludes(spec), *_disagreements(spec, plan)]
+    allowed = [one for one in allowed if one in spec.mechanisms or not spec.mechanisms]
     placements: dict[Hook, Placement] = {}
     for hook in spec.hooks:
         placed = kernel.place(hook, allowed)
@@ -178,6 +186,10 @@ def _join(
             reasons.append(placed)
         else:
             placements[hook] = placed
+    for hook in spec.beside:
+        placed = kernel.place(hook, allowed)
+        if isinstance(placed, Reason):
+            reasons.append(placed)
     numbers, missing = kernel.numbers(spec)
     reasons += missing
     if not reasons:
@@ -235,6 +247,14 @@ _VERBS = {
 def _refuse_if_empty(plan: Plan, kernel: Capabilities, choice: str) -> None:
     mechanisms = plan.mechanisms
     by_function = not mechanisms.isdisjoint(FUNCTION_MECHANISMS)
+    lacking = [
+        plan.chosen[kind]
+        for kind, specs in PROBES.items()
+        if plan.chosen[kind].spec is None and any(choice in spec.choices for spec in specs)
+    ]
+    why = "; ".join(dict.fromkeys(one.probe.note for one in lacking))
+    if lacking:
+        raise HostError(f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`")
     if by_function or (mechanisms and choice in ("auto", "tracepoint")):
         return
     asked = [kernel.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]

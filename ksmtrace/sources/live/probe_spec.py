@@ -65,6 +65,10 @@ class ProbeSpec:
         defines: -D numbers for the C text.
         requires: probes of other kinds; of each kind one must have been taken.
         conflicts: probes of other kinds with which it would be wrong.
+        mechanisms: to which it is limited; none means all.
+        beside: hooks of other kinds' probes, without which this one would be wrong.
+        choices: what of `--probes` it is for; all where there are none. Where `--probes` is named by
+            a probe of a kind, only those that name it are taken for that kind, unless it is "auto".
         excluded_by: "struct.member"s on whose kernels it would be wrong.
         with_too: a probe whose hooks are added where they find their place.
     """
@@ -80,6 +84,9 @@ class ProbeSpec:
     defines: Mapping[str, int | str] = field(default_factory=dict)
     requires: Others = field(default_factory=dict)
     conflicts: Others = field(default_factory=dict)
+    mechanisms: tuple[str, ...] = ()
+    beside: tuple[Hook, ...] = ()
+    choices: tuple[str, ...] = ()
     excluded_by: tuple[str, ...] = ()
     with_too: ProbeSpec | None = None
 

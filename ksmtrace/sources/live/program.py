@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ksmtrace.errors import HostError
-from ksmtrace.kernel.bpf import attach_tracing
+from ksmtrace.kernel.bpf import attach_tracing, load_kprobe
+from ksmtrace.kernel.bpf_features import link_program
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
 from ksmtrace.resources import bpf_directory
+from ksmtrace.sources.live.bpf_parts import program_parts
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
@@ -41,6 +43,7 @@ class Program:
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
         self._bpf = compile_text(program_text(plan), flags)
         try:
+            self._load_linked(plan)
             for hook, placement in plan.placements.items():
                 for symbol in placement.symbols:
                     self._attach(hook, placement, symbol)
@@ -84,6 +87,34 @@ class Program:
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
+
+    def _load_linked(self, plan: Plan) -> None:
+        """Load those programs that bcc cannot load, so that it need only attach them."""
+        parts = program_parts(plan.files)
+        callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
+        looping = "WITH_BPF_LOOP" in plan.defines
+        for hook, placement in plan.placements.items():
+            if hook.body in callbacks:
+                callback = callbacks[hook.body] if looping else ""
+                self._load(wrapper_name(hook, placement), callback)
+        if looping:
+            return
+        for place, name in enumerate(name for part in parts for name in part.tails):
+            tails = self._bpf[b"gather_tails"]
+            tails[ctypes.c_int(place)] = ctypes.c_int(self._load(name))
+
+    def _load(self, name: str, callback: str = "") -> int:
+        bpf = self._bpf
+        code = bpf.dump_func(name.encode())
+        called = bpf.dump_func(callback.encode()) if callback else b""
+        try:
+            loaded = load_kprobe(
+                link_program(code, called), callback_at=len(code) if callback else 0
+            )
+        except OSError as error:
+            raise HostError(f"the kernel refuses the program {name}: {error}") from error
+        bpf.funcs[name.encode()] = import_bcc().BPF.Function(bpf, name.encode(), loaded)
+        return loaded
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
