@@ -146,7 +146,7 @@ def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
 
 
 def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if value is None or not all(_knows(session, need) for need in spec.needs):
+    if value is None or not all(map(session.knows, spec.needs)):
         return None
     if not spec.of:
         return value
@@ -155,10 +155,6 @@ def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN4
     if spec.key != spec.name:
         return {name: known(spec.of, session, entry) for name, entry in value.items()}
     return known(spec.of, session, value)
-
-
-def _knows(session: Session, need: EventKind | Knowledge) -> bool:
-    return session.sees_who_broke if isinstance(need, Knowledge) else session.sees(need)
 
 
 def families(

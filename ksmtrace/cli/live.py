@@ -79,6 +79,7 @@ def trace(
                 interval=options.interval,
                 probes=options.probes,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
+                cow=options.cow,
             )
         )
         if options.drop_capabilities:
@@ -90,7 +91,10 @@ def trace(
         else:
             when_ready()
         how = run_options(options, source.session)
-        return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+        status = run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+        for warning in traced.warnings:
+            print(f"ksmtrace: {warning}", file=sys.stderr)
+        return status
 
 
 def _warn_if_stopped(run_tunable: str | None) -> None:

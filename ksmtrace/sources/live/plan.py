@@ -52,10 +52,12 @@ class Plan:
         placements: every hook, in the order in which they are attached.
         files: of bpf/, those that the hooks take.
         defines: -D numbers for the C text.
+        by_windows: of the placements, those that are attached for a share of the time.
     """
 
     chosen: dict[EventKind, Chosen] = field(default_factory=dict)
     placements: dict[Hook, Placement] = field(default_factory=dict)
+    by_windows: dict[Hook, Placement] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
     defines: dict[str, int | str] = field(default_factory=dict)
 
@@ -89,7 +91,8 @@ class Plan:
             return "tracepoint"
         streamed = (Exactness.EXACT, Exactness.DERIVED)
         needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
-        full = all(self.chosen[kind].probe.exactness in streamed for kind in needed)
+        probes = (self.chosen[kind].probe for kind in needed)
+        full = all(probe.exactness in streamed or probe.by_windows for probe in probes)
         return "full" if full else "partial"
 
 

@@ -42,7 +42,7 @@ class Program:
         self._bpf = compile_text(program_text(plan), flags)
         try:
             for hook, placement in plan.placements.items():
-                for symbol in placement.symbols:
+                for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
         except BaseException:
             self.close()
@@ -79,11 +79,34 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_all(self._descriptors)
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
+
+    def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
+        """Attach one of `plan.by_windows`.
+
+        Returns descriptors; closing them, last first, detaches it, and waits until it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        program, at_return = wrapper_name(hook, placement).encode(), hook.place is Place.RETURN
+        if placement.mechanism == "fentry":
+            bytecode = self._bpf.dump_func(program)
+            return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
+        bcc, held = import_bcc(), list[int]()
+        loaded = self._bpf.load_func(program, bcc.BPF.KPROBE).fd
+        for symbol in placement.symbols:
+            # bcc's own detach looks for the probe in tracefs too, which need not be mounted.
+            name = f"ksmtrace_{program.decode()}_{symbol}".replace(".", "_").encode()
+            found = bcc.lib.bpf_attach_kprobe(loaded, int(at_return), name, symbol.encode(), 0, 0)
+            if found < 0:
+                close_all(held)
+                raise OSError(f"{placement.mechanism} {symbol} cannot be attached")
+            held.append(found)
+        return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
@@ -120,8 +143,14 @@ class Program:
                 )
 
 
+def close_all(descriptors: list[int]) -> None:
+    """Close them, last first, and empty the list."""
+    while descriptors:
+        os.close(descriptors.pop())
+
+
 def compile_text(text: str, cflags: list[str]) -> Bcc:
-    """bcc's BPF object of a C text: compiled, its maps made, nothing loaded yet.
+    """Bcc's BPF object of a C text: compiled, its maps made, nothing loaded yet.
 
     The bench of probes puts another in its place, whose programs were compiled elsewhere.
 

@@ -21,6 +21,7 @@ from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Kernel, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
@@ -52,6 +53,8 @@ class LiveOptions:
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
+        cow: the share of the time for which the probes on COW faults are attached, by windows; 1
+            for always, 0 for never.
     """
 
     duration: float | None = None
@@ -61,6 +64,7 @@ class LiveOptions:
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
+    cow: float = 1.0
 
 
 class LiveSource:
@@ -121,6 +125,7 @@ class LiveSource:
         try:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
+            kept |= self._attachment.needed_for_windows()
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error
@@ -134,6 +139,7 @@ class LiveSource:
         while self._merged_before:
             yield self._merged_before.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
+        self._attachment.start_windows()
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
         due = now + self._options.interval
@@ -153,14 +159,20 @@ class LiveSource:
         """End after the batch under way."""
         self._stopping = True
 
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong on the way without ending the run, one line each."""
+        why = self._attachment.why_no_windows()
+        return [f"no further windows on COW faults: {why}"] if why else []
+
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
         self._attachment.close()
 
     def _drain(self) -> Records:
         events = self._losses.mark(self._attachment.drain())
-        texts = self._identities.follow(events)
-        return np.concatenate([events, texts]) if len(texts) else events
+        pieces = [events, self._identities.follow(events), self._attachment.marks()]
+        return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters.
@@ -204,10 +216,13 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
+    if not options.cow:
+        table = without_faults(table)
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
-        return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
+        plan = make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
+        return with_windows(plan, options.cow) if 0 < options.cow < 1 else plan
     finally:
         btf.close()
 
