@@ -80,6 +80,7 @@ def trace(
                 probes=options.probes,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
                 cow=options.cow,
+                dropping=options.drop_capabilities,
             )
         )
         if options.drop_capabilities:

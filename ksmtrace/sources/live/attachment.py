@@ -118,8 +118,7 @@ def _windowed(program: Program, plan: Plan) -> tuple[FaultProbes, Probe] | None:
         return None
     probes = FaultProbes(program, plan.by_windows)
     try:
-        probes.attach()
-        probes.detach_returns()
+        probes.try_once()
     except Exception as error:  # bcc raises bare Exception
         raise HostError(f"{error}; see `ksmtrace doctor`, or trace with --cow none") from error
     return probes, plan.probes[EventKind.COW_FAULT]

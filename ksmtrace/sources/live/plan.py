@@ -138,7 +138,7 @@ def counters_only(root: Path = ROOT) -> Plan:
         totals = [spec for spec in read if not spec.counter or has_counter(spec.counter, root)]
         probe = Probe("", Exactness.ABSENT, "no probes were asked for")
         if totals:
-            probe = _probe(totals[0], {})
+            probe = probe_of(totals[0], {})
         plan.chosen[kind] = Chosen(totals[0] if totals else None, probe, ())
     return plan
 
@@ -163,7 +163,7 @@ def _choose(
         if not reasons:
             if spec.with_too is not None:
                 _join(spec.with_too, kernel, plan, allowed)
-            return Chosen(spec, _probe(spec, placements), tuple(rejected))
+            return Chosen(spec, probe_of(spec, placements), tuple(rejected))
         rejected.append(Rejected(spec.name, spec.exactness, reasons))
     why = "; ".join(f"{one.way}: {', '.join(r.text for r in one.reasons)}" for one in rejected)
     return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
@@ -204,7 +204,7 @@ def _disagreements(spec: ProbeSpec, plan: Plan) -> list[Reason]:
     return [Reason((sentence,), Cause.OTHER_KIND) for sentence in sentences]
 
 
-def _probe(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
+def probe_of(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
     """The probe as a session has it."""
     if spec.counter:
         where = "/proc/vmstat" if spec.counter == "cow_ksm" else "/sys/kernel/mm/ksm"

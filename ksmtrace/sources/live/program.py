@@ -13,6 +13,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.plan import Plan
@@ -96,16 +97,13 @@ class Program:
         if placement.mechanism == "fentry":
             bytecode = self._bpf.dump_func(program)
             return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
-        bcc, held = import_bcc(), list[int]()
-        loaded = self._bpf.load_func(program, bcc.BPF.KPROBE).fd
-        for symbol in placement.symbols:
-            # bcc's own detach looks for the probe in tracefs too, which need not be mounted.
-            name = f"ksmtrace_{program.decode()}_{symbol}".replace(".", "_").encode()
-            found = bcc.lib.bpf_attach_kprobe(loaded, int(at_return), name, symbol.encode(), 0, 0)
-            if found < 0:
-                close_all(held)
-                raise OSError(f"{placement.mechanism} {symbol} cannot be attached")
-            held.append(found)
+        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        try:
+            for symbol in placement.symbols:
+                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+        except OSError:
+            close_all(held)
+            raise
         return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:

@@ -26,7 +26,7 @@ from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.plan import CHOICES, Plan, check_choice, counters_only, make_plan
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
@@ -55,6 +55,9 @@ class LiveOptions:
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
         cow: the share of the time for which the probes on COW faults are attached, by windows; 1
             for always, 0 for never.
+        dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
+            is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
+            CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
     """
 
     duration: float | None = None
@@ -65,6 +68,7 @@ class LiveOptions:
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
     cow: float = 1.0
+    dropping: bool = False
 
 
 class LiveSource:
@@ -221,8 +225,12 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
-        plan = make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
-        return with_windows(plan, options.cow) if 0 < options.cow < 1 else plan
+        kernel = Capabilities(btf, specs, hidden=options.hidden)
+        plan = make_plan(kernel, options.probes, table)
+        if 0 < options.cow < 1:
+            narrow = options.dropping and "fentry" in CHOICES[options.probes]
+            plan = with_windows(plan, kernel, options.cow, "fentry" if narrow else "")
+        return plan
     finally:
         btf.close()
 

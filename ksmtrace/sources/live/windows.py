@@ -14,13 +14,16 @@ from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.record import Records, empty_records
 
 PERIOD_SECONDS = 10.0
-"""Each period has one window."""
+"""Each period has one window at most."""
 
 FIRST_PERIOD_SECONDS = 2.0
-"""Length of the first one, so that a short run has a window too; its window is as much shorter."""
+"""Length of the first one, which has the window of a whole one: so a short run has one too."""
 
-LEAST_WINDOW_SECONDS = 0.02
-"""Attaching and detaching take about as long: a shorter window would be mostly that."""
+LEAST_OPEN_SECONDS = 0.05
+"""A window that would be open for less, after what attaching takes, is saved up for a longer."""
+
+EXPECTED_OVERHEAD_SECONDS = 0.05
+"""What attaching and detaching take, until it has been measured."""
 
 SETTLE_SECONDS = 0.01
 """Between letting go of entries and of returns: for calls that are under way."""
@@ -29,18 +32,28 @@ SETTLE_SECONDS = 0.01
 class WindowedProbes(Protocol):
     """Probes that can be attached and detached any number of times."""
 
-    def attach(self) -> None:
-        """Attach all, so that a call is seen from its entry to its return or not at all.
+    def prepare(self) -> None:
+        """Attach what slows nobody but those who are waited for anyway.
 
         Raises:
-            Exception: the kernel refuses; nothing is left attached.
+            Exception: the kernel refuses.
+        """
+
+    def attach(self) -> None:
+        """Attach the rest, so that a call is seen from its entry to its return or not at all.
+
+        Raises:
+            Exception: the kernel refuses.
         """
 
     def detach_entries(self) -> None:
         """Let go of the entries: no further call is seen, those under way are."""
 
     def detach_returns(self) -> None:
-        """Let go of the rest, and forget the calls that have not returned."""
+        """Let go of what is left of `attach`."""
+
+    def release(self) -> None:
+        """Let go of everything, and forget the calls that have not returned."""
 
 
 class Windows:
@@ -51,8 +64,8 @@ class Windows:
 
     Args:
         probes: to attach and detach.
-        share: of the time, above 0 and below 1. What was attached too long, because the kernel took
-            its time, is taken off the windows that follow.
+        share: of the time, above 0 and below 1, for which they are attached, attaching and
+            detaching included. What the kernel takes too long is taken off later windows.
         seed: of the random places; None for one from the system.
     """
 
@@ -64,7 +77,8 @@ class Windows:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._error = ""
-        self._too_long = 0.0
+        self._left = share * PERIOD_SECONDS
+        self._overhead = EXPECTED_OVERHEAD_SECONDS
 
     @property
     def error(self) -> str:
@@ -95,31 +109,34 @@ class Windows:
     def _run(self) -> None:
         period = FIRST_PERIOD_SECONDS
         while not self._ended.is_set():
-            begun, due = time.monotonic(), self._share * period
-            length = due - self._too_long
-            held = 0.0
-            if length >= LEAST_WINDOW_SECONDS:
-                if self._ended.wait(self._random.uniform(0.0, max(0.0, period - length))):
+            begun = time.monotonic()
+            length = min(self._left - self._overhead, period / 2)
+            if length >= LEAST_OPEN_SECONDS:
+                if self._ended.wait(self._random.uniform(0.0, period - length)):
                     return
                 try:
-                    held = self._window(min(length, period))
+                    self._window(length)
                 except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
                     self._error = str(error) or type(error).__name__
                     return
-            self._too_long += held - due
             self._ended.wait(max(0.0, begun + period - time.monotonic()))
             period = PERIOD_SECONDS
+            self._left += self._share * period
 
-    def _window(self, length: float) -> float:
-        """One window; returns for how many seconds anything was attached."""
-        begun = time.monotonic()
-        self._probes.attach()
+    def _window(self, length: float) -> None:
+        """One window, open for `length` seconds; takes what it cost off what is left."""
         try:
+            self._probes.prepare()
+            begun = time.monotonic()
+            self._probes.attach()
             self._marks.append((time.monotonic_ns(), 1))
-            self._ended.wait(max(0.0, begun + length - time.monotonic() - SETTLE_SECONDS))
+            self._ended.wait(length)
             self._marks.append((time.monotonic_ns(), 0))
             self._probes.detach_entries()
             self._ended.wait(SETTLE_SECONDS)
-        finally:
             self._probes.detach_returns()
-        return time.monotonic() - begun
+            held = time.monotonic() - begun
+        finally:
+            self._probes.release()
+        self._left -= held
+        self._overhead = (self._overhead + held - length) / 2
