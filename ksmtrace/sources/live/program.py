@@ -40,7 +40,7 @@ class Program:
         page = os.sysconf("SC_PAGE_SIZE")
         defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
-        self._bpf = _compile(program_text(plan), flags)
+        self._bpf = compile_text(program_text(plan), flags)
         try:
             for hook, placement in plan.placements.items():
                 for symbol in placement.symbols:
@@ -130,7 +130,14 @@ class Program:
                 )
 
 
-def _compile(text: str, cflags: list[str]) -> Bcc:
+def compile_text(text: str, cflags: list[str]) -> Bcc:
+    """Compile a C text: bcc's BPF object with its maps made, nothing loaded yet.
+
+    The bench of probes puts another in its place, whose programs were compiled elsewhere.
+
+    Raises:
+        HostError: bcc is missing, or the text does not compile.
+    """
     bcc = import_bcc()
     before = os.environ.get("BCC_KERNEL_SOURCE")
     noise: list[str] = []
