@@ -50,6 +50,7 @@ class Probe:
         lacks: what its events do not tell.
         share: of the time, in which it was asked to be attached, by windows at random; 1 where it
             always is. Windows show some events, each of them whole, and no count of all.
+        counted: its events are counted and not sent: TOTAL records tell how many there were.
     """
 
     via: str
@@ -58,6 +59,7 @@ class Probe:
     counter: str = ""
     lacks: frozenset[Knowledge] = frozenset()
     share: float = 1.0
+    counted: bool = False
 
     @property
     def by_windows(self) -> bool:
@@ -65,15 +67,16 @@ class Probe:
         return self.share < 1.0 and self.exactness is Exactness.SAMPLED
 
     def to_json(self) -> dict[str, Any]:
-        """The probe as JSON values, of the last three those that say something.
+        """The probe as JSON values, of the last four those that are not empty.
 
         `from_json` is its inverse.
         """
         facts = {"via": self.via, "exactness": self.exactness.value, "note": self.note}
         counter = {"counter": self.counter} if self.counter else {}
         lacks = {"lacks": sorted(self.lacks)} if self.lacks else {}
+        counted = {"counted": True} if self.counted else {}
         share = {"share": self.share} if self.share != 1.0 else {}
-        return {**facts, **counter, **lacks, **share}
+        return {**facts, **counter, **lacks, **counted, **share}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Probe:
@@ -89,7 +92,8 @@ class Probe:
         counter = facts.get("counter", older)
         lacks = facts.get("lacks", [Knowledge.WHO_BROKE] if _WHO_BROKE_UNKNOWN in note else [])
         known = frozenset(one for one in Knowledge if one.value in lacks)
-        return cls(via, exactness, note, counter, known, float(facts.get("share", 1.0)))
+        share, counted = float(facts.get("share", 1.0)), bool(facts.get("counted", False))
+        return cls(via, exactness, note, counter, known, share, counted)
 
 
 _WHO_BROKE_UNKNOWN = "not told apart"
@@ -150,7 +154,7 @@ class Session:
     Attributes:
         source: "live", "capture" or "engine".
         kernel: the kernel that the events come from.
-        tier: the set of probes in a word: "full", "partial", "tracepoint" or "sysfs".
+        tier: the set of probes in a word: "full", "partial", "tracepoint", "totals" or "sysfs".
         probes: how each kind of event is seen.
         tunables: /sys/kernel/mm/ksm's writable files when the run began, name to text.
         monotonic_ns: CLOCK_MONOTONIC when the run began; event times count from the same zero.
@@ -177,12 +181,20 @@ class Session:
     def sees(self, kind: EventKind) -> bool:
         """Whether every event of this kind appears in this run.
 
-        A total that is only sampled makes none, a probe that is attached by windows some of them.
+        A total that is only sampled makes none, nor do those that are counted and not sent; a probe
+        that is attached by windows makes some of them.
         """
         probe = self.probes.get(kind)
-        if probe is None or probe.exactness is Exactness.ABSENT:
+        if probe is None or probe.exactness is Exactness.ABSENT or probe.counted:
             return False
         return probe.exactness is not Exactness.SAMPLED or kind in _READINGS
+
+    def counts(self, kind: EventKind | Knowledge) -> bool:
+        """Whether this run knows how many events of this kind there were, from its own probes."""
+        if isinstance(kind, Knowledge):
+            return False
+        probe = self.probes.get(kind)
+        return self.sees(kind) or (probe is not None and probe.counted)
 
     @property
     def counters(self) -> dict[str, str]:

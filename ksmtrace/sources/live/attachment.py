@@ -5,16 +5,19 @@ from __future__ import annotations
 from ksmtrace.errors import HostError
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.totals import Outcome
 from ksmtrace.session import Probe
 from ksmtrace.sources.live.fault_probes import FaultProbes
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.program import Program
-from ksmtrace.sources.live.ring import RingReader, open_ring
+from ksmtrace.sources.live.ring import NOTHING, Drained, RingReader, open_ring
 from ksmtrace.sources.live.windows import Windows
 
 
 class Attachment:
     """A program that is attached, and its ring; neither in a run that reads counters alone.
+
+    A program without a ring counts events and sends none.
 
     Args:
         windowed: of its probes, those that are attached by windows, and how.
@@ -38,9 +41,9 @@ class Attachment:
             self._windows = Windows(probes, probe.share)
             self._windows.start()
 
-    def drain(self) -> Records:
-        """The events that have arrived, in order; they are the caller's."""
-        return self._ring.drain() if self._ring is not None else empty_records()
+    def drain(self) -> Drained:
+        """The records that have arrived, in order; they are the caller's."""
+        return self._ring.drain() if self._ring is not None else NOTHING
 
     def marks(self) -> Records:
         """The beginnings and ends of windows since the last call, as SAMPLEs."""
@@ -50,9 +53,17 @@ class Attachment:
         """Why the kernel refuses further windows; "" while it does not."""
         return self._windows.error if self._windows is not None else ""
 
-    def is_filling(self, drained: int) -> bool:
-        """Whether so many events at one drain are so many that the next should not wait."""
-        return self._ring is not None and drained >= self._ring.capacity // 4
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since attached; empty where events are sent."""
+        return self._program.totals() if self._program and self._ring is None else {}
+
+    def is_filling(self, slots: int) -> bool:
+        """Whether one drain took so much out of the ring that the next should not wait.
+
+        Args:
+            slots: `Drained.slots`.
+        """
+        return self._ring is not None and slots >= self._ring.capacity // 4
 
     def lost(self) -> int:
         """Events that found the ring full since the program was attached."""
@@ -104,6 +115,8 @@ def attach(plan: Plan, ksmd_pid: int, ring_bytes: int, *, mapped: bool | None = 
     if not plan.placements:
         return Attachment()
     program = Program(plan, ksmd_pid, ring_bytes)
+    if plan.totals:
+        return Attachment(program)
     try:
         windowed = _windowed(program, plan)
         return Attachment(program, open_ring(program, ring_bytes, mapped=mapped), windowed)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ksmtrace.errors import HostError
+from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
@@ -62,6 +63,15 @@ class Program:
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
+
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since the programs were attached (`Plan.totals`)."""
+        found: dict[Outcome, int] = {}
+        for key, counts in self._bpf[b"totals"].items():
+            packed = int(key.value)
+            err = (packed & 0xFFFF ^ 0x8000) - 0x8000
+            found[Outcome(packed >> 24, err, bool(packed >> 16 & 0xFF))] = sum(counts)
+        return found
 
     def needs_bpf_to_read(self) -> bool:
         """Whether this kernel lets nobody without CAP_BPF read a map, as those before 5.19.
@@ -148,7 +158,7 @@ def close_all(descriptors: list[int]) -> None:
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:
-    """Bcc's BPF object of a C text: compiled, its maps made, nothing loaded yet.
+    """Compile a C text: bcc's BPF object with its maps made, nothing loaded yet.
 
     The bench of probes puts another in its place, whose programs were compiled elsewhere.
 

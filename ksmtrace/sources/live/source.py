@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ksmtrace.errors import HostError
+from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.totals import total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Kernel, Session
+from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.fault_probes import with_windows, without_faults
@@ -26,7 +27,14 @@ from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import CHOICES, Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.plan import (
+    CHOICES,
+    Plan,
+    check_choice,
+    counters_only,
+    make_plan,
+    make_totals_plan,
+)
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
@@ -40,6 +48,8 @@ _READINGS_AT_THE_ENDS = 50
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
 """Kinds of events that nobody sends a second time."""
+
+_NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,7 @@ class LiveOptions:
         dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
             is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
             CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
+        totals: count rare events in the kernel, and take in no stream.
     """
 
     duration: float | None = None
@@ -69,6 +80,7 @@ class LiveOptions:
     hidden: frozenset[str] = frozenset()
     cow: float = 1.0
     dropping: bool = False
+    totals: bool = False
 
 
 class LiveSource:
@@ -89,6 +101,7 @@ class LiveSource:
         self._merged_before = merged_before
         self._stopping = False
         self._losses = LossTracker()
+        self._drained_slots = 0
         self._identities = Identities()
         self._tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
@@ -154,7 +167,7 @@ class LiveSource:
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
-            elif not self._attachment.is_filling(len(events)):
+            elif not self._attachment.is_filling(self._drained_slots):
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
@@ -174,7 +187,9 @@ class LiveSource:
         self._attachment.close()
 
     def _drain(self) -> Records:
-        events = self._losses.mark(self._attachment.drain())
+        drained = self._attachment.drain()
+        self._drained_slots = drained.slots
+        events = self._losses.mark(drained.events)
         pieces = [events, self._identities.follow(events), self._attachment.marks()]
         return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
 
@@ -203,20 +218,23 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._attachment.lost())
+        totals = total_records(self._attachment.totals())
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
         if drop:
             known = events[_KNOWN_FOR_GOOD[events["kind"]]]
-            return np.concatenate([_samples(counters), known])
+            return np.concatenate([totals, _samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, missed, shares, _samples(counters)])
+        return np.concatenate([events, missed, shares, totals, _samples(counters)])
 
 
 def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
     table: ProbeTable = PROBES
+    if options.totals and options.probe_map is not None:
+        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
@@ -226,6 +244,8 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
         kernel = Capabilities(btf, specs, hidden=options.hidden)
+        if options.totals:
+            return make_totals_plan(kernel, options.probes)
         plan = make_plan(kernel, options.probes, table)
         if 0 < options.cow < 1:
             narrow = options.dropping and "fentry" in CHOICES[options.probes]
@@ -237,13 +257,14 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
 
 def _session(plan: Plan, kernel: Kernel) -> Session:
     """The facts of a run that begins now."""
+    snapshot = _NOT_LOOKED_FOR if plan.totals else snapshot_probe()
     return Session(
         source="live",
         kernel=kernel,
         tier=plan.tier,
         probes={
             **plan.probes,
-            EventKind.SNAPSHOT: snapshot_probe(),
+            EventKind.SNAPSHOT: snapshot,
             **identity_probes(plan.probes[EventKind.PROCESS]),
         },
         tunables=read_tunables(),
