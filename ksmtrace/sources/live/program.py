@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ksmtrace.errors import HostError
+from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing, load_kprobe
 from ksmtrace.kernel.bpf_features import link_program
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.bpf_parts import program_parts
 from ksmtrace.sources.live.capabilities import Placement
@@ -45,7 +47,7 @@ class Program:
         try:
             self._load_linked(plan)
             for hook, placement in plan.placements.items():
-                for symbol in placement.symbols:
+                for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
         except BaseException:
             self.close()
@@ -65,6 +67,15 @@ class Program:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
 
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since the programs were attached (`Plan.totals`)."""
+        found: dict[Outcome, int] = {}
+        for key, counts in self._bpf[b"totals"].items():
+            packed = int(key.value)
+            err = (packed & 0xFFFF ^ 0x8000) - 0x8000
+            found[Outcome(packed >> 24, err, bool(packed >> 16 & 0xFF))] = sum(counts)
+        return found
+
     def needs_bpf_to_read(self) -> bool:
         """Whether this kernel lets nobody without CAP_BPF read a map, as those before 5.19.
 
@@ -82,8 +93,7 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_all(self._descriptors)
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
@@ -115,6 +125,27 @@ class Program:
             raise HostError(f"the kernel refuses the program {name}: {error}") from error
         bpf.funcs[name.encode()] = import_bcc().BPF.Function(bpf, name.encode(), loaded)
         return loaded
+
+    def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
+        """Attach one of `plan.by_windows`.
+
+        Returns descriptors; closing them, last first, detaches it, and waits until it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        program, at_return = wrapper_name(hook, placement).encode(), hook.place is Place.RETURN
+        if placement.mechanism == "fentry":
+            bytecode = self._bpf.dump_func(program)
+            return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
+        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        try:
+            for symbol in placement.symbols:
+                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+        except OSError:
+            close_all(held)
+            raise
+        return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
@@ -149,6 +180,12 @@ class Program:
                     sample_period=1,
                     pid=self._ksmd_pid,
                 )
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close them, last first, and empty the list."""
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:

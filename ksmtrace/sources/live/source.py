@@ -9,23 +9,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ksmtrace.errors import HostError
+from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.totals import total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Kernel, Session
+from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.plan import (
+    CHOICES,
+    Plan,
+    check_choice,
+    counters_only,
+    make_plan,
+    make_totals_plan,
+)
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
@@ -40,6 +49,8 @@ _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
 """Kinds of events that nobody sends a second time."""
 
+_NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
+
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
@@ -52,6 +63,12 @@ class LiveOptions:
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
+        cow: the share of the time for which the probes on COW faults are attached, by windows; 1
+            for always, 0 for never.
+        dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
+            is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
+            CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
+        totals: count rare events in the kernel, and take in no stream.
     """
 
     duration: float | None = None
@@ -61,6 +78,9 @@ class LiveOptions:
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
+    cow: float = 1.0
+    dropping: bool = False
+    totals: bool = False
 
 
 class LiveSource:
@@ -122,6 +142,7 @@ class LiveSource:
         try:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
+            kept |= self._attachment.needed_for_windows()
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error
@@ -135,6 +156,7 @@ class LiveSource:
         while self._merged_before:
             yield self._merged_before.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
+        self._attachment.start_windows()
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
         due = now + self._options.interval
@@ -154,6 +176,12 @@ class LiveSource:
         """End after the batch under way."""
         self._stopping = True
 
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong on the way without ending the run, one line each."""
+        why = self._attachment.why_no_windows()
+        return [f"no further windows on COW faults: {why}"] if why else []
+
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
         self._attachment.close()
@@ -162,8 +190,8 @@ class LiveSource:
         drained = self._attachment.drain()
         self._drained_slots = drained.slots
         events = self._losses.mark(drained.events)
-        texts = self._identities.follow(events)
-        return np.concatenate([events, texts]) if len(texts) else events
+        pieces = [events, self._identities.follow(events), self._attachment.marks()]
+        return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters.
@@ -190,40 +218,53 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._attachment.lost())
+        totals = total_records(self._attachment.totals())
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
         if drop:
             known = events[_KNOWN_FOR_GOOD[events["kind"]]]
-            return np.concatenate([_samples(counters), known])
+            return np.concatenate([totals, _samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, missed, shares, _samples(counters)])
+        return np.concatenate([events, missed, shares, totals, _samples(counters)])
 
 
 def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
     table: ProbeTable = PROBES
+    if options.totals and options.probe_map is not None:
+        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
+    if not options.cow:
+        table = without_faults(table)
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
-        return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
+        kernel = Capabilities(btf, specs, hidden=options.hidden)
+        if options.totals:
+            return make_totals_plan(kernel, options.probes)
+        plan = make_plan(kernel, options.probes, table)
+        if 0 < options.cow < 1:
+            narrow = options.dropping and "fentry" in CHOICES[options.probes]
+            plan = with_windows(plan, kernel, options.cow, "fentry" if narrow else "")
+        return plan
     finally:
         btf.close()
 
 
 def _session(plan: Plan, kernel: Kernel) -> Session:
     """The facts of a run that begins now."""
+    snapshot = _NOT_LOOKED_FOR if plan.totals else snapshot_probe()
     return Session(
         source="live",
         kernel=kernel,
         tier=plan.tier,
         probes={
             **plan.probes,
-            EventKind.SNAPSHOT: snapshot_probe(),
+            EventKind.SNAPSHOT: snapshot,
             **identity_probes(plan.probes[EventKind.PROCESS]),
         },
         tunables=read_tunables(),
