@@ -298,7 +298,8 @@ static __always_inline void gather_all(void *ctx, struct gather *gather, struct 
 #else
 /* A program may jump to others 33 times, and the verifier follows each turn of a loop. */
 BPF_PROG_ARRAY(gather_tails, 2);
-#define ROUNDS 100
+#define ROUNDS 48
+#define ROUNDS_OF_LEAVING 16
 
 int gather_more(void *ctx)
 {

@@ -84,7 +84,7 @@ int gather_more_leaving(void *ctx)
     if (!walk || !chunk)
         return 0;
 #pragma clang loop unroll(disable)
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; round < ROUNDS_OF_LEAVING; round++)
         if (walk_on(walk, chunk))
             break;
     if (!walk->done) {

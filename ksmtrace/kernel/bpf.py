@@ -82,27 +82,27 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
     return program, link
 
 
-<<<<<<< HEAD
 def load_kprobe(bytecode: bytes, *, callback_at: int = 0) -> int:
-    """Load a program for kprobes, and return its file descriptor.
+    """Load a program for kprobes, attached to none; returns its descriptor.
 
     Args:
         bytecode: as `bpf_features.link_program` made it.
         callback_at: offset in bytes of a function in it that a helper calls back; 0 where it has
             none.
-=======
-def load_raw_tracepoint(bytecode: bytes) -> int:
-    """Load a program for a raw tracepoint, attached to none; returns its descriptor.
->>>>>>> main
 
     Raises:
         OSError: the kernel refuses.
     """
-<<<<<<< HEAD
     return _load(_KPROBE, bytecode, callback_at=callback_at)
-=======
+
+
+def load_raw_tracepoint(bytecode: bytes) -> int:
+    """Load a program for a raw tracepoint, attached to none; returns its descriptor.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
     return _load(_RAW_TRACEPOINT, bytecode)
->>>>>>> main
 
 
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, Outage | None]:

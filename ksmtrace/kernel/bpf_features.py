@@ -56,8 +56,9 @@ def link_program(code: bytes, callback: bytes = b"") -> bytes:
     return bytes(linked)
 
 
-def _constant(code: bytes | bytearray, place: int) -> int:
-    low, high = (_INSTRUCTION.unpack_from(code, place + at)[3] for at in (0, _INSTRUCTION.size))
+def _constant(code: bytearray, place: int) -> int:
+    low: int = _INSTRUCTION.unpack_from(code, place)[3]
+    high: int = _INSTRUCTION.unpack_from(code, place + _INSTRUCTION.size)[3]
     return low & 0xFFFFFFFF | (high & 0xFFFFFFFF) << 32
 
 
@@ -103,7 +104,7 @@ def _try_cast(btf: Btf, root: Path) -> Feature:
 
 def _try(code: bytes, callback: bytes, found: Mapping[str, int], what: str, root: Path) -> Feature:
     try:
-        os.close(load_kprobe(link_program(code, callback), callback_at=len(code) if callback else 0))
+        os.close(load_kprobe(link_program(code, callback), callback_at=len(code) * bool(callback)))
     except OSError as error:
         return Outage(why_refused(what, error, root), refused=True)
     return found

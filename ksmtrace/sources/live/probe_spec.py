@@ -67,8 +67,8 @@ class ProbeSpec:
         conflicts: probes of other kinds with which it would be wrong.
         mechanisms: to which it is limited; none means all.
         beside: hooks of other kinds' probes, without which this one would be wrong.
-        choices: what of `--probes` it is for; all where there are none. Where `--probes` is named by
-            a probe of a kind, only those that name it are taken for that kind, unless it is "auto".
+        choices: what of `--probes` it is for; none means all. Where one of a kind's probes is for
+            what was asked for, no other of that kind is taken, unless that was "auto".
         excluded_by: "struct.member"s on whose kernels it would be wrong.
         with_too: a probe whose hooks are added where they find their place.
     """

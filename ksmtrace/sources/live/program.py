@@ -118,9 +118,8 @@ class Program:
         code = bpf.dump_func(name.encode())
         called = bpf.dump_func(callback.encode()) if callback else b""
         try:
-            loaded = load_kprobe(
-                link_program(code, called), callback_at=len(code) if callback else 0
-            )
+            linked = link_program(code, called)
+            loaded = load_kprobe(linked, callback_at=len(code) if callback else 0)
         except OSError as error:
             raise HostError(f"the kernel refuses the program {name}: {error}") from error
         bpf.funcs[name.encode()] = import_bcc().BPF.Function(bpf, name.encode(), loaded)
