@@ -22,6 +22,11 @@ class Attachment:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING
 
+    @property
+    def program(self) -> Program | None:
+        """The program, while it is attached."""
+        return self._program
+
     def totals(self) -> dict[Outcome, int]:
         """How often each outcome has happened since attached; empty where events are sent."""
         return self._program.totals() if self._program and self._ring is None else {}
