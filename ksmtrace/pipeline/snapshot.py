@@ -10,7 +10,6 @@ from ksmtrace import __version__
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.metric_names import RUN, Publishers
 from ksmtrace.pipeline.run_metrics import run_metrics
-from ksmtrace.units import duration
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -148,7 +147,7 @@ class Snapshot:
         found = self._by_plugin("ksmtrace_sections")
         if self._state.stream_end is None:
             return found
-        until = f"events as far as {duration(self._stream()['ended_seconds'])} into the run"
+        until = f"events as far as {self._stream()['ended_seconds']:.0f} s into the run"
         return tuple(
             (name, replace(section, exactness="; ".join(filter(None, (until, section.exactness)))))
             for name, section in found
