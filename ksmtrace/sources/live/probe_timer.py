@@ -94,9 +94,11 @@ class ProbeTimer:
         clock = self._clock or ASSUMED
         ours_ns = theirs_ns = 0.0
         ours = theirs = 0
-        for name, loaded in self._program.loaded.items():
-            count = now.runs[name].number - before.runs[name].number
-            ns = max(0.0, now.runs[name].ns - before.runs[name].ns - count * clock.empty_ns)
+        for name in now.runs:
+            loaded = self._program.loaded[name]
+            first = before.runs.get(name, Runs(0, 0))
+            count = now.runs[name].number - first.number
+            ns = max(0.0, now.runs[name].ns - first.ns - count * clock.empty_ns)
             in_ksmd = _in_ksmd(loaded, count, before, now)
             way_ns = way_instructions(loaded.hook, loaded.mechanism) * clock.instruction_ns
             others_ns = min(ns, (count - in_ksmd) * clock.other_ns) if in_ksmd else ns

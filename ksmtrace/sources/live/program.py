@@ -15,6 +15,7 @@ from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.hook_threads import SHARED
@@ -47,7 +48,8 @@ class Program:
     """A plan's BPF programs, loaded and attached.
 
     Attributes:
-        loaded: the programs that hooks run, by name.
+        loaded: the programs that hooks run, by name, without those of fentry that are attached for
+            now only.
 
     Raises:
         HostError: bcc is missing, the text does not compile, or the kernel refuses a program.
@@ -63,7 +65,7 @@ class Program:
         self._bpf = compile_text(program_text(plan), flags)
         try:
             for hook, placement in plan.placements.items():
-                for symbol in placement.symbols:
+                for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
         except BaseException:
             self.close()
@@ -114,11 +116,32 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_all(self._descriptors)
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
+
+    def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
+        """Attach one of `plan.by_windows`.
+
+        Returns descriptors; closing them, last first, detaches it, and waits until it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        program, at_return = wrapper_name(hook, placement).encode(), hook.place is Place.RETURN
+        if placement.mechanism == "fentry":
+            bytecode = self._bpf.dump_func(program)
+            return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
+        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
+        try:
+            for symbol in placement.symbols:
+                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+        except OSError:
+            close_all(held)
+            raise
+        return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
@@ -158,6 +181,12 @@ class Program:
                     pid=self._ksmd_pid,
                 )
         self.loaded[name] = Loaded(bpf.funcs[program].fd, hook, placement.mechanism)
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close them, last first, and empty the list."""
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:
