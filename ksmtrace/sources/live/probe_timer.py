@@ -82,7 +82,9 @@ class ProbeTimer:
         if ksmd_ns is None:
             return None
         try:
-            runs = {name: read_runs(one.descriptor) for name, one in self._program.loaded.items()}
+            # A window may be attached meanwhile, by its own thread.
+            loaded = dict(self._program.loaded)
+            runs = {name: read_runs(one.descriptor) for name, one in loaded.items()}
             return _State(time.monotonic_ns(), ksmd_ns, runs, self._program.ksmd_runs())
         except OSError as error:
             self._err = error.errno or errno.EPERM
