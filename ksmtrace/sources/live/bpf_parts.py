@@ -182,7 +182,9 @@ PARTS = (
         ),
         extras=(
             Extra("WITH_TYPED_LOADS", features=("bpf_rdonly_cast",)),
-            Extra("WITH_AGES", offsets=("RMAP_ITEM_AGE", "RMAP_ITEM_SKIPS")),
+            Extra(
+                "WITH_AGES", offsets=("RMAP_ITEM_AGE", "RMAP_ITEM_OLDCHECKSUM", "RMAP_ITEM_SKIPS")
+            ),
         ),
     ),
     Part(

@@ -76,23 +76,26 @@ class Capabilities:
             root: where /proc and /sys are.
             hidden: functions, tracepoints and symbols that it is taken not to have.
             mechanisms: as the attribute; None means to try them.
-            features: as the attribute; None means to try them.
+            features: as the attribute; None means to try those of a probe that uses one.
         """
         self._btf = btf
         self._root = root
         self._hidden = frozenset(hidden)
         every = [one for spec in specs for one in (spec, spec.with_too) if one is not None]
+        asked_of_bpf = set[str]()
         wanted = {hook.target for spec in every for hook in (*spec.hooks, *spec.beside)}
         for needs in map(needs_of, every):
             wanted |= needs.symbols | needs.functions
             wanted |= {symbol for extra in needs.extras for symbol in extra.symbols}
+            asked_of_bpf |= {name for extra in needs.extras for name in extra.features}
         ranges = read_ranges(wanted - self._hidden, root)
         self._symbols = {name: begin for name, (begin, _) in ranges.items()}
         self._ends = {name: end for name, (_, end) in ranges.items()}
         self.mechanisms = try_mechanisms(btf, _TRIED_ON, root) if mechanisms is None else mechanisms
-        found = try_features(btf, root) if features is None else features
+        if features is None:
+            features = try_features(btf, root) if asked_of_bpf else {}
         hides = Outage("hidden")
-        self.features = {name: hides if name in hidden else one for name, one in found.items()}
+        self.features = {name: hides if name in hidden else one for name, one in features.items()}
 
     def place(self, hook: Hook, allowed: Collection[str]) -> Placement | Reason:
         """Where the hook goes by one of the `allowed` mechanisms, or why it cannot."""

@@ -12,6 +12,7 @@ from ksmtrace.kernel.sysfs import ROOT, has_counter
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.live.bpf_parts import files_of, program_parts
 from ksmtrace.sources.live.capabilities import FUNCTION_MECHANISMS, Capabilities, Placement
+from ksmtrace.sources.live.gather_probe import GATHER
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec, ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.reason import Cause, Reason, Rejected
@@ -124,13 +125,18 @@ def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable 
     plan = Plan()
     for kind, candidates in table.items():
         plan.chosen[kind] = _choose(candidates, kernel, plan, choice)
-    # Tracepoints last: they open candidates, and everything that closes one should be there.
-    by_place = sorted(plan.placements.items(), key=lambda pair: _LATE.get(pair[0].place, 0))
+    # Tracepoints last: they open candidates, and everything that closes one should be there. What
+    # gathers candidates begins when what is to be seen of them is there.
+    by_place = sorted(plan.placements.items(), key=lambda pair: _lateness(pair[0]))
     plan.placements = dict(by_place)
     return plan
 
 
 _LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
+
+
+def _lateness(hook: Hook) -> int:
+    return 1 if hook in GATHER.hooks else _LATE.get(hook.place, 0)
 
 
 def make_totals_plan(kernel: Capabilities, choice: str = "auto") -> Plan:
@@ -286,13 +292,9 @@ _VERBS = {
 def _refuse_if_empty(plan: Plan, kernel: Capabilities, choice: str) -> None:
     mechanisms = plan.mechanisms
     by_function = not mechanisms.isdisjoint(FUNCTION_MECHANISMS)
-    lacking = [
-        plan.chosen[kind]
-        for kind, specs in PROBES.items()
-        if plan.chosen[kind].spec is None and any(choice in spec.choices for spec in specs)
-    ]
-    why = "; ".join(dict.fromkeys(one.probe.note for one in lacking))
-    if lacking:
+    examined = plan.chosen[EventKind.CMP_AND_MERGE_PAGE]
+    if choice == "gather" and (examined.spec is None or choice not in examined.spec.choices):
+        why = examined.probe.note
         raise HostError(f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`")
     if by_function or (mechanisms and choice in ("auto", "tracepoint")):
         return

@@ -6,8 +6,6 @@ are decided in the order of the table, so one whose probes require another kind'
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.probe_spec import (
@@ -32,36 +30,6 @@ _MERGE_TRACEPOINTS = (
     tracepoint("ksm_merge_with_ksm_page", "on_merge_with_ksm_page"),
 )
 _BY_REMOVALS = {EventKind.REMOVE_RMAP_ITEM: ("function",)}
-_RARE = (
-    entry("stable_tree_append", "on_stable_tree_append"),
-    entry("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),
-    entry("break_cow", "on_break_cow"),
-    entry("__ksm_enter", "on_ksm_enter"),
-)
-_BY_GATHERING = {EventKind.REMOVE_RMAP_ITEM: ("gather",)}
-
-GATHER = ProbeSpec(
-    "gather",
-    _DERIVED,
-    (
-        entry("kthread_should_stop", "on_kthread_should_stop", "ctx"),
-        entry("__msecs_to_jiffies", "on_msecs_to_jiffies", "ctx", "PT_REGS_SP(ctx)"),
-        entry("__ksm_exit", "on_ksm_leaving", "ctx", "PT_REGS_PARM1(ctx)"),
-    ),
-    reads="lists of rmap_items",
-    note="gathered once a batch; its time within the batch is not known",
-    defines={"GATHERED": 1},
-    requires={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
-    beside=_RARE,
-    choices=("auto", "gather"),
-    mechanisms=("kprobe",),
-)
-"""What ksmd did to each page, read from its lists when a batch is over."""
-
-
-def _gathered(note: str = "") -> ProbeSpec:
-    return replace(GATHER, note=note or GATHER.note, requires=_BY_GATHERING)
-
 
 WALK = ProbeSpec(
     "walk",
@@ -142,7 +110,6 @@ PROBES: ProbeTable = {
         ),
     ),
     EventKind.REMOVE_RMAP_ITEM: (
-        GATHER,
         ProbeSpec(
             "function",
             _EXACT,
@@ -150,10 +117,6 @@ PROBES: ProbeTable = {
         ),
     ),
     EventKind.CMP_AND_MERGE_PAGE: (
-        _gathered(
-            "gathered once a batch; not known are its time within the batch, and the page's pfn "
-            "where it is not merged"
-        ),
         ProbeSpec(
             "symbol",
             _EXACT,
@@ -175,7 +138,6 @@ PROBES: ProbeTable = {
         _total("pages_scanned"),
     ),
     EventKind.SKIPPED: (
-        _gathered(),
         ProbeSpec(
             "cursor",
             _DERIVED,
@@ -231,7 +193,6 @@ PROBES: ProbeTable = {
         _total("cow_ksm"),
     ),
     EventKind.SCAN_START: (
-        _gathered(),
         ProbeSpec(
             "cursor",
             _DERIVED,
@@ -243,7 +204,6 @@ PROBES: ProbeTable = {
         _only_tracepoint("ksm_start_scan", "on_start_scan"),
     ),
     EventKind.SCAN_STOP: (
-        _gathered("seen when ksmd next sleeps or scans"),
         ProbeSpec(
             "cursor",
             _DERIVED,

@@ -261,7 +261,9 @@ def test_counters_alone(tmp_path):
 
 
 def test_a_choice_that_is_none(tmp_path):
-    with pytest.raises(KsmtraceError, match=r"nonsense.*auto, fentry, kprobe, tracepoint, sysfs"):
+    with pytest.raises(
+        KsmtraceError, match=r"nonsense.*auto, gather, fentry, kprobe, tracepoint, sysfs"
+    ):
         make_plan(kernel(tmp_path), "nonsense")
 
 
