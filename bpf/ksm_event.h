@@ -39,6 +39,9 @@ enum ksm_event_kind {
     TUNABLE = 18,
     PROCESS_TEXT = 19,
     PROCESS_SAMPLE = 20,
+    TOTAL = 21,
+    PROBE_TIME = 22,
+    STREAM_END = 23,
 };
 
 enum ksm_event_flag {

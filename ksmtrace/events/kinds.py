@@ -52,7 +52,8 @@ class EventKind(IntEnum):
     its comm. Emitted when ksmd comes to the mm and when the mm registers."""
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
-    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE."""
+    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""
     SKIPPED = 15
@@ -79,6 +80,28 @@ class EventKind(IntEnum):
     PROCESS_SAMPLE = 20
     """One line of /proc/<pid>/ksm_stat. mm, address = `ProcessGauge` number, aux = value as 64-bit
     two's complement, pfn = pid."""
+    TOTAL = 21
+    """How often events of one kind have happened, with one result, since they are counted and not
+    sent. address = number of that kind, err = the result (0 or -errno), aux = how often, flag
+    ZERO_PAGE as in the events. Sent before each reading of the counters."""
+    PROBE_TIME = 22
+    """What the tracer's programs took of ksmd in a sample. address = nanoseconds of the sample, pfn
+    = ksmd's CPU time in it, aux = what the programs took of that, oldchecksum = how often they ran
+    in ksmd, rmap_item and checksum = the same of other threads. err = why it is not known, or 0."""
+    STREAM_END = 23
+    """The events end here, before the run: the probes took too much. Counts go on (TOTAL). aux =
+    share of ksmd's CPU time that they took, in millionths, address = the share allowed, err = why
+    nothing is counted, or 0."""
+
+
+RARE = frozenset(
+    {
+        *(EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.REPLACE_PAGE, EventKind.BREAK_COW),
+        *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE),
+        *(EventKind.MM_ENTER, EventKind.MM_EXIT),
+    }
+)
+"""Kinds so rare that to count them costs ksmd nothing that can be measured."""
 
 
 class ProcessText(IntEnum):
@@ -134,7 +157,9 @@ class Gauge(IntEnum):
     line of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat,
     `candidates_found` how often ksm_next_page_pmd_entry returned 1 since the probes were attached,
     `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that
-    the advisor changes by itself.
+    the advisor changes by itself. `fault_probes` is 1 from the time at which the probes on
+    do_wp_page were all attached, and 0 from that at which the first of them was let go of, in a run
+    that attaches them by windows.
     """
 
     PAGES_SHARED = 1
@@ -154,6 +179,7 @@ class Gauge(IntEnum):
     CANDIDATES_FOUND = 15
     EVENTS_LOST = 16
     PAGES_TO_SCAN = 17
+    FAULT_PROBES = 18
 
 
 PAGE_GAUGES = (

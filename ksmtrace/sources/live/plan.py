@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import RARE, EventKind
 from ksmtrace.kernel.sysfs import ROOT, has_counter
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.live.bpf_parts import files_of, program_parts
@@ -52,12 +52,16 @@ class Plan:
         placements: every hook, in the order in which they are attached.
         files: of bpf/, those that the hooks take.
         defines: -D numbers for the C text.
+        by_windows: of the placements, those that are attached for a share of the time.
+        totals: events are counted and not sent, and there is no ring.
     """
 
     chosen: dict[EventKind, Chosen] = field(default_factory=dict)
     placements: dict[Hook, Placement] = field(default_factory=dict)
+    by_windows: dict[Hook, Placement] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
     defines: dict[str, int | str] = field(default_factory=dict)
+    totals: bool = False
 
     @property
     def probes(self) -> dict[EventKind, Probe]:
@@ -81,15 +85,18 @@ class Plan:
 
     @property
     def tier(self) -> str:
-        """The plan in a word: "full", "partial", "tracepoint" or "sysfs"."""
+        """The plan in a word: "full", "partial", "tracepoint", "totals" or "sysfs"."""
         mechanisms = self.mechanisms
         if not mechanisms:
             return "sysfs"
+        if self.totals:
+            return "totals"
         if mechanisms.isdisjoint(FUNCTION_MECHANISMS):
             return "tracepoint"
         streamed = (Exactness.EXACT, Exactness.DERIVED)
         needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
-        full = all(self.chosen[kind].probe.exactness in streamed for kind in needed)
+        probes = (self.chosen[kind].probe for kind in needed)
+        full = all(probe.exactness in streamed or probe.by_windows for probe in probes)
         return "full" if full else "partial"
 
 
@@ -124,6 +131,38 @@ def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable 
 _LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
 
 
+def make_totals_plan(kernel: Capabilities, choice: str = "auto") -> Plan:
+    """The plan of `--totals`: rare events are counted where they happen, and none is sent.
+
+    They are seen by the first of their probes that works; where none does, nothing of them is
+    known. Of all other kinds there is the kernel's total, where it has one.
+
+    Raises:
+        KsmtraceError: `choice` is none of `CHOICES`.
+    """
+    plan = survey_probes(kernel, choice, _TOTALS)
+    plan.totals = True
+    plan.defines["TOTALS_ONLY"] = 1
+    for kind, chosen in plan.chosen.items():
+        if kind in RARE and chosen.spec is not None:
+            plan.chosen[kind] = replace(chosen, probe=_counted(chosen.probe))
+        elif chosen.spec is None and not chosen.rejected:
+            absent = Probe("", Exactness.ABSENT, "not seen when only totals are counted")
+            plan.chosen[kind] = replace(chosen, probe=absent)
+    return plan
+
+
+def _counted(probe: Probe) -> Probe:
+    note = f"counted in the kernel, not sent{'; ' if probe.note else ''}{probe.note}"
+    return replace(probe, counted=True, note=note)
+
+
+_TOTALS = {
+    kind: tuple(spec for spec in specs if kind in RARE or spec.exactness is Exactness.SAMPLED)
+    for kind, specs in PROBES.items()
+}
+
+
 def counters_only(root: Path = ROOT) -> Plan:
     """The plan of `--probes sysfs`: nothing attached, the kernel's totals alone.
 
@@ -135,7 +174,7 @@ def counters_only(root: Path = ROOT) -> Plan:
         totals = [spec for spec in read if not spec.counter or has_counter(spec.counter, root)]
         probe = Probe("", Exactness.ABSENT, "no probes were asked for")
         if totals:
-            probe = _probe(totals[0], {})
+            probe = probe_of(totals[0], {})
         plan.chosen[kind] = Chosen(totals[0] if totals else None, probe, ())
     return plan
 
@@ -160,7 +199,7 @@ def _choose(
         if not reasons:
             if spec.with_too is not None:
                 _join(spec.with_too, kernel, plan, allowed)
-            return Chosen(spec, _probe(spec, placements), tuple(rejected))
+            return Chosen(spec, probe_of(spec, placements), tuple(rejected))
         rejected.append(Rejected(spec.name, spec.exactness, reasons))
     why = "; ".join(f"{one.way}: {', '.join(r.text for r in one.reasons)}" for one in rejected)
     return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
@@ -201,7 +240,7 @@ def _disagreements(spec: ProbeSpec, plan: Plan) -> list[Reason]:
     return [Reason((sentence,), Cause.OTHER_KIND) for sentence in sentences]
 
 
-def _probe(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
+def probe_of(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
     """The probe as a session has it."""
     if spec.counter:
         where = "/proc/vmstat" if spec.counter == "cow_ksm" else "/sys/kernel/mm/ksm"

@@ -8,13 +8,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ksmtrace.errors import HostError
+from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 from ksmtrace.sources.live.program_text import program_text, wrapper_name
@@ -26,8 +30,26 @@ RING_BYTES = 16 * 1024 * 1024
 """Size of the ring: at a million events a second, 0.2 s of a stalled reader."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One BPF program.
+
+    Attributes:
+        descriptor: of the program; it is the `Program`'s to close.
+        mechanism: as in `Placement`.
+    """
+
+    descriptor: int
+    hook: Hook
+    mechanism: str
+
+
 class Program:
     """A plan's BPF programs, loaded and attached.
+
+    Attributes:
+        loaded: the programs that hooks run, by name, without those of fentry that are attached for
+            now only.
 
     Raises:
         HostError: bcc is missing, the text does not compile, or the kernel refuses a program.
@@ -36,13 +58,14 @@ class Program:
     def __init__(self, plan: Plan, ksmd_pid: int, ring_bytes: int = RING_BYTES) -> None:
         self._ksmd_pid = ksmd_pid
         self._descriptors: list[int] = []
+        self.loaded: dict[str, Loaded] = {}
         page = os.sysconf("SC_PAGE_SIZE")
         defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
         self._bpf = compile_text(program_text(plan), flags)
         try:
             for hook, placement in plan.placements.items():
-                for symbol in placement.symbols:
+                for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
         except BaseException:
             self.close()
@@ -62,6 +85,20 @@ class Program:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
 
+    def ksmd_runs(self) -> list[int]:
+        """How often the programs of hooks in `hook_threads.SHARED` ran in ksmd, in that order."""
+        counts = self._bpf[b"ksmd_runs"]
+        return [sum(counts[ctypes.c_int(place)]) for place in range(len(SHARED))]
+
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since the programs were attached (`Plan.totals`)."""
+        found: dict[Outcome, int] = {}
+        for key, counts in self._bpf[b"totals"].items():
+            packed = int(key.value)
+            err = (packed & 0xFFFF ^ 0x8000) - 0x8000
+            found[Outcome(packed >> 24, err, bool(packed >> 16 & 0xFF))] = sum(counts)
+        return found
+
     def needs_bpf_to_read(self) -> bool:
         """Whether this kernel lets nobody without CAP_BPF read a map, as those before 5.19.
 
@@ -79,11 +116,32 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_all(self._descriptors)
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
+
+    def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
+        """Attach one of `plan.by_windows`.
+
+        Returns descriptors; closing them, last first, detaches it, and waits until it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        program, at_return = wrapper_name(hook, placement).encode(), hook.place is Place.RETURN
+        if placement.mechanism == "fentry":
+            bytecode = self._bpf.dump_func(program)
+            return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
+        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
+        try:
+            for symbol in placement.symbols:
+                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+        except OSError:
+            close_all(held)
+            raise
+        return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
@@ -97,13 +155,17 @@ class Program:
             ) from error
 
     def _attach_by(self, hook: Hook, placement: Placement, symbol: str) -> None:
-        bpf, program = self._bpf, wrapper_name(hook, placement).encode()
+        name = wrapper_name(hook, placement)
+        bpf, program = self._bpf, name.encode()
         at_return = hook.place is Place.RETURN
         match placement.mechanism:
             case "fentry":
-                self._descriptors += attach_tracing(
+                loaded, link = attach_tracing(
                     bpf.dump_func(program), placement.btf_id, at_return=at_return
                 )
+                self._descriptors += (loaded, link)
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
             case "kprobe" if at_return:
                 bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)
             case "kprobe":
@@ -118,6 +180,13 @@ class Program:
                     sample_period=1,
                     pid=self._ksmd_pid,
                 )
+        self.loaded[name] = Loaded(bpf.funcs[program].fd, hook, placement.mechanism)
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close them, last first, and empty the list."""
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:

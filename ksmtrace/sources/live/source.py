@@ -5,30 +5,43 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ksmtrace.errors import HostError
+from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.probe_time import StreamEnd
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Kernel, Session
+from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
+from ksmtrace.sources.live.budget import Budget
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.plan import (
+    CHOICES,
+    Plan,
+    check_choice,
+    counters_only,
+    make_plan,
+    make_totals_plan,
+)
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.probe_timer import ProbeTimer
+from ksmtrace.sources.live.probe_watch import ProbeWatch
 from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
@@ -39,6 +52,8 @@ _READINGS_AT_THE_ENDS = 50
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
 """Kinds of events that nobody sends a second time."""
+
+_NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,14 @@ class LiveOptions:
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
+        cow: the share of the time for which the probes on COW faults are attached, by windows; 1
+            for always, 0 for never.
+        dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
+            is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
+            CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
+        totals: count rare events in the kernel, and take in no stream.
+        budget: share of ksmd's CPU time above which the stream ends and totals go on; None for no
+            limit.
     """
 
     duration: float | None = None
@@ -61,6 +84,10 @@ class LiveOptions:
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
+    cow: float = 1.0
+    dropping: bool = False
+    totals: bool = False
+    budget: float | None = None
 
 
 class LiveSource:
@@ -86,6 +113,10 @@ class LiveSource:
         self._tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
             self._tunables = TunablesReader(session.tunables)
+        self._timer = ProbeTimer(attachment.program, ksmd_pid) if attachment.program else None
+        self._counted_before: dict[Outcome, int] = {}
+        self._budget = Budget(None if options.totals else options.budget)
+        self._totals = attachment if options.totals else None
 
     @classmethod
     def open(cls, options: LiveOptions) -> LiveSource:
@@ -119,9 +150,14 @@ class LiveSource:
             HostError: the kernel refuses.
         """
         kept = {"CAP_DAC_READ_SEARCH", *also_keep}
+        if self._timer is not None:
+            self._timer.hold()
+        if self._budget.limit is not None and self._totals is None:
+            self._totals = self._attach_totals()
         try:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
+            kept |= self._attachment.needed_for_windows()
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error
@@ -135,35 +171,91 @@ class LiveSource:
         while self._merged_before:
             yield self._merged_before.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
+        self._attachment.start_windows()
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
         due = now + self._options.interval
+        watch = ProbeWatch(self._timer, self._budget, now) if self._timer is not None else None
         while not self._stopping and (end is None or now < end):
             events = self._drain()
             yield EventBatch(events)
             now = time.monotonic()
+            if watch is not None and len(sample := watch.look(now)):
+                yield EventBatch(sample)
+                if self._budget.exceeded:
+                    watch = None
+                    yield EventBatch(self._end_stream())
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
             elif not self._attachment.is_filling(self._drained_slots):
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
+        if watch is not None:
+            yield EventBatch(watch.finish())
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
 
     def stop(self) -> None:
         """End after the batch under way."""
         self._stopping = True
 
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong on the way without ending the run, one line each."""
+        why = self._attachment.why_no_windows()
+        return [f"no further windows on COW faults: {why}"] if why else []
+
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
-        self._attachment.close()
+        if self._timer is not None:
+            self._timer.close()
+        try:
+            self._attachment.close()
+        finally:
+            if self._totals is not None:
+                self._totals.close()
 
     def _drain(self) -> Records:
         drained = self._attachment.drain()
         self._drained_slots = drained.slots
         events = self._losses.mark(drained.events)
-        texts = self._identities.follow(events)
-        return np.concatenate([events, texts]) if len(texts) else events
+        pieces = [events, self._identities.follow(events), self._attachment.marks()]
+        return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
+
+    def _attach_totals(self) -> Attachment:
+        """What counts where nothing is sent; nothing where the kernel refuses it now."""
+        try:
+            plan = _plan(replace(self._options, totals=True, probe_map=None), "")
+            return attach(plan, self._ksmd_pid, self._options.ring_bytes)
+        except HostError:
+            return Attachment()
+
+    def _end_stream(self) -> Records:
+        """The last events, and the mark behind them; from now on rare ones are counted.
+
+        Counting begins at a moment at which the ring is empty, so that each is in the stream or in
+        a count. With `sleep_millisecs` 0 such a moment may not come.
+        """
+        stream, totals = self._attachment, self._totals or self._attach_totals()
+        pieces = []
+        for _ in range(_READINGS_AT_THE_ENDS):
+            pieces.append(self._drain())
+            self._counted_before = totals.totals()
+            pieces.append(self._drain())
+            if not self._drained_slots:
+                break
+        pieces.append(self._losses.settle(stream.lost()))
+        end = StreamEnd(
+            self._budget.ratio,
+            self._budget.limit or 0.0,
+            counted=totals.program is not None,
+            ts=time.monotonic_ns(),
+        )
+        self._attachment = self._totals = totals
+        self._tunables = TunablesReader(read_tunables())
+        self._identities = Identities()
+        stream.close()
+        return np.concatenate([*pieces, end.to_records()])
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters.
@@ -190,40 +282,58 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._attachment.lost())
+        totals = total_records(
+            {
+                outcome: count - self._counted_before.get(outcome, 0)
+                for outcome, count in self._attachment.totals().items()
+            }
+        )
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
         if drop:
             known = events[_KNOWN_FOR_GOOD[events["kind"]]]
-            return np.concatenate([_samples(counters), known])
+            return np.concatenate([totals, _samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, missed, shares, _samples(counters)])
+        return np.concatenate([events, missed, shares, totals, _samples(counters)])
 
 
 def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
     table: ProbeTable = PROBES
+    if options.totals and options.probe_map is not None:
+        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
+    if not options.cow:
+        table = without_faults(table)
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
-        return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
+        kernel = Capabilities(btf, specs, hidden=options.hidden)
+        if options.totals:
+            return make_totals_plan(kernel, options.probes)
+        plan = make_plan(kernel, options.probes, table)
+        if 0 < options.cow < 1:
+            narrow = options.dropping and "fentry" in CHOICES[options.probes]
+            plan = with_windows(plan, kernel, options.cow, "fentry" if narrow else "")
+        return plan
     finally:
         btf.close()
 
 
 def _session(plan: Plan, kernel: Kernel) -> Session:
     """The facts of a run that begins now."""
+    snapshot = _NOT_LOOKED_FOR if plan.totals else snapshot_probe()
     return Session(
         source="live",
         kernel=kernel,
         tier=plan.tier,
         probes={
             **plan.probes,
-            EventKind.SNAPSHOT: snapshot_probe(),
+            EventKind.SNAPSHOT: snapshot,
             **identity_probes(plan.probes[EventKind.PROCESS]),
         },
         tunables=read_tunables(),
