@@ -23,6 +23,7 @@ struct scan_state {
     u64 found_ts;
     u64 found_cursor;
     u64 found;
+    u64 skipped; /* ksm_pages_skipped when it was last read */
     /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
     u64 merging;
     u64 vma;

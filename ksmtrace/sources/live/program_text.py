@@ -38,13 +38,20 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
 
 
 def _argument(hook: Hook, placement: Placement, index: int) -> str:
-    """C for a parameter of the body: the target's argument, or its return value."""
+    """C for a parameter of the body: an argument of the target.
+
+    At a return the first is its value, the others its arguments, 0 where they are not told.
+    """
     at_return = hook.place is Place.RETURN
     match placement.mechanism:
+        case "fentry" if at_return:
+            return f"ctx[{index - 1 if index else placement.parameters}]"
         case "fentry":
-            return f"ctx[{placement.parameters if at_return else index}]"
+            return f"ctx[{index}]"
+        case "kprobe" if at_return:
+            return "0" if index else "PT_REGS_RC(ctx)"
         case "kprobe":
-            return "PT_REGS_RC(ctx)" if at_return else f"PT_REGS_PARM{index + 1}(ctx)"
+            return f"PT_REGS_PARM{index + 1}(ctx)"
         case "raw_tracepoint":
             return f"ctx->args[{index}]"
     raise LookupError(f"{placement.mechanism} has no arguments to give to {hook.body}")
