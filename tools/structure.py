@@ -31,7 +31,7 @@ FLOORS = (
     ("engine.bulk", "engine.relatives"),
     ("engine.trace",),
     ("engine",),
-    ("workload",),
+    ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif"),
     ("pipeline", "report", "doctor"),

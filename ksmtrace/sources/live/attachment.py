@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ksmtrace.events.record import Records, empty_records
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.program import Program
-from ksmtrace.sources.live.ring import RingReader, open_ring
+from ksmtrace.sources.live.ring import NOTHING, Drained, RingReader, open_ring
 
 
 class Attachment:
@@ -15,13 +14,17 @@ class Attachment:
         self._program = program
         self._ring = ring
 
-    def drain(self) -> Records:
-        """The events that have arrived, in order; they are the caller's."""
-        return self._ring.drain() if self._ring is not None else empty_records()
+    def drain(self) -> Drained:
+        """The records that have arrived, in order; they are the caller's."""
+        return self._ring.drain() if self._ring is not None else NOTHING
 
-    def is_filling(self, drained: int) -> bool:
-        """Whether so many events at one drain are so many that the next should not wait."""
-        return self._ring is not None and drained >= self._ring.capacity // 4
+    def is_filling(self, slots: int) -> bool:
+        """Whether one drain took so much out of the ring that the next should not wait.
+
+        Args:
+            slots: `Drained.slots`.
+        """
+        return self._ring is not None and slots >= self._ring.capacity // 4
 
     def lost(self) -> int:
         """Events that found the ring full since the program was attached."""

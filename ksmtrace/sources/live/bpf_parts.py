@@ -55,6 +55,7 @@ _ITEM = ("RMAP_ITEM_ADDRESS", "RMAP_ITEM_MM")
 PARTS = (
     Part("ksm_event.h", in_every_program=True),
     Part("common.h", offsets=("RMAP_ITEM_ADDRESS",), in_every_program=True),
+    Part("gather.h"),
     Part("process.c", offsets=("MM_OWNER", "TASK_TGID", "TASK_COMM")),
     Part("process_unknown.c", in_every_program=True, instead_of="process.c"),
     Part(

@@ -16,11 +16,12 @@ MOST_OVERTAKEN = 64
 class LossTracker:
     """Puts a LOST record where a CPU's sequence numbers have a gap.
 
-    The numbers wrap at 65536. A program attached by fentry can be interrupted between taking its
-    number and sending: a number that comes after later ones is no loss. A loss on one CPU may come
-    to light after what another CPU sent later, and a loss at the very end leaves no gap. So the
-    count that BPF keeps is the truth: what no gap showed is announced by `settle`, and before each
-    EVENTS_LOST that ksmd's own thread sent when a pass ended.
+    Events and headers of chunks are numbered alike. A chunk that was lost leaves a gap of one, and
+    BPF counts its items. The numbers wrap at 65536. A program attached by fentry can be interrupted
+    between taking its number and sending: a number that comes after later ones is no loss. A loss
+    on one CPU may come to light after what another CPU sent later, and a loss at the very end
+    leaves no gap. So the count that BPF keeps is the truth: what no gap showed is announced by
+    `settle`, and before each EVENTS_LOST that ksmd's own thread sent when a pass ended.
     """
 
     def __init__(self) -> None:

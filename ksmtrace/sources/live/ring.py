@@ -1,32 +1,60 @@
-"""Readers of the BPF ring: mapped into this process where that is safe, else bcc's callback."""
+"""Readers of the BPF ring: mapped into this process where that is safe, else bcc's callback.
+
+The ring holds records of two lengths: events of 64 bytes, and chunks, which are such a record as
+header (kind `GATHERED`) with words of 64 bits behind it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import platform
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ksmtrace.events.record import RECORD, Records, empty_records
+from ksmtrace.sources.live.gathered.chunk import GATHERED, Words
 from ksmtrace.sources.live.program import Program
 
-_BUSY = np.uint32(1 << 31)
-_DISCARDED = np.uint32(1 << 30)
+_BUSY = 1 << 31
+_DISCARDED = 1 << 30
+_EVENT = RECORD.itemsize
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
 
 CALLBACK_BATCH = 65536
-"""Events after which bcc's loop is told to stop: it would go on for as long as events arrive."""
+"""Records after which bcc's loop is told to stop: it would go on for as long as events arrive."""
+
+_FIRST_LOOK, _LONGEST_LOOK = 64, 1 << 16
+"""Slots that are looked at together, as long as all are events: doubled each time."""
+
+
+class Drained(NamedTuple):
+    """What was taken out of a ring.
+
+    Attributes:
+        events: in order; a chunk is its header.
+        words: of each chunk among them, in order.
+        slots: how many events would have taken as much of the ring.
+    """
+
+    events: Records
+    words: list[Words]
+    slots: int
+
+
+NOTHING = Drained(empty_records(), [], 0)
 
 
 class RingReader(Protocol):
-    """Takes events out of a ring."""
+    """Takes records out of a ring."""
 
     capacity: int
+    """Events that the ring can hold."""
 
-    def drain(self) -> Records:
-        """The events that have arrived, in order; they are the caller's."""
+    def drain(self) -> Drained:
+        """The records that have arrived, in order; they are the caller's."""
         ...
 
     def close(self) -> None:
@@ -50,7 +78,7 @@ class MappedRing:
     """The ring as libbpf maps it: consumer page, producer page, then the data twice in a row.
 
     Relies on x86-64's ordering of loads: whatever is below the producer position is there to read.
-    All records have one size, so that a drain is one strided view.
+    Events between two chunks have one size, so that they are one strided view.
     """
 
     def __init__(self, map_fd: int, ring_bytes: int) -> None:
@@ -66,26 +94,65 @@ class MappedRing:
         self._consumer = np.frombuffer(self._consumer_map, dtype="<u8", count=1)
         self._producer = np.frombuffer(self._data_map, dtype="<u8", count=1)
 
-    def drain(self) -> Records:
-        """The events between the consumer's position and the producer's."""
-        position = int(self._consumer[0])
-        count = (int(self._producer[0]) - position) // _SLOT.itemsize
-        if count == 0:
-            return empty_records()
-        slots = np.ndarray((count,), _SLOT, self._data_map, mmap.PAGESIZE + (position & self._mask))
-        busy = np.flatnonzero(slots["length"] & _BUSY)
-        if len(busy):
-            slots = slots[: busy[0]]
-        kept = (slots["length"] & _DISCARDED) == 0
-        events = slots["event"][kept] if not kept.all() else slots["event"].copy()
-        self._consumer[0] = position + len(slots) * _SLOT.itemsize
-        return events
+    def drain(self) -> Drained:
+        """The records between the consumer's position and the producer's."""
+        position, end = int(self._consumer[0]), int(self._producer[0])
+        if position == end:
+            return NOTHING
+        start = mmap.PAGESIZE + (position & self._mask)
+        drained, taken = parse_ring(self._data_map, start, end - position)
+        self._consumer[0] = position + taken
+        return drained
 
     def close(self) -> None:
         """Unmap the ring."""
         del self._consumer, self._producer
         self._consumer_map.close()
         self._data_map.close()
+
+
+def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tuple[Drained, int]:
+    """The records in `size` bytes of a ring's `data` from byte `start` on, and how many they take.
+
+    They end before the first that is still being written.
+    """
+    events: list[Records] = []
+    words: list[Words] = []
+    at, end, look = start, start + size, _FIRST_LOOK
+    while at < end:
+        count = min((end - at) // _SLOT.itemsize, look)
+        slots = np.ndarray((count,), _SLOT, data, at)
+        plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
+        if plain:
+            taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
+            look = min(look, _LONGEST_LOOK)
+            kept = taken["length"] == _EVENT
+            events.append(taken["event"][kept] if not kept.all() else taken["event"].copy())
+            words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
+            at += plain * _SLOT.itemsize
+            continue
+        length = int(np.ndarray((1,), "<u4", data, at)[0])
+        if length & _BUSY:
+            break
+        payload = (length & ~_DISCARDED) - _EVENT
+        if not length & _DISCARDED and payload >= 0:
+            events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
+            words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
+        at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
+    drained = Drained(_joined(events), words, (at - start) // _SLOT.itemsize)
+    return drained, at - start
+
+
+_NO_WORDS: Words = np.empty(0, dtype=np.uint64)
+
+
+def _leading(yes: npt.NDArray[np.bool_]) -> int:
+    """How many of the first are true without a gap."""
+    return len(yes) if yes.all() else int(np.argmin(yes))
+
+
+def _joined(pieces: list[Records]) -> Records:
+    return pieces[0] if len(pieces) == 1 else np.concatenate([empty_records(), *pieces])
 
 
 class CallbackRing:
@@ -101,12 +168,24 @@ class CallbackRing:
         self._taken.append(ctypes.string_at(data, size))
         return -1 if len(self._taken) >= CALLBACK_BATCH else 0
 
-    def drain(self) -> Records:
-        """At most `CALLBACK_BATCH` events."""
+    def drain(self) -> Drained:
+        """At most `CALLBACK_BATCH` records."""
         self._taken.clear()
         self._bpf.ring_buffer_consume()
-        return np.frombuffer(b"".join(self._taken), dtype=RECORD).copy()
+        return parse_callbacks(self._taken)
 
     def close(self) -> None:
         """Nothing to release: the ring goes with its program."""
         self._taken.clear()
+
+
+def parse_callbacks(taken: list[bytes]) -> Drained:
+    """The records that bcc's reader hands over one by one."""
+    heads = b"".join(record[:_EVENT] for record in taken)
+    events = np.frombuffer(heads, dtype=RECORD).copy()
+    words = [
+        np.frombuffer(taken[row], dtype="<u8", offset=_EVENT).copy()
+        for row in np.flatnonzero(events["kind"] == GATHERED).tolist()
+    ]
+    size = sum(map(len, taken)) + 8 * len(taken)
+    return Drained(events, words, size // _SLOT.itemsize)

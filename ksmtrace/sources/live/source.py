@@ -81,6 +81,7 @@ class LiveSource:
         self._merged_before = merged_before
         self._stopping = False
         self._losses = LossTracker()
+        self._drained_slots = 0
         self._identities = Identities()
         self._tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
@@ -144,7 +145,7 @@ class LiveSource:
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
-            elif not self._attachment.is_filling(len(events)):
+            elif not self._attachment.is_filling(self._drained_slots):
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
@@ -158,7 +159,9 @@ class LiveSource:
         self._attachment.close()
 
     def _drain(self) -> Records:
-        events = self._losses.mark(self._attachment.drain())
+        drained = self._attachment.drain()
+        self._drained_slots = drained.slots
+        events = self._losses.mark(drained.events)
         texts = self._identities.follow(events)
         return np.concatenate([events, texts]) if len(texts) else events
 

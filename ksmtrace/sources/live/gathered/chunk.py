@@ -1,0 +1,230 @@
+"""Chunks: the rmap_items that ksmd passed in a batch, as words of 64 bits.
+
+bpf/gather.h has the same numbers; a test compares them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+GATHERED = 255
+"""Kind of a chunk's header; it never leaves the source."""
+
+Words = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
+
+class ChunkFlag(IntFlag):
+    """Bits of the header's `flags`."""
+
+    FIRST = 1
+    """Of its batch."""
+    LAST = 2
+    INVENTORY = 4
+    """A baseline, no events."""
+    LEAVING = 8
+    """Of an mm in __ksm_exit."""
+    RESET = 16
+    """run=2 since the last batch."""
+    FROM_HEAD = 32
+    """The walk began at ksm_mm_head: a new pass."""
+    GONE = 64
+    """The slot of the last cursor has gone."""
+    PASS_ENDED = 128
+
+
+class ChunkError(IntEnum):
+    """Why a walk ended early: the header's `err`, else 0."""
+
+    TORN = 1
+    """An item of another mm, addresses out of order, a slot that has gone."""
+    CEILING = 2
+
+
+class Tag(IntEnum):
+    """The low three bits of a word. Words that follow one as its second to fourth have none set."""
+
+    PLAIN = 0
+    UNSTABLE = 1
+    STABLE = 2
+    MM = 3
+    SKIPPED = 4
+    AT = 5
+    LONG = 6
+    END = 7
+
+
+TAG_MASK = 7
+COUNT_SHIFT = 3
+COUNT_MOST = 0xFFFF
+PAGE_SHIFT = 19
+CHECKSUM_SHIFT = 32
+"""Place of the page number in a word; the words of LONG have the address itself."""
+
+_FOLLOWED_BY = np.array([1, 0, 0, 1, 0, 0, 3, 0])
+"""Words that belong to one with that tag, by tag."""
+_IS_RUN = np.array([False, True, True, False, True, False, False, False])
+_HAS_ITEMS = _IS_RUN | (np.arange(8) == Tag.PLAIN) | (np.arange(8) == Tag.LONG)
+_ADDRESS_SHIFT = np.uint64(12)
+_UNSTABLE_BIT, _STABLE_BIT = np.uint64(0x100), np.uint64(0x200)
+
+NEITHER, IN_UNSTABLE, IN_STABLE = 0, 2, 1
+"""Trees of an item, as the bits STABLE_BEFORE and UNSTABLE_BEFORE."""
+_TREE = np.array([NEITHER, IN_UNSTABLE, IN_STABLE, 0, NEITHER, 0, NEITHER, 0], dtype=np.uint8)
+
+FROM_START = -1
+"""Where a stretch begins: at the start of the mm's list."""
+
+
+class Stretch(NamedTuple):
+    """A part of one mm's list.
+
+    Attributes:
+        mm: the mm.
+        behind: number of the page behind which it begins, or `FROM_START`.
+        ended: whether it goes to the list's end.
+        first: index of its first item.
+        stop: index behind its last.
+    """
+
+    mm: int
+    behind: int
+    ended: bool
+    first: int
+    stop: int
+
+
+class Walk(NamedTuple):
+    """What a batch's words say.
+
+    Attributes:
+        stretches: one after another, as ksmd went.
+        vpn: page numbers of the items.
+        tree: the tree that each is in now.
+        skipped: whether smart scan passed over it.
+        rmap_item: its address in the kernel; 0 where no word says it.
+        head: of those from LONG words in the stable tree.
+        checksum: of those for which `says_checksum`.
+        says_checksum: whether a word says it.
+    """
+
+    stretches: list[Stretch]
+    vpn: Ints
+    tree: npt.NDArray[np.uint8]
+    skipped: npt.NDArray[np.bool_]
+    rmap_item: npt.NDArray[np.uint64]
+    head: npt.NDArray[np.uint64]
+    checksum: npt.NDArray[np.uint32]
+    says_checksum: npt.NDArray[np.bool_]
+
+
+def count_items(words: Words) -> int:
+    """How many items the words of a chunk speak of."""
+    tags = (words & np.uint64(TAG_MASK)).astype(np.intp)
+    heads = _heads(tags)
+    return int(_counts(words[heads], tags[heads]).sum())
+
+
+def read_words(words: Words) -> Walk:
+    """The items that words speak of: those of all chunks of a batch, in order.
+
+    Words that make no sense give something; compare `count_items` with the header's count before.
+    """
+    tags = (words & np.uint64(TAG_MASK)).astype(np.intp)
+    heads = _heads(tags)
+    tag, head_words = tags[heads], words[heads]
+    counts = _counts(head_words, tag)
+    pages = _pages(head_words, tag, counts)
+    total = int(counts.sum())
+    of = np.repeat(np.arange(len(heads)), counts)
+    starts = np.cumsum(counts) - counts
+    vpn = pages[of] + np.arange(total) - starts[of]
+    padded = np.concatenate([words, np.zeros(3, dtype=np.uint64)])
+    plain, long = tag == Tag.PLAIN, tag == Tag.LONG
+    rmap_item = np.zeros(len(heads), dtype=np.uint64)
+    head = np.zeros(len(heads), dtype=np.uint64)
+    values = head_words.copy()
+    tree = _TREE[tag]
+    rmap_item[plain] = padded[heads[plain] + 1]
+    if long.any():
+        at = heads[long]
+        values[long], head[long], rmap_item[long] = (padded[at + step] for step in (1, 2, 3))
+        word = head_words[long]
+        tree[long] = np.where(word & _STABLE_BIT, IN_STABLE, 0) | np.where(
+            word & _UNSTABLE_BIT, IN_UNSTABLE, 0
+        )
+    checksum = (values >> np.uint64(CHECKSUM_SHIFT)).astype(np.uint32)
+    return Walk(
+        _stretches(padded, heads, tag, pages, starts, total),
+        vpn,
+        tree[of],
+        (tag == Tag.SKIPPED)[of],
+        rmap_item[of],
+        head[of],
+        checksum[of],
+        (plain | long)[of],
+    )
+
+
+def _heads(tags: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Places of the words that begin something.
+
+    Every word with a tag does. Those without follow the last that has one, then come in pairs.
+    """
+    index = np.arange(len(tags))
+    last = np.maximum.accumulate(np.where(tags != 0, index, -1))
+    owned = np.where(last >= 0, _FOLLOWED_BY[tags[last]], 0)
+    beyond = index - last - owned - 1
+    return np.flatnonzero((tags != 0) | ((beyond >= 0) & (beyond % 2 == 0)))
+
+
+def _counts(head_words: Words, tag: npt.NDArray[np.intp]) -> Ints:
+    count = (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
+    return np.where(_IS_RUN[tag], count, _HAS_ITEMS[tag].astype(np.int64))
+
+
+def _pages(head_words: Words, tag: npt.NDArray[np.intp], counts: Ints) -> Ints:
+    """Number of the first page of each; that of PLAIN is the next behind what precedes it."""
+    pages = (head_words >> np.uint64(PAGE_SHIFT)).astype(np.int64)
+    long = tag == Tag.LONG
+    pages[long] = (head_words[long] >> _ADDRESS_SHIFT).astype(np.int64)
+    count = (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
+    following = pages + np.where(tag == Tag.AT, count, counts)
+    index = np.arange(len(tag))
+    plain = tag == Tag.PLAIN
+    last = np.maximum.accumulate(np.where(plain, -1, index)) if len(tag) else index
+    pages[plain] = np.where(last >= 0, following[last], 0)[plain] + (index - last - 1)[plain]
+    return pages
+
+
+def _stretches(
+    padded: Words,
+    heads: npt.NDArray[np.intp],
+    tag: npt.NDArray[np.intp],
+    pages: Ints,
+    starts: Ints,
+    total: int,
+) -> list[Stretch]:
+    found: list[Stretch] = []
+    begins = np.flatnonzero(tag == Tag.MM)
+    bounds = [*begins.tolist(), len(tag)]
+    ends = set(np.flatnonzero(tag == Tag.END).tolist())
+    for begin, stop in pairwise(bounds):
+        mm = int(padded[heads[begin] + 1])
+        behind = FROM_START
+        if begin + 1 < stop and tag[begin + 1] == Tag.AT:
+            word = int(padded[heads[begin + 1]])
+            if word >> COUNT_SHIFT & COUNT_MOST == 1:
+                behind = int(pages[begin + 1])
+        first = int(starts[begin])
+        last = int(starts[stop]) if stop < len(tag) else total
+        one = Stretch(mm, behind, stop - 1 in ends, first, last)
+        if found and found[-1].mm == mm and not found[-1].ended and behind == FROM_START:
+            one = found.pop()._replace(ended=one.ended, stop=last)
+        found.append(one)
+    return found
