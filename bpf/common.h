@@ -7,6 +7,8 @@
 #include <uapi/linux/ptrace.h>
 
 #define PAGE_ADDRESS(x) ((x) & ~(PAGE_BYTES - 1ULL))
+#define LESS(a, b) ((a) < (b) ? (a) : (b))
+#define MORE(a, b) ((a) > (b) ? (a) : (b))
 #define KERNEL_STABLE_FLAG 0x200
 #define KERNEL_UNSTABLE_FLAG 0x100
 
@@ -47,7 +49,7 @@ static __always_inline void submit(struct ksm_event *event)
         producer->sent++;
         return;
     }
-    producer->lost++;
+    __sync_fetch_and_add(&producer->lost, 1);
     u64 *lost = losses.lookup(&zero);
     if (lost)
         __sync_fetch_and_add(lost, 1);

@@ -15,7 +15,7 @@ static __always_inline void open_candidate(struct scan_state *state, u64 rmap_it
     state->address = address;
     state->rmap_item = rmap_item;
     state->seqnr = state->pass;
-    state->pfn = state->found_address == address ? page_to_pfn(state->found_page) : 0;
+    state->pfn = state->found_address == address ? page_to_pfn(state, state->found_page) : 0;
     state->oldchecksum = item_oldchecksum(item);
     state->flags = tree_flags(item_address(item));
     state->found_address = 0;

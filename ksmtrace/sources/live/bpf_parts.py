@@ -34,7 +34,8 @@ class Part:
         bodies: functions that hooks can name, with the number of their parameters.
         uses: files whose functions it calls, besides those that are in every program.
         offsets: members of the kernel's structs, as macros of `struct_offsets.OFFSETS`.
-        symbols: of the kernel's data, as in kallsyms; the text names them SYM_<NAME>.
+        symbols: of the kernel, as in kallsyms, or where a function ends (`read_symbols`); the text
+            names them SYM_<NAME>.
         extras: what it can do without.
         in_every_program: whether it is there unasked.
         instead_of: the file in whose absence it is.
@@ -58,21 +59,26 @@ PARTS = (
     Part("gather.h"),
     Part("process.c", offsets=("MM_OWNER", "TASK_TGID", "TASK_COMM")),
     Part("process_unknown.c", in_every_program=True, instead_of="process.c"),
+    Part("item.c", offsets=(*_ITEM, "RMAP_ITEM_OLDCHECKSUM", "RMAP_ITEM_HEAD")),
     Part(
-        "read.c",
-        offsets=(
-            *(*_ITEM, "RMAP_ITEM_OLDCHECKSUM", "RMAP_ITEM_HEAD"),
-            *("KSM_SCAN_MM_SLOT", "KSM_SCAN_ADDRESS", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
-        ),
+        "scan.c",
+        offsets=("KSM_SCAN_MM_SLOT", "KSM_SCAN_ADDRESS", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
         symbols=("ksm_scan",),
     ),
+    Part(
+        "marks.c",
+        uses=("item.c", "scan.c"),
+        offsets=("KSM_SCAN_RMAP_LIST",),
+        symbols=("ksm_scan", "remove_rmap_item_from_tree", "remove_rmap_item_from_tree+end"),
+    ),
+    Part("marks_none.c", in_every_program=True, instead_of="marks.c"),
     Part("skips.c", symbols=("ksm_pages_skipped",)),
     Part("skips_none.c", in_every_program=True, instead_of="skips.c"),
     Part("state.c", extras=(Extra("WITH_VMEMMAP", symbols=("vmemmap_base",)),)),
     Part(
         "cursor.c",
         bodies={"on_ksmd_switched_out": 0},
-        uses=("read.c", "state.c"),
+        uses=("item.c", "scan.c", "state.c"),
         offsets=("TASK_STATE",),
         symbols=(
             "ksm_mm_head",
@@ -111,14 +117,15 @@ PARTS = (
     Part(
         "merge.c",
         bodies={
-            "on_try_to_merge_with_ksm_page": 1,
+            "on_try_to_merge_with_ksm_page": 3,
             "on_try_to_merge_with_ksm_page_return": 1,
             "on_try_to_merge_one_page": 3,
             "on_try_to_merge_one_page_return": 1,
         },
-        uses=("state.c",),
-        offsets=("RMAP_ITEM_ADDRESS", "VMA_MM"),
+        uses=("item.c", "state.c"),
+        offsets=("VMA_MM",),
         extras=(
+            Extra("WITH_COMPOUND", offsets=("PAGE_COMPOUND_HEAD",)),
             Extra(
                 "WITH_PAGE_STATE",
                 offsets=("PAGE_FLAGS", "PAGE_COMPOUND_HEAD", "PAGE_REFCOUNT", "PAGE_MAPCOUNT"),
@@ -136,10 +143,11 @@ PARTS = (
         "stable_tree.c",
         bodies={
             "on_stable_tree_append": 2,
-            "on_remove_node_from_stable_tree": 1,
+            "on_remove_node_from_stable_tree": 2,
             "on_break_cow": 1,
         },
-        offsets=(*_ITEM, "STABLE_NODE_KPFN", "STABLE_NODE_HLIST"),
+        uses=("item.c",),
+        offsets=("STABLE_NODE_KPFN", "STABLE_NODE_HLIST"),
     ),
     Part(
         "tracepoint.c",

@@ -9,6 +9,9 @@ from enum import StrEnum
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
 
+FIRST_ARGUMENT = "$0"
+"""Among the arguments of a hook: the target's first."""
+
 
 class Place(StrEnum):
     """Where a BPF program goes.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.probe_spec import (
+    FIRST_ARGUMENT,
     Hook,
     Place,
     ProbeSpec,
@@ -93,7 +94,7 @@ def _only_tracepoint(name: str, body: str) -> ProbeSpec:
 
 PROBES: ProbeTable = {
     EventKind.TRY_TO_MERGE_ONE_PAGE: (
-        _by_function(*_MERGE_ONE, *_MERGING),
+        _by_function(*_MERGE_ONE, _MERGING[0]),
         _by_tracepoint(
             EventKind.TRY_TO_MERGE_ONE_PAGE,
             "an attempt refused because its VMA is gone counts as one",
@@ -177,7 +178,12 @@ PROBES: ProbeTable = {
         ProbeSpec(
             "function",
             _EXACT,
-            (entry("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),),
+            (
+                entry(
+                    *("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),
+                    *(FIRST_ARGUMENT, "ctx"),
+                ),
+            ),
             requires={EventKind.STABLE_APPEND: ("function",)},
         ),
         ProbeSpec(

@@ -6,7 +6,7 @@ from ksmtrace.resources import bpf_source
 from ksmtrace.sources.live.bpf_parts import parameters_of
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.plan import Plan
-from ksmtrace.sources.live.probe_spec import Hook, Place
+from ksmtrace.sources.live.probe_spec import FIRST_ARGUMENT, Hook, Place
 
 _CONTEXT = {
     "fentry": "unsigned long long *ctx",
@@ -33,6 +33,9 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
     if arguments is None:
         count = parameters_of(hook.body)
         arguments = tuple(_argument(hook, placement, index) for index in range(count))
+    elif FIRST_ARGUMENT in arguments:
+        first = _argument(hook, placement, 0)
+        arguments = tuple(first if given == FIRST_ARGUMENT else given for given in arguments)
     name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
     return f"int {name}({context})\n{{\n    return {hook.body}({', '.join(arguments)});\n}}\n"
 

@@ -1,22 +1,13 @@
-/* An rmap_item, and ksmd's cursor, each read at once: a read costs ksmd ninety instructions and more,
- * however little it reads. */
+/* An rmap_item, read at once: a read costs ksmd ninety instructions, however little it reads. */
 
-#define LESS(a, b) ((a) < (b) ? (a) : (b))
-#define MORE(a, b) ((a) > (b) ? (a) : (b))
 #define ITEM_BEGIN                                                                                 \
     (LESS(LESS(RMAP_ITEM_MM, RMAP_ITEM_ADDRESS), LESS(RMAP_ITEM_OLDCHECKSUM, RMAP_ITEM_HEAD)) & ~7)
 #define ITEM_END                                                                                   \
     (MORE(MORE(RMAP_ITEM_MM, RMAP_ITEM_ADDRESS), MORE(RMAP_ITEM_OLDCHECKSUM & ~7, RMAP_ITEM_HEAD)) \
      + 8)
-#define SCAN_BYTES                                                                                 \
-    (MORE(MORE(KSM_SCAN_MM_SLOT, KSM_SCAN_ADDRESS), MORE(KSM_SCAN_RMAP_LIST, KSM_SCAN_SEQNR)) + 8)
 
 struct item {
     u64 words[(ITEM_END - ITEM_BEGIN) / 8];
-};
-
-struct scan {
-    u64 words[SCAN_BYTES / 8];
 };
 
 static __always_inline void read_item(struct item *item, u64 rmap_item)
@@ -43,29 +34,4 @@ static __always_inline u32 item_oldchecksum(struct item *item)
 static __always_inline u64 item_head(struct item *item)
 {
     return item->words[(RMAP_ITEM_HEAD - ITEM_BEGIN) / 8];
-}
-
-static __always_inline void read_scan(struct scan *scan)
-{
-    bpf_probe_read_kernel(scan, sizeof(*scan), (void *)SYM_KSM_SCAN);
-}
-
-static __always_inline u64 scan_slot(struct scan *scan)
-{
-    return scan->words[KSM_SCAN_MM_SLOT / 8];
-}
-
-static __always_inline u64 scan_address(struct scan *scan)
-{
-    return scan->words[KSM_SCAN_ADDRESS / 8];
-}
-
-static __always_inline u64 scan_rmap_list(struct scan *scan)
-{
-    return scan->words[KSM_SCAN_RMAP_LIST / 8];
-}
-
-static __always_inline u64 scan_seqnr(struct scan *scan)
-{
-    return scan->words[KSM_SCAN_SEQNR / 8];
 }
