@@ -1,4 +1,5 @@
-/* What every probe uses: the ring, the count of what was lost, kernel reads by offset.
+/* What every probe uses: the ring, or the counts in its place (TOTALS_ONLY), the count of what was
+ * lost, kernel reads by offset.
  *
  * Offsets and addresses come from BTF and kallsyms as -D numbers (RMAP_ITEM_MM, SYM_KSM_SCAN, ...),
  * so that no kernel header is needed and one text fits every kernel. */
@@ -11,8 +12,6 @@
 #define MORE(a, b) ((a) > (b) ? (a) : (b))
 #define KERNEL_STABLE_FLAG 0x200
 #define KERNEL_UNSTABLE_FLAG 0x100
-
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
 struct producer {
     u64 sent;
@@ -36,6 +35,20 @@ static __always_inline u32 read32(u64 address)
     return value;
 }
 
+#ifdef TOTALS_ONLY
+/* By kind, whether it is about the zero page, and result. */
+BPF_PERCPU_HASH(totals, u32, u64, 1024);
+
+static __always_inline void submit(struct ksm_event *event)
+{
+    u32 key = (u32)event->kind << 24 | (u32)(event->flags & ZERO_PAGE) << 16 | (u16)event->err;
+    u64 none = 0, *count = totals.lookup_or_try_init(&key, &none);
+    if (count)
+        __sync_fetch_and_add(count, 1);
+}
+#else
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
 /* A wake-up per event would cost ksmd several page scans each; the reader polls instead. */
 static __always_inline void submit(struct ksm_event *event)
 {
@@ -54,6 +67,7 @@ static __always_inline void submit(struct ksm_event *event)
     if (lost)
         __sync_fetch_and_add(lost, 1);
 }
+#endif
 
 static __always_inline u64 events_lost(void)
 {

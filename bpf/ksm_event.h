@@ -39,6 +39,7 @@ enum ksm_event_kind {
     TUNABLE = 18,
     PROCESS_TEXT = 19,
     PROCESS_SAMPLE = 20,
+    TOTAL = 21,
 };
 
 enum ksm_event_flag {

@@ -101,6 +101,7 @@ class FigureSpec:
             for a plain number; it decides how a value is written.
         help: what it is, as docs/REFERENCE.md has it.
         needs: kinds of events, and what they must tell, without which it is not known (None).
+        counted: it is a number of such events, so that it is known where they are counted only.
         panel: its name in the panel of the screen, where it is in there.
         section: its name among the figures of the section, where it is among them.
         exactness: as in `ksmtrace.section.Figure`.
@@ -114,6 +115,7 @@ class FigureSpec:
     help: str
     _: KW_ONLY
     needs: tuple[EventKind | Knowledge, ...] = ()
+    counted: bool = False
     panel: str = ""
     section: str = ""
     exactness: str = ""
@@ -146,7 +148,10 @@ def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
 
 
 def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if value is None or not all(_knows(session, need) for need in spec.needs):
+    if value is None or not (
+        all(_knows(session, need) for need in spec.needs)
+        or (spec.counted and all(map(session.counts, spec.needs)))
+    ):
         return None
     if not spec.of:
         return value

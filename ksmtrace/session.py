@@ -43,6 +43,7 @@ class Probe:
         note: what cannot be known by it, or why a better one is out: for people.
         counter: the kernel's counter that is read instead, where only a total is seen; else "".
         lacks: what its events do not tell.
+        counted: its events are counted and not sent: TOTAL records tell how many there were.
     """
 
     via: str
@@ -50,16 +51,18 @@ class Probe:
     note: str = ""
     counter: str = ""
     lacks: frozenset[Knowledge] = frozenset()
+    counted: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The probe as JSON values, of the last two those that are not empty.
+        """The probe as JSON values, of the last three those that are not empty.
 
         `from_json` is its inverse.
         """
         facts = {"via": self.via, "exactness": self.exactness.value, "note": self.note}
         counter = {"counter": self.counter} if self.counter else {}
         lacks = {"lacks": sorted(self.lacks)} if self.lacks else {}
-        return {**facts, **counter, **lacks}
+        counted = {"counted": True} if self.counted else {}
+        return {**facts, **counter, **lacks, **counted}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Probe:
@@ -75,7 +78,7 @@ class Probe:
         counter = facts.get("counter", older)
         lacks = facts.get("lacks", [Knowledge.WHO_BROKE] if _WHO_BROKE_UNKNOWN in note else [])
         known = frozenset(one for one in Knowledge if one.value in lacks)
-        return cls(via, exactness, note, counter, known)
+        return cls(via, exactness, note, counter, known, bool(facts.get("counted", False)))
 
 
 _WHO_BROKE_UNKNOWN = "not told apart"
@@ -128,7 +131,7 @@ class Session:
     Attributes:
         source: "live", "capture" or "engine".
         kernel: the kernel that the events come from.
-        tier: the set of probes in a word: "full", "partial", "tracepoint" or "sysfs".
+        tier: the set of probes in a word: "full", "partial", "tracepoint", "totals" or "sysfs".
         probes: how each kind of event is seen.
         tunables: /sys/kernel/mm/ksm's writable files when the run began, name to text.
         monotonic_ns: CLOCK_MONOTONIC when the run began; event times count from the same zero.
@@ -155,12 +158,19 @@ class Session:
     def sees(self, kind: EventKind) -> bool:
         """Whether events of this kind can appear in this run.
 
-        A total that is only sampled makes none.
+        A total that is only sampled makes none, nor do those that are counted and not sent.
         """
         probe = self.probes.get(kind)
-        if probe is None or probe.exactness is Exactness.ABSENT:
+        if probe is None or probe.exactness is Exactness.ABSENT or probe.counted:
             return False
         return probe.exactness is not Exactness.SAMPLED or kind in _READINGS
+
+    def counts(self, kind: EventKind | Knowledge) -> bool:
+        """Whether this run knows how many events of this kind there were, from its own probes."""
+        if isinstance(kind, Knowledge):
+            return False
+        probe = self.probes.get(kind)
+        return self.sees(kind) or (probe is not None and probe.counted)
 
     @property
     def counters(self) -> dict[str, str]:

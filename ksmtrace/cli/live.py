@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+from ksmtrace.errors import KsmtraceError
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -71,6 +72,8 @@ def trace(
     from ksmtrace.sources.live.source import LiveOptions, LiveSource
     from ksmtrace.sources.pid_filter import PidFilter
 
+    if options.totals:
+        _check_totals(options)
     manager = build_manager(options.plugins)
     with interruptible() as control:
         traced = LiveSource.open(
@@ -78,6 +81,7 @@ def trace(
                 duration=duration,
                 interval=options.interval,
                 probes=options.probes,
+                totals=options.totals,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
             )
         )
@@ -91,6 +95,18 @@ def trace(
             when_ready()
         how = run_options(options, source.session)
         return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+
+
+def _check_totals(options: Namespace) -> None:
+    """Refuse what `--totals` cannot go with.
+
+    Raises:
+        KsmtraceError: `options` ask for it.
+    """
+    if options.probes == "sysfs":
+        raise KsmtraceError("--totals counts by probes, --probes sysfs has none: choose one")
+    if options.pid:
+        raise KsmtraceError("--totals counts the events of all processes: leave out --pid")
 
 
 def _warn_if_stopped(run_tunable: str | None) -> None:

@@ -75,6 +75,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="auto (default: the best this kernel offers), fentry, kprobe, tracepoint or sysfs",
     )
     parser.add_argument(
+        "--totals",
+        action="store_true",
+        help="no stream of events: count merges, refusals and removals in the kernel, and read the "
+        "totals with the kernel's counters; costs ksmd nothing that can be measured",
+    )
+    parser.add_argument(
         "--probe-map",
         metavar="FILE",
         help="where inlined functions are in this very kernel (made by probemap)",

@@ -79,6 +79,10 @@ class EventKind(IntEnum):
     PROCESS_SAMPLE = 20
     """One line of /proc/<pid>/ksm_stat. mm, address = `ProcessGauge` number, aux = value as 64-bit
     two's complement, pfn = pid."""
+    TOTAL = 21
+    """How often events of one kind have happened, with one result, since they are counted and not
+    sent. address = number of that kind, err = the result (0 or -errno), aux = how often, flag
+    ZERO_PAGE as in the events. Sent before each reading of the counters."""
 
 
 class ProcessText(IntEnum):

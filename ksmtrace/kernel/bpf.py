@@ -70,6 +70,15 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
     return program, link
 
 
+def load_raw_tracepoint(bytecode: bytes) -> int:
+    """Load a program for a raw tracepoint, attached to none; returns its descriptor.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    return _load(_RAW_TRACEPOINT, bytecode)
+
+
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, Outage | None]:
     """Why fentry, kprobe, raw_tracepoint and perf cannot be used here, None for one that works.
 

@@ -14,7 +14,6 @@ _CLONE = re.compile(r"([^.]+)((\.(isra|constprop)\.\d+)+)")
 def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
     """Addresses of the `wanted` symbols that the kernel has; 0 where addresses are hidden.
 
-    A wanted "name+end" is where the symbol behind `name` begins.
     Symbols of modules are left out. A clone of a wanted function with other parameters (`.isra.N`,
     `.constprop.N`) is in the result by its full name; a part of one (`.part.N`, `.cold`) is not.
     Types of symbols are not looked at: 6.18 lists data as text. Of two symbols with one name the
@@ -22,7 +21,6 @@ def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
     """
     names = frozenset(name.encode() for name in wanted)
     found: dict[str, int] = {}
-    begun: dict[str, int] = {}
     try:
         listing = (root / "proc/kallsyms").open("rb")
     except OSError:
@@ -32,17 +30,11 @@ def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
             # "address type name"; symbols of modules carry a tab and "[module]" and never match
             space = line.find(b" ")
             name = line[space + 3 : -1]
-            if begun:
-                address = int(line[:space], 16)
-                found |= {end: address for end, begin in begun.items() if address > begin}
-                begun = {end: begin for end, begin in begun.items() if address <= begin}
             if name not in names and not (b"." in name and _base(name) in names):
                 continue
             text = name.decode()
             if text not in found:
                 found[text] = int(line[:space], 16)
-                if f"{text}+end" in wanted and found[text]:
-                    begun[f"{text}+end"] = found[text]
     return found
 
 

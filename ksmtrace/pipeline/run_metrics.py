@@ -13,7 +13,6 @@ from prometheus_client.core import (
 )
 
 from ksmtrace import __version__
-from ksmtrace.events.kinds import EventKind
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.calls import PluginCalls
@@ -55,12 +54,12 @@ def _facts(state: RunState) -> Iterator[Metric]:
 def _events(state: RunState) -> Iterator[Metric]:
     events = CounterMetricFamily(
         "ksmtrace_events_total",
-        "Events taken in, by kind; a kind that this run cannot see has no series.",
+        "Events by kind, taken in or counted in the kernel (--totals); a kind that this run "
+        "cannot see has no series.",
         labels=["kind"],
     )
-    for kind in EventKind:
-        count = int(state.by_kind[kind])
-        if kind is not EventKind.LOST and (count or state.session.sees(kind)):
+    for kind, count in state.counts.items():
+        if count or state.session.counts(kind):
             events.add_metric([kind.name.lower()], count)
     yield events
     yield CounterMetricFamily(

@@ -13,6 +13,7 @@ import numpy as np
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.totals import Outcome, Totals
 from ksmtrace.session import Exactness, Session
 
 
@@ -41,7 +42,7 @@ class SelfCheck:
     """
 
     def __init__(self, session: Session) -> None:
-        self._sees = {kind: session.sees(kind) for kind in EventKind}
+        self._sees = {kind: session.counts(kind) for kind in EventKind}
         self._limited = bool(session.only_pids)
         # Derived from the attempts, appends would agree with them whatever happened.
         appends = session.probes.get(EventKind.STABLE_APPEND)
@@ -50,6 +51,7 @@ class SelfCheck:
         )
         self._by_kind = np.zeros(256, dtype=np.int64)
         self._succeeded = 0
+        self._totals = Totals()
         self._first: Mapping[Gauge, int] | None = None
         self._found_from: tuple[int, int] | None = None
         self._found: Row | None = None
@@ -59,6 +61,7 @@ class SelfCheck:
         """Count the events of a batch."""
         if self._limited:
             return
+        self._totals.apply(batch)
         if self._first is not None:
             self._by_kind += np.bincount(batch.kind, minlength=256)
             attempts = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)
@@ -98,7 +101,7 @@ class SelfCheck:
                 rows.append(Row(name, gauge.name.lower(), self._count(kind), counted))
         undone = self._sees[EventKind.TRY_TO_MERGE_ONE_PAGE] and self._sees[EventKind.BREAK_COW]
         if undone and self._appends_have_their_own_probe:
-            kept = self._succeeded - self._count(EventKind.BREAK_COW)
+            kept = self._succeeded + self._counted_merges() - self._count(EventKind.BREAK_COW)
             rows.append(
                 Row("merged", "stable_tree_append", kept, self._count(EventKind.STABLE_APPEND))
             )
@@ -107,7 +110,11 @@ class SelfCheck:
         return rows
 
     def _count(self, kind: EventKind) -> int:
-        return int(self._by_kind[kind])
+        return int(self._by_kind[kind] + self._totals.by_kind[kind])
+
+    def _counted_merges(self) -> int:
+        done = Outcome(EventKind.TRY_TO_MERGE_ONE_PAGE)
+        return self._totals.counts.get(done, 0)
 
     def to_json(self) -> dict[str, dict[str, int | str]]:
         """Each comparison: events, the other count and its name, the difference."""

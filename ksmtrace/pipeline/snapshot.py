@@ -54,8 +54,7 @@ class Snapshot:
     def _account(self) -> dict[str, Any]:
         """What is known without plugins."""
         state, session = self._state, self.session
-        by_kind = {kind.name: int(state.by_kind[kind]) for kind in EventKind}
-        del by_kind[EventKind.LOST.name]
+        by_kind = {kind.name: count for kind, count in state.counts.items()}
         checked = state.reconciliation
         return {
             "version": __version__,

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.readings import Reading, ReadingTracker
+from ksmtrace.events.totals import Totals
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan, ScanTracker
 from ksmtrace.pipeline.reconciliation import Reconciliation
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
+
+_ABOUT_EVENTS = (EventKind.LOST, EventKind.TOTAL)
+"""Kinds of records that stand for other events."""
 
 
 class RunState:
@@ -19,6 +24,7 @@ class RunState:
     Attributes:
         session: the facts about the run's source.
         by_kind: number of events by kind, shape (256,), dtype int64.
+        totals: events that are counted and not sent.
         lost: number of events dropped.
         last_ns: CLOCK_MONOTONIC of the latest event, in nanoseconds.
         passes: number of full passes of ksmd that ended.
@@ -30,6 +36,7 @@ class RunState:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.by_kind = np.zeros(256, dtype=np.int64)
+        self.totals = Totals()
         self.lost = 0
         self.last_ns = session.monotonic_ns
         self.passes = 0
@@ -39,6 +46,12 @@ class RunState:
         self._readings = ReadingTracker()
         self._scans = ScanTracker()
 
+    @property
+    def counts(self) -> dict[EventKind, int]:
+        """How many events there were of each kind, sent or counted, as far as the run knows."""
+        counts = self.by_kind + self.totals.by_kind
+        return {kind: int(counts[kind]) for kind in EventKind if kind not in _ABOUT_EVENTS}
+
     def apply(self, batch: EventBatch) -> tuple[list[Reading], Scan | None]:
         """Follow a batch, one of the parts that `Reconstruction.cut` makes.
 
@@ -46,6 +59,7 @@ class RunState:
         """
         self.lost += batch.lost
         self.by_kind += np.bincount(batch.kind, minlength=256)
+        self.totals.apply(batch)
         self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
         self.reconstruction.apply(batch)
         self.self_check.apply(batch)

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.totals import Outcome, Totals
 from ksmtrace.figures import known
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
@@ -37,6 +38,7 @@ class Plugin:
         self._by_kind = np.zeros(256, dtype=np.int64)
         self._new_nodes = 0
         self._failed: Counter[str] = Counter()
+        self._totals = Totals()
         self._zero_pages = 0
         self._left = 0
         self._kernel_breaks = 0
@@ -48,13 +50,14 @@ class Plugin:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
         self._by_kind += np.bincount(batch.kind, minlength=256)
+        self._totals.apply(batch)
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)
         self._left += _flagged(batch, EventKind.REMOVE_RMAP_ITEM, Flag.STABLE_BEFORE)
         self._kernel_breaks += _flagged(batch, EventKind.COW_FAULT, Flag.BY_KERNEL)
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
-            self._failed[errno.errorcode.get(-value, str(value))] += 1
+            self._failed[_errno(value)] += 1
 
     @hookimpl
     def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
@@ -92,7 +95,14 @@ class Plugin:
         """The figures that take no look at the stable nodes."""
         gauges = self._reconstruction.gauges() if self._reconstruction else {}
         sharing = gauges.get(Gauge.PAGES_SHARING)
-        count = {kind: int(self._by_kind[kind]) for kind in EventKind}
+        counts = self._by_kind + self._totals.by_kind
+        count = {kind: int(counts[kind]) for kind in EventKind}
+        failed = self._failed.copy()
+        for outcome, number in self._totals.of(EventKind.TRY_TO_MERGE_ONE_PAGE).items():
+            if outcome.err:
+                failed[_errno(outcome.err)] += number
+        placed = Outcome(EventKind.REPLACE_PAGE, zero_page=True)
+        zero_pages = self._zero_pages + self._totals.counts.get(placed, 0)
         return known(
             FIGURES,
             session,
@@ -106,14 +116,14 @@ class Plugin:
                 "last_pass_merged_pages": self._last_pass_merged,
                 "new_node_pages": self._new_nodes,
                 "attempted_pages": count[EventKind.TRY_TO_MERGE_ONE_PAGE],
-                "replaced_pages": count[EventKind.REPLACE_PAGE] - self._zero_pages,
-                "zero_page_pages": self._zero_pages,
+                "replaced_pages": count[EventKind.REPLACE_PAGE] - zero_pages,
+                "zero_page_pages": zero_pages,
                 "break_cow_pages": count[EventKind.BREAK_COW],
                 "left_pages": self._left,
                 "removed_node_pages": count[EventKind.REMOVE_STABLE_NODE],
                 "cow_fault_pages": count[EventKind.COW_FAULT] - self._kernel_breaks,
                 "kernel_break_pages": self._kernel_breaks,
-                "failed_pages": dict(sorted(self._failed.items())),
+                "failed_pages": dict(sorted(failed.items())),
             },
         )
 
@@ -135,6 +145,10 @@ class Plugin:
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What is shared, by whom, and since when."""
         yield section(self.ksmtrace_analysis(session), self._readings)
+
+
+def _errno(err: int) -> str:
+    return errno.errorcode.get(-err, str(err))
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:

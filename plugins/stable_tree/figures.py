@@ -92,6 +92,7 @@ TREE = (
         "STABLE_APPEND: pages that joined a stable node. A forked child's pages, which are shared "
         "before ksmd comes to them, join without being merged and count too.",
         needs=_APPENDED,
+        counted=True,
         panel="merged",
         section="joined in this run",
         metric=counter(
@@ -124,12 +125,13 @@ TREE = (
             "have few twins.",
         ),
     ),
-    FigureSpec("attempted_pages", "pages", "TRY_TO_MERGE_ONE_PAGE.", needs=_TRIED),
+    FigureSpec("attempted_pages", "pages", "TRY_TO_MERGE_ONE_PAGE.", needs=_TRIED, counted=True),
     FigureSpec(
         "failed_pages.<errno>",
         "pages",
         "Those of them that failed, by the errno's name.",
         needs=_TRIED,
+        counted=True,
         panel="  failed",
     ),
     FigureSpec(
@@ -137,6 +139,7 @@ TREE = (
         "pages",
         "BREAK_COW.",
         needs=(EventKind.BREAK_COW,),
+        counted=True,
         panel="break_cow",
         metric=counter(
             "ksmtrace_break_cow_pages_total",
@@ -161,6 +164,7 @@ TREE = (
         "pages",
         "REMOVE_STABLE_NODE; its rmap_items are not among `left_pages`.",
         needs=(EventKind.REMOVE_STABLE_NODE,),
+        counted=True,
         section="nodes removed",
         metric=counter(
             "ksmtrace_stable_nodes_removed_total",
@@ -176,6 +180,7 @@ COPIES = (
         "pages",
         "Page table entries that ksmd pointed to a KSM page.",
         needs=_REPLACED,
+        counted=True,
         metric=_TABLE_ENTRIES,
         series=("ksm",),
     ),
@@ -184,6 +189,7 @@ COPIES = (
         "pages",
         "Page table entries that ksmd pointed to the zero page.",
         needs=_REPLACED,
+        counted=True,
         metric=_TABLE_ENTRIES,
         series=("zero",),
     ),

@@ -59,7 +59,7 @@ def every_probe():
 def test_every_kind_has_a_probe():
     made_by_the_reader = {
         *(EventKind.LOST, EventKind.SNAPSHOT),
-        *(EventKind.PROCESS_TEXT, EventKind.PROCESS_SAMPLE),
+        *(EventKind.PROCESS_TEXT, EventKind.PROCESS_SAMPLE, EventKind.TOTAL),
     }
     assert set(PROBES) == set(EventKind) - made_by_the_reader
     for specs in PROBES.values():
@@ -100,7 +100,7 @@ def test_every_macro_of_the_text_is_known(repository):
     )
     defined = {macro for _, spec in every_probe() for macro in spec.defines}
     defined |= {extra.macro for part in PARTS for extra in part.extras}
-    given = {"KSMD_PID", "RING_PAGES", "STRUCT_PAGE_SIZE", "PAGE_BYTES"}
+    given = {"KSMD_PID", "TOTALS_ONLY", "RING_PAGES", "STRUCT_PAGE_SIZE", "PAGE_BYTES"}
     bcc = {w for w in words if w.startswith("BPF_")}
     unknown = words - own - defined - given - bcc - OFFSETS.keys()
     assert {word for word in unknown if not word.startswith("SYM_")} == set()

@@ -12,6 +12,7 @@ from ksmtrace.events import EventKind, Flag
 from ksmtrace.kernel.host import read_build_id
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from support.totals import check_totals
 from support.tracing import trace
 from support.truth import GAUGES, Truth, differences, figures
 from support.workloads import PINNED, everything
@@ -54,7 +55,7 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
 
 def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
     """Kprobes at the inlined functions themselves: every figure equals the kernel's, and none is
-    derived."""
+    derived; so do the totals of a run without a stream."""
     maps = [ProbeMap.load(path) for path in (repository / "tests/data/probemaps").glob("*.json")]
     chosen = [found for found in maps if found.build_id == read_build_id()]
     if not chosen and platform.release().startswith(("6.1.", "6.12.")):
@@ -63,8 +64,17 @@ def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
         return  # shown on the kernels whose debug information was at hand
     ksm.start_stepping()
     with Truth() as truth:
-        document = trace(lambda: everything(ksm, processes), probes="kprobe", probe_map=chosen[0])
+        documents = []
+
+        def stream():
+            documents.append(
+                trace(lambda: everything(ksm, processes), probes="kprobe", probe_map=chosen[0])
+            )
+
+        totals = trace(stream, totals=True)
         counted = truth.read()
+    document = documents[0]
+    check_totals(totals, document, counted)
     assert document["tier"] == "full"
     assert document["probes"]["cmp_and_merge_page"]["via"].startswith("kprobe ksm_scan_thread+")
     assert document["probes"]["cmp_and_merge_page"]["exactness"] == "exact"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from ksmtrace.events.totals import Outcome
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.program import Program
 from ksmtrace.sources.live.ring import NOTHING, Drained, RingReader, open_ring
 
 
 class Attachment:
-    """A program that is attached, and its ring; neither in a run that reads counters alone."""
+    """A program that is attached, and its ring; neither in a run that reads counters alone.
+
+    A program without a ring counts events and sends none.
+    """
 
     def __init__(self, program: Program | None = None, ring: RingReader | None = None) -> None:
         self._program = program
@@ -17,6 +21,10 @@ class Attachment:
     def drain(self) -> Drained:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING
+
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since attached; empty where events are sent."""
+        return self._program.totals() if self._program and self._ring is None else {}
 
     def is_filling(self, slots: int) -> bool:
         """Whether one drain took so much out of the ring that the next should not wait.
@@ -66,6 +74,8 @@ def attach(plan: Plan, ksmd_pid: int, ring_bytes: int, *, mapped: bool | None = 
     if not plan.placements:
         return Attachment()
     program = Program(plan, ksmd_pid, ring_bytes)
+    if plan.totals:
+        return Attachment(program)
     try:
         return Attachment(program, open_ring(program, ring_bytes, mapped=mapped))
     except BaseException:

@@ -34,8 +34,7 @@ class Part:
         bodies: functions that hooks can name, with the number of their parameters.
         uses: files whose functions it calls, besides those that are in every program.
         offsets: members of the kernel's structs, as macros of `struct_offsets.OFFSETS`.
-        symbols: of the kernel, as in kallsyms, or where a function ends (`read_symbols`); the text
-            names them SYM_<NAME>.
+        symbols: of the kernel's data, as in kallsyms; the text names them SYM_<NAME>.
         extras: what it can do without.
         in_every_program: whether it is there unasked.
         instead_of: the file in whose absence it is.
@@ -64,12 +63,6 @@ PARTS = (
         "scan.c",
         offsets=("KSM_SCAN_MM_SLOT", "KSM_SCAN_ADDRESS", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
         symbols=("ksm_scan",),
-    ),
-    Part(
-        "marks.c",
-        uses=("item.c", "scan.c"),
-        offsets=("KSM_SCAN_RMAP_LIST",),
-        symbols=("ksm_scan", "remove_rmap_item_from_tree", "remove_rmap_item_from_tree+end"),
     ),
     Part("marks_none.c", in_every_program=True, instead_of="marks.c"),
     Part("skips.c", symbols=("ksm_pages_skipped",)),

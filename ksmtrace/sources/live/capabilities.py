@@ -149,7 +149,7 @@ class Capabilities:
         for symbol in sorted(symbols):
             address = self._symbols.get(symbol)
             if address:
-                found[f"SYM_{symbol.upper().replace('+', '_')}"] = address
+                found[f"SYM_{symbol.upper()}"] = address
             else:
                 absent.append(symbol)
         return found, missing, absent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ksmtrace.errors import HostError, KsmtraceError
@@ -52,12 +52,14 @@ class Plan:
         placements: every hook, in the order in which they are attached.
         files: of bpf/, those that the hooks take.
         defines: -D numbers for the C text.
+        totals: events are counted and not sent, and there is no ring.
     """
 
     chosen: dict[EventKind, Chosen] = field(default_factory=dict)
     placements: dict[Hook, Placement] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
     defines: dict[str, int | str] = field(default_factory=dict)
+    totals: bool = False
 
     @property
     def probes(self) -> dict[EventKind, Probe]:
@@ -83,10 +85,12 @@ class Plan:
 
     @property
     def tier(self) -> str:
-        """The plan in a word: "full", "partial", "tracepoint" or "sysfs"."""
+        """The plan in a word: "full", "partial", "tracepoint", "totals" or "sysfs"."""
         mechanisms = self.mechanisms
         if not mechanisms:
             return "sysfs"
+        if self.totals:
+            return "totals"
         if mechanisms.isdisjoint(FUNCTION_MECHANISMS):
             return "tracepoint"
         streamed = (Exactness.EXACT, Exactness.DERIVED)
@@ -124,6 +128,47 @@ def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable 
 
 
 _LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
+
+
+def make_totals_plan(kernel: Capabilities, choice: str = "auto") -> Plan:
+    """The plan of `--totals`: rare events are counted where they happen, and none is sent.
+
+    They are seen by the first of their probes that works; where none does, nothing of them is
+    known. Of all other kinds there is the kernel's total, where it has one.
+
+    Raises:
+        KsmtraceError: `choice` is none of `CHOICES`.
+    """
+    plan = survey_probes(kernel, choice, _TOTALS)
+    plan.totals = True
+    plan.defines["TOTALS_ONLY"] = 1
+    for kind, chosen in plan.chosen.items():
+        if kind in RARE and chosen.spec is not None:
+            plan.chosen[kind] = replace(chosen, probe=_counted(chosen.probe))
+        elif chosen.spec is None and not chosen.rejected:
+            absent = Probe("", Exactness.ABSENT, "not seen when only totals are counted")
+            plan.chosen[kind] = replace(chosen, probe=absent)
+    return plan
+
+
+def _counted(probe: Probe) -> Probe:
+    note = f"counted in the kernel, not sent{'; ' if probe.note else ''}{probe.note}"
+    return replace(probe, counted=True, note=note)
+
+
+RARE = frozenset(
+    {
+        *(EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.REPLACE_PAGE, EventKind.BREAK_COW),
+        *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE),
+        *(EventKind.MM_ENTER, EventKind.MM_EXIT),
+    }
+)
+"""Kinds of events whose probes cost ksmd nothing that can be measured."""
+
+_TOTALS = {
+    kind: tuple(spec for spec in specs if kind in RARE or spec.exactness is Exactness.SAMPLED)
+    for kind, specs in PROBES.items()
+}
 
 
 def counters_only(root: Path = ROOT) -> Plan:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ksmtrace.errors import HostError
+from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
@@ -61,6 +62,15 @@ class Program:
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
+
+    def totals(self) -> dict[Outcome, int]:
+        """How often each outcome has happened since the programs were attached (`Plan.totals`)."""
+        found: dict[Outcome, int] = {}
+        for key, counts in self._bpf[b"totals"].items():
+            packed = int(key.value)
+            err = (packed & 0xFFFF ^ 0x8000) - 0x8000
+            found[Outcome(packed >> 24, err, bool(packed >> 16 & 0xFF))] = sum(counts)
+        return found
 
     def needs_bpf_to_read(self) -> bool:
         """Whether this kernel lets nobody without CAP_BPF read a map, as those before 5.19.

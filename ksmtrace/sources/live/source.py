@@ -9,23 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ksmtrace.errors import HostError
+from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.totals import total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Kernel, Session
+from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import Plan, check_choice, counters_only, make_plan
+from ksmtrace.sources.live.plan import (
+    Plan,
+    check_choice,
+    counters_only,
+    make_plan,
+    make_totals_plan,
+)
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
@@ -40,6 +47,8 @@ _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
 """Kinds of events that nobody sends a second time."""
 
+_NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
+
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
@@ -52,6 +61,7 @@ class LiveOptions:
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
+        totals: count rare events in the kernel, and take in no stream.
     """
 
     duration: float | None = None
@@ -61,6 +71,7 @@ class LiveOptions:
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
+    totals: bool = False
 
 
 class LiveSource:
@@ -190,40 +201,47 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._attachment.lost())
+        totals = total_records(self._attachment.totals())
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
         if drop:
             known = events[_KNOWN_FOR_GOOD[events["kind"]]]
-            return np.concatenate([_samples(counters), known])
+            return np.concatenate([totals, _samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, missed, shares, _samples(counters)])
+        return np.concatenate([events, missed, shares, totals, _samples(counters)])
 
 
 def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
     table: ProbeTable = PROBES
+    if options.totals and options.probe_map is not None:
+        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
-        return make_plan(Capabilities(btf, specs, hidden=options.hidden), options.probes, table)
+        kernel = Capabilities(btf, specs, hidden=options.hidden)
+        if options.totals:
+            return make_totals_plan(kernel, options.probes)
+        return make_plan(kernel, options.probes, table)
     finally:
         btf.close()
 
 
 def _session(plan: Plan, kernel: Kernel) -> Session:
     """The facts of a run that begins now."""
+    snapshot = _NOT_LOOKED_FOR if plan.totals else snapshot_probe()
     return Session(
         source="live",
         kernel=kernel,
         tier=plan.tier,
         probes={
             **plan.probes,
-            EventKind.SNAPSHOT: snapshot_probe(),
+            EventKind.SNAPSHOT: snapshot,
             **identity_probes(plan.probes[EventKind.PROCESS]),
         },
         tunables=read_tunables(),

@@ -66,18 +66,6 @@ def test_symbols_of_modules_do_not_count(root):
     assert found == {"break_cow": 0xFFFFFFFF81000010, "ksm_scan": 0xFFFFFFFF81000030}
 
 
-def test_where_a_symbol_ends(tmp_path):
-    (tmp_path / "proc").mkdir()
-    lines = "a0 t before\nb0 t break_cow\nb0 t its_alias\nb8 t behind\nc0 t ksm_scan\n"
-    (tmp_path / "proc/kallsyms").write_text(lines)
-    wanted = {"break_cow", "break_cow+end", "ksm_scan", "ksm_scan+end"}
-    assert read_symbols(wanted, tmp_path) == {
-        "break_cow": 0xB0,
-        "break_cow+end": 0xB8,
-        "ksm_scan": 0xC0,
-    }
-
-
 def test_build_id_among_other_notes(tmp_path):
     (tmp_path / "sys/kernel").mkdir(parents=True)
     other = struct.pack("<III", 6, 5, 1) + b"Linux\0\0\0" + b"12345\0\0\0"

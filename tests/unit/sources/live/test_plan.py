@@ -13,7 +13,13 @@ from ksmtrace.kernel.bpf import Outage
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.plan import CHOICES, counters_only, make_plan
+from ksmtrace.sources.live.plan import (
+    CHOICES,
+    RARE,
+    counters_only,
+    make_plan,
+    make_totals_plan,
+)
 from ksmtrace.sources.live.probe_spec import Place
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.program_text import program_text
@@ -257,3 +263,29 @@ def test_counters_alone(tmp_path):
 def test_a_choice_that_is_none(tmp_path):
     with pytest.raises(KsmtraceError, match=r"nonsense.*auto, fentry, kprobe, tracepoint, sysfs"):
         make_plan(kernel(tmp_path), "nonsense")
+
+
+@given(
+    some_of(FUNCTIONS),
+    some_of(TRACEPOINTS),
+    some_of(sorted(WORKING)),
+    st.sampled_from(["auto", "kprobe", "fentry", "tracepoint"]),
+)
+def test_totals_of_whatever_a_kernel_offers(root, functions, tracepoints, working, choice):
+    """Rare kinds are counted by their first probe that works; no other kind has a probe."""
+    mechanisms = {name: None if name in working else Outage("refused") for name in WORKING}
+    btf = FakeBtf(functions, tracepoints)
+    offered = kernel(root, btf, (*functions, *DATA), mechanisms, counters=("full_scans",))
+    plan = make_totals_plan(offered, choice)
+    assert plan.tier == ("totals" if plan.placements else "sysfs")
+    assert set(plan.chosen) == set(PROBES)
+    for kind, chosen in plan.chosen.items():
+        assert chosen.probe.counted is (kind in RARE and chosen.spec is not None)
+        if kind not in RARE:
+            assert chosen.probe.exactness in (Exactness.SAMPLED, Exactness.ABSENT)
+            assert chosen.probe.note
+    hooks = {hook.target for hook in plan.placements}
+    assert hooks.isdisjoint({"mmap_lock_released", "do_wp_page", "remove_rmap_item_from_tree"})
+    assert_text_is_whole(plan)
+    if plan.placements:
+        assert "submit_process(u64 mm)\n{\n}" in program_text(plan)
