@@ -88,29 +88,28 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
 
 /* replace_page is inlined into try_to_merge_one_page; it ran and succeeded exactly when that
  * returns 0 for a KSM page other than the page itself (a fork's copy of a KSM page returns 0 at
- * once). Called outside of try_to_merge_with_ksm_page, kpage is the zero page, which is none that
- * that function is ever given. */
-static __always_inline int on_try_to_merge_one_page_return(u64 result)
+ * once). */
+static __always_inline void submit_attempt(struct scan_state *state, u64 rmap_item, u64 examined,
+                                           u8 zero_page, u64 result)
 {
-    struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
-    int merging = state->merging && state->kpage == state->merging_with;
-    u64 examined = under_examination(state->rmap_item);
     struct item item;
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = TRY_TO_MERGE_ONE_PAGE;
     event.err = (s16)(int)result;
-    event.rmap_item = merging ? state->merging : examined;
+    event.rmap_item = rmap_item;
     read_item(&item, event.rmap_item);
     event.mm = event.rmap_item ? item_mm(&item) : read64(state->vma + VMA_MM);
     event.address = PAGE_ADDRESS(item_address(&item));
     event.pfn = page_to_pfn(state, state->page);
     event.aux = page_to_pfn(state, state->kpage);
-    u8 zero_page = merging ? 0 : ZERO_PAGE;
     event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0)
                   | zero_page | mark_of_item(event.rmap_item, examined);
+    state->examined = examined;
+    struct tried *tried = &state->tried[rmap_item != examined];
+    tried->rmap_item = rmap_item;
+    tried->mm = event.mm;
+    tried->address = event.address;
     if (state->was_compound)
         event.flags |= WAS_COMPOUND;
     if (event.err)
@@ -123,10 +122,47 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
     int replaced = !event.err && state->kpage && state->kpage != state->page;
 #endif
     if (!replaced)
-        return 0;
+        return;
     event.kind = REPLACE_PAGE;
     event.flags = zero_page;
     submit(&event);
 #endif
+}
+
+/* Called outside of try_to_merge_with_ksm_page, kpage is the zero page, which is none that that
+ * function is ever given. */
+static __always_inline int on_try_to_merge_one_page_return(u64 result)
+{
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    int merging = state->merging && state->kpage == state->merging_with;
+    u64 examined = under_examination(state->rmap_item);
+    submit_attempt(state, merging ? state->merging : examined, examined, merging ? 0 : ZERO_PAGE,
+                   result);
     return 0;
+}
+
+/* By its tracepoint, which costs a fifth of what the entry of try_to_merge_with_ksm_page and the
+ * return of try_to_merge_one_page do. It is behind what that function does afterwards, so that
+ * where that is seen too it comes too late; and it is passed where no attempt was made as well. */
+static __always_inline int end_attempt(u64 rmap_item, u8 zero_page, u64 result)
+{
+    struct scan_state *state = scan_state();
+    if (!state || !state->page)
+        return 0;
+    submit_attempt(state, rmap_item, under_examination(state->rmap_item), zero_page, result);
+    state->page = 0;
+    return 0;
+}
+
+static __always_inline int on_ended_with_zero_page(u64 pfn, u64 rmap_item, u64 mm, u64 result)
+{
+    return end_attempt(rmap_item, ZERO_PAGE, result);
+}
+
+static __always_inline int on_ended_with_ksm_page(u64 kpage, u64 pfn, u64 rmap_item, u64 mm,
+                                                  u64 result)
+{
+    return end_attempt(rmap_item, 0, result);
 }

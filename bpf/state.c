@@ -1,5 +1,12 @@
 /* What the probes of functions remember of ksmd's thread from one to the next. */
 
+/* An rmap_item that was tried to be merged. */
+struct tried {
+    u64 rmap_item;
+    u64 mm;
+    u64 address;
+};
+
 struct scan_state {
     /* the candidate under examination */
     u64 open;
@@ -31,8 +38,10 @@ struct scan_state {
     u64 page;
     u64 kpage;
     u64 was_compound;
-    u64 vmemmap;   /* vmemmap_base, which does not change */
-    u64 replacing; /* replace_page was entered, where a probe map lets us see it */
+    u64 vmemmap; /* vmemmap_base, which does not change */
+    struct tried tried[2]; /* last in this turn: the candidate, and its partner */
+    u64 examined;          /* what `under_examination` was then */
+    u64 replacing;         /* replace_page was entered, where a probe map lets us see it */
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);
 

@@ -114,6 +114,8 @@ PARTS = (
             "on_try_to_merge_with_ksm_page_return": 1,
             "on_try_to_merge_one_page": 3,
             "on_try_to_merge_one_page_return": 1,
+            "on_ended_with_zero_page": 4,
+            "on_ended_with_ksm_page": 5,
         },
         uses=("item.c", "state.c"),
         offsets=("VMA_MM",),
@@ -139,7 +141,7 @@ PARTS = (
             "on_remove_node_from_stable_tree": 2,
             "on_break_cow": 1,
         },
-        uses=("item.c",),
+        uses=("item.c", "state.c"),
         offsets=("STABLE_NODE_KPFN", "STABLE_NODE_HLIST"),
     ),
     Part(
