@@ -36,7 +36,7 @@ static __always_inline int on_pmd_entry_return(u64 result, u64 pmd, u64 address,
     follow_pass(state, &scan, !state->synced && at_first_page(&scan));
     struct next_page found;
     u64 where = read64((walk ? walk : state->walk) + MM_WALK_PRIVATE);
-    bpf_probe_read_kernel(&found, sizeof(found), (void *)where);
+    read_bytes(&found, sizeof(found), where);
     state->found_page = found.words[NEXT_PAGE_PAGE / 8];
     state->found_address = found.words[NEXT_PAGE_ADDR / 8];
     state->found_ts = bpf_ktime_get_ns();

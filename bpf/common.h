@@ -21,17 +21,26 @@ struct producer {
 BPF_PERCPU_ARRAY(producers, struct producer, 1);
 BPF_ARRAY(losses, u64, 1); /* of all CPUs: ksmd's thread reads it when a pass ends */
 
+static __always_inline void read_bytes(void *to, u32 size, u64 from)
+{
+#ifdef TOTALS_ONLY
+    __builtin_memset(to, 0, size); /* nothing of it is counted */
+#else
+    bpf_probe_read_kernel(to, size, (void *)from);
+#endif
+}
+
 static __always_inline u64 read64(u64 address)
 {
     u64 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_bytes(&value, sizeof(value), address);
     return value;
 }
 
 static __always_inline u32 read32(u64 address)
 {
     u32 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_bytes(&value, sizeof(value), address);
     return value;
 }
 

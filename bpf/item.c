@@ -12,7 +12,7 @@ struct item {
 
 static __always_inline void read_item(struct item *item, u64 rmap_item)
 {
-    bpf_probe_read_kernel(item, sizeof(*item), (void *)(rmap_item + ITEM_BEGIN));
+    read_bytes(item, sizeof(*item), rmap_item + ITEM_BEGIN);
 }
 
 static __always_inline u64 item_mm(struct item *item)

@@ -40,7 +40,7 @@ static __always_inline u8 is_compound(u64 page)
 {
 #ifdef WITH_COMPOUND
     u64 words[STRUCT_PAGE_SIZE / 8 + 1];
-    bpf_probe_read_kernel(words, sizeof(words), (void *)(page + PAGE_COMPOUND_HEAD));
+    read_bytes(words, sizeof(words), page + PAGE_COMPOUND_HEAD);
     return (words[0] | words[STRUCT_PAGE_SIZE / 8]) & 1;
 #else
     return 0;
@@ -56,11 +56,10 @@ static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
     struct page_words head;
     if (is_compound(page))
         state |= COMPOUND;
-    bpf_probe_read_kernel(&head, sizeof(head), (void *)page);
+    read_bytes(&head, sizeof(head), page);
     u64 word = page_word(&head, PAGE_COMPOUND_HEAD);
     if (word & 1)
-        bpf_probe_read_kernel(&head, sizeof(head),
-                              (void *)(word - 1 <= page ? word - 1 : page & word));
+        read_bytes(&head, sizeof(head), word - 1 <= page ? word - 1 : page & word);
     if (page_word(&head, PAGE_FLAGS) & 1) /* PG_locked */
         state |= LOCKED;
     *references = page_half(&head, PAGE_REFCOUNT);

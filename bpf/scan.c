@@ -9,7 +9,7 @@ struct scan {
 
 static __always_inline void read_scan(struct scan *scan)
 {
-    bpf_probe_read_kernel(scan, sizeof(*scan), (void *)SYM_KSM_SCAN);
+    read_bytes(scan, sizeof(*scan), SYM_KSM_SCAN);
 }
 
 static __always_inline u64 scan_slot(struct scan *scan)

@@ -32,7 +32,7 @@ static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
     event.ts = bpf_ktime_get_ns();
     event.kind = STABLE_APPEND;
     event.aux = stable_node;
-    bpf_probe_read_kernel(node, sizeof(node), (void *)(event.aux + NODE_BEGIN));
+    read_bytes(node, sizeof(node), event.aux + NODE_BEGIN);
     event.pfn = node[(STABLE_NODE_KPFN - NODE_BEGIN) / 8];
     event.flags = node[(STABLE_NODE_HLIST - NODE_BEGIN) / 8] ? 0 : NEW_NODE;
     name_item(&event, rmap_item);
