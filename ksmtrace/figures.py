@@ -149,7 +149,7 @@ def known(specs: Specs, session: Session, values: Row) -> dict[str, Any]:
 
 def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if value is None or not (
-        all(_knows(session, need) for need in spec.needs)
+        all(map(session.knows, spec.needs))
         or (spec.counted and all(map(session.counts, spec.needs)))
     ):
         return None
@@ -160,10 +160,6 @@ def _known(spec: FigureSpec, session: Session, value: Any) -> Any:  # noqa: ANN4
     if spec.key != spec.name:
         return {name: known(spec.of, session, entry) for name, entry in value.items()}
     return known(spec.of, session, value)
-
-
-def _knows(session: Session, need: EventKind | Knowledge) -> bool:
-    return session.sees_who_broke if isinstance(need, Knowledge) else session.sees(need)
 
 
 def families(

@@ -28,9 +28,14 @@ class Knowledge(StrEnum):
 
     who_broke: of a COW_FAULT, whether the process wrote or the kernel broke the sharing
     (`Flag.BY_KERNEL`).
+    writes: who wrote to which KSM page: by COW_FAULTs where every one is seen, else derived from
+    what ksmd finds to have left the stable tree.
+    fault_times: how long writes to KSM pages take, of all or of those in windows.
     """
 
     WHO_BROKE = "who_broke"
+    WRITES = "writes"
+    FAULT_TIMES = "fault_times"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Probe:
         note: what cannot be known by it, or why a better one is out: for people.
         counter: the kernel's counter that is read instead, where only a total is seen; else "".
         lacks: what its events do not tell.
+        share: of the time, in which it was asked to be attached, by windows at random; 1 where it
+            always is. Windows show some events, each of them whole, and no count of all.
         counted: its events are counted and not sent: TOTAL records tell how many there were.
     """
 
@@ -51,10 +58,16 @@ class Probe:
     note: str = ""
     counter: str = ""
     lacks: frozenset[Knowledge] = frozenset()
+    share: float = 1.0
     counted: bool = False
 
+    @property
+    def by_windows(self) -> bool:
+        """Whether its events are seen in windows alone."""
+        return self.share < 1.0 and self.exactness is Exactness.SAMPLED
+
     def to_json(self) -> dict[str, Any]:
-        """The probe as JSON values, of the last three those that are not empty.
+        """The probe as JSON values, of the last four those that are not empty.
 
         `from_json` is its inverse.
         """
@@ -62,7 +75,8 @@ class Probe:
         counter = {"counter": self.counter} if self.counter else {}
         lacks = {"lacks": sorted(self.lacks)} if self.lacks else {}
         counted = {"counted": True} if self.counted else {}
-        return {**facts, **counter, **lacks, **counted}
+        share = {"share": self.share} if self.share != 1.0 else {}
+        return {**facts, **counter, **lacks, **counted, **share}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Probe:
@@ -78,7 +92,8 @@ class Probe:
         counter = facts.get("counter", older)
         lacks = facts.get("lacks", [Knowledge.WHO_BROKE] if _WHO_BROKE_UNKNOWN in note else [])
         known = frozenset(one for one in Knowledge if one.value in lacks)
-        return cls(via, exactness, note, counter, known, bool(facts.get("counted", False)))
+        share, counted = float(facts.get("share", 1.0)), bool(facts.get("counted", False))
+        return cls(via, exactness, note, counter, known, share, counted)
 
 
 _WHO_BROKE_UNKNOWN = "not told apart"
@@ -123,6 +138,14 @@ _READINGS = (
 )
 """Kinds whose events are, or can be, readings."""
 
+_FOLLOWED = (
+    EventKind.CMP_AND_MERGE_PAGE,
+    EventKind.STABLE_APPEND,
+    EventKind.REMOVE_RMAP_ITEM,
+    EventKind.REMOVE_STABLE_NODE,
+)
+"""Kinds by which a merged page is followed from one look of ksmd's to the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -156,9 +179,10 @@ class Session:
         return self.source == "live"
 
     def sees(self, kind: EventKind) -> bool:
-        """Whether events of this kind can appear in this run.
+        """Whether every event of this kind appears in this run.
 
-        A total that is only sampled makes none, nor do those that are counted and not sent.
+        A total that is only sampled makes none, nor do those that are counted and not sent; a probe
+        that is attached by windows makes some of them.
         """
         probe = self.probes.get(kind)
         if probe is None or probe.exactness is Exactness.ABSENT or probe.counted:
@@ -183,6 +207,31 @@ class Session:
         probe = self.probes.get(EventKind.COW_FAULT)
         seen = probe is not None and Knowledge.WHO_BROKE not in probe.lacks
         return seen and self.sees(EventKind.COW_FAULT)
+
+    @property
+    def derives_writes(self) -> bool:
+        """Whether who wrote to a KSM page is derived from what leaves the stable tree.
+
+        So it is where COW_FAULTs are not all seen, and what ksmd does with each page is.
+        """
+        return not self.sees(EventKind.COW_FAULT) and all(map(self.sees, _FOLLOWED))
+
+    @property
+    def faults_by_windows(self) -> bool:
+        """Whether some COW_FAULTs are seen: those in windows."""
+        probe = self.probes.get(EventKind.COW_FAULT)
+        return probe is not None and probe.by_windows
+
+    def knows(self, need: EventKind | Knowledge) -> bool:
+        """Whether this run sees every event of a kind, or knows what is named."""
+        match need:
+            case Knowledge.WHO_BROKE:
+                return self.sees_who_broke
+            case Knowledge.WRITES:
+                return self.sees(EventKind.COW_FAULT) or self.derives_writes
+            case Knowledge.FAULT_TIMES:
+                return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
+        return self.sees(need)
 
     @property
     def timed(self) -> bool:

@@ -83,6 +83,8 @@ def trace(
                 probes=options.probes,
                 totals=options.totals,
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
+                cow=options.cow,
+                dropping=options.drop_capabilities,
             )
         )
         if options.drop_capabilities:
@@ -94,7 +96,10 @@ def trace(
         else:
             when_ready()
         how = run_options(options, source.session)
-        return run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+        status = run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+        for warning in traced.warnings:
+            print(f"ksmtrace: {warning}", file=sys.stderr)
+        return status
 
 
 def _check_totals(options: Namespace) -> None:

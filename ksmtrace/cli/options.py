@@ -86,6 +86,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="where inlined functions are in this very kernel (made by probemap)",
     )
     parser.add_argument(
+        "--cow",
+        type=_cow_share,
+        default=1.0,
+        metavar="SHARE",
+        help="share of the time for which copy-on-write faults are probed, by windows at random; "
+        "all (default) slows every write to a shared page, none probes none",
+    )
+    parser.add_argument(
         "--drop-capabilities",
         action="store_true",
         help="once the probes are attached, give up the privileges that are not needed any more",
@@ -105,6 +113,17 @@ def _group_count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= _LIMIT_OF_GROUPS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 to {_LIMIT_OF_GROUPS}")
     return int(text)
+
+
+def _cow_share(text: str) -> float:
+    """1.0 for "all", 0.0 for "none", else a share of the time."""
+    from ksmtrace.errors import KsmtraceError
+    from ksmtrace.sources.live.fault_probes import parse_share
+
+    try:
+        return parse_share(text)
+    except KsmtraceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def positive_seconds(text: str) -> float:

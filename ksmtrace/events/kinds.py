@@ -52,7 +52,8 @@ class EventKind(IntEnum):
     its comm. Emitted when ksmd comes to the mm and when the mm registers."""
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
-    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE."""
+    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""
     SKIPPED = 15
@@ -138,7 +139,9 @@ class Gauge(IntEnum):
     line of /proc/vmstat, `ksmd_cpu_ns` the first field of /proc/<ksmd>/schedstat,
     `candidates_found` how often ksm_next_page_pmd_entry returned 1 since the probes were attached,
     `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that
-    the advisor changes by itself.
+    the advisor changes by itself. `fault_probes` is 1 from the time at which the probes on
+    do_wp_page were all attached, and 0 from that at which the first of them was let go of, in a run
+    that attaches them by windows.
     """
 
     PAGES_SHARED = 1
@@ -158,6 +161,7 @@ class Gauge(IntEnum):
     CANDIDATES_FOUND = 15
     EVENTS_LOST = 16
     PAGES_TO_SCAN = 17
+    FAULT_PROBES = 18
 
 
 PAGE_GAUGES = (

@@ -9,6 +9,9 @@ from types import MappingProxyType
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 
+_COUNTERS = frozenset(Gauge) - {Gauge.FAULT_PROBES}
+"""The gauges that are read together; the other is a mark in the stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -68,7 +71,7 @@ class ReadingTracker:
             samples["ts"].tolist(),
             strict=True,
         ):
-            if gauge in Gauge.__members__.values():
+            if gauge in _COUNTERS:
                 self._values[Gauge(gauge)] = value
             if flags & Flag.LAST_OF_SAMPLE:
                 values = MappingProxyType(self._values)

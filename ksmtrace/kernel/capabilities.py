@@ -52,15 +52,15 @@ def keep_only(names: Collection[str]) -> None:
 
 
 @contextmanager
-def without(name: str) -> Iterator[None]:
-    """Do something without one capability, to see whether it is needed.
+def without(*names: str) -> Iterator[None]:
+    """Do something without some capabilities, to see whether they are needed.
 
     Raises:
         OSError: the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     permitted = _permitted(libc)
-    _set(libc, effective=permitted & ~_bits([name]), permitted=permitted)
+    _set(libc, effective=permitted & ~_bits(names), permitted=permitted)
     try:
         yield
     finally:

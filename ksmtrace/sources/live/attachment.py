@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+from ksmtrace.errors import HostError
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.totals import Outcome
+from ksmtrace.session import Probe
+from ksmtrace.sources.live.fault_probes import FaultProbes
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.program import Program
 from ksmtrace.sources.live.ring import NOTHING, Drained, RingReader, open_ring
+from ksmtrace.sources.live.windows import Windows
 
 
 class Attachment:
     """A program that is attached, and its ring; neither in a run that reads counters alone.
 
     A program without a ring counts events and sends none.
+
+    Args:
+        windowed: of its probes, those that are attached by windows, and how.
     """
 
-    def __init__(self, program: Program | None = None, ring: RingReader | None = None) -> None:
+    def __init__(
+        self,
+        program: Program | None = None,
+        ring: RingReader | None = None,
+        windowed: tuple[FaultProbes, Probe] | None = None,
+    ) -> None:
         self._program = program
         self._ring = ring
+        self._windowed = windowed
+        self._windows: Windows | None = None
+
+    def start_windows(self) -> None:
+        """From now on, attach by windows what is attached so; capabilities must be settled."""
+        if self._windowed is not None and self._windows is None:
+            probes, probe = self._windowed
+            self._windows = Windows(probes, probe.share)
+            self._windows.start()
 
     def drain(self) -> Drained:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING
+
+    def marks(self) -> Records:
+        """The beginnings and ends of windows since the last call, as SAMPLEs."""
+        return self._windows.marks() if self._windows is not None else empty_records()
+
+    def why_no_windows(self) -> str:
+        """Why the kernel refuses further windows; "" while it does not."""
+        return self._windows.error if self._windows is not None else ""
 
     def totals(self) -> dict[Outcome, int]:
         """How often each outcome has happened since attached; empty where events are sent."""
@@ -46,10 +77,20 @@ class Attachment:
         """
         return self._program is not None and self._program.needs_bpf_to_read()
 
+    def needed_for_windows(self) -> frozenset[str]:
+        """The capabilities that attaching by windows needs.
+
+        Raises:
+            OSError: capabilities cannot be set.
+        """
+        return self._windowed[0].needed_to_attach() if self._windowed is not None else frozenset()
+
     def close(self) -> None:
         """Detach everything; a second time does nothing."""
         program, ring = self._program, self._ring
         self._program = self._ring = None
+        if self._windows is not None:
+            self._windows.close()
         try:
             if ring is not None:
                 ring.close()
@@ -77,7 +118,20 @@ def attach(plan: Plan, ksmd_pid: int, ring_bytes: int, *, mapped: bool | None = 
     if plan.totals:
         return Attachment(program)
     try:
-        return Attachment(program, open_ring(program, ring_bytes, mapped=mapped))
+        windowed = _windowed(program, plan)
+        return Attachment(program, open_ring(program, ring_bytes, mapped=mapped), windowed)
     except BaseException:
         program.close()
         raise
+
+
+def _windowed(program: Program, plan: Plan) -> tuple[FaultProbes, Probe] | None:
+    """What is to be attached by windows, tried once; None where nothing is."""
+    if not plan.by_windows:
+        return None
+    probes = FaultProbes(program, plan.by_windows)
+    try:
+        probes.try_once()
+    except Exception as error:  # bcc raises bare Exception
+        raise HostError(f"{error}; see `ksmtrace doctor`, or trace with --cow none") from error
+    return probes, plan.probes[EventKind.COW_FAULT]

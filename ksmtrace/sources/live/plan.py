@@ -52,11 +52,13 @@ class Plan:
         placements: every hook, in the order in which they are attached.
         files: of bpf/, those that the hooks take.
         defines: -D numbers for the C text.
+        by_windows: of the placements, those that are attached for a share of the time.
         totals: events are counted and not sent, and there is no ring.
     """
 
     chosen: dict[EventKind, Chosen] = field(default_factory=dict)
     placements: dict[Hook, Placement] = field(default_factory=dict)
+    by_windows: dict[Hook, Placement] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
     defines: dict[str, int | str] = field(default_factory=dict)
     totals: bool = False
@@ -95,7 +97,8 @@ class Plan:
             return "tracepoint"
         streamed = (Exactness.EXACT, Exactness.DERIVED)
         needed = self.chosen.keys() - {EventKind.SKIPPED, EventKind.SAMPLE, EventKind.PROCESS}
-        full = all(self.chosen[kind].probe.exactness in streamed for kind in needed)
+        probes = (self.chosen[kind].probe for kind in needed)
+        full = all(probe.exactness in streamed or probe.by_windows for probe in probes)
         return "full" if full else "partial"
 
 
@@ -182,7 +185,7 @@ def counters_only(root: Path = ROOT) -> Plan:
         totals = [spec for spec in read if not spec.counter or has_counter(spec.counter, root)]
         probe = Probe("", Exactness.ABSENT, "no probes were asked for")
         if totals:
-            probe = _probe(totals[0], {})
+            probe = probe_of(totals[0], {})
         plan.chosen[kind] = Chosen(totals[0] if totals else None, probe, ())
     return plan
 
@@ -207,7 +210,7 @@ def _choose(
         if not reasons:
             if spec.with_too is not None:
                 _join(spec.with_too, kernel, plan, allowed)
-            return Chosen(spec, _probe(spec, placements), tuple(rejected))
+            return Chosen(spec, probe_of(spec, placements), tuple(rejected))
         rejected.append(Rejected(spec.name, spec.exactness, reasons))
     why = "; ".join(f"{one.way}: {', '.join(r.text for r in one.reasons)}" for one in rejected)
     return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
@@ -248,7 +251,7 @@ def _disagreements(spec: ProbeSpec, plan: Plan) -> list[Reason]:
     return [Reason((sentence,), Cause.OTHER_KIND) for sentence in sentences]
 
 
-def _probe(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
+def probe_of(spec: ProbeSpec, placements: Mapping[Hook, Placement]) -> Probe:
     """The probe as a session has it."""
     if spec.counter:
         where = "/proc/vmstat" if spec.counter == "cow_ksm" else "/sys/kernel/mm/ksm"

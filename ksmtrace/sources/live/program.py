@@ -14,6 +14,7 @@ from ksmtrace.events.totals import Outcome
 from ksmtrace.kernel.bpf import attach_tracing
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.plan import Plan
@@ -43,7 +44,7 @@ class Program:
         self._bpf = compile_text(program_text(plan), flags)
         try:
             for hook, placement in plan.placements.items():
-                for symbol in placement.symbols:
+                for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
         except BaseException:
             self.close()
@@ -89,11 +90,31 @@ class Program:
 
     def close(self) -> None:
         """Detach everything and unload it."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        close_all(self._descriptors)
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
+
+    def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
+        """Attach one of `plan.by_windows`.
+
+        Returns descriptors; closing them, last first, detaches it, and waits until it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        program, at_return = wrapper_name(hook, placement).encode(), hook.place is Place.RETURN
+        if placement.mechanism == "fentry":
+            bytecode = self._bpf.dump_func(program)
+            return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
+        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        try:
+            for symbol in placement.symbols:
+                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+        except OSError:
+            close_all(held)
+            raise
+        return held
 
     def _attach(self, hook: Hook, placement: Placement, symbol: str) -> None:
         noise: list[str] = []
@@ -128,6 +149,12 @@ class Program:
                     sample_period=1,
                     pid=self._ksmd_pid,
                 )
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close them, last first, and empty the list."""
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def compile_text(text: str, cflags: list[str]) -> Bcc:

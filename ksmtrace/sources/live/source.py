@@ -22,11 +22,13 @@ from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
 from ksmtrace.sources.live.plan import (
+    CHOICES,
     Plan,
     check_choice,
     counters_only,
@@ -61,6 +63,11 @@ class LiveOptions:
         probe_map: where the inlined functions of this very build are, or None.
         mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
         hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
+        cow: the share of the time for which the probes on COW faults are attached, by windows; 1
+            for always, 0 for never.
+        dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
+            is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
+            CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
         totals: count rare events in the kernel, and take in no stream.
     """
 
@@ -71,6 +78,8 @@ class LiveOptions:
     ring_bytes: int = RING_BYTES
     mapped: bool | None = None
     hidden: frozenset[str] = frozenset()
+    cow: float = 1.0
+    dropping: bool = False
     totals: bool = False
 
 
@@ -133,6 +142,7 @@ class LiveSource:
         try:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
+            kept |= self._attachment.needed_for_windows()
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error
@@ -146,6 +156,7 @@ class LiveSource:
         while self._merged_before:
             yield self._merged_before.pop(0)
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
+        self._attachment.start_windows()
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
         due = now + self._options.interval
@@ -165,6 +176,12 @@ class LiveSource:
         """End after the batch under way."""
         self._stopping = True
 
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong on the way without ending the run, one line each."""
+        why = self._attachment.why_no_windows()
+        return [f"no further windows on COW faults: {why}"] if why else []
+
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
         self._attachment.close()
@@ -173,8 +190,8 @@ class LiveSource:
         drained = self._attachment.drain()
         self._drained_slots = drained.slots
         events = self._losses.mark(drained.events)
-        texts = self._identities.follow(events)
-        return np.concatenate([events, texts]) if len(texts) else events
+        pieces = [events, self._identities.follow(events), self._attachment.marks()]
+        return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters.
@@ -221,13 +238,19 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)
+    if not options.cow:
+        table = without_faults(table)
     btf = Btf()
     try:
         specs = [spec for candidates in table.values() for spec in candidates]
         kernel = Capabilities(btf, specs, hidden=options.hidden)
         if options.totals:
             return make_totals_plan(kernel, options.probes)
-        return make_plan(kernel, options.probes, table)
+        plan = make_plan(kernel, options.probes, table)
+        if 0 < options.cow < 1:
+            narrow = options.dropping and "fentry" in CHOICES[options.probes]
+            plan = with_windows(plan, kernel, options.cow, "fentry" if narrow else "")
+        return plan
     finally:
         btf.close()
 
