@@ -141,27 +141,3 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
                    result);
     return 0;
 }
-
-/* By its tracepoint, which costs a fifth of what the entry of try_to_merge_with_ksm_page and the
- * return of try_to_merge_one_page do. It is behind what that function does afterwards, so that
- * where that is seen too it comes too late; and it is passed where no attempt was made as well. */
-static __always_inline int end_attempt(u64 rmap_item, u8 zero_page, u64 result)
-{
-    struct scan_state *state = scan_state();
-    if (!state || !state->page)
-        return 0;
-    submit_attempt(state, rmap_item, under_examination(state->rmap_item), zero_page, result);
-    state->page = 0;
-    return 0;
-}
-
-static __always_inline int on_ended_with_zero_page(u64 pfn, u64 rmap_item, u64 mm, u64 result)
-{
-    return end_attempt(rmap_item, ZERO_PAGE, result);
-}
-
-static __always_inline int on_ended_with_ksm_page(u64 kpage, u64 pfn, u64 rmap_item, u64 mm,
-                                                  u64 result)
-{
-    return end_attempt(rmap_item, 0, result);
-}

@@ -114,8 +114,6 @@ PARTS = (
             "on_try_to_merge_with_ksm_page_return": 1,
             "on_try_to_merge_one_page": 3,
             "on_try_to_merge_one_page_return": 1,
-            "on_ended_with_zero_page": 4,
-            "on_ended_with_ksm_page": 5,
         },
         uses=("item.c", "state.c"),
         offsets=("VMA_MM",),
