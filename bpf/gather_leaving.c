@@ -7,22 +7,29 @@
 BPF_PERCPU_ARRAY(leaving_walks, struct walk, 1);
 BPF_PERCPU_ARRAY(leaving_chunks, struct chunk, 1);
 
-/* The slot of an mm among those to which ksmd has come since; else 0. */
-static __always_inline u64 find_slot(struct gather *gather, u64 mm, u64 now_slot)
+/* Puts the slot of an mm among those to which ksmd has come since into walk->slot; else 0. It is
+ * kept in memory, or the verifier would follow what comes of each of the loop's turns. */
+static __always_inline void find_slot(struct gather *gather, struct walk *walk, u64 mm,
+                                      u64 now_slot)
 {
-    u64 slot = gather->slot;
-    if (slot != SYM_KSM_MM_HEAD && !is_listed(slot, gather->mm))
-        slot = SYM_KSM_MM_HEAD;
+    walk->slot = gather->slot;
+    walk->done = 0;
+    if (gather->slot != SYM_KSM_MM_HEAD && !is_listed(gather->slot, gather->mm))
+        walk->slot = SYM_KSM_MM_HEAD;
 #pragma clang loop unroll(disable)
     for (int looked = 0; looked < MOST_SLOTS; looked++) {
+        u64 slot = walk->slot;
         if (slot != SYM_KSM_MM_HEAD && read64(slot + MM_SLOT_MM) == mm)
-            return slot;
-        if (slot == now_slot && (slot != SYM_KSM_MM_HEAD || looked))
-            return 0;
-        slot = read64(slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
+            return;
+        if (slot == now_slot && (slot != SYM_KSM_MM_HEAD || walk->done)) {
+            walk->slot = 0;
+            return;
+        }
+        walk->done = 1;
+        walk->slot = read64(slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
     }
+    walk->slot = 0;
     gather->unsure = 1;
-    return 0;
 }
 
 static __always_inline int begin_leaving(struct gather *gather, struct walk *walk,
@@ -39,7 +46,8 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
     if (visit->mark == mark || scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
         || (now_slot == gather->slot && link == gather->link))
         return NOTHING;
-    u64 slot = find_slot(gather, mm, now_slot);
+    find_slot(gather, walk, mm, now_slot);
+    u64 slot = walk->slot;
     if (!slot || (slot == now_slot && link == slot + MM_SLOT_RMAP_LIST))
         return NOTHING;
     visit->mark = mark;

@@ -7,7 +7,6 @@ import pytest
 
 from ksmtrace.events import RECORD, EventKind, Flag, Gauge
 from ksmtrace.sources.live.bpf_parts import PARTS, files_of
-from ksmtrace.sources.live.gather_probe import with_gathering
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.struct_offsets import OFFSETS
 
@@ -50,7 +49,7 @@ def test_gauges_that_bpf_reads(header):
 
 
 def every_probe():
-    for kind, specs in with_gathering(PROBES).items():
+    for kind, specs in PROBES.items():
         for spec in specs:
             yield kind, spec
             if spec.with_too is not None:

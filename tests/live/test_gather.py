@@ -7,7 +7,6 @@ import pytest
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.gather_probe import with_gathering
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, count_items, read_words
 from ksmtrace.sources.live.plan import make_plan
 from ksmtrace.sources.live.probe_table import PROBES
@@ -23,10 +22,9 @@ class Gatherer:
     """The programs alone, and what they have sent."""
 
     def __init__(self, hidden=()):
-        table, btf = with_gathering(PROBES), Btf()
-        specs = [spec for candidates in table.values() for spec in candidates]
-        kernel = Capabilities(btf, specs, hidden=hidden)
-        self.program = Program(make_plan(kernel, "gather", table), find_ksmd())
+        specs = [spec for candidates in PROBES.values() for spec in candidates]
+        kernel = Capabilities(Btf(), specs, hidden=hidden)
+        self.program = Program(make_plan(kernel, "gather"), find_ksmd())
         self.ring = open_ring(self.program, RING_BYTES)
         self.batches, self.passes, self.listed = [], {}, 0
         self.examined = self.skipped = 0

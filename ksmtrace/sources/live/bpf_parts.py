@@ -73,6 +73,13 @@ PARTS = (
         offsets=("KSM_SCAN_MM_SLOT", "KSM_SCAN_ADDRESS", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
         symbols=("ksm_scan",),
     ),
+    Part(
+        "marks.c",
+        uses=("item.c", "scan.c"),
+        offsets=("KSM_SCAN_RMAP_LIST",),
+        symbols=("ksm_scan",),
+        functions=("remove_rmap_item_from_tree",),
+    ),
     Part("marks_none.c", in_every_program=True, instead_of="marks.c"),
     Part("skips.c", symbols=("ksm_pages_skipped",)),
     Part("skips_none.c", in_every_program=True, instead_of="skips.c"),

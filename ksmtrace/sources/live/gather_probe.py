@@ -16,10 +16,9 @@ GATHER = ProbeSpec(
         entry("__msecs_to_jiffies", "on_msecs_to_jiffies", "ctx", "PT_REGS_SP(ctx)"),
         entry("__ksm_exit", "on_ksm_leaving", "ctx", "PT_REGS_PARM1(ctx)"),
     ),
-    parts=("process.c",),
+    parts=("marks.c",),
     reads="lists of rmap_items",
     note="gathered once a batch: its time within the batch is not known",
-    defines={"GATHERED": 1},
     requires={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
     beside=(
         entry("stable_tree_append", "on_stable_tree_append"),
