@@ -47,14 +47,9 @@ _NOBODY = Population()
 
 
 class Expansion:
-    """Follows ksmd batch by batch.
+    """Follows ksmd batch by batch."""
 
-    Args:
-        sees_replace_page: whether the ring has REPLACE_PAGE records.
-    """
-
-    def __init__(self, *, sees_replace_page: bool = False) -> None:
-        self._sees_replace_page = sees_replace_page
+    def __init__(self) -> None:
         self._populations: dict[int, Population] = {}
         self._order = MmList()
         self._removed = RemovedNodes()
@@ -161,7 +156,7 @@ class Expansion:
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])
-        add_own(rows, held[own_rows], own, own_keys, replaced_too=not self._sees_replace_page)
+        add_own(rows, held[own_rows], own, own_keys)
         rows.add(held[other_rows], other_keys)
         self._names.add(rows, visited, when)
         if header.flags & ChunkFlag.FROM_HEAD:
