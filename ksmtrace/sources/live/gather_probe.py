@@ -20,6 +20,7 @@ GATHER = ProbeSpec(
     reads="lists of rmap_items",
     note="gathered once a batch: its time within the batch is not known",
     requires={EventKind.TRY_TO_MERGE_ONE_PAGE: ("function",)},
+    defines={"GATHERED": 1},
     beside=(
         entry("stable_tree_append", "on_stable_tree_append"),
         entry("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),
