@@ -9,8 +9,10 @@ CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
 TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
+# Other tracers, to compare costs with.
+BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test guests test-all lint type fix docs dashboards pictures vm vm-all bench accept golden dist clean
+.PHONY: help run check test guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,7 +88,12 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/replay.py
 	$(BIN)/python tests/bench/scrape.py
 	$(BIN)/python tests/bench/whatif.py
-	$(BIN)/python tests/vm/guest.py --icount 6.1 -- $(CURDIR)/$(BIN)/python tests/bench/probes.py
+	@$(MAKE) -s bench-probes
+
+# Every kernel of tests/vm/kernels.toml, or the one that the command line names.
+bench-probes: .venv/ready-test ## what tracing costs, in guests, in instructions: make bench-probes KERNEL=6.1
+	$(call install,$(BENCH_PACKAGES))
+	$(BIN)/python tests/bench/probes.py $(if $(findstring command,$(origin KERNEL)),$(KERNEL))
 
 accept: .venv/ready-test ## take what replay answers to the bundled capture as what it must answer
 	$(TOOL).accept

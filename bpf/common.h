@@ -33,6 +33,19 @@ static __always_inline u32 read32(u64 address)
     return value;
 }
 
+/* How often programs of hooks that every thread passes ran in ksmd: by place in SHARED of
+ * sources/live/hook_threads.py. */
+BPF_PERCPU_ARRAY(ksmd_runs, u64, 8);
+
+static __always_inline void count_ksmd_run(int which)
+{
+    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
+        return;
+    u64 *runs = ksmd_runs.lookup(&which);
+    if (runs)
+        (*runs)++;
+}
+
 #ifdef TOTALS_ONLY
 /* By kind, whether it is about the zero page, and result. */
 BPF_PERCPU_HASH(totals, u32, u64, 1024);

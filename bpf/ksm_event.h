@@ -40,6 +40,8 @@ enum ksm_event_kind {
     PROCESS_TEXT = 19,
     PROCESS_SAMPLE = 20,
     TOTAL = 21,
+    PROBE_TIME = 22,
+    STREAM_END = 23,
 };
 
 enum ksm_event_flag {

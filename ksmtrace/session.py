@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import RARE, EventKind
 
 
 class Exactness(StrEnum):
@@ -195,6 +195,22 @@ class Session:
             return False
         probe = self.probes.get(kind)
         return self.sees(kind) or (probe is not None and probe.counted)
+
+    def without_stream(self, *, counted: bool) -> Session:
+        """The same once the stream of events has ended.
+
+        Args:
+            counted: whether rare events of all processes are counted from then on.
+        """
+        rare = RARE if counted and not self.only_pids else ()
+        gone = {
+            kind: replace(probe, counted=True)
+            if kind in rare
+            else Probe("", Exactness.ABSENT, "the stream of events has ended")
+            for kind, probe in self.probes.items()
+            if probe.exactness not in (Exactness.ABSENT, Exactness.SAMPLED)
+        }
+        return replace(self, probes={**self.probes, **gone})
 
     @property
     def counters(self) -> dict[str, str]:

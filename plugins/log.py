@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ksmtrace import __version__, hookimpl
 from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events.probe_time import StreamEnd, stream_end
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.pipeline.control import RunControl
 from ksmtrace.pipeline.options import RunOptions
@@ -57,7 +58,9 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, session: Session) -> None:
-        """Report losses, and who switches KSM on and off."""
+        """Report losses, the stream's end, and who switches KSM on and off."""
+        if session.live and (end := stream_end(batch)) is not None:
+            self._log_stream_end(end)
         if not self._options.log:
             return
         self._log_start(session)
@@ -105,6 +108,19 @@ class Plugin:
         parts += [f"metrics at {url}" for url in self._control.urls]
         parts += [f"metrics in {self._options.textfile}"] if self._options.textfile else []
         self._log(_INFO, "; ".join(parts))
+
+    def _log_stream_end(self, end: StreamEnd) -> None:
+        """Log it; a run without a log has the line on stderr all the same, one with a screen not.
+
+        It is a run that nobody asked to end so.
+        """
+        goes_on = "counts and counters go on" if end.counted else "the kernel's counters go on"
+        if self._options.log or not self._options.tui:
+            self._log(
+                _WARNING,
+                f"the stream of events ends: {end.text}; {goes_on}; to avoid it: --budget none, "
+                "or --totals from the beginning",
+            )
 
     def _log_losses(self) -> None:
         self._log(

@@ -7,7 +7,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+from ksmtrace.cli.options import (
+    add_output_options,
+    add_plugin_options,
+    add_source_options,
+    budget,
+)
 from ksmtrace.errors import KsmtraceError
 
 if TYPE_CHECKING:
@@ -82,6 +87,7 @@ def trace(
                 interval=options.interval,
                 probes=options.probes,
                 totals=options.totals,
+                budget=budget(options),
                 probe_map=ProbeMap.load(options.probe_map) if options.probe_map else None,
                 cow=options.cow,
                 dropping=options.drop_capabilities,

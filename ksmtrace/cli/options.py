@@ -11,6 +11,12 @@ from ksmtrace.pipeline.options import MOST_GROUPS
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 
+DEFAULT_BUDGET = 0.05
+"""Share of ksmd's CPU time that the probes may take unless something else is asked for."""
+
+INTERCEPTING = ("kprobe", "fentry")
+"""Choices of probes that are known to cost more, and are asked for all the same."""
+
 _LIMIT_OF_GROUPS = 1000
 """Each has ten series: more are a burden to Prometheus, and to the run."""
 
@@ -81,6 +87,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "totals with the kernel's counters; costs ksmd nothing that can be measured",
     )
     parser.add_argument(
+        "--budget",
+        type=_budget,
+        metavar="SHARE",
+        help="share of ksmd's CPU time, as 5%%, above which the stream of events ends and --totals "
+        f"goes on; none for no limit (default {DEFAULT_BUDGET:.0%}%; none with --probes kprobe or "
+        "fentry, which intercept each page and take 30%% to 90%% by nature)",
+    )
+    parser.add_argument(
         "--probe-map",
         metavar="FILE",
         help="where inlined functions are in this very kernel (made by probemap)",
@@ -113,6 +127,30 @@ def _group_count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= _LIMIT_OF_GROUPS):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 to {_LIMIT_OF_GROUPS}")
     return int(text)
+
+
+def _budget(text: str) -> float:
+    """A share in percent, "none" as infinity."""
+    if text == "none":
+        return math.inf
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = math.nan
+    if not 0 < percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a share above 0%, as 5%, nor none")
+    return percent / 100
+
+
+def budget(asked: argparse.Namespace) -> float | None:
+    """The share of ksmd's CPU time that the probes may take; None for any."""
+    from ksmtrace.sources.live.plan import CHOICES
+
+    limit: float | None = asked.budget
+    if limit is None:
+        intercepts = asked.probes in INTERCEPTING or "gather" not in CHOICES
+        return None if intercepts else DEFAULT_BUDGET
+    return None if limit == math.inf else limit
 
 
 def _cow_share(text: str) -> float:

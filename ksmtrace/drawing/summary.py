@@ -21,7 +21,36 @@ def facts(document: Document) -> list[str]:
         duration(document["duration_seconds"]),
         f"{passes:,} pass{'' if passes == 1 else 'es'}",
         f"{events['total']:,} events, {f'{lost:,} LOST' if lost else 'none lost'}",
+        *([probe_time(document)] if document["probe_time"]["samples"] else []),
+        *([sentence] if (sentence := ended(document)) else []),
     ]
+
+
+def probe_time(document: Document) -> str:
+    """What the probes took of ksmd, in a few words."""
+    measured = document["probe_time"]
+    if measured["ksmd_ratio"] is None:
+        return f"probes' share of ksmd unknown: {one_line(measured['unknown'])}"
+    last = measured["last_ksmd_ratio"]
+    now = "" if last is None or measured["samples"] == 1 else f" ({share(last)} lately)"
+    return f"probes took {share(measured['ksmd_ratio'])} of ksmd's CPU time{now}"
+
+
+def share(ratio: float) -> str:
+    """A share in percent, to two places where it is small."""
+    return f"{ratio:.1%}" if ratio >= 0.1 else f"{ratio:.2%}"
+
+
+def ended(document: Document) -> str:
+    """When and why the stream of events ended before the run, as a sentence; "" where not."""
+    stream = document["stream"]
+    if stream["ended_seconds"] is None:
+        return ""
+    return (
+        f"The stream ended {duration(stream['ended_seconds'])} into the run: "
+        f"{one_line(stream['reason'])}. What needs events is as of then; "
+        "counts of rare events and the kernel's counters went on. To avoid it: --budget none."
+    )
 
 
 def agreement(document: Document) -> str:

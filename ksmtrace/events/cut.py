@@ -15,10 +15,11 @@ def cut(batch: EventBatch) -> Iterator[EventBatch]:
     """The parts of `batch`, in order; none is empty.
 
     A part ends at each SCAN_STOP and at the last SAMPLE of each reading of the kernel's counters.
-    A LOST record is a part of its own.
+    A LOST record is a part of its own, and so is the end of the stream.
     """
     ends = _ends_a_part(batch.kind, batch.flags)
-    ends[:-1] |= batch.kind[1:] == EventKind.LOST
+    alone = (batch.kind == EventKind.LOST) | (batch.kind == EventKind.STREAM_END)
+    ends[:-1] |= alone[1:]
     return cut_after(batch, np.flatnonzero(ends))
 
 
@@ -40,5 +41,6 @@ def _ends_a_part(
     kind: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.bool_]:
     ends: npt.NDArray[np.bool_] = (kind == EventKind.LOST) | (kind == EventKind.SCAN_STOP)
+    ends |= kind == EventKind.STREAM_END
     ends |= (kind == EventKind.SAMPLE) & (flags & Flag.LAST_OF_SAMPLE != 0)
     return ends

@@ -84,6 +84,24 @@ class EventKind(IntEnum):
     """How often events of one kind have happened, with one result, since they are counted and not
     sent. address = number of that kind, err = the result (0 or -errno), aux = how often, flag
     ZERO_PAGE as in the events. Sent before each reading of the counters."""
+    PROBE_TIME = 22
+    """What the tracer's programs took of ksmd in a sample. address = nanoseconds of the sample, pfn
+    = ksmd's CPU time in it, aux = what the programs took of that, oldchecksum = how often they ran
+    in ksmd, rmap_item and checksum = the same of other threads. err = why it is not known, or 0."""
+    STREAM_END = 23
+    """The events end here, before the run: the probes took too much. Counts go on (TOTAL). aux =
+    share of ksmd's CPU time that they took, in millionths, address = the share allowed, err = why
+    nothing is counted, or 0."""
+
+
+RARE = frozenset(
+    {
+        *(EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.REPLACE_PAGE, EventKind.BREAK_COW),
+        *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE),
+        *(EventKind.MM_ENTER, EventKind.MM_EXIT),
+    }
+)
+"""Kinds so rare that to count them costs ksmd nothing that can be measured."""
 
 
 class ProcessText(IntEnum):

@@ -66,10 +66,16 @@ def read_counters(root: Path = ROOT, ksmd_pid: int | None = None) -> dict[Gauge,
     if cow is not None:
         found[Gauge.COW_KSM] = cow
     if ksmd_pid is not None:
-        schedstat = _read(root / f"proc/{ksmd_pid}/schedstat")
-        if schedstat is not None:
-            found[Gauge.KSMD_CPU_NS] = int(schedstat.split()[0])
+        ksmd_cpu_ns = read_cpu_ns(ksmd_pid, root)
+        if ksmd_cpu_ns is not None:
+            found[Gauge.KSMD_CPU_NS] = ksmd_cpu_ns
     return found
+
+
+def read_cpu_ns(pid: int, root: Path = ROOT) -> int | None:
+    """CPU time of a thread in nanoseconds; None where the kernel does not tell (SCHED_INFO)."""
+    schedstat = _read(root / f"proc/{pid}/schedstat")
+    return None if schedstat is None else int(schedstat.split()[0])
 
 
 def _vmstat(root: Path, name: str) -> int | None:

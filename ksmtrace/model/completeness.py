@@ -10,7 +10,8 @@ class Completeness:
     """From the start on when KSM was empty, else from the end of the first pass seen whole.
 
     After a loss again from the end of the first such pass. Where removals are not seen, what is
-    merged is counted from the first reading on, and a loss is final.
+    merged is counted from the first reading on, and a loss is final. The end of the stream is final
+    everywhere.
 
     Attributes:
         reason: why not all is known; "" where all is.
@@ -22,6 +23,7 @@ class Completeness:
         self._limited = bool(session.only_pids)
         self._started = False
         self._pass_whole = False
+        self._ended = False
 
     def start(self, held: int) -> bool:
         """Take the first reading, of `held` rmap_items in all; returns whether it was the first."""
@@ -37,8 +39,8 @@ class Completeness:
         return True
 
     def follow(self, mark: int) -> None:
-        """Follow a SCAN_START, SCAN_STOP or LOST."""
-        if self._limited:
+        """Follow a SCAN_START, SCAN_STOP, LOST or STREAM_END."""
+        if self._limited or self._ended:
             return
         if mark == EventKind.LOST:
             self._pass_whole = False
@@ -47,5 +49,8 @@ class Completeness:
                 self.reason += ": no pass seen whole since"
         elif mark == EventKind.SCAN_START:
             self._pass_whole = True
+        elif mark == EventKind.STREAM_END:
+            self._ended = True
+            self.reason = "the stream of events has ended"
         elif self._pass_whole and self._started and self._sees_removals:
             self.reason = ""

@@ -44,7 +44,7 @@ _MOVES[
 ] = True
 
 _MARKS = np.zeros(256, dtype=bool)
-_MARKS[[EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST]] = True
+_MARKS[[EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST, EventKind.STREAM_END]] = True
 
 _EXAMINED = int(EventKind.CMP_AND_MERGE_PAGE)
 _REMOVED = int(EventKind.REMOVE_RMAP_ITEM)

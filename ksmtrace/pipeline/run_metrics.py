@@ -25,7 +25,13 @@ def run_metrics(state: RunState, calls: PluginCalls) -> list[Metric]:
     All except ksmtrace_build_info and ksmtrace_plugin_seconds_total follow from the events alone,
     so a replay with the same plugins gives the same ones.
     """
-    return [*_facts(state), *_events(state), *_checks(state), *_plugins(calls)]
+    return [
+        *_facts(state),
+        *_events(state),
+        *_checks(state),
+        *_probe_times(state),
+        *_plugins(calls),
+    ]
 
 
 def _facts(state: RunState) -> Iterator[Metric]:
@@ -46,7 +52,7 @@ def _facts(state: RunState) -> Iterator[Metric]:
         "exactness other than exact: read what that figure cannot know before acting on it.",
         labels=["event", "via", "exactness"],
     )
-    for kind, probe in state.session.probes.items():
+    for kind, probe in state.session_now.probes.items():
         probes.add_metric([kind.name.lower(), probe.via, probe.exactness.value], 1)
     yield probes
 
@@ -59,7 +65,7 @@ def _events(state: RunState) -> Iterator[Metric]:
         labels=["kind"],
     )
     for kind, count in state.counts.items():
-        if count or state.session.counts(kind):
+        if state.session_now.counts(kind) or (count and state.stream_end is None):
             events.add_metric([kind.name.lower()], count)
     yield events
     yield CounterMetricFamily(
@@ -115,6 +121,40 @@ def _checks(state: RunState) -> Iterator[Metric]:
         counts.add_metric([row.name, row.against], row.events - row.other)
     if counts.samples:
         yield counts
+
+
+def _probe_times(state: RunState) -> Iterator[Metric]:
+    times = state.probe_times
+    yield GaugeMetricFamily(
+        "ksmtrace_stream_ended",
+        "1 once the probes took more than --budget allows: the stream of events is over, figures "
+        "that need it have no series, rare events and the kernel's counters go on.",
+        int(state.stream_end is not None),
+    )
+    ratio = times.last.ratio if times.last is not None else None
+    if ratio is not None:
+        yield GaugeMetricFamily(
+            "ksmtrace_probes_ksmd_ratio",
+            "Share of ksmd's CPU time that the probes took in the last sample, the kernel's way "
+            "into them included. No series: not known. Above --budget for three samples the stream "
+            "ends.",
+            ratio,
+        )
+    if times.samples:
+        seconds = CounterMetricFamily(
+            "ksmtrace_probes_sampled_seconds_total",
+            "CPU time that the probes took during samples, of ksmd and of all other threads.",
+            labels=["thread"],
+        )
+        seconds.add_metric(["ksmd"], times.in_ksmd_ns / 1e9)
+        seconds.add_metric(["others"], times.elsewhere_ns / 1e9)
+        yield seconds
+        yield CounterMetricFamily(
+            "ksmtrace_probes_sampled_ksmd_seconds_total",
+            "ksmd's CPU time during the same samples. Divide the probes' by it: their share over "
+            "any time.",
+            times.ksmd_ns / 1e9,
+        )
 
 
 def _plugins(calls: PluginCalls) -> Iterator[Metric]:

@@ -38,7 +38,8 @@ class SelfCheck:
     """Comparisons at the last reading of the kernel's counters.
 
     Attributes:
-        rows: those that this run's probes and this kernel's counters allow.
+        rows: those that this run's probes and this kernel's counters allow; they stand still once
+            the stream has ended.
     """
 
     def __init__(self, session: Session) -> None:
@@ -52,6 +53,7 @@ class SelfCheck:
         self._by_kind = np.zeros(256, dtype=np.int64)
         self._succeeded = 0
         self._totals = Totals()
+        self._ended = False
         self._first: Mapping[Gauge, int] | None = None
         self._found_from: tuple[int, int] | None = None
         self._found: Row | None = None
@@ -62,6 +64,7 @@ class SelfCheck:
         if self._limited:
             return
         self._totals.apply(batch)
+        self._ended |= bool((batch.kind == EventKind.STREAM_END).any())
         if self._first is not None:
             self._by_kind += np.bincount(batch.kind, minlength=256)
             attempts = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)
@@ -70,7 +73,7 @@ class SelfCheck:
 
     def read(self, reading: Reading) -> None:
         """Compare, at a reading, what was counted up to and with the batch that ends with it."""
-        if self._limited:
+        if self._limited or self._ended:
             return
         sample = reading.values
         if self._first is None and not reading.at_scan_stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ class Snapshot:
                 for kind, probe in session.probes.items()
             },
             "events": {"total": sum(by_kind.values()), "lost": state.lost, "by_kind": by_kind},
+            "stream": self._stream(),
+            "probe_time": state.probe_times.to_json(),
             "passes": state.passes,
             "counters_at_start": {g.name.lower(): v for g, v in sorted(checked.first.items())},
             "counters": {g.name.lower(): v for g, v in sorted(checked.counters.items())},
@@ -84,6 +87,16 @@ class Snapshot:
                 "at_scan_stop_differing": checked.at_scan_stop_differing,
                 "counts": state.self_check.to_json(),
             },
+        }
+
+    def _stream(self) -> dict[str, Any]:
+        """Whether the events ended before the run, when and why."""
+        end = self._state.stream_end
+        if end is None:
+            return {"ended_seconds": None, "reason": ""}
+        return {
+            "ended_seconds": round((end.ts - self.session.monotonic_ns) / 1e9, 3),
+            "reason": end.text,
         }
 
     def _concluded(self) -> PluginCalls:
@@ -102,7 +115,7 @@ class Snapshot:
             KsmtraceError: a name comes twice and the run is to fail fast.
         """
         calls = self._concluded()
-        given = dict(calls.each("ksmtrace_metrics", session=self.session))
+        given = dict(calls.each("ksmtrace_metrics", session=self._state.session_now))
         own = run_metrics(self._state, calls)
         publishers = Publishers()
         for family in own:
@@ -127,8 +140,18 @@ class Snapshot:
 
     @cached_property
     def sections(self) -> tuple[tuple[str, Section], ...]:
-        """(plugin name, section) of every plugin that has some, in the order of registration."""
-        return self._by_plugin("ksmtrace_sections")
+        """(plugin name, section) of every plugin that has some, in the order of registration.
+
+        Once the stream has ended, each says until when it knows.
+        """
+        found = self._by_plugin("ksmtrace_sections")
+        if self._state.stream_end is None:
+            return found
+        until = f"events as far as {self._stream()['ended_seconds']:.0f} s into the run"
+        return tuple(
+            (name, replace(section, exactness="; ".join(filter(None, (until, section.exactness)))))
+            for name, section in found
+        )
 
     @cached_property
     def panels(self) -> tuple[tuple[str, RenderableType], ...]:

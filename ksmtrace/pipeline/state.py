@@ -6,16 +6,21 @@ import numpy as np
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.probe_time import StreamEnd, stream_end
 from ksmtrace.events.readings import Reading, ReadingTracker
 from ksmtrace.events.totals import Totals
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan, ScanTracker
+from ksmtrace.pipeline.probe_times import ProbeTimes
 from ksmtrace.pipeline.reconciliation import Reconciliation
 from ksmtrace.pipeline.self_check import SelfCheck
 from ksmtrace.session import Session
 
-_ABOUT_EVENTS = (EventKind.LOST, EventKind.TOTAL)
-"""Kinds of records that stand for other events."""
+_ABOUT_EVENTS = (
+    *(EventKind.LOST, EventKind.TOTAL),
+    *(EventKind.PROBE_TIME, EventKind.STREAM_END),
+)
+"""Kinds of records that are about other events, or about the tracer."""
 
 
 class RunState:
@@ -25,6 +30,8 @@ class RunState:
         session: the facts about the run's source.
         by_kind: number of events by kind, shape (256,), dtype int64.
         totals: events that are counted and not sent.
+        probe_times: what the tracer's programs took of ksmd.
+        stream_end: why and when the events ended before the run; None where they did not.
         lost: number of events dropped.
         last_ns: CLOCK_MONOTONIC of the latest event, in nanoseconds.
         passes: number of full passes of ksmd that ended.
@@ -37,6 +44,8 @@ class RunState:
         self.session = session
         self.by_kind = np.zeros(256, dtype=np.int64)
         self.totals = Totals()
+        self.probe_times = ProbeTimes()
+        self.stream_end: StreamEnd | None = None
         self.lost = 0
         self.last_ns = session.monotonic_ns
         self.passes = 0
@@ -52,6 +61,13 @@ class RunState:
         counts = self.by_kind + self.totals.by_kind
         return {kind: int(counts[kind]) for kind in EventKind if kind not in _ABOUT_EVENTS}
 
+    @property
+    def session_now(self) -> Session:
+        """The facts of the run as they are now: once the stream has ended, no event is seen."""
+        if self.stream_end is None:
+            return self.session
+        return self.session.without_stream(counted=self.stream_end.counted)
+
     def apply(self, batch: EventBatch) -> tuple[list[Reading], Scan | None]:
         """Follow a batch, one of the parts that `Reconstruction.cut` makes.
 
@@ -60,6 +76,8 @@ class RunState:
         self.lost += batch.lost
         self.by_kind += np.bincount(batch.kind, minlength=256)
         self.totals.apply(batch)
+        self.probe_times.apply(batch)
+        self.stream_end = self.stream_end or stream_end(batch)
         self.last_ns = max(self.last_ns, int(batch.events["ts"][-1]))
         self.reconstruction.apply(batch)
         self.self_check.apply(batch)

@@ -15,8 +15,9 @@ from ksmtrace.sources import Source
 class PidFilter:
     """The events of another source that belong to some processes, or to none.
 
-    Passes, counters and losses belong to none. The kernel's records name the mm; PROCESS records,
-    which come before the first page of an mm, name its process.
+    Passes, counters and losses belong to none. Totals are of all processes, and left out. The
+    kernel's records name the mm; PROCESS records, which come before the first page of an mm, name
+    its process.
     """
 
     def __init__(self, source: Source, pids: Collection[int]) -> None:
@@ -45,4 +46,5 @@ class PidFilter:
         self._mms.update(named["mm"][ours].tolist())
         mm = batch.events["mm"]
         kept = (mm == 0) | np.isin(mm, np.array(sorted(self._mms), dtype=np.uint64))
+        kept &= batch.kind != EventKind.TOTAL
         return batch if kept.all() else EventBatch(batch.events[kept])

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.summary import Document, agreement
+from ksmtrace.drawing.summary import Document, agreement, share
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
 
@@ -47,6 +47,12 @@ def header(document: Document, state: Text) -> RenderableType:
     how.append(f"{events['total']:,} events  ")
     how.append(f"{events['lost']:,} lost", "bold white on red" if events["lost"] else "green")
     how.append(f"  {count(document['passes'])} passes  ")
+    if document["stream"]["ended_seconds"] is not None:
+        when = duration(document["stream"]["ended_seconds"])
+        how.append(f"STREAM ENDED at {when}: {one_line(document['stream']['reason'])}", "bold red")
+        how.append("  ")
+    elif document["probe_time"]["ksmd_ratio"] is not None:
+        how.append(f"probes {share(document['probe_time']['ksmd_ratio'])} of ksmd  ")
     how.append(*_agreement(document))
     for name in document["plugins_failed"]:
         how.append(f"  plugin {one_line(name)} failed", "bold red")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ksmtrace.drawing.lines import WIDTH, cut, one_line, wrapped
-from ksmtrace.drawing.summary import Document, advice_text, agreement, verdict
+from ksmtrace.drawing.summary import Document, advice_text, agreement, ended, probe_time, verdict
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
 from ksmtrace.units import duration, size
@@ -198,6 +198,11 @@ def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
         if lost
         else f"{events['total']:,} events, none lost."
     )
+    if document["source"] == "live" or document["probe_time"]["samples"]:
+        sentence = probe_time(document)
+        yield wrapped(f"{sentence[0].upper()}{sentence[1:]}.")
+    if sentence := ended(document):
+        yield wrapped(sentence)
     for name in MISSION_NAMES:
         probe = probes.get(name)
         if probe is None or probe["exactness"] == "absent":

@@ -1,73 +1,100 @@
-"""Measures what tracing costs ksmd: its time per page, untraced, with fentry and with kprobes.
+"""Measures what tracing costs ksmd and everybody else, in instructions, in guests of one processor.
 
-.venv/bin/python tests/vm/guest.py --icount 6.1 -- .venv/bin/python tests/bench/probes.py
+    .venv/bin/python tests/bench/probes.py                    every kernel
+    .venv/bin/python tests/bench/probes.py 6.1 6.12           these
+    .venv/bin/python tests/bench/probes.py --variant kprobe   beside untraced, these variants alone
+    .venv/bin/python tests/bench/probes.py --save             what is found becomes what is compared
 
-Under --icount a processor's time is the instructions that it executed, so that the ratios do not
-depend on other load.
+In brackets is what a variant added in the committed results. BPF text is compiled here while the
+guest waits: in a guest that counts instructions that takes an hour.
 """
 
-import statistics
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
-from ksmtrace.kernel.host import find_ksmd
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
-from ksmtrace.workload.guard import KsmGuard
-from ksmtrace.workload.processes import Processes
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+sys.path[:0] = [str(HERE.parent / "vm"), str(REPOSITORY)]
 
-PAGES = 4000
-PASSES = 8
-ROUNDS = 5
+from probes_compile import answer_requests  # noqa: E402
+from probes_peers import PEERS  # noqa: E402
+from probes_variants import VARIANTS  # noqa: E402
 
+from guest import OUT  # noqa: E402
+from kernels import install, kernels  # noqa: E402
+from tools.costs import Cost, KernelCosts, read_results, text_table, write_results  # noqa: E402
 
-def ksmd_ns() -> int:
-    """Processor time of ksmd so far."""
-    with open(f"/proc/{find_ksmd()}/schedstat") as schedstat:
-        return int(schedstat.read().split()[0])
-
-
-def cost(ksm: KsmGuard, probes: str | None) -> tuple[float, float]:
-    """ksmd's nanoseconds per page examined, and events per page; `probes` None is untraced."""
-    source, events = None, 0
-    if probes is not None:
-        source = LiveSource.open(LiveOptions(probes=probes))
-        batches = source.batches()
-        next(batches)
-    ksm.scan()
-    before = ksmd_ns()
-    for _ in range(PASSES):
-        ksm.scan()
-        if source is not None:
-            events += len(next(batches))
-    spent = ksmd_ns() - before
-    if source is not None:
-        source.close()
-    return spent / (PASSES * 3 * PAGES), events / (PASSES * 3 * PAGES)
+LIMIT_SECONDS = 3600
+UNTRACED = "untraced"
 
 
-def main() -> None:
-    """Print the medians and their ratios; half of the pages have merged, half wait in the unstable
-    tree."""
-    with KsmGuard(clean=True) as ksm, Processes() as processes:
-        for name, content in (("twins", "twin:1"), ("unique", "unique:1"), ("more", "unique:2")):
-            processes.spawn(name)
-            processes.do(name, "map", region="r", pages=PAGES)
-            processes.do(name, "fill", region="r", content=content)
-            processes.do(name, "mergeable", region="r")
-        ksm.start_stepping()
-        ksm.write("pages_to_scan", 100_000)
-        ksm.scan(4)
-        found = {mode: [] for mode in (None, "fentry", "kprobe")}
-        for _ in range(ROUNDS):
-            for mode, costs in found.items():
-                costs.append(cost(ksm, mode))
-                time.sleep(0.1)
-    medians = {mode: statistics.median(ns for ns, _ in costs) for mode, costs in found.items()}
-    for mode, costs in found.items():
-        print(
-            f"{mode or 'untraced':9} {medians[mode]:8.0f} ns of ksmd per page, "
-            f"{medians[mode] / medians[None]:5.2f} times "
-            f"untraced, {costs[-1][1]:.2f} events per page; {[round(ns) for ns, _ in costs]}"
-        )
+def run(kernel, variants):
+    """The results of a kernel, by variant, in the order of `variants`; all in one boot."""
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=OUT) as scratch:
+        folder = Path(scratch)
+        source = str(HERE / "probes_worker.c")
+        subprocess.run(["gcc", "-O2", "-static", "-o", str(folder / "worker"), source], check=True)
+        guest = [sys.executable, str(REPOSITORY / "tests/vm/guest.py"), "--icount"]
+        inside = [sys.executable, str(HERE / "probes_guest.py"), str(folder), *variants]
+        limit = ["--limit", str(LIMIT_SECONDS)]
+        with subprocess.Popen([*guest, *limit, kernel, "--", *inside]) as ran:
+            shown = 0
+            while ran.poll() is None:
+                answer_requests(folder)
+                shown = _show(folder, shown)
+                time.sleep(0.2)
+        _show(folder, shown)
+        return _lines(folder)
+
+
+def _lines(folder):
+    file = folder / "results"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def _show(folder, shown):
+    lines = _lines(folder)
+    for line in lines[shown:]:
+        print(f"{time.strftime('%X')} {line['variant']}: {line.get('error', 'done')}", flush=True)
+    return len(lines)
+
+
+def costs_of(release, lines):
+    """A kernel's results as they are committed: of lines from its guest, one for each variant."""
+    found = {line["variant"]: line for line in lines if "error" not in line}
+    costs = {name: Cost(line["instructions"], line["events"]) for name, line in found.items()}
+    plain = found[UNTRACED]
+    return KernelCosts(
+        release=release,
+        merges=plain["merges"],
+        skipped=plain["skipped"],
+        untraced=costs.pop(UNTRACED),
+        variants=costs,
+        failed={line["variant"]: line["error"] for line in lines if "error" in line},
+    )
+
+
+def main():
+    """Measure what the command line asks for, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL")
+    parser.add_argument("--variant", action="append", help="default: all, and the peers")
+    parser.add_argument("--save", action="store_true", help="into tests/bench/data")
+    options = parser.parse_args()
+    names = [UNTRACED, *(options.variant or [*VARIANTS, *PEERS]), "untraced again"]
+    committed = read_results()
+    for kernel in options.kernels or kernels():
+        release = install(kernels()[kernel])
+        costs = costs_of(release, run(kernel, names))
+        print(text_table(costs, committed.get(kernel)), flush=True)
+        if options.save:
+            write_results({kernel: costs})
 
 
 if __name__ == "__main__":

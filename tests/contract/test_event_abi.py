@@ -60,6 +60,7 @@ def test_every_kind_has_a_probe():
     made_by_the_reader = {
         *(EventKind.LOST, EventKind.SNAPSHOT),
         *(EventKind.PROCESS_TEXT, EventKind.PROCESS_SAMPLE, EventKind.TOTAL),
+        *(EventKind.PROBE_TIME, EventKind.STREAM_END),
     }
     assert set(PROBES) == set(EventKind) - made_by_the_reader
     for specs in PROBES.values():

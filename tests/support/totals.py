@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ksmtrace.sources.live.plan import RARE
+from ksmtrace.events.kinds import RARE
 
 
 def counts_of_rare_kinds(document: dict[str, Any]) -> dict[str, int]:

@@ -15,10 +15,16 @@ class Gated:
     """A live source that lets the workload begin after the first reading, and ends when it is
     done."""
 
-    def __init__(self, source: LiveSource, workload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        workload: Callable[[], None],
+        seen: Callable[[EventBatch], None] | None = None,
+    ) -> None:
         self.session = source.session
         self._source = source
         self._workload = workload
+        self._seen = seen
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work)
 
@@ -33,6 +39,8 @@ class Gated:
     def batches(self) -> Iterator[EventBatch]:
         for batch in self._source.batches():
             yield batch
+            if self._seen is not None:
+                self._seen(batch)
             if self._thread.ident is None and len(batch.of(EventKind.SAMPLE)):
                 self._thread.start()
         self._thread.join()
@@ -51,9 +59,13 @@ def trace(
     *,
     record: str | None = None,
     textfile: str | None = None,
+    seen: Callable[[EventBatch], None] | None = None,
     **live: Any,
 ) -> dict[str, Any]:
-    """The JSON document of a live run around `workload`, made with every built-in plugin."""
-    source = Gated(LiveSource.open(LiveOptions(**live)), workload)
+    """The JSON document of a live run around `workload`, made with every built-in plugin.
+
+    `seen` is called with each batch.
+    """
+    source = Gated(LiveSource.open(LiveOptions(**live)), workload, seen)
     options = RunOptions(record=record, textfile=textfile)
     return Runner(source, build_manager(), options, fail_fast=True).run().document

@@ -33,6 +33,9 @@ _EVERY_GAUGE = {
 _PROFIT = {"kind": EventKind.PROCESS_SAMPLE, "mm": QEMU}
 
 
+_PROBE_TIME = {"kind": EventKind.PROBE_TIME}
+
+
 def _broken_merges() -> list[dict[str, int]]:
     """So many merges end, by writes, that half of all have: both half-lives are known."""
     items = range(100_000, 101_000)
@@ -54,6 +57,7 @@ def full_run() -> Runner:
         *sample(0, at_scan_stop=False, **dict.fromkeys(_EVERY_GAUGE, 0)),
         *_broken_merges(),
         *story(),
+        {**_PROBE_TIME, "address": 5 * 10**8, "pfn": 10**7, "aux": 2 * 10**5, "ts": 16 * 10**9},
         {**_PROFIT, "address": ProcessGauge.KSM_PROCESS_PROFIT, "aux": 319_488},
         *sample(20 * 10**9, at_scan_stop=False, **_EVERY_GAUGE),
     ]

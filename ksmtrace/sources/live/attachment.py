@@ -45,6 +45,11 @@ class Attachment:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING
 
+    @property
+    def program(self) -> Program | None:
+        """The program, while it is attached."""
+        return self._program
+
     def marks(self) -> Records:
         """The beginnings and ends of windows since the last call, as SAMPLEs."""
         return self._windows.marks() if self._windows is not None else empty_records()

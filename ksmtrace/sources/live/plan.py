@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import RARE, EventKind
 from ksmtrace.kernel.sysfs import ROOT, has_counter
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.live.bpf_parts import files_of, program_parts
@@ -156,15 +156,6 @@ def _counted(probe: Probe) -> Probe:
     note = f"counted in the kernel, not sent{'; ' if probe.note else ''}{probe.note}"
     return replace(probe, counted=True, note=note)
 
-
-RARE = frozenset(
-    {
-        *(EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.REPLACE_PAGE, EventKind.BREAK_COW),
-        *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE),
-        *(EventKind.MM_ENTER, EventKind.MM_EXIT),
-    }
-)
-"""Kinds of events whose probes cost ksmd nothing that can be measured."""
 
 _TOTALS = {
     kind: tuple(spec for spec in specs if kind in RARE or spec.exactness is Exactness.SAMPLED)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ksmtrace.errors import HostError
 from ksmtrace.events.totals import Outcome
@@ -17,6 +18,7 @@ from ksmtrace.kernel.host import Bcc, import_bcc
 from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 from ksmtrace.sources.live.program_text import program_text, wrapper_name
@@ -28,8 +30,26 @@ RING_BYTES = 16 * 1024 * 1024
 """Size of the ring: at a million events a second, 0.2 s of a stalled reader."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One BPF program.
+
+    Attributes:
+        descriptor: of the program; it is the `Program`'s to close.
+        mechanism: as in `Placement`.
+    """
+
+    descriptor: int
+    hook: Hook
+    mechanism: str
+
+
 class Program:
     """A plan's BPF programs, loaded and attached.
+
+    Attributes:
+        loaded: the programs that hooks run, by name, without those of fentry that are attached for
+            now only.
 
     Raises:
         HostError: bcc is missing, the text does not compile, or the kernel refuses a program.
@@ -38,6 +58,7 @@ class Program:
     def __init__(self, plan: Plan, ksmd_pid: int, ring_bytes: int = RING_BYTES) -> None:
         self._ksmd_pid = ksmd_pid
         self._descriptors: list[int] = []
+        self.loaded: dict[str, Loaded] = {}
         page = os.sysconf("SC_PAGE_SIZE")
         defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
@@ -63,6 +84,11 @@ class Program:
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
+
+    def ksmd_runs(self) -> list[int]:
+        """How often the programs of hooks in `hook_threads.SHARED` ran in ksmd, in that order."""
+        counts = self._bpf[b"ksmd_runs"]
+        return [sum(counts[ctypes.c_int(place)]) for place in range(len(SHARED))]
 
     def totals(self) -> dict[Outcome, int]:
         """How often each outcome has happened since the programs were attached (`Plan.totals`)."""
@@ -108,6 +134,7 @@ class Program:
             bytecode = self._bpf.dump_func(program)
             return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
         loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
         try:
             for symbol in placement.symbols:
                 held.append(attach_kprobe(loaded, symbol, at_return=at_return))
@@ -128,13 +155,17 @@ class Program:
             ) from error
 
     def _attach_by(self, hook: Hook, placement: Placement, symbol: str) -> None:
-        bpf, program = self._bpf, wrapper_name(hook, placement).encode()
+        name = wrapper_name(hook, placement)
+        bpf, program = self._bpf, name.encode()
         at_return = hook.place is Place.RETURN
         match placement.mechanism:
             case "fentry":
-                self._descriptors += attach_tracing(
+                loaded, link = attach_tracing(
                     bpf.dump_func(program), placement.btf_id, at_return=at_return
                 )
+                self._descriptors += (loaded, link)
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
             case "kprobe" if at_return:
                 bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)
             case "kprobe":
@@ -149,6 +180,7 @@ class Program:
                     sample_period=1,
                     pid=self._ksmd_pid,
                 )
+        self.loaded[name] = Loaded(bpf.funcs[program].fd, hook, placement.mechanism)
 
 
 def close_all(descriptors: list[int]) -> None:

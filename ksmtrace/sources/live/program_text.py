@@ -5,6 +5,7 @@ from __future__ import annotations
 from ksmtrace.resources import bpf_source
 from ksmtrace.sources.live.bpf_parts import parameters_of
 from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 
@@ -34,7 +35,11 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
         count = parameters_of(hook.body)
         arguments = tuple(_argument(hook, placement, index) for index in range(count))
     name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
-    return f"int {name}({context})\n{{\n    return {hook.body}({', '.join(arguments)});\n}}\n"
+    counts = ""
+    if hook.target in SHARED:
+        counts = f"    count_ksmd_run({SHARED.index(hook.target)});\n"
+    call = f"    return {hook.body}({', '.join(arguments)});\n"
+    return f"int {name}({context})\n{{\n{counts}{call}}}\n"
 
 
 def _argument(hook: Hook, placement: Placement, index: int) -> str:

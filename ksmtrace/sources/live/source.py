@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.probe_time import StreamEnd
 from ksmtrace.events.record import Records, empty_records
-from ksmtrace.events.totals import total_records
+from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
@@ -21,6 +22,7 @@ from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Kernel, Probe, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
+from ksmtrace.sources.live.budget import Budget
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import Identities, identity_probes
@@ -38,6 +40,8 @@ from ksmtrace.sources.live.plan import (
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.probe_timer import ProbeTimer
+from ksmtrace.sources.live.probe_watch import ProbeWatch
 from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
@@ -69,6 +73,8 @@ class LiveOptions:
             is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
             CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
         totals: count rare events in the kernel, and take in no stream.
+        budget: share of ksmd's CPU time above which the stream ends and totals go on; None for no
+            limit.
     """
 
     duration: float | None = None
@@ -81,6 +87,7 @@ class LiveOptions:
     cow: float = 1.0
     dropping: bool = False
     totals: bool = False
+    budget: float | None = None
 
 
 class LiveSource:
@@ -106,6 +113,10 @@ class LiveSource:
         self._tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
             self._tunables = TunablesReader(session.tunables)
+        self._timer = ProbeTimer(attachment.program, ksmd_pid) if attachment.program else None
+        self._counted_before: dict[Outcome, int] = {}
+        self._budget = Budget(None if options.totals else options.budget)
+        self._totals = attachment if options.totals else None
 
     @classmethod
     def open(cls, options: LiveOptions) -> LiveSource:
@@ -139,6 +150,10 @@ class LiveSource:
             HostError: the kernel refuses.
         """
         kept = {"CAP_DAC_READ_SEARCH", *also_keep}
+        if self._timer is not None:
+            self._timer.hold()
+        if self._budget.limit is not None and self._totals is None:
+            self._totals = self._attach_totals()
         try:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
@@ -160,16 +175,24 @@ class LiveSource:
         now = time.monotonic()
         end = now + self._options.duration if self._options.duration is not None else None
         due = now + self._options.interval
+        watch = ProbeWatch(self._timer, self._budget, now) if self._timer is not None else None
         while not self._stopping and (end is None or now < end):
             events = self._drain()
             yield EventBatch(events)
             now = time.monotonic()
+            if watch is not None and len(sample := watch.look(now)):
+                yield EventBatch(sample)
+                if self._budget.exceeded:
+                    watch = None
+                    yield EventBatch(self._end_stream())
             if now >= due:
                 due = now + self._options.interval
                 yield EventBatch(self._reading(_READINGS_WHILE_BUSY))
             elif not self._attachment.is_filling(self._drained_slots):
                 time.sleep(_POLL_SECONDS)
                 now = time.monotonic()
+        if watch is not None:
+            yield EventBatch(watch.finish())
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
 
     def stop(self) -> None:
@@ -184,7 +207,13 @@ class LiveSource:
 
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
-        self._attachment.close()
+        if self._timer is not None:
+            self._timer.close()
+        try:
+            self._attachment.close()
+        finally:
+            if self._totals is not None:
+                self._totals.close()
 
     def _drain(self) -> Records:
         drained = self._attachment.drain()
@@ -192,6 +221,41 @@ class LiveSource:
         events = self._losses.mark(drained.events)
         pieces = [events, self._identities.follow(events), self._attachment.marks()]
         return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
+
+    def _attach_totals(self) -> Attachment:
+        """What counts where nothing is sent; nothing where the kernel refuses it now."""
+        try:
+            plan = _plan(replace(self._options, totals=True, probe_map=None), "")
+            return attach(plan, self._ksmd_pid, self._options.ring_bytes)
+        except HostError:
+            return Attachment()
+
+    def _end_stream(self) -> Records:
+        """The last events, and the mark behind them; from now on rare ones are counted.
+
+        Counting begins at a moment at which the ring is empty, so that each is in the stream or in
+        a count. With `sleep_millisecs` 0 such a moment may not come.
+        """
+        stream, totals = self._attachment, self._totals or self._attach_totals()
+        pieces = []
+        for _ in range(_READINGS_AT_THE_ENDS):
+            pieces.append(self._drain())
+            self._counted_before = totals.totals()
+            pieces.append(self._drain())
+            if not self._drained_slots:
+                break
+        pieces.append(self._losses.settle(stream.lost()))
+        end = StreamEnd(
+            self._budget.ratio,
+            self._budget.limit or 0.0,
+            counted=totals.program is not None,
+            ts=time.monotonic_ns(),
+        )
+        self._attachment = self._totals = totals
+        self._tunables = TunablesReader(read_tunables())
+        self._identities = Identities()
+        stream.close()
+        return np.concatenate([*pieces, end.to_records()])
 
     def _reading(self, tries: int, *, drop: bool = False, at_end: bool = False) -> Records:
         """What has arrived, then the kernel's counters.
@@ -218,7 +282,12 @@ class LiveSource:
             if not len(meanwhile):
                 break
         missed = self._losses.settle(self._attachment.lost())
-        totals = total_records(self._attachment.totals())
+        totals = total_records(
+            {
+                outcome: count - self._counted_before.get(outcome, 0)
+                for outcome, count in self._attachment.totals().items()
+            }
+        )
         if self._tunables is not None:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)

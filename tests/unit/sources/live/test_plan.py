@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.events import EventKind
+from ksmtrace.events.kinds import RARE
 from ksmtrace.kernel.bpf import Outage
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.plan import (
     CHOICES,
-    RARE,
     counters_only,
     make_plan,
     make_totals_plan,
