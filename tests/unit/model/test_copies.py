@@ -9,6 +9,7 @@ import pytest
 from ksmtrace.events import EventBatch, EventKind, Flag
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.session import Exactness, Knowledge, Probe
+from support.copies import written
 from support.engine_streams import recorded
 from support.random_workloads import sample_workloads
 from support.runs import FREED, IN_STABLE, TO_STABLE, appended, examined, removed
@@ -33,28 +34,6 @@ def copies(of, records, cuts=()):
             assert not following.copies.by_kernel.any()
             found.update(zip(rows["mm"].tolist(), rows["address"].tolist(), strict=True))
     return found
-
-
-def written(records):
-    """How often ksmd came to a page of (mm, address) that it had merged, and that had been written
-    to since its last look, by the COW_FAULTs."""
-    merged, pending, found = set(), set(), Counter()
-    for row in records:
-        key = int(row["mm"]), int(row["address"])
-        match row["kind"]:
-            case EventKind.STABLE_APPEND:
-                merged.add(key)
-            case EventKind.COW_FAULT if key in merged and not row["flags"] & Flag.BY_KERNEL:
-                pending.add(key)
-            case EventKind.REMOVE_RMAP_ITEM if row["flags"] & Flag.FREED:
-                merged.discard(key)
-                pending.discard(key)
-            case EventKind.CMP_AND_MERGE_PAGE:
-                found[key] += key in pending
-                pending.discard(key)
-                if not row["flags"] & Flag.STABLE_AFTER:
-                    merged.discard(key)
-    return +found
 
 
 def test_derived_copies_are_the_writes_between_looks():
