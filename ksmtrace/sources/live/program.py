@@ -130,14 +130,15 @@ class Program:
             self._bpf = None
 
     def _load_linked(self, plan: Plan) -> None:
-        """Load those programs that bcc cannot load, so that it need only attach them."""
+        """Load those programs that bcc cannot load."""
         parts = program_parts(plan.files)
         callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
         looping = "WITH_BPF_LOOP" in plan.defines
         for hook, placement in plan.placements.items():
             if hook.body in callbacks:
-                callback = callbacks[hook.body] if looping else ""
-                self._load(wrapper_name(hook, placement), callback)
+                name, callback = wrapper_name(hook, placement), callbacks[hook.body]
+                loaded = self._load(name, callback if looping else "")
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
         if looping:
             return
         for place, name in enumerate(name for part in parts for name in part.tails):
@@ -153,7 +154,7 @@ class Program:
             loaded = load_kprobe(linked, callback_at=len(code) if callback else 0)
         except OSError as error:
             raise HostError(f"the kernel refuses the program {name}: {error}") from error
-        bpf.funcs[name.encode()] = import_bcc().BPF.Function(bpf, name.encode(), loaded)
+        self._descriptors.append(loaded)
         return loaded
 
     def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
@@ -200,6 +201,10 @@ class Program:
                 )
                 self._descriptors += (loaded, link)
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
+            case "kprobe" if name in self.loaded:
+                linked = self.loaded[name].descriptor
+                self._descriptors.append(attach_kprobe(linked, symbol, at_return=at_return))
                 return
             case "kprobe" if at_return:
                 bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)
