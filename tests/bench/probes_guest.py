@@ -24,6 +24,7 @@ from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.sources.live import program
 from ksmtrace.sources.live.attachment import attach
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.fault_probes import with_windows
 from ksmtrace.sources.live.plan import make_plan
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.program import RING_BYTES
@@ -62,7 +63,10 @@ class Product:
     def __init__(self, folder, variant):
         btf = Btf()
         specs = [spec for candidates in PROBES.values() for spec in candidates]
-        plan = make_plan(Capabilities(btf, specs, hidden=variant.hidden), variant.choice)
+        kernel = Capabilities(btf, specs, hidden=variant.hidden)
+        plan = make_plan(kernel, variant.choice)
+        if variant.cow < 1:
+            plan = with_windows(plan, kernel, variant.cow)
         btf.close()
         for hook in [hook for hook in plan.placements if hook.target in variant.without]:
             del plan.placements[hook]
