@@ -199,7 +199,8 @@ def test_writes_that_ksmd_found_are_breaks_where_faults_are_not_all_seen(tmp_pat
     """The same number as by the faults, of which a few are in the stream all the same."""
     steps = workload(
         "spawn p", "map p r 8", "fill p r content=byte:7", "mergeable p r", "scan 3",
-        "poke p r first=0 pages=2 offset=0 value=1", "scan 2", "unmap p r first=6 pages=1", "scan 1",
+        "poke p r first=0 pages=2 offset=0 value=1", "scan 2",
+        "unmap p r first=6 pages=1", "scan 1",
     )  # fmt: skip
     exact = recorded_case(steps, tmp_path / "exact")
     source = EngineSource(steps)
