@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ksmtrace.kernel.btf import load_libbpf
 
@@ -43,7 +44,7 @@ class Precompiled:
     def __init__(self, answer):
         self._library = load_libbpf()
         self._open = []
-        self._loaded = {}
+        self.funcs = {}
         self._tables = {row["name"].encode(): Table(self._library, row) for row in answer["maps"]}
         here = {row["descriptor"]: self[row["name"].encode()].map_fd for row in answer["maps"]}
         self._programs = {
@@ -90,19 +91,38 @@ class Precompiled:
         fcntl.ioctl(event, _SET_BPF, program)
         fcntl.ioctl(event, _ENABLE, 0)
 
-    def _load(self, name, kind):
-        if name not in self._loaded:
+    def load_func(self, name, kind):
+        if name not in self.funcs:
             code = self._programs[name]
             program = self._library.bpf_prog_load(
                 kind, b"ksmtrace", b"GPL", code, ctypes.c_size_t(len(code) // 8), None
             )
-            self._loaded[name] = self._keep(program, name)
-        return self._loaded[name]
+            self.funcs[name] = Function(self, name, self._keep(program, name))
+        return self.funcs[name]
+
+    def _load(self, name, kind):
+        return self.load_func(name, kind).fd
 
     def _keep(self, descriptor, what):
         _check(descriptor, what)
         self._open.append(descriptor)
         return descriptor
+
+
+class Function(NamedTuple):
+    """A loaded program, as bcc has it."""
+
+    bpf: Precompiled
+    name: bytes
+    fd: int
+
+
+class InsteadOfBcc:
+    """As much of the module bcc as the product uses besides: importing it takes a minute here."""
+
+    class BPF:
+        KPROBE = _KPROBE
+        Function = Function
 
 
 class Table:
