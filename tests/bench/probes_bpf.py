@@ -69,7 +69,9 @@ class Precompiled:
 
     def attach_raw_tracepoint(self, tp, fn_name):
         program = self._load(fn_name, _RAW_TRACEPOINT)
-        self._keep(self._library.bpf_raw_tracepoint_open(tp, program), tp)
+        link = self._library.bpf_raw_tracepoint_open(tp, program)
+        _check(link, tp)
+        self._open.append(link)
 
     def attach_perf_event(self, ev_type, ev_config, fn_name, sample_period, pid):
         event = _perf_event_open(ev_type, ev_config, period=sample_period, pid=pid)
@@ -78,6 +80,8 @@ class Precompiled:
     def cleanup(self):
         while self._open:
             os.close(self._open.pop())
+        while self.funcs:
+            os.close(self.funcs.popitem()[1].fd)
         while self._tables:
             os.close(self._tables.popitem()[1].map_fd)
 
@@ -97,16 +101,12 @@ class Precompiled:
             program = self._library.bpf_prog_load(
                 kind, b"ksmtrace", b"GPL", code, ctypes.c_size_t(len(code) // 8), None
             )
-            self.funcs[name] = Function(self, name, self._keep(program, name))
+            _check(program, name)
+            self.funcs[name] = Function(self, name, program)
         return self.funcs[name]
 
     def _load(self, name, kind):
         return self.load_func(name, kind).fd
-
-    def _keep(self, descriptor, what):
-        _check(descriptor, what)
-        self._open.append(descriptor)
-        return descriptor
 
 
 class Function(NamedTuple):
