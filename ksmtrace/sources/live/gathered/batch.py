@@ -1,0 +1,95 @@
+"""A batch's chunks, put together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Walk, Words, count_items, read_words
+
+
+class Header(NamedTuple):
+    """The header of a chunk, whose fields are those of an event by other names."""
+
+    ts: int
+    err: int
+    flags: int
+    items: int
+    batch: int
+    seqnr: int
+    began: int
+    pages_skipped: int
+    pages_scanned: int
+
+
+def read_header(event: np.void) -> Header:
+    """The header that an event of kind `GATHERED` is."""
+    return Header(
+        int(event["ts"]),
+        int(event["err"]),
+        int(event["flags"]),
+        int(event["oldchecksum"]),
+        int(event["mm"]),
+        int(event["address"]),
+        int(event["pfn"]),
+        int(event["rmap_item"]),
+        int(event["aux"]),
+    )
+
+
+class Batch(NamedTuple):
+    """All chunks of a batch.
+
+    Attributes:
+        header: of the last chunk, with the flags of all.
+        walk: what the chunks say.
+        leaving: what was said of mms that exited in it.
+        broken: whether something is missing or makes no sense.
+    """
+
+    header: Header
+    walk: Walk
+    leaving: list[Walk]
+    broken: bool
+
+
+_NO_WORDS: Words = np.empty(0, dtype=np.uint64)
+
+
+class BatchReader:
+    """Takes chunks, and gives a batch with its last one."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._words: list[Words] | None = None
+        self._leaving: list[Walk] = []
+        self._flags = 0
+        self._broken = False
+
+    def take(self, header: Header, words: Words) -> Batch | None:
+        """The batch that this chunk ends."""
+        if count_items(words) != header.items:
+            self._broken, words = True, _NO_WORDS
+        if header.flags & ChunkFlag.LEAVING:
+            self._leaving.append(read_words(words))
+            self._broken |= header.err != 0
+            return None
+        if header.flags & ChunkFlag.FIRST:
+            expected = None if self._number is None else self._number + 1
+            self._broken |= self._words is not None or expected not in (None, header.batch)
+            self._words, self._flags = [], 0
+        elif self._words is None or header.batch != self._number:
+            self._broken = True
+            self._words = self._words or []
+        self._number = header.batch
+        assert self._words is not None, "a chunk is taken"
+        self._words.append(words)
+        self._flags |= header.flags
+        self._broken |= header.err != 0
+        if not header.flags & ChunkFlag.LAST:
+            return None
+        walk = read_words(np.concatenate(self._words))
+        batch = Batch(header._replace(flags=self._flags), walk, self._leaving, self._broken)
+        self._words, self._leaving, self._broken = None, [], False
+        return batch

@@ -1,0 +1,122 @@
+"""Expands what is gathered into the records that intercepting every page gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.tunable import tunable_writes
+from ksmtrace.sources.live.gathered.batch import BatchReader, read_header
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
+from ksmtrace.sources.live.gathered.expansion import Expansion
+from ksmtrace.sources.live.gathered.own import is_own, without_marks
+
+_E = EventKind
+_SPECIAL = np.zeros(256, dtype=bool)
+_SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
+
+
+class Expander:
+    """Takes the ring's records in order; gives events.
+
+    ksmd's own records wait for the chunks of their batch, which come as it ends, and other tasks'
+    records with them.
+
+    Args:
+        resync: asks BPF for a new inventory of all rmap_items.
+        sees_replace_page: whether the ring has REPLACE_PAGE records; else they are derived.
+    """
+
+    def __init__(
+        self, resync: Callable[[], None] = lambda: None, *, sees_replace_page: bool = False
+    ) -> None:
+        self._resync = resync
+        self._expansion = Expansion(sees_replace_page=sees_replace_page)
+        self._reader = BatchReader()
+        self._held: list[Records] = []
+
+    def feed(self, events: Records, words: list[Words]) -> Records:
+        """The events that these records complete.
+
+        Args:
+            events: of the ring, with LOST records where some are missing; chunks are headers.
+            words: of each chunk, in order.
+        """
+        out: list[Records] = []
+        start, chunks = 0, iter(words)
+        for row in np.flatnonzero(_SPECIAL[events["kind"]]).tolist():
+            kind = events["kind"][row]
+            if kind == _E.TUNABLE and not _unmerges(events[row : row + 1]):
+                continue
+            self._hold(events[start:row])
+            start = row + 1
+            one = events[row : row + 1]
+            if kind == GATHERED:
+                out += self._chunk(one[0], next(chunks))
+            elif kind == _E.LOST:
+                self._hold(one)
+                self._expansion.lose()
+                self._resync()
+            elif kind == _E.TUNABLE:
+                out.append(self._expansion.free_all(self._take_held(), one))
+            else:
+                out += [self.flush(), one]
+        self._hold(events[start:])
+        return _joined(out)
+
+    def release(self, before: int) -> Records:
+        """Records of other tasks that have waited since `before` (CLOCK_MONOTONIC, nanoseconds).
+
+        While ksmd rests, no batch ends.
+        """
+        held = self._take_held()
+        stays = is_own(held) | (held["ts"] >= before)
+        first = int(np.argmax(stays)) if stays.any() else len(held)
+        self._hold(held[first:])
+        self._expansion.note(held[:first])
+        return held[:first]
+
+    def flush(self) -> Records:
+        """What is held, though the batch has not ended."""
+        held = self._take_held()
+        if len(held):
+            self._expansion.note(held)
+        return without_marks(held)
+
+    def _chunk(self, event: np.void, words: Words) -> list[Records]:
+        header = read_header(event)
+        if header.flags & ChunkFlag.INVENTORY:
+            self._expansion.take_stock(header, words)
+            return []
+        batch = self._reader.take(header, words)
+        if batch is None:
+            return []
+        lossy = self._expansion.wants_stock
+        events = self._expansion.expand(batch, self._take_held())
+        if not lossy and self._expansion.wants_stock:
+            self._resync()
+        return [events]
+
+    def _hold(self, events: Records) -> None:
+        if len(events):
+            self._held.append(events)
+
+    def _take_held(self) -> Records:
+        held = _joined(self._held)
+        self._held = []
+        return held
+
+
+def _unmerges(event: Records) -> bool:
+    """Whether it is a write of 2 to `run` that succeeded."""
+    (write,) = tunable_writes(event)
+    return write.name == "run" and write.number == 2
+
+
+def _joined(pieces: list[Records]) -> Records:
+    if len(pieces) == 1:
+        return pieces[0]
+    return np.concatenate(pieces) if pieces else empty_records()

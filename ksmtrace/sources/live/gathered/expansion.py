@@ -1,0 +1,262 @@
+"""What is known of all rmap_items, and a batch expanded by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.record import Records, empty_records
+from ksmtrace.sources.live.gathered.batch import Batch, Header
+from ksmtrace.sources.live.gathered.chunk import (
+    FROM_START,
+    IN_STABLE,
+    NEITHER,
+    ChunkFlag,
+    Ints,
+    Words,
+    read_words,
+)
+from ksmtrace.sources.live.gathered.inventory import Inventory
+from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
+from ksmtrace.sources.live.gathered.names import Names
+from ksmtrace.sources.live.gathered.own import Own, is_own, read_own, without_marks
+from ksmtrace.sources.live.gathered.passage import Passage, registered, registrations
+from ksmtrace.sources.live.gathered.places import FREED, PLACE_SHIFT, others_keys, times
+from ksmtrace.sources.live.gathered.population import Population
+from ksmtrace.sources.live.gathered.removed_nodes import RemovedNodes
+from ksmtrace.sources.live.gathered.rows import Rows, add_freed, add_items, add_own
+from ksmtrace.sources.live.gathered.shortfall import Shortfall, missing_before
+from ksmtrace.sources.live.gathered.turns import (
+    Removals,
+    Turns,
+    at_end,
+    leave_stale,
+    node_keys,
+    removals,
+    turns,
+    without_stale,
+)
+from ksmtrace.sources.live.gathered.unmerge import freed_by_unmerge
+from ksmtrace.sources.live.gathered.visit import Visit, in_order, visit
+
+_E = EventKind
+_FIRST = -(1 << 62)
+"""A key before all others."""
+_NOBODY = Population()
+
+
+class Expansion:
+    """Follows ksmd batch by batch.
+
+    Args:
+        sees_replace_page: whether the ring has REPLACE_PAGE records.
+    """
+
+    def __init__(self, *, sees_replace_page: bool = False) -> None:
+        self._sees_replace_page = sees_replace_page
+        self._populations: dict[int, Population] = {}
+        self._order = MmList()
+        self._removed = RemovedNodes()
+        self._inventory = Inventory(self._populations, self._order)
+        self._names = Names()
+        self._shortfall = Shortfall()
+        self._cursor = (HEAD, FROM_START)
+        self._clock = 1
+        self._pass_began = 0
+        self._ended = 0
+        self._reset = False
+
+    @property
+    def wants_stock(self) -> bool:
+        """Whether something was lost since the last inventory."""
+        return self._shortfall.lossy
+
+    def lose(self) -> None:
+        """Records were lost, and have been counted."""
+        self._shortfall.lossy = True
+
+    def take_stock(self, header: Header, words: Words) -> None:
+        """A chunk of an inventory."""
+        self._clock += 1
+        if self._inventory.take(header.flags, read_words(words), self._clock):
+            self._shortfall.lossy = False
+
+    def note(self, held: Records) -> None:
+        """Records that are given out while no batch ends."""
+        here = self._cursor[0]
+        for mm, kind in registrations(held):
+            if kind == _E.MM_ENTER:
+                self._populations.pop(mm, None)
+                self._order.put_before(here, mm)
+            elif mm != here:
+                if self._populations.get(mm):
+                    self._order.put_behind(here, mm)
+                else:
+                    self._order.remove(mm)
+
+    def free_all(self, held: Records, write: Records) -> Records:
+        """The events of a write of 2 to `run`: what was held, everything freed, the write itself.
+
+        Args:
+            held: records of the ring before that of the write.
+            write: its TUNABLE record; none where nobody saw it.
+        """
+        self.note(held)
+        known = []
+        for mm in [*self._order, *(self._populations.keys() - set(self._order))]:
+            items = self._populations.get(mm, _NOBODY).items.copy()
+            without_stale(items, self._removed)
+            known.append((mm, items))
+        began = int(write["ts"][0]) if len(write) else self._ended
+        ended = int(held["ts"].max()) if len(held) else began
+        events = without_marks(held)
+        if self._inventory.began:
+            events = freed_by_unmerge(known, held, began, ended)
+        self._populations.clear()
+        self._removed.clear()
+        self._names.clear()
+        self._cursor = (HEAD, FROM_START)
+        self._reset = True
+        return np.concatenate([events, write])
+
+    def expand(self, batch: Batch, held: Records) -> Records:
+        """The events of a batch, and of other tasks meanwhile."""
+        header = batch.header
+        rows = Rows()
+        if header.flags & ChunkFlag.RESET and not self._reset:
+            events = self.free_all(empty_records(), empty_records())
+            rows.add(events, np.full(len(events), _FIRST))
+        self._reset = False
+        skipped_over = missing_before(batch, self._cursor, self._order, self._populations)
+        cursor = HEAD if header.flags & ChunkFlag.FROM_HEAD else self._cursor[0]
+        former = self._former(held)
+        walk, leaving = in_order(batch.walk, batch.leaving, self._order, cursor)
+        visited = visit(walk, leaving, self._populations)
+        without_stale(visited.before, self._removed)
+        own_rows = np.flatnonzero(is_own(held))
+        own = read_own(held, own_rows, visited)
+        when = self._when(header, visited, own)
+        others = ~self._names.take(held)
+        others[own_rows] = False
+        other_rows = np.flatnonzero(others)
+        other_keys = others_keys(
+            other_rows, held["ts"][other_rows].astype(np.int64), when, own.row, own.place
+        )
+        passage = Passage(self._order, self._populations, former, visited, own, cursor)
+        here = passage.go(
+            registered(held, other_rows, other_keys, visited),
+            pass_ended=bool(header.flags & ChunkFlag.PASS_ENDED),
+        )
+        freed, freed_mm, freed_key = visited.freed.sorted()
+        without_stale(freed, self._removed)
+        own_keys = node_keys(own, visited, freed, freed_key)
+        gone = self._nodes_gone(held, own, own_keys, other_rows, other_keys)
+        leave_stale(freed, freed_key, gone)
+        turned = turns(own, visited, gone)
+        known = visited.known
+        strict = self._inventory.complete and not self._shortfall.lossy
+        if strict:
+            known = known | (walk.rmap_item != 0) | (visited.before.rmap_item != 0)
+        add_items(rows, visited, turned, when, known)
+        at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
+        add_freed(rows, freed, freed_mm, freed_key, when[at])
+        add_own(rows, held[own_rows], own, own_keys, replaced_too=not self._sees_replace_page)
+        rows.add(held[other_rows], other_keys)
+        self._names.add(rows, visited, when)
+        if header.flags & ChunkFlag.FROM_HEAD:
+            rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
+        self._update(held, own, visited, turned, passage)
+        strange = int(np.count_nonzero(~known | turned.unexplained))
+        lost = self._shortfall.count(batch, len(walk.vpn), skipped_over, strange, strict=strict)
+        if lost:
+            rows.make(_E.LOST, np.array([_FIRST]), ts=when[:1], aux=lost)
+        self._end(batch, visited, here)
+        self._clock += len(held) + 1
+        return rows.in_order() if self._inventory.began else held[other_rows]
+
+    def _former(self, held: Records) -> dict[int, Population]:
+        """Populations of mms whose address another has registered with."""
+        return {
+            mm: self._populations.pop(mm)
+            for mm, kind in registrations(held)
+            if kind == _E.MM_ENTER and mm in self._populations
+        }
+
+    def _when(self, header: Header, visited: Visit, own: Own) -> Ints:
+        anchored = own.place >= 0
+        return times(
+            visited.last + 1,
+            header.began or self._ended or header.ts,
+            header.ts,
+            own.place[anchored],
+            own.ts[anchored],
+        )
+
+    def _nodes_gone(
+        self,
+        held: Records,
+        own: Own,
+        own_keys: Ints,
+        others: npt.NDArray[np.intp],
+        other_keys: Ints,
+    ) -> Removals:
+        """The stable nodes that went in this batch."""
+        mine = own.where(_E.REMOVE_STABLE_NODE)
+        theirs = held["kind"][others] == _E.REMOVE_STABLE_NODE
+        rows = np.concatenate([own.row[mine], others[theirs]])
+        key = np.concatenate([own_keys[mine], other_keys[theirs]])
+        order = np.argsort(rows)
+        nodes = held["aux"][rows[order]]
+        self._removed.add(nodes.tolist(), (self._clock + rows[order]).tolist())
+        return removals(nodes, key[order])
+
+    def _update(
+        self, held: Records, own: Own, visited: Visit, turned: Turns, passage: Passage
+    ) -> None:
+        """Bring what is known up to date."""
+        now = at_end(own, visited, self._clock, turned)
+        named = now.rmap_item != 0
+        whole = bool(named.all())
+        for stretch, (low, high) in zip(visited.walk.stretches, visited.windows, strict=True):
+            if stretch.mm in passage.gone:
+                continue
+            population = self._populations.setdefault(stretch.mm, Population())
+            part = now.take(slice(stretch.first, stretch.stop))
+            if not whole:
+                part = part.take(named[stretch.first : stretch.stop])
+            population.replace(low, high, part)
+            self._inventory.visited(stretch.mm)
+        elsewhere = np.flatnonzero(own.partner & (own.item < 0))
+        if len(elsewhere):
+            self._update_partners(held, own, elsewhere)
+
+    def _update_partners(self, held: Records, own: Own, elsewhere: npt.NDArray[np.intp]) -> None:
+        """Partners that were examined in an earlier batch."""
+        mm = held["mm"][own.row[elsewhere]]
+        for one in np.unique(mm).tolist():
+            population = self._populations.get(one)
+            if population is None:
+                continue
+            rows = elsewhere[mm == one]
+            at = population.find(own.vpn[rows])
+            items = population.items
+            left = (at >= 0) & own.where(_E.TRY_TO_MERGE_ONE_PAGE)[rows] & own.ok[rows]
+            items.tree[at[left]], items.head[at[left]] = NEITHER, 0
+            joins = (at >= 0) & own.where(_E.STABLE_APPEND)[rows]
+            items.tree[at[joins]] = IN_STABLE
+            items.head[at[joins]] = own.aux[rows[joins]]
+            items.since[at[joins]] = self._clock + own.row[rows[joins]]
+
+    def _end(self, batch: Batch, visited: Visit, here: int) -> None:
+        self._ended = batch.header.ts
+        if batch.header.flags & ChunkFlag.PASS_ENDED:
+            self._cursor = (HEAD, FROM_START)
+            self._names.clear()
+            # Whoever named a node that went before this pass has been visited since.
+            self._removed.forget(self._pass_began)
+            self._pass_began = self._clock
+        elif visited.walk.stretches:
+            last = visited.walk.stretches[-1]
+            vpn = int(visited.walk.vpn[last.stop - 1]) if last.stop > last.first else last.behind
+            self._cursor = (here, vpn)

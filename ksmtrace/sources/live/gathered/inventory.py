@@ -1,0 +1,72 @@
+"""Baselines: all rmap_items as they are, listed by BPF when the trace begins and after a loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ksmtrace.sources.live.gathered.chunk import FROM_START, ChunkFlag, Walk
+from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
+from ksmtrace.sources.live.gathered.population import Items, Population
+
+
+class Inventory:
+    """Puts what an inventory lists in the place of what was known.
+
+    An inventory may take several of ksmd's batches. Each part tells how things are at its place in
+    the stream, and is kept up to date from there on.
+
+    Attributes:
+        began: whether one has been complete.
+        complete: whether the last one that began is.
+    """
+
+    def __init__(self, populations: dict[int, Population], order: MmList) -> None:
+        self.began = False
+        self.complete = False
+        self._populations = populations
+        self._order = order
+        self._listed: set[int] = set()
+        self._place = HEAD
+
+    def take(self, flags: int, walk: Walk, clock: int) -> bool:
+        """Take a chunk; returns whether it ends its inventory."""
+        if flags & ChunkFlag.FIRST:
+            self.complete = False
+            self._listed, self._place = set(), HEAD
+        for stretch in walk.stretches:
+            population = self._populations.setdefault(stretch.mm, Population())
+            part = slice(stretch.first, stretch.stop)
+            vpn = walk.vpn[part]
+            behind = stretch.behind
+            if behind == FROM_START and self._place == stretch.mm and stretch.mm in self._listed:
+                behind = self._reached
+            low = 0 if behind == FROM_START else population.behind(behind)
+            high = population.behind(int(vpn[-1])) if len(vpn) else low
+            if stretch.ended:
+                high = len(population)
+            items = Items(
+                vpn,
+                walk.rmap_item[part],
+                walk.tree[part],
+                walk.checksum[part],
+                walk.head[part],
+                np.full(len(vpn), clock),
+            )
+            population.replace(low, max(low, high), items)
+            self._reached = int(vpn[-1]) if len(vpn) else behind
+            if stretch.mm not in self._listed:
+                self._order.put_behind(self._place, stretch.mm)
+                self._place = stretch.mm
+                self._listed.add(stretch.mm)
+        if not flags & ChunkFlag.LAST:
+            return False
+        for mm in set(self._populations) - self._listed:
+            del self._populations[mm]
+        self.began = self.complete = True
+        return True
+
+    def visited(self, mm: int) -> None:
+        """Note that ksmd came to `mm`, which may have registered behind what has been listed."""
+        self._listed.add(mm)
+
+    _reached = FROM_START

@@ -1,0 +1,365 @@
+"""What bpf/gather.c would write of an engine's run: a second, naive telling of the same events.
+
+It watches ksmd, writes the records of rare hooks with their marks, and as a batch ends walks the
+lists of rmap_items between the last cursor and the present one.
+"""
+
+import numpy as np
+
+from ksmtrace.engine.ksm.rmap_item import Tree
+from ksmtrace.engine.ksm.smart_scan import skip_age
+from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.trace.emitter import Emitter
+from ksmtrace.events import RECORD, EventKind, empty_records
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Tag
+from support.chunks import Item, WordWriter
+
+NOT_AT_CURSOR, BETWEEN, FROM_REMOVAL, IN_TREE = 0x80, 0x80, 0x40, 0x20
+MM_HEAD = 0xFFFFFFFF83000000
+LINK = 8
+"""Where in an mm_slot the link to its first rmap_item is: its address is no rmap_item's."""
+_TAGS = {Tree.NEITHER: Tag.PLAIN, Tree.UNSTABLE: Tag.UNSTABLE, Tree.STABLE: Tag.STABLE}
+
+
+def rmap_items(mm):
+    """The rmap_items of a process, by page."""
+    for first in sorted(mm.ptes.blocks):
+        yield from (item for item in mm.ptes.blocks[first].items if item is not None)
+
+
+class Both(Watcher):
+    """Tells two watchers everything."""
+
+    def __init__(self, *watchers):
+        self.watchers = watchers
+
+    def __getattribute__(self, name):
+        if name == "watchers" or not hasattr(Watcher, name) or name.startswith("__"):
+            return object.__getattribute__(self, name)
+        calls = [getattr(watcher, name) for watcher in self.watchers]
+
+        def tell(*args, **kwargs):
+            for call in calls:
+                call(*args, **kwargs)
+
+        return tell
+
+
+class Gatherer(Emitter):
+    """The raw records of a run: `take_raw` gives those since the last call.
+
+    Attributes:
+        chunk_items: items in a chunk at most.
+        attached: whether anything is seen.
+    """
+
+    def __init__(self, chunk_items=5, *, attached=True):
+        super().__init__(start_ns=10**9)
+        self.chunk_items = chunk_items
+        self.attached = attached
+        self._stream = []
+        self._ksm = None
+        self._at = None
+        self._removing = None
+        self._ksmd_runs = False
+        self._last = None
+        self._ended_pass = None
+        self._gathered = set()
+        self._named_mm = None
+        self._gone = False
+        self._reset = False
+        self._batch = 0
+        self._began = 0
+        self._missed = False
+        self._write_began = 0
+
+    def watch(self, engine):
+        """Follow ksmd of this engine from here on."""
+        self._ksm = engine.ksm
+        scan = engine.scanner.scan_batch
+
+        def scan_batch():
+            if not self._missed:
+                self._began = self._tick()
+            self._ksmd_runs = True
+            scan()
+            self._ksmd_runs = False
+
+        write = engine.scanner.write_run
+
+        def write_run(value):
+            self._write_began = self._tick()
+            write(value)
+
+        engine.scanner.scan_batch = scan_batch
+        engine.scanner.write_run = write_run
+        if self.attached:
+            self.attach()
+
+    def attach(self):
+        """Begin, with an inventory."""
+        self.attached = True
+        self._last = self._cursor()
+        self.inventory()
+
+    def take_raw(self):
+        """(records, words of the chunks among them) since the last call."""
+        self._collect()
+        stream, self._stream = self._stream, []
+        records = [np.frombuffer(record, RECORD) for record, _ in stream]
+        words = [words for _, words in stream if words is not None]
+        return (np.concatenate(records) if records else empty_records()), words
+
+    # rare hooks
+
+    def candidate(self, item, page):
+        self._found += 1
+        self._at = item
+        self._removing = None
+
+    def candidate_done(self):
+        self._at = self._removing = None
+
+    def skipped(self, item):
+        self._found += 1
+        self._removing = None
+
+    def rmap_item_removed(self, item, *, freed):
+        self._removing = item
+
+    def replaced(self, item, page, kpage):
+        """No hook."""
+
+    def scan_start(self, seqnr):
+        self._named_mm = None
+        self._gathered = set()
+
+    def scan_stop(self, seqnr, counters):
+        self._ended_pass = seqnr, dict(counters)
+
+    def merged_one(self, item, page, kpage, err, *, was_compound=False):
+        with self._marked(item):
+            super().merged_one(item, page, kpage, err, was_compound=was_compound)
+
+    def appended(self, item, node):
+        with self._marked(item):
+            super().appended(item, node)
+
+    def break_cow(self, item):
+        with self._marked(item):
+            super().break_cow(item)
+
+    def stable_node_removed(self, node):
+        flags, rmap_item = 0, 0
+        if self._removing is not None and self._removing.head is node:
+            flags |= FROM_REMOVAL
+        if self._ksmd_runs:
+            scan = self._ksm.scan
+            flags |= BETWEEN if self._at is None else 0
+            if scan.slot is self._ksm.mm_head:
+                rmap_item = MM_HEAD
+            elif not scan.rmap_from:
+                rmap_item = scan.slot.mm.key + LINK
+            else:
+                item = scan.slot.mm.ptes.item(scan.rmap_from - 1)
+                rmap_item = item.key
+                flags |= IN_TREE if item.tree is not Tree.NEITHER else 0
+        self._add(
+            EventKind.REMOVE_STABLE_NODE,
+            pfn=node.kpfn,
+            aux=node.key,
+            flags=flags,
+            rmap_item=rmap_item,
+        )
+
+    def mm_exit(self, mm):
+        self._leave(mm)
+        super().mm_exit(mm)
+
+    def tunable_written(self, name, text, err):
+        at = len(self._records)
+        super().tunable_written(name, text, err)
+        if name == "run":  # the time of such a record is when the write began
+            self._records[at : at + 8] = self._write_began.to_bytes(8, "little")
+        if name == "run" and text == "2" and not err and self.attached:
+            self._last = self._cursor()
+            self._reset = True
+
+    # the walk
+
+    def gather(self):
+        """Ksmd goes to sleep."""
+        if not self.attached:
+            return
+        now = self._cursor()
+        self._missed = False
+        if now == self._last:
+            return
+        slot, _, seqnr = self._last
+        from_head = slot is self._ksm.mm_head
+        gone = not from_head and (self._gone or slot.mm is None or slot.mm.slot is not slot)
+        flags = (ChunkFlag.FROM_HEAD if from_head else 0) | (ChunkFlag.GONE if gone else 0)
+        flags |= ChunkFlag.RESET if self._reset else 0
+        flags |= ChunkFlag.PASS_ENDED if now[2] != seqnr else 0
+        stretches = self._walked(now, gone=gone)
+        for mm, *_ in stretches:
+            if self._named_mm is not mm:
+                self._named_mm = mm
+                self._process(mm)
+        self._chunks(stretches, flags, seqnr, self._batch)
+        self._batch += 1
+        self._last, self._gone, self._reset = now, False, False
+        if self._ended_pass is not None:
+            super().scan_stop(*self._ended_pass)
+            self._ended_pass = None
+
+    def _walked(self, now, *, gone):
+        """Between the last cursor and this one: mm, first page, items, whether to the end."""
+        slot, behind, _ = self._last
+        head = self._ksm.mm_head
+        if slot is head or gone:
+            slot, behind = head.next, 0
+        stretches = []
+        while slot is not head:
+            here = slot is now[0]
+            if here or not gone or slot.mm not in self._gathered:
+                end = now[1] if here else 1 << 60
+                items = [one for one in rmap_items(slot.mm) if behind <= one.vpn < end]
+                stretches.append((slot.mm, behind, items, not here))
+                self._gathered.add(slot.mm)
+            if here:
+                break
+            slot, behind = slot.next, 0
+        return stretches
+
+    def miss(self):
+        """Ksmd goes to sleep, and nobody notices."""
+        self._missed = True
+
+    def inventory(self):
+        """All items, as after an attach or a loss."""
+        stretches, slot = [], self._ksm.mm_head.next
+        while slot is not self._ksm.mm_head:
+            stretches.append((slot.mm, 0, list(rmap_items(slot.mm)), True))
+            slot = slot.next
+        self._chunks(stretches, ChunkFlag.INVENTORY, 0, 0)
+
+    def _leave(self, mm):
+        """What was examined of an mm since the last gathering, before it loses its items."""
+        if not self.attached or self._cursor() == self._last:
+            return
+        slot, behind, seqnr = self._last
+        now = self._ksm.scan.slot
+        head = self._ksm.mm_head
+        if self._gone or (slot is not head and slot.mm.slot is not slot):
+            slot, behind = head, 0
+        first = slot
+        while slot.mm is not mm:
+            if slot is now and not (slot is first and self._ksm.scan.seqnr != seqnr):
+                return
+            slot, behind = slot.next, 0
+            if slot is head:
+                return
+        items = [one for one in rmap_items(mm) if one.vpn >= behind]
+        if slot is now:
+            items = [one for one in items if one.vpn < self._ksm.scan.rmap_from]
+        elif slot is first:
+            self._gone = True
+        if mm in self._gathered and slot is not first:
+            return
+        self._gathered.add(mm)
+        self._chunks([(mm, behind, items, False)], ChunkFlag.LEAVING, seqnr, self._batch)
+
+    def _chunks(self, stretches, flags, seqnr, batch):
+        self._collect()
+        whole = bool(flags & ChunkFlag.INVENTORY)
+        writers = [WordWriter()]
+        for mm, behind, items, ended in stretches:
+            writers[-1].mm(mm.key, behind - 1 if behind else None)
+            last = None
+            for item in items:
+                if writers[-1].items == self.chunk_items:
+                    writers.append(WordWriter())
+                    writers[-1].mm(mm.key, last if whole else None)
+                writers[-1].item(self._told(item, whole=whole))
+                last = item.vpn
+            if ended:
+                writers[-1].end()
+        for number, writer in enumerate(writers):
+            mark = ChunkFlag.FIRST if number == 0 else 0
+            mark |= ChunkFlag.LAST if number == len(writers) - 1 else 0
+            self._header(writer, flags | mark, seqnr, batch)
+
+    def _header(self, writer, flags, seqnr, batch):
+        absent = self._ksm.variant.absent_counters
+        counters = self._ksm.counters
+        header = empty_records(1)
+        header["ts"], header["seq"] = self._tick(), self._seq
+        self._seq = self._seq + 1 & 0xFFFF
+        header["kind"], header["flags"] = GATHERED, int(flags)
+        header["oldchecksum"] = writer.items
+        header["checksum"] = self._ksm.tunables["smart_scan"]
+        header["mm"], header["address"], header["pfn"] = batch, seqnr, self._began
+        if "pages_skipped" not in absent:
+            header["rmap_item"] = counters.pages_skipped
+        if "pages_scanned" not in absent:
+            header["aux"] = counters.pages_scanned
+        self._stream.append((header.tobytes(), writer.finish()))
+
+    def _told(self, item, *, whole):
+        state = _TAGS[item.tree]
+        age, skips = item.age, item.remaining_skips
+        if (
+            not whole
+            and state is Tag.PLAIN
+            and self._ksm.tunables["smart_scan"]
+            and age >= 4
+            and skips != skip_age(age - 1)
+        ):
+            state = Tag.SKIPPED
+        head = item.head.key if item.head is not None else 0
+        return Item(item.vpn, state, item.key, item.oldchecksum, head, age, skips, whole)
+
+    def _cursor(self):
+        scan = self._ksm.scan
+        return scan.slot, scan.rmap_from, scan.seqnr
+
+    def _tick(self):
+        self._now += 1000
+        return self._now
+
+    def _collect(self):
+        size = RECORD.itemsize
+        for at in range(0, len(self._records), size):
+            if self.attached:
+                self._stream.append((bytes(self._records[at : at + size]), None))
+        self._records = bytearray()
+
+    def _marked(self, item):
+        return _Marked(self, item is not self._at)
+
+
+class _Marked:
+    """Puts a mark on the record that is added meanwhile."""
+
+    def __init__(self, gatherer, marked):
+        self._gatherer = gatherer
+        self._marked = marked
+
+    def __enter__(self):
+        self._at = len(self._gatherer._records)
+
+    def __exit__(self, *_):
+        if self._marked:
+            self._gatherer._records[self._at + RECORD.fields["flags"][1]] |= NOT_AT_CURSOR
+
+
+def comparable(records):
+    """What gathering and intercepting must agree on, one tuple a record."""
+    records = records.copy()
+    records["pfn"][records["kind"] == EventKind.CMP_AND_MERGE_PAGE] = 0
+    names = [name for name in RECORD.names if name not in ("ts", "seq", "cpu")]
+    kinds = [EventKind(kind).name for kind in records["kind"].tolist()]
+    return list(
+        zip(kinds, *(records[name].tolist() for name in names if name != "kind"), strict=True)
+    )
