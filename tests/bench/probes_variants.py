@@ -18,8 +18,8 @@ class Variant:
 
 VARIANTS = {
     "default": Variant(),
-    "default, --cow all": Variant("--cow all"),
-    "--totals": Variant("--totals"),
-    "--probes kprobe": Variant("--probes kprobe --cow all"),
-    "--probes fentry": Variant("--probes fentry --cow all"),
+    "cow all": Variant("--cow all"),
+    "totals": Variant("--totals"),
+    "kprobe": Variant("--probes kprobe --cow all"),
+    "fentry": Variant("--probes fentry --cow all"),
 }
