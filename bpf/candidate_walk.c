@@ -4,30 +4,43 @@
 static __always_inline int on_pmd_entry(u64 pmd, u64 address, u64 next, u64 walk)
 {
     struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
-    open_found(state);
-    close_candidate(state);
-    state->walk = walk;
-    state->merging = 0;
-    state->found_address = 0;
-    u64 slot = read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT);
-    int first = read64(SYM_KSM_MM_HEAD + MM_SLOT_MM_NODE) == slot + MM_SLOT_MM_NODE;
-    int fresh = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST) == slot + MM_SLOT_RMAP_LIST;
-    follow_pass(state, slot, first && fresh);
+    if (state)
+        state->walk = walk;
     return 0;
 }
 
-static __always_inline int on_pmd_entry_return(u64 result)
+struct next_page {
+    u64 words[(MORE(NEXT_PAGE_PAGE, NEXT_PAGE_ADDR) + 8) / 8];
+};
+
+/* The first page of the first mm has been found, and the cursor is before it. */
+static __always_inline int at_first_page(struct scan *scan)
 {
-    struct scan_state *state = scan_state();
-    if (!state || (int)result != 1)
+    u64 slot = scan_slot(scan);
+    return read64(SYM_KSM_MM_HEAD + MM_SLOT_MM_NODE) == slot + MM_SLOT_MM_NODE
+           && scan_rmap_list(scan) == slot + MM_SLOT_RMAP_LIST;
+}
+
+/* `walk` is 0 where a return does not tell the arguments: then it is what the entry told. */
+static __always_inline int on_pmd_entry_return(u64 result, u64 pmd, u64 address, u64 next, u64 walk)
+{
+    if ((int)result != 1)
         return 0;
-    u64 found = read64(state->walk + MM_WALK_PRIVATE);
-    state->found_page = read64(found + NEXT_PAGE_PAGE);
-    state->found_address = read64(found + NEXT_PAGE_ADDR);
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    struct scan scan;
+    read_scan(&scan);
+    finish_candidate(state, &scan);
+    state->merging = 0;
+    follow_pass(state, &scan, !state->synced && at_first_page(&scan));
+    struct next_page found;
+    u64 where = read64((walk ? walk : state->walk) + MM_WALK_PRIVATE);
+    read_bytes(&found, sizeof(found), where);
+    state->found_page = found.words[NEXT_PAGE_PAGE / 8];
+    state->found_address = found.words[NEXT_PAGE_ADDR / 8];
     state->found_ts = bpf_ktime_get_ns();
-    state->found_cursor = read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+    state->found_cursor = scan_rmap_list(&scan);
     state->found++;
     return 0;
 }

@@ -8,6 +8,8 @@
 #include <uapi/linux/ptrace.h>
 
 #define PAGE_ADDRESS(x) ((x) & ~(PAGE_BYTES - 1ULL))
+#define LESS(a, b) ((a) < (b) ? (a) : (b))
+#define MORE(a, b) ((a) > (b) ? (a) : (b))
 #define KERNEL_STABLE_FLAG 0x200
 #define KERNEL_UNSTABLE_FLAG 0x100
 
@@ -19,17 +21,26 @@ struct producer {
 BPF_PERCPU_ARRAY(producers, struct producer, 1);
 BPF_ARRAY(losses, u64, 1); /* of all CPUs: ksmd's thread reads it when a pass ends */
 
+static __always_inline void read_bytes(void *to, u32 size, u64 from)
+{
+#ifdef TOTALS_ONLY
+    __builtin_memset(to, 0, size); /* nothing of it is counted */
+#else
+    bpf_probe_read_kernel(to, size, (void *)from);
+#endif
+}
+
 static __always_inline u64 read64(u64 address)
 {
     u64 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_bytes(&value, sizeof(value), address);
     return value;
 }
 
 static __always_inline u32 read32(u64 address)
 {
     u32 value = 0;
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+    read_bytes(&value, sizeof(value), address);
     return value;
 }
 
@@ -73,7 +84,7 @@ static __always_inline void submit(struct ksm_event *event)
         producer->sent++;
         return;
     }
-    producer->lost++;
+    __sync_fetch_and_add(&producer->lost, 1);
     u64 *lost = losses.lookup(&zero);
     if (lost)
         __sync_fetch_and_add(lost, 1);

@@ -2,13 +2,12 @@
  *
  * cmp_and_merge_page is inlined into ksm_scan_thread on every stock kernel. While it runs,
  * ksm_scan.rmap_list == &candidate->rmap_list == candidate (rmap_list is the first field of the
- * rmap_item), and ksmd has just released the mm's mmap_lock: the tracepoint mmap_lock_released
- * fires between the choice of a candidate and the call. What the call decided is read from the
- * rmap_item once ksmd has moved on. */
+ * rmap_item). What the call decided is read from the rmap_item once ksmd has moved on. */
 
-static __always_inline void open_candidate(struct scan_state *state, u64 rmap_item, u64 mm,
-                                           u64 address, u64 ts)
+static __always_inline void open_candidate(struct scan_state *state, u64 rmap_item,
+                                           struct item *item, u64 ts)
 {
+    u64 mm = item_mm(item), address = PAGE_ADDRESS(item_address(item));
     name_mm(state, mm);
     state->open = 1;
     state->ts = ts;
@@ -16,38 +15,15 @@ static __always_inline void open_candidate(struct scan_state *state, u64 rmap_it
     state->address = address;
     state->rmap_item = rmap_item;
     state->seqnr = state->pass;
-    state->pfn = state->found_address == address ? page_to_pfn(state->found_page) : 0;
-    state->oldchecksum = read32(rmap_item + RMAP_ITEM_OLDCHECKSUM);
-    state->flags = tree_flags(read64(rmap_item + RMAP_ITEM_ADDRESS));
+    state->pfn = state->found_address == address ? page_to_pfn(state, state->found_page) : 0;
+    state->oldchecksum = item_oldchecksum(item);
+    state->flags = tree_flags(item_address(item));
     state->found_address = 0;
 }
 
-/* Where there is no mmap_lock_released: ksm_next_page_pmd_entry gave the address, and the link at
- * which the cursor then was leads to the candidate once get_next_rmap_item has found or made it.
- * cmp_and_merge_page changes nothing on an rmap_item before it has taken it out of its tree, so
- * opened at that removal, or at the latest when ksmd has moved on, it still shows its state before.
- */
-static __always_inline void open_found(struct scan_state *state)
+/* `item`: the candidate as it is now. */
+static __always_inline void submit_candidate(struct scan_state *state, struct item *item)
 {
-#ifdef WITHOUT_MMAP_LOCK_TRACEPOINT
-    if (!state->found_address)
-        return;
-    /* Before the cursor moves, get_next_rmap_item frees what lies between: the candidate is not
-     * examined yet. */
-    if (read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST) == state->found_cursor)
-        return;
-    u64 rmap_item = read64(state->found_cursor);
-    if (PAGE_ADDRESS(read64(rmap_item + RMAP_ITEM_ADDRESS)) != state->found_address)
-        return;
-    open_candidate(state, rmap_item, read64(rmap_item + RMAP_ITEM_MM), state->found_address,
-                   state->found_ts);
-#endif
-}
-
-static __always_inline void close_candidate(struct scan_state *state)
-{
-    if (!state->open)
-        return;
     state->open = 0;
     struct ksm_event event = {};
     event.ts = state->ts;
@@ -59,17 +35,50 @@ static __always_inline void close_candidate(struct scan_state *state)
     event.address = state->address;
     event.pfn = state->pfn;
     event.rmap_item = state->rmap_item;
-    u64 word = read64(state->rmap_item + RMAP_ITEM_ADDRESS);
-    if (read64(state->rmap_item + RMAP_ITEM_MM) != state->mm
-        || PAGE_ADDRESS(word) != state->address) {
+    u64 word = item_address(item);
+    if (item_mm(item) != state->mm || PAGE_ADDRESS(word) != state->address) {
         event.flags |= FREED;
     } else {
         event.flags |= tree_flags(word) << 2;
-        event.checksum = read32(state->rmap_item + RMAP_ITEM_OLDCHECKSUM);
+        event.checksum = item_oldchecksum(item);
         if (word & KERNEL_STABLE_FLAG)
-            event.aux = read64(state->rmap_item + RMAP_ITEM_HEAD);
+            event.aux = item_head(item);
     }
     submit(&event);
+}
+
+static __always_inline void close_candidate(struct scan_state *state)
+{
+    if (!state->open)
+        return;
+    struct item item;
+    read_item(&item, state->rmap_item);
+    submit_candidate(state, &item);
+}
+
+/* ksmd has moved on: the candidate is closed. By the page-table walk alone
+ * (CANDIDATES_BY_WALK), one that was found is open only if it was taken out of its tree: the link at
+ * which the cursor then was leads to it. cmp_and_merge_page changes nothing on an rmap_item that
+ * it leaves where it is, so that what is read now is its state before and after. */
+static __always_inline void finish_candidate(struct scan_state *state, struct scan *scan)
+{
+    struct item item;
+    u64 rmap_item = state->rmap_item;
+#ifdef CANDIDATES_BY_WALK
+    if (state->found_address) {
+        /* Where the cursor did not move, there was no memory for an rmap_item. */
+        if (scan_rmap_list(scan) == state->found_cursor && scan_seqnr(scan) == state->pass)
+            return;
+        rmap_item = read64(state->found_cursor);
+        read_item(&item, rmap_item);
+        if (PAGE_ADDRESS(item_address(&item)) != state->found_address)
+            return;
+        open_candidate(state, rmap_item, &item, state->found_ts);
+        submit_candidate(state, &item);
+        return;
+    }
+#endif
+    close_candidate(state);
 }
 
 /* The kernel's own counters, read by ksmd's own thread: nothing can change between the pass and the
@@ -89,13 +98,14 @@ static __always_inline void submit_counters(struct scan_state *state)
 /* Emits SCAN_STOP and SCAN_START where seqnr shows that the cursor passed the end of the list.
  * `at_start`: the cursor is before the first page of the first mm; needed only for the pass during
  * which we attached. */
-static __always_inline void follow_pass(struct scan_state *state, u64 slot, int at_start)
+static __always_inline void follow_pass(struct scan_state *state, struct scan *scan, int at_start)
 {
-    u64 seqnr = read64(SYM_KSM_SCAN + KSM_SCAN_SEQNR);
-    int at_head = slot == SYM_KSM_MM_HEAD;
+    u64 seqnr = scan_seqnr(scan);
+    int at_head = scan_slot(scan) == SYM_KSM_MM_HEAD;
     if (!state->synced) {
         state->synced = 1 + (at_head || at_start);
         state->pass = seqnr;
+        passed_over(&state->skipped);
     } else if (seqnr != state->pass) {
         close_candidate(state);
         /* Writing 2 to run sets seqnr to 0: a pass under way then did not end, it was cut off. */
@@ -124,8 +134,9 @@ static __always_inline int on_ksmd_switched_out(void)
     /* TASK_INTERRUPTIBLE: within a page it waits uninterruptibly or is preempted */
     if (!(task_state & 1))
         return 0;
-    open_found(state);
-    close_candidate(state);
-    follow_pass(state, read64(SYM_KSM_SCAN + KSM_SCAN_MM_SLOT), 0);
+    struct scan scan;
+    read_scan(&scan);
+    finish_candidate(state, &scan);
+    follow_pass(state, &scan, 0);
     return 0;
 }

@@ -1,10 +1,12 @@
 /* Attempts to merge, and page table entries replaced. */
 
-static __always_inline int on_try_to_merge_with_ksm_page(u64 rmap_item)
+static __always_inline int on_try_to_merge_with_ksm_page(u64 rmap_item, u64 page, u64 kpage)
 {
     struct scan_state *state = scan_state();
-    if (state)
-        state->merging = rmap_item;
+    if (!state)
+        return 0;
+    state->merging = rmap_item;
+    state->merging_with = kpage;
     return 0;
 }
 
@@ -16,24 +18,52 @@ static __always_inline int on_try_to_merge_with_ksm_page_return(u64 result)
     return 0;
 }
 
-/* What a page is: 0 where this kernel's struct page is not known. A tail has bit 0 of its word set;
- * the rest of the word is the head's address, or a mask that makes the head's of the tail's. A head
- * is known by the tail that follows it. */
+#ifdef WITH_PAGE_STATE
+struct page_words {
+    u64 words[STRUCT_PAGE_SIZE / 8];
+};
+
+static __always_inline u64 page_word(struct page_words *page, u64 offset)
+{
+    return page->words[offset / 8];
+}
+
+static __always_inline u32 page_half(struct page_words *page, u64 offset)
+{
+    return *(u32 *)((char *)page + offset);
+}
+#endif
+
+/* Whether a page is part of a huge one. A tail has bit 0 of its word set; a head is known by the
+ * tail that follows it. */
+static __always_inline u8 is_compound(u64 page)
+{
+#ifdef WITH_COMPOUND
+    u64 words[STRUCT_PAGE_SIZE / 8 + 1];
+    read_bytes(words, sizeof(words), page + PAGE_COMPOUND_HEAD);
+    return (words[0] | words[STRUCT_PAGE_SIZE / 8]) & 1;
+#else
+    return 0;
+#endif
+}
+
+/* What a page is: 0 where this kernel's struct page is not known. The rest of a tail's word is the
+ * head's address, or a mask that makes the head's of the tail's. */
 static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
 {
 #ifdef WITH_PAGE_STATE
-    if (!page)
-        return 0;
     u8 state = PAGE_STATE;
-    u64 head = page, word = read64(page + PAGE_COMPOUND_HEAD);
-    if (word & 1)
-        head = word - 1 <= page ? word - 1 : page & word;
-    if ((word & 1) || (read64(page + STRUCT_PAGE_SIZE + PAGE_COMPOUND_HEAD) & 1))
+    struct page_words head;
+    if (is_compound(page))
         state |= COMPOUND;
-    if (read64(head + PAGE_FLAGS) & 1) /* PG_locked */
+    read_bytes(&head, sizeof(head), page);
+    u64 word = page_word(&head, PAGE_COMPOUND_HEAD);
+    if (word & 1)
+        read_bytes(&head, sizeof(head), word - 1 <= page ? word - 1 : page & word);
+    if (page_word(&head, PAGE_FLAGS) & 1) /* PG_locked */
         state |= LOCKED;
-    *references = read32(head + PAGE_REFCOUNT);
-    *mappings = read32(head + PAGE_MAPCOUNT) + 1;
+    *references = page_half(&head, PAGE_REFCOUNT);
+    *mappings = page_half(&head, PAGE_MAPCOUNT) + 1;
     return state;
 #else
     return 0;
@@ -51,46 +81,63 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
     state->replacing = 0;
     /* A trampoline's argument has a type, and the verifier no arithmetic for it; what comes out of
      * a map is a number. */
-    u64 number = *(volatile u64 *)&state->page;
-    u32 references, mappings;
-    state->was_compound = page_state(number, &references, &mappings) & COMPOUND;
+    state->was_compound = is_compound(*(volatile u64 *)&state->page);
     return 0;
 }
 
 /* replace_page is inlined into try_to_merge_one_page; it ran and succeeded exactly when that
  * returns 0 for a KSM page other than the page itself (a fork's copy of a KSM page returns 0 at
- * once). Called outside of try_to_merge_with_ksm_page, kpage is the zero page. */
-static __always_inline int on_try_to_merge_one_page_return(u64 result)
+ * once). */
+static __always_inline void submit_attempt(struct scan_state *state, u64 rmap_item, u64 examined,
+                                           u8 zero_page, u64 result)
 {
-    struct scan_state *state = scan_state();
-    if (!state)
-        return 0;
+    struct item item;
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = TRY_TO_MERGE_ONE_PAGE;
     event.err = (s16)(int)result;
-    event.rmap_item = state->merging ? state->merging : state->rmap_item;
-    event.mm = read64(state->vma + VMA_MM);
-    event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
-    event.pfn = page_to_pfn(state->page);
-    event.aux = page_to_pfn(state->kpage);
-    u8 zero_page = state->merging ? 0 : ZERO_PAGE;
+    event.rmap_item = rmap_item;
+    read_item(&item, event.rmap_item);
+    event.mm = event.rmap_item ? item_mm(&item) : read64(state->vma + VMA_MM);
+    event.address = PAGE_ADDRESS(item_address(&item));
+    event.pfn = page_to_pfn(state, state->page);
+    event.aux = page_to_pfn(state, state->kpage);
     event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0)
-                  | zero_page;
-    event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum)
-                   | (state->was_compound ? WAS_COMPOUND : 0);
+                  | zero_page | mark_of_item(event.rmap_item, examined);
+    state->examined = examined;
+    struct tried *tried = &state->tried[rmap_item != examined];
+    tried->rmap_item = rmap_item;
+    tried->mm = event.mm;
+    tried->address = event.address;
+    if (state->was_compound)
+        event.flags |= WAS_COMPOUND;
+    if (event.err)
+        event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum);
     submit(&event);
+#ifndef GATHERING
 #ifdef WITH_REPLACE_PAGE
     int replaced = !event.err && state->replacing;
 #else
     int replaced = !event.err && state->kpage && state->kpage != state->page;
 #endif
     if (!replaced)
-        return 0;
+        return;
     event.kind = REPLACE_PAGE;
     event.flags = zero_page;
-    event.oldchecksum = 0;
-    event.checksum = 0;
     submit(&event);
+#endif
+}
+
+/* Called outside of try_to_merge_with_ksm_page, kpage is the zero page, which is none that that
+ * function is ever given. */
+static __always_inline int on_try_to_merge_one_page_return(u64 result)
+{
+    struct scan_state *state = scan_state();
+    if (!state)
+        return 0;
+    int merging = state->merging && state->kpage == state->merging_with;
+    u64 examined = under_examination(state->rmap_item);
+    submit_attempt(state, merging ? state->merging : examined, examined, merging ? 0 : ZERO_PAGE,
+                   result);
     return 0;
 }

@@ -1,28 +1,53 @@
 /* The stable tree: rmap_items that join it, stable nodes that leave it, and merges undone. */
 
+#define NODE_BEGIN LESS(STABLE_NODE_KPFN, STABLE_NODE_HLIST)
+#define NODE_END (MORE(STABLE_NODE_KPFN, STABLE_NODE_HLIST) + 8)
+
+/* The rmap_item of an event that comes in the turn in which it was tried to be merged, so that it
+ * has been read already; where attempts are not seen it is read now. */
+static __always_inline void name_item(struct ksm_event *event, u64 rmap_item)
+{
+    event->rmap_item = rmap_item;
+    struct scan_state *state = scan_state();
+    if (!state)
+        return;
+    struct tried *tried = &state->tried[rmap_item != state->examined];
+    if (tried->rmap_item == rmap_item) {
+        event->mm = tried->mm;
+        event->address = tried->address;
+        event->flags |= mark_of_item(rmap_item, state->examined);
+        return;
+    }
+    struct item item;
+    read_item(&item, event->rmap_item);
+    event->mm = item_mm(&item);
+    event->address = PAGE_ADDRESS(item_address(&item));
+    event->flags |= mark_of_item(rmap_item, under_examination(0));
+}
+
 static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
 {
+    u64 node[(NODE_END - NODE_BEGIN) / 8];
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = STABLE_APPEND;
-    event.rmap_item = rmap_item;
     event.aux = stable_node;
-    event.mm = read64(event.rmap_item + RMAP_ITEM_MM);
-    event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
-    event.pfn = read64(event.aux + STABLE_NODE_KPFN);
-    if (!read64(event.aux + STABLE_NODE_HLIST))
-        event.flags = NEW_NODE;
+    read_bytes(node, sizeof(node), event.aux + NODE_BEGIN);
+    event.pfn = node[(STABLE_NODE_KPFN - NODE_BEGIN) / 8];
+    event.flags = node[(STABLE_NODE_HLIST - NODE_BEGIN) / 8] ? 0 : NEW_NODE;
+    name_item(&event, rmap_item);
     submit(&event);
     return 0;
 }
 
-static __always_inline int on_remove_node_from_stable_tree(u64 stable_node)
+static __always_inline int on_remove_node_from_stable_tree(u64 stable_node, void *context)
 {
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = REMOVE_STABLE_NODE;
     event.aux = stable_node;
     event.pfn = read64(event.aux + STABLE_NODE_KPFN);
+    mark_node(&event, context);
     submit(&event);
     return 0;
 }
@@ -32,9 +57,7 @@ static __always_inline int on_break_cow(u64 rmap_item)
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = BREAK_COW;
-    event.rmap_item = rmap_item;
-    event.mm = read64(event.rmap_item + RMAP_ITEM_MM);
-    event.address = PAGE_ADDRESS(read64(event.rmap_item + RMAP_ITEM_ADDRESS));
+    name_item(&event, rmap_item);
     submit(&event);
     return 0;
 }

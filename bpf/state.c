@@ -1,5 +1,12 @@
 /* What the probes of functions remember of ksmd's thread from one to the next. */
 
+/* An rmap_item that was tried to be merged. */
+struct tried {
+    u64 rmap_item;
+    u64 mm;
+    u64 address;
+};
+
 struct scan_state {
     /* the candidate under examination */
     u64 open;
@@ -23,13 +30,18 @@ struct scan_state {
     u64 found_ts;
     u64 found_cursor;
     u64 found;
+    u64 skipped; /* ksm_pages_skipped when it was last read */
     /* try_to_merge_with_ksm_page and try_to_merge_one_page under way */
     u64 merging;
+    u64 merging_with;
     u64 vma;
     u64 page;
     u64 kpage;
     u64 was_compound;
-    u64 replacing; /* replace_page was entered, where a probe map lets us see it */
+    u64 vmemmap; /* vmemmap_base, which does not change */
+    struct tried tried[2]; /* last in this turn: the candidate, and its partner */
+    u64 examined;          /* what `under_examination` was then */
+    u64 replacing;         /* replace_page was entered, where a probe map lets us see it */
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);
 
@@ -45,12 +57,14 @@ static __always_inline int in_ksmd(void)
 }
 
 /* 0 where the kernel does not tell where struct pages lie. */
-static __always_inline u64 page_to_pfn(u64 page)
+static __always_inline u64 page_to_pfn(struct scan_state *state, u64 page)
 {
     if (!page)
         return 0;
 #ifdef WITH_VMEMMAP
-    return (page - read64(SYM_VMEMMAP_BASE)) / STRUCT_PAGE_SIZE;
+    if (!state->vmemmap)
+        state->vmemmap = read64(SYM_VMEMMAP_BASE);
+    return (page - state->vmemmap) / STRUCT_PAGE_SIZE;
 #else
     return 0;
 #endif

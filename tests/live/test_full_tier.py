@@ -29,6 +29,7 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
         passes = []
         document = trace(
             lambda: passes.append(everything(ksm, processes)),
+            probes="kprobe",
             record=out,
             textfile=str(Path(out).parent) if out is not None else None,
         )
@@ -66,7 +67,9 @@ def test_with_a_probe_map_the_numbers_are_the_same(ksm, processes, repository):
         documents = []
 
         def stream():
-            documents.append(trace(lambda: everything(ksm, processes), probe_map=chosen[0]))
+            documents.append(
+                trace(lambda: everything(ksm, processes), probes="kprobe", probe_map=chosen[0])
+            )
 
         totals = trace(stream, totals=True)
         counted = truth.read()
@@ -102,7 +105,7 @@ def test_joining_late(ksm, processes, meanwhile):
             processes.do("beta", "discard", region="unique", first=0, pages=30)
         ksm.scan(1)
 
-    document = trace(one_pass)
+    document = trace(one_pass, probes="kprobe")
     assert document["passes"] == 1
     assert document["reconstruction"] == {"complete": True, "reason": ""}
     assert {row["difference"] for row in document["reconciliation"].values()} == {0}
@@ -128,7 +131,7 @@ def test_kernel_breaks_are_told_from_users_writes(ksm, processes):
         processes.do("writer", "poke", region="r", first=0, pages=17, offset=0, value=1)
         processes.do("writer", "unmergeable", region="r", first=30, pages=40)
 
-    trace(workload, record=str(out))
+    trace(workload, record=str(out), probes="kprobe")
     with open_capture(str(out)) as capture:
         faults = np.concatenate([batch.of(EventKind.COW_FAULT) for batch in capture.batches()])
     out.unlink()
@@ -152,7 +155,7 @@ def test_callback_reader_sees_the_same(ksm, processes):
         processes.do("twins", "mergeable", region="r")
         ksm.scan(3)
 
-    document = trace(workload, mapped=False)
+    document = trace(workload, mapped=False, probes="kprobe")
     assert document["events"]["by_kind"]["CMP_AND_MERGE_PAGE"] == 3 * 64
     assert document["reconciliation"]["pages_shared"]["reconstructed"] == 1
     assert document["reconciliation"]["pages_sharing"]["reconstructed"] == 63
@@ -167,7 +170,7 @@ def test_a_small_ring_counts_every_loss(ksm, processes):
     processes.do("many", "map", region="r", pages=4000)
     processes.do("many", "fill", region="r", content="unique:1")
     processes.do("many", "mergeable", region="r")
-    source = LiveSource.open(LiveOptions(ring_bytes=4096))
+    source = LiveSource.open(LiveOptions(probes="kprobe", ring_bytes=4096))
     try:
         batches = source.batches()
         next(batches)
@@ -198,7 +201,7 @@ def test_a_loss_is_known_before_a_gauge_is_compared(ksm, processes):
             processes.do("many", "poke", region="r", first=0, pages=500, offset=0, value=beat + 1)
             ksm.scan()
 
-    document = trace(workload, ring_bytes=65536)
+    document = trace(workload, probes="kprobe", ring_bytes=65536)
     print(document["events"]["lost"], document["self_check"])
     assert document["events"]["lost"] > 1000
     assert document["self_check"]["at_scan_stop_differing"] == 0

@@ -214,7 +214,7 @@ def test_the_capture_holds_what_the_functions_were_called_with(ksm, processes, t
     capture = str(tmp_path / "c.ksmtrace")
     ksm.start_stepping()
     with Sites(map_of_this_kernel()) as sites:
-        document = trace(lambda: everything(ksm, processes), record=capture)
+        document = trace(lambda: everything(ksm, processes), record=capture, probes="kprobe")
         seen = sites.read()
     assert document["events"]["lost"] == 0
     with open_capture(capture) as read:

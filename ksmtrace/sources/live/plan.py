@@ -80,8 +80,10 @@ class Plan:
         The function by which files are written is everybody's, and does not count.
         """
         specs = {kind: one.spec for kind, one in self.chosen.items() if one.spec is not None}
-        hooks = [hook for kind in specs.keys() - {EventKind.TUNABLE} for hook in specs[kind].hooks]
-        return frozenset(self.placements[hook].mechanism for hook in hooks)
+        hooks = {hook for kind in specs.keys() - {EventKind.TUNABLE} for hook in specs[kind].hooks}
+        # One that its return makes needless has no place.
+        placed = hooks & self.placements.keys()
+        return frozenset(self.placements[hook].mechanism for hook in placed)
 
     @property
     def tier(self) -> str:
@@ -215,7 +217,7 @@ def _join(
         placed = kernel.place(hook, allowed)
         if isinstance(placed, Reason):
             reasons.append(placed)
-        else:
+        elif not (hook.for_return and placed.mechanism == "fentry"):
             placements[hook] = placed
     numbers, missing = kernel.numbers(spec)
     reasons += missing

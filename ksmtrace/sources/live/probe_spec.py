@@ -9,6 +9,9 @@ from enum import StrEnum
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
 
+FIRST_ARGUMENT = "$0"
+"""Among the arguments of a hook: the target's first."""
+
 
 class Place(StrEnum):
     """Where a BPF program goes.
@@ -31,9 +34,10 @@ class Hook:
     Attributes:
         target: function or tracepoint of the kernel.
         body: function of bpf/*.c; its parameters are the target's first arguments, or the return
-            value.
+            value and then those arguments, which are 0 where the mechanism does not tell them.
         arguments: C expressions over `ctx` to hand it instead.
         offset: bytes from the function's start; other than 0 only for a SITE.
+        for_return: only there for the return, and left out where that has the arguments itself.
     """
 
     place: Place
@@ -41,6 +45,7 @@ class Hook:
     body: str
     arguments: tuple[str, ...] | None = None
     offset: int = 0
+    for_return: bool = False
 
 
 Others = Mapping[EventKind, tuple[str, ...]]
@@ -96,9 +101,13 @@ def entry(function: str, body: str, *arguments: str) -> Hook:
     return Hook(Place.ENTRY, function, body, arguments or None)
 
 
-def both(function: str, body: str) -> tuple[Hook, Hook]:
-    """Entry and return of a function; the return's body is named `<body>_return`."""
-    return entry(function, body), Hook(Place.RETURN, function, f"{body}_return")
+def both(function: str, body: str, *, for_return: bool = False) -> tuple[Hook, Hook]:
+    """Entry and return of a function; the return's body is named `<body>_return`.
+
+    `for_return`: of the entry.
+    """
+    first = Hook(Place.ENTRY, function, body, for_return=for_return)
+    return first, Hook(Place.RETURN, function, f"{body}_return")
 
 
 def tracepoint(name: str, body: str) -> Hook:

@@ -6,9 +6,12 @@ are decided in the order of the table, so one whose probes require another kind'
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.probe_spec import (
+    FIRST_ARGUMENT,
     Hook,
     Place,
     ProbeSpec,
@@ -29,27 +32,36 @@ _MERGE_TRACEPOINTS = (
     tracepoint("ksm_merge_one_page", "on_merge_one_page"),
     tracepoint("ksm_merge_with_ksm_page", "on_merge_with_ksm_page"),
 )
+_ONE_BY_ONE = ("inlined", "symbol", "walk", "walk and skips", "lock")
 _BY_REMOVALS = {EventKind.REMOVE_RMAP_ITEM: ("function",)}
 
-WALK = ProbeSpec(
+_PAGE_FOUND = both("ksm_next_page_pmd_entry", "on_pmd_entry", for_return=True)
+
+
+_WALK = ProbeSpec(
     "walk",
     _DERIVED,
-    both("ksm_next_page_pmd_entry", "on_pmd_entry"),
+    _PAGE_FOUND,
     reads="ksm_scan cursor",
     note="inlined; one event per page found, "
     "its rmap_item read when ksmd first touches it or moves on",
-    defines={"WITHOUT_MMAP_LOCK_TRACEPOINT": 1, "WITH_PAGE_TABLE_WALK": 1},
+    defines={"CANDIDATES_BY_WALK": 1, "WITH_PAGE_TABLE_WALK": 1},
     requires=_BY_REMOVALS,
-    # Smart scan's removals could not be told from the candidate's; kernels that have it have the
-    # tracepoint.
+    # What smart scan passes over would be taken for candidates.
     excluded_by=("ksm_rmap_item.remaining_skips",),
 )
-"""Candidates by the page-table walk alone."""
+_WALK_AND_SKIPS = replace(
+    _WALK,
+    name="walk and skips",
+    reads="ksm_scan cursor, ksm_pages_skipped",
+    parts=("skips.c",),
+    excluded_by=(),
+)
 
 COUNTED = ProbeSpec(
     "counted",
     _EXACT,
-    WALK.hooks,
+    _PAGE_FOUND,
     note="tells each candidate's page, and counts them a second time",
     defines={"WITH_PAGE_TABLE_WALK": 1},
 )
@@ -82,7 +94,7 @@ def _only_tracepoint(name: str, body: str) -> ProbeSpec:
 
 PROBES: ProbeTable = {
     EventKind.TRY_TO_MERGE_ONE_PAGE: (
-        _by_function(*_MERGE_ONE, *_MERGING),
+        _by_function(*_MERGE_ONE, _MERGING[0]),
         _by_tracepoint(
             EventKind.TRY_TO_MERGE_ONE_PAGE,
             "an attempt refused because its VMA is gone counts as one",
@@ -124,6 +136,8 @@ PROBES: ProbeTable = {
             requires=_BY_REMOVALS,
             with_too=COUNTED,
         ),
+        _WALK,
+        _WALK_AND_SKIPS,
         ProbeSpec(
             "lock",
             _DERIVED,
@@ -134,7 +148,6 @@ PROBES: ProbeTable = {
             requires=_BY_REMOVALS,
             with_too=COUNTED,
         ),
-        WALK,
         _total("pages_scanned"),
     ),
     EventKind.SKIPPED: (
@@ -143,8 +156,9 @@ PROBES: ProbeTable = {
             _DERIVED,
             (entry("remove_rmap_item_from_tree", "on_remove_rmap_item_from_tree"),),
             reads="ksm_scan cursor",
-            note="the candidate's removal before ksmd lets go of the lock",
-            requires={EventKind.CMP_AND_MERGE_PAGE: ("inlined", "symbol", "lock")},
+            note="the candidate's removal where ksm_pages_skipped has grown, "
+            "or before ksmd lets go of the lock",
+            requires={EventKind.CMP_AND_MERGE_PAGE: _ONE_BY_ONE},
         ),
         _total("pages_skipped"),
     ),
@@ -164,7 +178,12 @@ PROBES: ProbeTable = {
         ProbeSpec(
             "function",
             _EXACT,
-            (entry("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),),
+            (
+                entry(
+                    *("remove_node_from_stable_tree", "on_remove_node_from_stable_tree"),
+                    *(FIRST_ARGUMENT, "ctx"),
+                ),
+            ),
             requires={EventKind.STABLE_APPEND: ("function",)},
         ),
         ProbeSpec(
@@ -199,7 +218,7 @@ PROBES: ProbeTable = {
             (_SWITCH,),
             reads="ksm_scan.seqnr",
             note="seen at the first page of the pass",
-            requires={EventKind.CMP_AND_MERGE_PAGE: ("inlined", "symbol", "lock", "walk")},
+            requires={EventKind.CMP_AND_MERGE_PAGE: _ONE_BY_ONE},
         ),
         _only_tracepoint("ksm_start_scan", "on_start_scan"),
     ),

@@ -7,7 +7,7 @@ from ksmtrace.sources.live.bpf_parts import parameters_of
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.plan import Plan
-from ksmtrace.sources.live.probe_spec import Hook, Place
+from ksmtrace.sources.live.probe_spec import FIRST_ARGUMENT, Hook, Place
 
 _CONTEXT = {
     "fentry": "unsigned long long *ctx",
@@ -34,6 +34,9 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
     if arguments is None:
         count = parameters_of(hook.body)
         arguments = tuple(_argument(hook, placement, index) for index in range(count))
+    elif FIRST_ARGUMENT in arguments:
+        first = _argument(hook, placement, 0)
+        arguments = tuple(first if given == FIRST_ARGUMENT else given for given in arguments)
     name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
     counts = ""
     if hook.target in SHARED:
@@ -43,13 +46,20 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
 
 
 def _argument(hook: Hook, placement: Placement, index: int) -> str:
-    """C for a parameter of the body: the target's argument, or its return value."""
+    """C for a parameter of the body: an argument of the target.
+
+    At a return the first is its value, the others its arguments, 0 where they are not told.
+    """
     at_return = hook.place is Place.RETURN
     match placement.mechanism:
+        case "fentry" if at_return:
+            return f"ctx[{index - 1 if index else placement.parameters}]"
         case "fentry":
-            return f"ctx[{placement.parameters if at_return else index}]"
+            return f"ctx[{index}]"
+        case "kprobe" if at_return:
+            return "0" if index else "PT_REGS_RC(ctx)"
         case "kprobe":
-            return "PT_REGS_RC(ctx)" if at_return else f"PT_REGS_PARM{index + 1}(ctx)"
+            return f"PT_REGS_PARM{index + 1}(ctx)"
         case "raw_tracepoint":
             return f"ctx->args[{index}]"
     raise LookupError(f"{placement.mechanism} has no arguments to give to {hook.body}")

@@ -25,10 +25,19 @@ def test_a_stock_kernel_with_kprobes(host):
     survey = host.survey()
     assert survey.tier == "full"
     candidates = of(survey, EventKind.CMP_AND_MERGE_PAGE)
-    assert (candidates.way, candidates.probe.exactness) == ("lock", Exactness.DERIVED)
-    (symbol,) = candidates.rejected
+    assert (candidates.way, candidates.probe.exactness) == (
+        "walk and skips",
+        Exactness.DERIVED,
+    )
+    symbol, walk = candidates.rejected
+    assert "remaining_skips" in walk.reasons[0].text
     assert (symbol.way, symbol.exactness) == ("symbol", Exactness.EXACT)
     assert "cmp_and_merge_page is not in /proc/kallsyms" in symbol.reasons[0].text
+
+
+def test_candidates_of_a_stock_kernel_without_the_walk(host):
+    host.without |= {"ksm_next_page_pmd_entry"}
+    assert of(host.survey(), EventKind.CMP_AND_MERGE_PAGE).way == "lock"
 
 
 def test_a_kernel_that_inlines_nothing(host):

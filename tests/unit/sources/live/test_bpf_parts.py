@@ -87,10 +87,10 @@ def test_uses(part):
 
 def test_a_part_makes_way_for_the_one_that_it_replaces():
     assert [p.file for p in program_parts(["mm.c"])] == [
-        *("ksm_event.h", "common.h", "process_unknown.c", "mm.c"),
+        *("ksm_event.h", "common.h", "process_unknown.c", "marks_none.c", "skips_none.c", "mm.c"),
     ]
     assert [p.file for p in program_parts(["mm.c", "process.c"])] == [
-        *("ksm_event.h", "common.h", "process.c", "mm.c"),
+        *("ksm_event.h", "common.h", "process.c", "marks_none.c", "skips_none.c", "mm.c"),
     ]
 
 

@@ -12,7 +12,7 @@ from ksmtrace.sources.live.program_text import program_text
 
 def call(hook, placement):
     """The call of the body in the text of a program with this hook alone."""
-    text = program_text(Plan(placements={hook: placement}, files={"merge.c", "state.c"}))
+    text = program_text(Plan(placements={hook: placement}, files={"merge.c", "candidate_walk.c"}))
     (found,) = re.findall(rf"return ({hook.body}\(.*\));", text)
     return found
 
@@ -20,6 +20,7 @@ def call(hook, placement):
 ONE_PAGE = "on_try_to_merge_one_page"
 ENTRY = Hook(Place.ENTRY, "try_to_merge_one_page", ONE_PAGE)
 RETURN = Hook(Place.RETURN, "try_to_merge_one_page", f"{ONE_PAGE}_return")
+PAGE_FOUND = Hook(Place.RETURN, "ksm_next_page_pmd_entry", "on_pmd_entry_return")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ RETURN = Hook(Place.RETURN, "try_to_merge_one_page", f"{ONE_PAGE}_return")
         (RETURN, "kprobe", "PT_REGS_RC(ctx)"),
         (ENTRY, "fentry", "ctx[0], ctx[1], ctx[2]"),
         (RETURN, "fentry", "ctx[4]"),
+        (PAGE_FOUND, "kprobe", "PT_REGS_RC(ctx), 0, 0, 0, 0"),
+        (PAGE_FOUND, "fentry", "ctx[4], ctx[0], ctx[1], ctx[2], ctx[3]"),
         (
             Hook(Place.TRACEPOINT, "ksm_merge_one_page", "on_merge_one_page"),
             "raw_tracepoint",
