@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ksmtrace.errors import HostError
@@ -84,6 +84,11 @@ class Program:
     def lost(self) -> int:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
+
+    def ask_for_inventory(self) -> None:
+        """Have what gathers list all rmap_items; nothing where the kernel refuses the write."""
+        with suppress(Exception):  # bcc raises bare Exception
+            self._bpf[b"gather_controls"][ctypes.c_int(0)] = ctypes.c_uint(1)
 
     def ksmd_runs(self) -> list[int]:
         """How often the programs of hooks in `hook_threads.SHARED` ran in ksmd, in that order."""
