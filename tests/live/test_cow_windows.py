@@ -18,7 +18,7 @@ from support.truth import Truth
 
 pytestmark = pytest.mark.guest
 
-PAGES = 1024
+PAGES = 256
 SHARE = 0.3
 
 
@@ -52,14 +52,14 @@ def copying(ksm, processes):
         processes.do(name, "fill", region="r", content="unique:5")
         processes.do(name, "mergeable", region="r")
     ksm.scan(3)
-    for beat in range(12):
-        for name, first in (("writer", 40 * beat), ("other", 500)):
-            processes.do(name, "poke", region="r", first=first, pages=200, offset=3, value=beat + 1)
+    for beat in range(7):
+        for name, first in (("writer", 20 * beat), ("other", 50)):
+            processes.do(name, "poke", region="r", first=first, pages=100, offset=3, value=beat + 1)
         ksm.scan(1)
         processes.do("writer", "fill", region="r", content="unique:5")
         processes.do("other", "fill", region="r", content="unique:5")
         ksm.scan(3)
-    processes.do("other", "unmergeable", region="r", first=900, pages=10)
+    processes.do("other", "unmergeable", region="r", first=200, pages=10)
     ksm.scan(1)
 
 
@@ -69,7 +69,7 @@ def users(faults):
 
 def test_windows_against_every_fault(ksm, processes, monkeypatch):
     """Who wrote where is what every fault says; what a window shows is what happened in it."""
-    monkeypatch.setattr(windows, "PERIOD_SECONDS", 2.0)
+    monkeypatch.setattr(windows, "PERIOD_SECONDS", 1.0)
     ksm.start_stepping()
     out = Path("/dev/shm/windows.ksmtrace")
     with Truth() as truth, Everything() as everything:
@@ -109,8 +109,8 @@ def test_windows_against_every_fault(ksm, processes, monkeypatch):
     begins, ends = marks["ts"][::2], marks["ts"][1::2]
     sample = told["fault_sample"]
     print(sample, len(seen), "sampled of", len(faults), "in windows of", (ends - begins) / 1e9)
-    assert sample["windows"] == len(begins) > 2
-    assert sample["faults"] == len(users(seen)) > 100
+    assert sample["windows"] == len(begins) > 1
+    assert sample["faults"] == len(users(seen)) > 20
     keys = [
         Counter(zip(one["mm"].tolist(), one["address"].tolist(), strict=True))
         for one in (seen, faults)
