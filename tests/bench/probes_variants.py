@@ -5,24 +5,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variant:
-    """A plan of the product, or a part of one.
+    """What `live` is asked for, or a part of it.
 
     Attributes:
-        choice: as `--probes`.
-        hidden: what the kernel is taken not to have, as in `LiveOptions`.
-        cow: as `--cow`; by windows what is measured is the time between them.
-        without: targets of hooks that are planned and compiled, and left unattached.
+        asked: options of `live`.
+        without: files of bpf/ whose hooks are planned and compiled, and left unattached.
     """
 
-    choice: str = "auto"
-    hidden: frozenset[str] = frozenset()
-    cow: float = 0.02
-    without: frozenset[str] = frozenset()
+    asked: str = ""
+    without: tuple[str, ...] = ()
 
 
 VARIANTS = {
     "default": Variant(),
-    "cow all": Variant(cow=1.0),
-    "kprobe": Variant("kprobe"),
-    "fentry": Variant("fentry"),
+    "cow all": Variant("--cow all"),
+    "totals": Variant("--totals"),
+    "kprobe": Variant("--probes kprobe --cow all"),
+    "fentry": Variant("--probes fentry --cow all"),
 }
