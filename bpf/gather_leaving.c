@@ -2,7 +2,7 @@
  * gathered: ksmd frees its rmap_items at once. They are gathered in the leaving task, with buffers
  * of its processor, since many can leave at once. */
 
-#define MOST_SLOTS 128
+#define MOST_SLOTS 24
 
 BPF_PERCPU_ARRAY(leaving_walks, struct walk, 1);
 BPF_PERCPU_ARRAY(leaving_chunks, struct chunk, 1);

@@ -118,6 +118,8 @@ def _check_totals(options: Namespace) -> None:
         raise KsmtraceError("--totals counts by probes, --probes sysfs has none: choose one")
     if options.pid:
         raise KsmtraceError("--totals counts the events of all processes: leave out --pid")
+    if options.probe_map:
+        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
 
 
 def _warn_if_stopped(run_tunable: str | None) -> None:

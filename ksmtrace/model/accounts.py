@@ -21,7 +21,7 @@ COUNTS = (
 """Columns of an account: outcomes of a visit (skipped; left alone in the stable tree; checksum
 changed; no checksum to compare with; looked up in the trees, and placed there or a page of zeroes;
 looked up and not placed; gone before the outcome could be read), STABLE_APPEND, REPLACE_PAGE by the
-zero page, COW_FAULT by the process and by the kernel."""
+zero page, copies (`Copies`) by the process and by the kernel."""
 
 ZERO_CHECKSUM = 0x32D8BBDB
 """calc_checksum of a page of zeroes: the low 32 bits of its xxh64, since 5.0."""
@@ -62,9 +62,6 @@ def _table() -> npt.NDArray[np.int8]:
     examined[flags & int(Flag.FREED) != 0] = COUNTS.index("freed")
     table[EventKind.STABLE_APPEND] = _JOINED
     table[EventKind.REPLACE_PAGE, flags & int(Flag.ZERO_PAGE) != 0] = _ZERO_PAGE
-    table[EventKind.COW_FAULT] = np.where(
-        flags & int(Flag.BY_KERNEL) != 0, _KERNEL_BREAK, _USER_BREAK
-    )
     return table
 
 
@@ -78,8 +75,8 @@ class Account:
     Attributes:
         process: None for those that have exited.
         counts: by column of `COUNTS`; dtype int64.
-        break_ns: time spent in COW faults by the process, and by the kernel's own breaks; dtype
-            int64.
+        break_ns: time spent in COW faults by the process, and by the kernel's own breaks; of
+            derived copies as long as the mean of the faults sampled until then; dtype int64.
         ksmd_ns: its part of ksmd's CPU time.
         due: visits since ksmd's CPU time was last read, by cost.
     """
@@ -131,6 +128,13 @@ class Accounts:
         self.exited = Account(None)
         self.total = Account(None)
         self.ksmd = KsmdTime()
+        self._derived = False
+        self._sampled = self._sampled_ns = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known how long copies took."""
+        return bool(self._sampled) or not self._derived
 
     def alive(self) -> list[tuple[Process, Account]]:
         """Processes alive that have an account."""
@@ -144,6 +148,10 @@ class Accounts:
     def apply(self, reconstruction: Reconstruction) -> None:
         """Count the events of the last batch that `reconstruction` has followed."""
         found = reconstruction.once(_counted)
+        if reconstruction.copies.derived:
+            self._derived = True
+            number, ns = reconstruction.once(_sampled)
+            self._sampled, self._sampled_ns = self._sampled + number, self._sampled_ns + ns
         if found is not None:
             self._count(found, reconstruction.processes)
         if (reconstruction.batch.kind == EventKind.MM_EXIT).any():
@@ -163,14 +171,18 @@ class Accounts:
                 account.due = 0
 
     def _count(self, found: _Counted, processes: ProcessTable) -> None:
+        break_ns = found.break_ns
+        if self._derived and self._sampled:
+            mean_ns = self._sampled_ns // self._sampled
+            break_ns = break_ns + found.counts[:, [_USER_BREAK, _KERNEL_BREAK]] * mean_ns
         self.total.counts += found.counts.sum(axis=0)
-        self.total.break_ns += found.break_ns.sum(axis=0)
+        self.total.break_ns += break_ns.sum(axis=0)
         due = (found.counts[:, :_VISITS] @ VISIT_COST).tolist()
         for index, one in enumerate(found.mms):
             if one:
                 account = self.account_of(processes.of(one))
                 account.counts += found.counts[index]
-                account.break_ns += found.break_ns[index]
+                account.break_ns += break_ns[index]
                 account.due += due[index]
 
     def account_of(self, process: Process) -> Account:
@@ -200,18 +212,32 @@ def _counted(reconstruction: Reconstruction) -> _Counted | None:
     batch = reconstruction.batch
     columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
     rows = np.flatnonzero(columns != _NONE)
-    if not len(rows):
+    copies = reconstruction.copies
+    if not len(rows) and not len(copies.rows):
         return None
     column = columns[rows]
     _part_unplaced(batch, rows, column)
+    if len(copies.rows):
+        # a look that tells of a copy is counted as what else it is too
+        by = np.where(copies.by_kernel, _KERNEL_BREAK, _USER_BREAK).astype(np.int8)
+        rows, column = np.concatenate([rows, copies.rows]), np.concatenate([column, by])
     mm = batch.events["mm"][rows]
     starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
     mms, runs = np.unique(mm[starts], return_inverse=True)
     which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
     width = len(COUNTS)
     counts = np.bincount(which * width + column, minlength=len(mms) * width)
-    break_ns = _break_ns(batch, rows, column, which, len(mms))
+    break_ns = np.zeros((len(mms), 2), dtype=np.int64)
+    if not copies.derived:
+        break_ns = _break_ns(batch, rows, column, which, len(mms))
     return _Counted(mms.tolist(), counts.reshape(-1, width), break_ns)
+
+
+def _sampled(reconstruction: Reconstruction) -> tuple[int, int]:
+    """Users' faults that the last batch has of a window: how many, and their nanoseconds."""
+    faults = reconstruction.batch.of(EventKind.COW_FAULT)
+    spent = faults["aux"][faults["flags"] & int(Flag.BY_KERNEL) == 0].astype(np.int64)
+    return len(spent), int(np.maximum(spent, 0).sum())
 
 
 def _part_unplaced(

@@ -90,6 +90,14 @@ class LogHistogram:
         bucket = self._reaching(share)
         return None if bucket is None else float(self.scale.edges[bucket + 1])
 
+    def lower_bound_of(self, rank: int) -> float:
+        """Seconds, the lower bound of the bucket that holds the duration of this rank, from 1."""
+        return float(self.scale.edges[int(np.searchsorted(np.cumsum(self.counts), rank))])
+
+    def upper_bound_of(self, rank: int) -> float:
+        """Seconds, its upper bound."""
+        return float(self.scale.edges[int(np.searchsorted(np.cumsum(self.counts), rank)) + 1])
+
     def _reaching(self, share: float) -> int | None:
         seen = np.cumsum(self.counts)
         return int(np.searchsorted(seen, share * seen[-1])) if seen[-1] else None

@@ -20,6 +20,7 @@ from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import empty_records
 from ksmtrace.model.completeness import Completeness
+from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
@@ -79,6 +80,7 @@ class Reconstruction:
         batches: how many were applied.
         batch: the last one of them.
         ids: for each event of it, the number of its rmap_item, or -1; shape (n,).
+        copies: the pages of KSM that were copied, as it tells.
     """
 
     items: ItemTable
@@ -95,6 +97,7 @@ class Reconstruction:
         self._completeness = Completeness(session)
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
+        self.copies = Copies(session)
         self.tunables = dict(session.tunables)
         self.page_bytes = session.kernel.page_size_bytes
         self.batches = 0
@@ -218,6 +221,8 @@ class Reconstruction:
         self.ids = ids[0] if len(ids) == 1 else np.concatenate([*ids, none])
         if len(born) != 1:
             self.items.born = np.concatenate([*born, none])
+        # the number -1 is the last, and never merged
+        self.copies.apply(batch, self.ids, self.items.born, self.items.capacity + 1)
         for mark in batch.kind[_MARKS[batch.kind]].tolist():
             self._completeness.follow(mark)
 

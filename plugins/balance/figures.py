@@ -7,8 +7,9 @@ from ksmtrace.figures import GROUP, PROCESS, FigureSpec, counter, gauge, without
 from ksmtrace.model.verdict import LEAST_GIB_PER_CORE
 from ksmtrace.session import Knowledge
 
-_FAULTS = (EventKind.COW_FAULT,)
-_BY_KERNEL = (*_FAULTS, Knowledge.WHO_BROKE)
+_WRITES = (Knowledge.WRITES,)
+_TIMES = (*_WRITES, Knowledge.FAULT_TIMES)
+_BY_KERNEL = (EventKind.COW_FAULT, Knowledge.WHO_BROKE)
 
 _COW_SECONDS = counter(
     "ksmtrace_balance_cow_seconds_total",
@@ -107,16 +108,17 @@ TOTAL = (
     FigureSpec(
         "user_break_pages",
         "pages",
-        "KSM pages copied because the process wrote.",
-        needs=_FAULTS,
+        "KSM pages copied because the process wrote; derived where faults are seen by windows.",
+        needs=_WRITES,
         panel="written to",
         section="copies of written pages",
     ),
     FigureSpec(
         "user_break_seconds",
         "seconds",
-        "Time of these copies.",
-        needs=_FAULTS,
+        "Time of these copies; where they are derived, each at the mean of the faults sampled "
+        "until then.",
+        needs=_TIMES,
         section="time for them",
         metric=_COW_SECONDS,
         series=("user",),

@@ -13,7 +13,7 @@ from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, shares_of
 from ksmtrace.plugins.balance.rows import Row, Rows
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 _KERNELS = (
     ("zero_pages", ProcessGauge.KSM_ZERO_PAGES),
@@ -51,8 +51,9 @@ def make_sheet(session: Session, reconstruction: Reconstruction, accounts: Accou
     # limited to some processes, ksmd's time for the others would be put down to these
     none, timed = Account(None), accounts.ksmd.wall_ns > 0 and not session.only_pids
     kept = [opened.get(process.number, none) for process in living]
-    rows = _happened(session, kept, timed=timed)
-    exited = _happened(session, [accounts.exited], timed=timed)
+    known = {"timed": timed, "copies_timed": accounts.timed}
+    rows = _happened(session, kept, **known)
+    exited = _happened(session, [accounts.exited], **known)
     for name, gauge in _KERNELS:
         read = [process.gauges.get(gauge) for process in living]
         where = [index for index, value in enumerate(read) if value is not None]
@@ -86,7 +87,8 @@ def total_of(
 
     `counters` are the last that were read; RMAP_ITEMS among them.
     """
-    total = _happened(session, [accounts.total], timed=accounts.ksmd.wall_ns > 0)
+    timed = accounts.ksmd.wall_ns > 0
+    total = _happened(session, [accounts.total], timed=timed, copies_timed=accounts.timed)
     for name, _ in _KERNELS:
         if sheet.rows.known_of(name).any():
             total.put(name, sheet.rows.column(name).sum())
@@ -112,7 +114,9 @@ def total_of(
     return total.row(0)
 
 
-def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> Rows:
+def _happened(
+    session: Session, accounts: Sequence[Account], *, timed: bool, copies_timed: bool
+) -> Rows:
     """What was counted of events, a row for each account; what is not seen stays unknown."""
     rows = Rows(len(accounts))
     counts = np.array([account.counts for account in accounts]).reshape(-1, len(COUNTS))
@@ -126,13 +130,13 @@ def _happened(session: Session, accounts: Sequence[Account], *, timed: bool) -> 
         (EventKind.REPLACE_PAGE, "zero_pages_placed", "zero_page"),
         (EventKind.SKIPPED, "skipped_pages", "passed_over"),
         (EventKind.STABLE_APPEND, "joined_pages", "joined"),
-        (EventKind.COW_FAULT, "user_break_pages", "user_break"),
+        (Knowledge.WRITES, "user_break_pages", "user_break"),
     ):
-        if session.sees(kind):
+        if session.knows(kind):
             rows.put(name, by_name[column])
     if session.sees_who_broke:
         rows.put("kernel_break_pages", by_name["kernel_break"])
-    if session.timed and session.sees(EventKind.COW_FAULT):
+    if session.timed and copies_timed and session.knows(Knowledge.WRITES):
         rows.put("user_break_ns", break_ns[:, 0])
         if session.sees_who_broke:
             rows.put("kernel_break_ns", break_ns[:, 1])

@@ -10,18 +10,20 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.ranges import RANGE_SHIFT
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.plugins.cow.breaks import Breaks, Count, ranked
+from ksmtrace.plugins.cow.fault_sample import FaultSample
 from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.merges import Merges
 from ksmtrace.plugins.cow.metrics import metrics
 from ksmtrace.plugins.cow.storms import Storm
 from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 TOP = 10
 """Processes and ranges named in the JSON document."""
@@ -37,6 +39,9 @@ class Plugin:
         self._reconstruction: Reconstruction | None = None
         self._breaks = Breaks()
         self._merges = Merges(self._regretted)
+        self._sample = FaultSample()
+        self._undone = 0
+        self._copied: tuple[int, int] | None = None
         self._last_ns = 0
 
     @hookimpl
@@ -46,11 +51,22 @@ class Plugin:
         """Count what was copied, and follow merges to their end."""
         self._reconstruction = reconstruction
         start = session.monotonic_ns
-        faults = np.flatnonzero(batch.kind == EventKind.COW_FAULT)
-        if len(faults):
-            self._breaks.apply(batch, faults, reconstruction.processes, start)
-        self._merges.apply(batch, reconstruction, faults)
+        copies = reconstruction.copies
+        self._breaks.time(batch)
+        if len(copies.rows):
+            self._breaks.apply(batch, copies, reconstruction.processes, start)
+        self._merges.apply(batch, reconstruction, copies)
+        self._undone += int(np.count_nonzero(batch.kind == EventKind.BREAK_COW))
+        if session.faults_by_windows:
+            self._sample.apply(batch)
         self._last_ns = max(self._last_ns, int(batch.events["ts"].max(initial=0)))
+
+    @hookimpl
+    def ksmtrace_reading(self, reading: Reading) -> None:
+        """Take in the kernel's own count of copies."""
+        if Gauge.COW_KSM in reading.values:
+            now = reading.values[Gauge.COW_KSM]
+            self._copied = (self._copied or (now, now))[0], now
 
     def _regretted(self, mm: int) -> None:
         assert self._reconstruction is not None, "a batch is being followed"
@@ -66,8 +82,8 @@ class Plugin:
     def ksmtrace_analysis(self, session: Session) -> dict[str, Any]:
         """The figures of `FIGURES`."""
         analysis = {
-            **self._counts(),
-            **self._faults(),
+            **self._counts(session),
+            **self._faults(session),
             **self._storms(),
             **self._ends(),
             **self._rates(session),
@@ -76,11 +92,20 @@ class Plugin:
         }
         return known(FIGURES, session, analysis)
 
-    def _counts(self) -> dict[str, Any]:
+    def _counts(self, session: Session) -> dict[str, Any]:
         every = self._breaks.every
-        return {"user_pages": every.user, "kernel_pages": every.kernel}
+        copied = None if self._copied is None else self._copied[1] - self._copied[0]
+        unplaced = None
+        if copied is not None and session.derives_writes:
+            unplaced = copied - every.user - self._undone
+        return {
+            "user_pages": every.user,
+            "kernel_pages": every.kernel,
+            "copied_pages": copied,
+            "unplaced_pages": unplaced,
+        }
 
-    def _faults(self) -> dict[str, Any]:
+    def _faults(self, session: Session) -> dict[str, Any]:
         latency = self._breaks.latency
         timed = len(latency) > 0
         return {
@@ -89,6 +114,7 @@ class Plugin:
             "fault_longest_seconds": self._breaks.longest_ns / 1e9 if timed else None,
             "fault_total_seconds": latency.sum_ns / 1e9 if timed else None,
             "fault_histogram": [list(bucket) for bucket in latency.filled()],
+            "fault_sample": self._sample.to_json(session, latency),
         }
 
     def _ends(self) -> dict[str, Any]:
@@ -147,20 +173,21 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        if session.sees(EventKind.COW_FAULT):
+        if session.knows(Knowledge.WRITES) or session.knows(Knowledge.FAULT_TIMES):
             yield from metrics(self.ksmtrace_analysis(session), self._breaks.latency)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes with most, usable 26 columns wide."""
-        yield panel(self.ksmtrace_analysis(session))
+        yield panel(self.ksmtrace_analysis(session), derived=session.derives_writes)
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """Who breaks merged pages, and what it costs."""
         probe = session.probes.get(EventKind.COW_FAULT)
         note = "" if probe is None else probe.note
-        yield section(self.ksmtrace_analysis(session), self._breaks.rates.seconds(), note)
+        analysis, derived = self.ksmtrace_analysis(session), session.derives_writes
+        yield section(analysis, self._breaks.rates.seconds(), note, derived=derived)
 
 
 def _pages(count: Count) -> dict[str, int]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ksmtrace.events import EventBatch, Flag
-from ksmtrace.model.items import Ids
+from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.ranges import RANGE_SHIFT
@@ -48,13 +48,13 @@ class Count:
 
 @dataclass(slots=True)
 class Breaks:
-    """Follows COW_FAULTs.
+    """Follows copies, and how long those faults took that are seen.
 
     Attributes:
         by_process, by_range: by number of the process, and with the first address.
         exited: of processes that have exited.
         others, other_ranges: of processes and ranges that have lost their own count.
-        latency: of users' writes in do_wp_page, where they were timed.
+        latency: of users' writes in do_wp_page, where they were timed: all, or those in windows.
         longest_ns: the longest of them.
         rates: breaks by second, "user" and "kernel".
     """
@@ -71,18 +71,25 @@ class Breaks:
     storms: Storms = field(default_factory=Storms)
     _second: int = 0
 
-    def apply(self, batch: EventBatch, faults: Ids, processes: ProcessTable, start_ns: int) -> None:
-        """Count the faults in these rows; seconds run from `start_ns`, and never back."""
-        events = batch.events[faults]
-        by_kernel = (events["flags"] & int(Flag.BY_KERNEL) != 0).astype(np.int64)
+    def time(self, batch: EventBatch) -> None:
+        """Take in how long the faults of a batch took."""
+        faults = batch.of(EventKind.COW_FAULT)
+        users = faults["flags"] & int(Flag.BY_KERNEL) == 0
+        timed = faults["aux"][users & (faults["aux"] > 0)]
+        if len(timed):
+            self.latency.add(timed)
+            self.longest_ns = max(self.longest_ns, int(timed.max()))
+
+    def apply(
+        self, batch: EventBatch, copies: Copies, processes: ProcessTable, start_ns: int
+    ) -> None:
+        """Count the copies of a batch; seconds run from `start_ns`, and never back."""
+        events, by_kernel = batch.events[copies.rows], copies.by_kernel.astype(np.int64)
         times = np.maximum(events["ts"], np.uint64(start_ns)) - np.uint64(start_ns)
         seconds = (times // np.uint64(10**9)).astype(np.int64)
         seconds = np.maximum.accumulate(np.maximum(seconds, self._second))
         self._second = int(seconds[-1])
         self.rates.add(seconds, by_kernel)
-        timed = events["aux"][(by_kernel == 0) & (events["aux"] > 0)]
-        self.latency.add(timed)
-        self.longest_ns = max(self.longest_ns, int(timed.max(initial=0)))
         kernel = int(by_kernel.sum())
         self.every.take(Count(user=len(events) - kernel, kernel=kernel))
         starts = np.flatnonzero(np.append(True, seconds[1:] != seconds[:-1])).tolist()

@@ -16,8 +16,10 @@ from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTI
 from ksmtrace.session import Knowledge
 
 _SEEN = (EventKind.COW_FAULT,)
+_WRITES = (Knowledge.WRITES,)
+_TIMED = (Knowledge.FAULT_TIMES,)
 _FOLLOWED = (
-    *(EventKind.COW_FAULT, EventKind.STABLE_APPEND),
+    *(Knowledge.WRITES, EventKind.STABLE_APPEND),
     *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE),
 )
 """What it takes to follow a merge to its end."""
@@ -41,6 +43,16 @@ _BROKEN = (
         "kernel_pages", "pages", "Pages broken by the kernel.", needs=(Knowledge.WHO_BROKE,)
     ),
 )
+_SAMPLE = (
+    FigureSpec("windows", "", "Windows so far."),
+    FigureSpec("open_seconds", "seconds", "How long they were open, together."),
+    FigureSpec("open_ratio", "ratio", "The same by the time of the run: the rate of sampling."),
+    FigureSpec("faults", "", "Users' writes that were timed in them."),
+    FigureSpec("p50_low_seconds", "seconds", "The median is above this; null: too few faults."),
+    FigureSpec("p50_high_seconds", "seconds", "It is below this, likewise."),
+    FigureSpec("p99_low_seconds", "seconds", "99 in 100: the time is above this, likewise."),
+    FigureSpec("p99_high_seconds", "seconds", "It is below this, likewise."),
+)
 _COUNTS = (*_BROKEN, FigureSpec("regret_pages", "pages", "As `regret_pages` of all."))
 _STORM = (
     FigureSpec("start_seconds", "seconds", "Its start, from the start of the trace."),
@@ -61,8 +73,13 @@ FIGURES = (
         "user_pages",
         "pages",
         "COW_FAULT: KSM pages copied because the process wrote. Where the probe cannot tell "
-        "this from the kernel's breaks, every `user_pages` holds both.",
-        needs=_SEEN,
+        "this from the kernel's breaks, every `user_pages` holds both. Where faults are seen in "
+        "windows, every `user_pages`, and what is counted of it by process, range and second, is "
+        "derived: pages that ksmd finds, when it next comes to them, to have left their stable "
+        "node without being freed. A page written to twice between two looks counts once; one "
+        "merged again or unmapped before the look does not count; one discarded and touched anew "
+        "does; the time is that of the look, up to a pass late.",
+        needs=_WRITES,
         panel="by writes",
         section="broken by writes",
     ),
@@ -77,11 +94,29 @@ FIGURES = (
         section="broken by the kernel",
     ),
     FigureSpec(
+        "copied_pages",
+        "pages",
+        "All copies by the kernel's own count, cow_ksm of /proc/vmstat, from the first reading to "
+        "the last: writes and its own breaks. Exact; null before 5.19.",
+        panel="kernel counts",
+        section="copies by the kernel's own count",
+        exactness="sampled",
+    ),
+    FigureSpec(
+        "unplaced_pages",
+        "pages",
+        "Of `copied_pages`, what derived `user_pages` and BREAK_COWs leave: the kernel's breaks by "
+        "run=2, MADV_UNMERGEABLE and prctl, writes of which ksmd has not been at the page since, "
+        "and what derived counts miss. Below 0 where they count what was no copy. Null where every "
+        "fault is seen.",
+    ),
+    FigureSpec(
         "fault_p50_seconds",
         "seconds",
         "Half of the users' writes spent less than this in do_wp_page, at most an eighth too "
-        "high; null where no write was timed.",
-        needs=_SEEN,
+        "high; null where no write was timed. Where faults are seen by windows, these figures are "
+        "of those in windows, and `fault_sample` says how far off they can be.",
+        needs=_TIMED,
         panel="fault p50",
         section="half of the faults took less than",
     ),
@@ -89,7 +124,7 @@ FIGURES = (
         "fault_p99_seconds",
         "seconds",
         "99 in 100 of them less than this, likewise.",
-        needs=_SEEN,
+        needs=_TIMED,
         panel="fault p99",
         section="99 in 100 took less than",
     ),
@@ -97,14 +132,14 @@ FIGURES = (
         "fault_longest_seconds",
         "seconds",
         "The longest of them.",
-        needs=_SEEN,
+        needs=_TIMED,
         section="the longest",
     ),
     FigureSpec(
         "fault_total_seconds",
         "seconds",
         "All of them together.",
-        needs=_SEEN,
+        needs=_TIMED,
         section="all together",
     ),
     FigureSpec(
@@ -112,7 +147,16 @@ FIGURES = (
         "",
         "[seconds, writes that took less than that, and not less than the pair before]; only pairs "
         "with any.",
-        needs=_SEEN,
+        needs=_TIMED,
+    ),
+    FigureSpec(
+        "fault_sample",
+        "",
+        "Faults by windows (`--cow`); null where every fault is seen, or none. The bounds hold 95 "
+        "in 100 times (order statistics), for faults that do not depend on each other: those of "
+        "one window may be more alike. A fault that lasts to the end of its window and beyond is "
+        "not among them, so the longest are too few.",
+        of=_SAMPLE,
     ),
     FigureSpec(
         "written_merge_pages",
@@ -150,7 +194,10 @@ FIGURES = (
         needs=_FOLLOWED,
     ),
     FigureSpec(
-        "pending_pages", "pages", "Written to, and not visited by ksmd since.", needs=_FOLLOWED
+        "pending_pages",
+        "pages",
+        "Written to, and not visited by ksmd since; null where writes are derived.",
+        needs=(*_SEEN, *_FOLLOWED),
     ),
     FigureSpec(
         "half_life_seconds",
@@ -173,7 +220,7 @@ FIGURES = (
         "",
         f"Seconds, or runs of them, with at least {STORM_FLOOR} breaks and more than "
         f"{STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} seconds before.",
-        needs=_SEEN,
+        needs=_WRITES,
         panel="storms",
         section="storms",
         metric=counter(
@@ -183,15 +230,15 @@ FIGURES = (
             "Each is a burst of faults: `ksmtrace live --json` names the processes.",
         ),
     ),
-    FigureSpec("last_storms[]", "", "The latest of them.", needs=_SEEN, of=_STORM),
+    FigureSpec("last_storms[]", "", "The latest of them.", needs=_WRITES, of=_STORM),
     FigureSpec(
         "interval_seconds",
         "seconds",
         "Length of the intervals of the two lists that follow.",
-        needs=_SEEN,
+        needs=_WRITES,
     ),
     FigureSpec(
-        "user_per_second[]", "", "Writes a second, from the start of the trace on.", needs=_SEEN
+        "user_per_second[]", "", "Writes a second, from the start of the trace on.", needs=_WRITES
     ),
     FigureSpec(
         "kernel_per_second[]",
@@ -203,22 +250,22 @@ FIGURES = (
         "processes[]",
         "",
         "The ten processes with most copies, most first.",
-        needs=_SEEN,
+        needs=_WRITES,
         of=(*PROCESS, *GROUP, *_COUNTS),
     ),
-    FigureSpec("other", "", "The counts of processes not listed.", needs=_SEEN, of=_COUNTS),
+    FigureSpec("other", "", "The counts of processes not listed.", needs=_WRITES, of=_COUNTS),
     FigureSpec(
         "exited",
         "",
         "The counts of processes that have exited.",
-        needs=(*_SEEN, EventKind.MM_EXIT),
+        needs=(*_WRITES, EventKind.MM_EXIT),
         of=_COUNTS,
     ),
     FigureSpec(
         "ranges[]",
         "",
         "The ten runs of 2 MiB with most copies, most first.",
-        needs=_SEEN,
+        needs=_WRITES,
         of=(*PROCESS, *RANGE, *_BROKEN),
     ),
 )

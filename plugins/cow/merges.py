@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
 from ksmtrace.model.merge_follower import MergeFollower, ages
@@ -31,7 +32,8 @@ class Merges:
 
     A fault names mm and address. Which rmap_item that was shows when ksmd next comes to it and
     finds that it has left the stable tree: by REMOVE_RMAP_ITEM or, when its stable node had gone
-    first, by an examination that finds it in no tree.
+    first, by an examination that finds it in no tree. Where faults are not all seen, that it has
+    left without being freed is the write, at the time of that look: up to a pass late.
 
     Attributes:
         broken: ages of merges that a write ended.
@@ -60,8 +62,9 @@ class Merges:
         """Writes of which ksmd has not been at the page since."""
         return sum(not by_kernel for _, by_kernel in self._pending.values())
 
-    def apply(self, batch: EventBatch, reconstruction: Reconstruction, faults: Ids) -> None:
-        """Follow the events of `batch`; `faults` are the rows of its COW_FAULTs."""
+    def apply(self, batch: EventBatch, reconstruction: Reconstruction, copies: Copies) -> None:
+        """Follow the events of `batch`; `copies` are those that it tells of."""
+        faults = copies.rows
         capacity = reconstruction.items.capacity + 1  # the number -1 is the last, and never merged
         self._follower.grow(capacity)
         self._joins = grown(self._joins, capacity)
@@ -69,6 +72,9 @@ class Merges:
         if batch.lost:
             self._follower.forget()
         rows, joined, known = self._endings(batch, reconstruction.ids)
+        if copies.derived:
+            self._end_at_looks(batch, rows, joined, known)
+            return
         if len(faults):
             self._slots[_slots(batch.events["address"][faults])] = True
         if len(rows) and self._slots.any():
@@ -115,6 +121,26 @@ class Merges:
         found = found.where(found.known | left[found.rows])
         order = np.argsort(found.rows, kind="stable")
         return found.rows[order], found.since[order], found.known[order]
+
+    def _end_at_looks(
+        self,
+        batch: EventBatch,
+        rows: Ids,
+        joined: npt.NDArray[np.uint64],
+        known: npt.NDArray[np.bool_],
+    ) -> None:
+        """Endings, each put down to a write if the rmap_item has not been freed."""
+        events = batch.events[rows]
+        removed = events["kind"] == EventKind.REMOVE_RMAP_ITEM
+        written = ~(removed & (events["flags"] & int(Flag.FREED) != 0))
+        lasted = ages(events["ts"], joined)
+        self.broken.add(lasted[written & known])
+        self.others.add(lasted[~written & known])
+        self.unknown += int(np.count_nonzero(written & ~known))
+        soon = written & known & (lasted < np.uint64(REGRET_SECONDS * 10**9))
+        self.regrets += int(np.count_nonzero(soon))
+        for mm in events["mm"][soon].tolist():
+            self._regret(mm)
 
     def _in_order(
         self,

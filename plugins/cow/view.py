@@ -22,26 +22,50 @@ _REGRETTED = 0.25
 """Share of regretted merges from which on the section says so."""
 
 
-def panel(analysis: Json) -> Panel:
-    """Breaks, their cost, regrets and the three processes with most."""
+def panel(analysis: Json, *, derived: bool = False) -> Panel:
+    """Breaks, their cost, regrets and the three processes with most.
+
+    Args:
+        analysis: the analyzer's part of the JSON document.
+        derived: whether who wrote is derived.
+    """
     rows = panel_rows(FIGURES, analysis)
+    if analysis["fault_sample"] is not None:
+        bounds = [(f"  {p} within", text) for p in ("p50", "p99") if (text := _bounds(analysis, p))]
+        rows += [("faults sampled", analysis["fault_sample"]["faults"]), *bounds]
+    if derived:
+        rows.append(("writes are", "derived"))
     for process in (analysis["processes"] or ())[:3]:
         pages = process["user_pages"] + (process["kernel_pages"] or 0)
         rows.append((Text(label_of(process), style="red"), pages))
     return figures_panel("copies", rows, "red")
 
 
-def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
+def _bounds(analysis: Json, quantile: str) -> str:
+    """Between what the quantile lies, in words; "" where a bound is not known."""
+    sample = analysis["fault_sample"]
+    bounds = [sample[f"{quantile}_{end}_seconds"] for end in ("low", "high")]
+    if None in bounds:
+        return ""
+    return " to ".join(format_value(bound, "seconds") for bound in bounds)
+
+
+def section(
+    analysis: Json, starts: Sequence[float], note: str, *, derived: bool = False
+) -> Section:
     """The whole section.
 
     Args:
         analysis: the analyzer's part of the JSON document.
         starts: seconds at which the rates' intervals begin.
         note: what the probe cannot know.
+        derived: whether who wrote is derived.
     """
-    exactness = (
-        "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
-    )
+    exactness = _EXACT
+    if derived:
+        exactness = _DERIVED
+    if analysis["fault_sample"] is not None:
+        exactness += _sampled(analysis)
     seen = analysis["user_pages"] is not None
     return Section(
         "Copy on write",
@@ -53,6 +77,25 @@ def section(analysis: Json, starts: Sequence[float], note: str) -> Section:
         else [],
         f"{exactness}; {note}" if note else exactness,
     )
+
+
+_EXACT = "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
+_DERIVED = (
+    "derived from what ksmd finds to have left the stable tree, up to a pass late: a page written "
+    "to twice between two looks counts once"
+)
+
+
+def _sampled(analysis: Json) -> str:
+    """What the times of faults are worth."""
+    sample = analysis["fault_sample"]
+    told = f"; times of faults are sampled: {sample['faults']:,}"
+    if sample["open_ratio"] is not None:
+        told += f" in {sample['open_ratio']:.1%} of the time"
+    for quantile, name in (("p50", "half"), ("p99", "99 in 100")):
+        if bounds := _bounds(analysis, quantile):
+            told += f", {name} within {bounds}"
+    return told
 
 
 def _lead(analysis: Json) -> str:

@@ -135,7 +135,7 @@ class Plugin:
             "wasted_pages": account.wasted,
             "user_break_pages": account.count("user_break"),
             "kernel_break_pages": account.count("kernel_break"),
-            "user_break_seconds": by_user if session.timed else None,
+            "user_break_seconds": by_user if session.timed and self._accounts.timed else None,
             "kernel_break_seconds": by_kernel if session.timed else None,
             "ksmd_cpu_seconds": account.ksmd_ns / 1e9 if timed else None,
         }

@@ -9,8 +9,9 @@ from ksmtrace.session import Knowledge
 _LABELS = ("cgroup", "unit", "vm")
 
 _SEEN = (EventKind.CMP_AND_MERGE_PAGE,)
-_FAULTS = (EventKind.COW_FAULT,)
-_BY_KERNEL = (*_FAULTS, Knowledge.WHO_BROKE)
+_WRITES = (Knowledge.WRITES,)
+_TIMES = (*_WRITES, Knowledge.FAULT_TIMES)
+_BY_KERNEL = (EventKind.COW_FAULT, Knowledge.WHO_BROKE)
 
 _COW_FAULTS = counter(
     "ksmtrace_group_cow_faults_total",
@@ -99,8 +100,8 @@ ROW = (
     FigureSpec(
         "user_break_pages",
         "pages",
-        "Its KSM pages that were copied because it wrote.",
-        needs=_FAULTS,
+        "Its KSM pages that were copied because it wrote, as `balance` has it.",
+        needs=_WRITES,
         metric=_COW_FAULTS,
         series=("user",),
     ),
@@ -115,8 +116,8 @@ ROW = (
     FigureSpec(
         "user_break_seconds",
         "seconds",
-        "Time of the copies because it wrote.",
-        needs=_FAULTS,
+        "Time of the copies because it wrote, as `balance` has it.",
+        needs=_TIMES,
         metric=_COW_SECONDS,
         series=("user",),
     ),

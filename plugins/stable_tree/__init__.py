@@ -41,7 +41,7 @@ class Plugin:
         self._totals = Totals()
         self._zero_pages = 0
         self._left = 0
-        self._kernel_breaks = 0
+        self._copies = self._kernel_breaks = 0
         self._last_pass_merged: int | None = None
         self._readings = Readings()
 
@@ -54,7 +54,9 @@ class Plugin:
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)
         self._left += _flagged(batch, EventKind.REMOVE_RMAP_ITEM, Flag.STABLE_BEFORE)
-        self._kernel_breaks += _flagged(batch, EventKind.COW_FAULT, Flag.BY_KERNEL)
+        copies = reconstruction.copies
+        self._copies += len(copies.rows)
+        self._kernel_breaks += int(np.count_nonzero(copies.by_kernel))
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
             self._failed[_errno(value)] += 1
@@ -121,7 +123,7 @@ class Plugin:
                 "break_cow_pages": count[EventKind.BREAK_COW],
                 "left_pages": self._left,
                 "removed_node_pages": count[EventKind.REMOVE_STABLE_NODE],
-                "cow_fault_pages": count[EventKind.COW_FAULT] - self._kernel_breaks,
+                "cow_fault_pages": self._copies - self._kernel_breaks,
                 "kernel_break_pages": self._kernel_breaks,
                 "failed_pages": dict(sorted(failed.items())),
             },

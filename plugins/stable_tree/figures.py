@@ -10,6 +10,7 @@ _APPENDED = (EventKind.STABLE_APPEND,)
 _TRIED = (EventKind.TRY_TO_MERGE_ONE_PAGE,)
 _REPLACED = (EventKind.REPLACE_PAGE,)
 _COPIED = (EventKind.COW_FAULT,)
+_WRITES = (Knowledge.WRITES,)
 
 _TABLE_ENTRIES = counter(
     "ksmtrace_replaced_pages_total",
@@ -197,8 +198,9 @@ COPIES = (
         "cow_fault_pages",
         "pages",
         "KSM pages copied because the process wrote to them; the kernel's breaks too, where they "
-        "are not told apart.",
-        needs=_COPIED,
+        "are not told apart. Derived where faults are seen by windows: what ksmd finds to "
+        "have left its stable node.",
+        needs=_WRITES,
         panel="  written to",
         metric=_COPIES,
         series=("user",),

@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ksmtrace.kernel.btf import load_libbpf
 
@@ -43,7 +44,7 @@ class Precompiled:
     def __init__(self, answer):
         self._library = load_libbpf()
         self._open = []
-        self._loaded = {}
+        self.funcs = {}
         self._tables = {row["name"].encode(): Table(self._library, row) for row in answer["maps"]}
         here = {row["descriptor"]: self[row["name"].encode()].map_fd for row in answer["maps"]}
         self._programs = {
@@ -68,7 +69,9 @@ class Precompiled:
 
     def attach_raw_tracepoint(self, tp, fn_name):
         program = self._load(fn_name, _RAW_TRACEPOINT)
-        self._keep(self._library.bpf_raw_tracepoint_open(tp, program), tp)
+        link = self._library.bpf_raw_tracepoint_open(tp, program)
+        _check(link, tp)
+        self._open.append(link)
 
     def attach_perf_event(self, ev_type, ev_config, fn_name, sample_period, pid):
         event = _perf_event_open(ev_type, ev_config, period=sample_period, pid=pid)
@@ -77,6 +80,8 @@ class Precompiled:
     def cleanup(self):
         while self._open:
             os.close(self._open.pop())
+        while self.funcs:
+            os.close(self.funcs.popitem()[1].fd)
         while self._tables:
             os.close(self._tables.popitem()[1].map_fd)
 
@@ -90,19 +95,34 @@ class Precompiled:
         fcntl.ioctl(event, _SET_BPF, program)
         fcntl.ioctl(event, _ENABLE, 0)
 
-    def _load(self, name, kind):
-        if name not in self._loaded:
+    def load_func(self, name, kind):
+        if name not in self.funcs:
             code = self._programs[name]
             program = self._library.bpf_prog_load(
                 kind, b"ksmtrace", b"GPL", code, ctypes.c_size_t(len(code) // 8), None
             )
-            self._loaded[name] = self._keep(program, name)
-        return self._loaded[name]
+            _check(program, name)
+            self.funcs[name] = Function(self, name, program)
+        return self.funcs[name]
 
-    def _keep(self, descriptor, what):
-        _check(descriptor, what)
-        self._open.append(descriptor)
-        return descriptor
+    def _load(self, name, kind):
+        return self.load_func(name, kind).fd
+
+
+class Function(NamedTuple):
+    """A loaded program, as bcc has it."""
+
+    bpf: Precompiled
+    name: bytes
+    fd: int
+
+
+class InsteadOfBcc:
+    """As much of the module bcc as the product uses besides: importing it takes a minute here."""
+
+    class BPF:
+        KPROBE = _KPROBE
+        Function = Function
 
 
 class Table:

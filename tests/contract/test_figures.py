@@ -73,11 +73,12 @@ def entries(many: bool, value: Any) -> list[dict[str, Any]]:
 
 NEITHER_RUN_HAS = {
     "balance": ("other_processes.", "other_cgroups.", "other_vms."),
+    "cow": ("fault_sample.",),
     "scan_cost": ("advisor_pages_to_scan.",),
     "snapshot": ("processes[].",),
 }
 """Objects that are null, and lists that are empty, in both runs: less than eleven processes, no
-advisor, nothing merged before the trace."""
+windows, no advisor, nothing merged before the trace."""
 
 
 @pytest.mark.parametrize("analyzer", declared.ANALYZERS)

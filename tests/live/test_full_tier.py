@@ -29,7 +29,6 @@ def test_every_number_equals_the_kernels_own(ksm, processes, request):
         passes = []
         document = trace(
             lambda: passes.append(everything(ksm, processes)),
-            probes="kprobe",
             record=out,
             textfile=str(Path(out).parent) if out is not None else None,
         )

@@ -138,7 +138,7 @@ _LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
 
 
 def _lateness(hook: Hook) -> int:
-    return 1 if hook in GATHER.hooks else _LATE.get(hook.place, 0)
+    return 3 if hook in GATHER.hooks[:2] else _LATE.get(hook.place, 0)
 
 
 def make_totals_plan(kernel: Capabilities, choice: str = "auto") -> Plan:

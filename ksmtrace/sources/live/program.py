@@ -25,6 +25,7 @@ from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 from ksmtrace.sources.live.program_text import program_text, wrapper_name
 
+_KPROBE = 2  # BPF_PROG_TYPE_KPROBE
 _PERF_TYPE_SOFTWARE = 1
 _PERF_COUNT_SW_CONTEXT_SWITCHES = 3
 
@@ -130,14 +131,15 @@ class Program:
             self._bpf = None
 
     def _load_linked(self, plan: Plan) -> None:
-        """Load those programs that bcc cannot load, so that it need only attach them."""
+        """Load those programs that bcc cannot load."""
         parts = program_parts(plan.files)
         callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
         looping = "WITH_BPF_LOOP" in plan.defines
         for hook, placement in plan.placements.items():
             if hook.body in callbacks:
-                callback = callbacks[hook.body] if looping else ""
-                self._load(wrapper_name(hook, placement), callback)
+                name, callback = wrapper_name(hook, placement), callbacks[hook.body]
+                loaded = self._load(name, callback if looping else "")
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
         if looping:
             return
         for place, name in enumerate(name for part in parts for name in part.tails):
@@ -153,7 +155,7 @@ class Program:
             loaded = load_kprobe(linked, callback_at=len(code) if callback else 0)
         except OSError as error:
             raise HostError(f"the kernel refuses the program {name}: {error}") from error
-        bpf.funcs[name.encode()] = import_bcc().BPF.Function(bpf, name.encode(), loaded)
+        self._descriptors.append(loaded)
         return loaded
 
     def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
@@ -168,7 +170,7 @@ class Program:
         if placement.mechanism == "fentry":
             bytecode = self._bpf.dump_func(program)
             return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
-        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        loaded, held = self._bpf.load_func(program, _KPROBE).fd, list[int]()
         self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
         try:
             for symbol in placement.symbols:
@@ -200,6 +202,10 @@ class Program:
                 )
                 self._descriptors += (loaded, link)
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
+            case "kprobe" if name in self.loaded:
+                linked = self.loaded[name].descriptor
+                self._descriptors.append(attach_kprobe(linked, symbol, at_return=at_return))
                 return
             case "kprobe" if at_return:
                 bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)

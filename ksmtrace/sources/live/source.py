@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.errors import HostError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.probe_time import StreamEnd
@@ -332,8 +332,6 @@ def _plan(options: LiveOptions, build_id: str) -> Plan:
     if options.probes == "sysfs":
         return counters_only()
     table: ProbeTable = PROBES
-    if options.totals and options.probe_map is not None:
-        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
     if options.probe_map is not None:
         options.probe_map.check(build_id)
         table = with_probe_map(options.probe_map)

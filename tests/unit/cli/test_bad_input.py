@@ -33,6 +33,11 @@ def test_no_verb_prints_the_help():
         ("replay", "x", "--speed", "fast"),
         ("record",),
         ("live", "--pid", "x"),
+        ("live", "--budget", "0%"),
+        ("live", "--budget", "101%"),
+        ("live", "--budget", "-3"),
+        ("live", "--budget", "nan"),
+        ("live", "--budget", "much"),
     ],
 )
 def test_usage(arguments):
@@ -40,6 +45,18 @@ def test_usage(arguments):
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--probes", "sysfs"), ("--totals counts by probes", "choose one")),
+        (("--pid", "1"), ("all processes", "leave out --pid")),
+        (("--probe-map", __file__), ("--probe-map",)),
+    ],
+)
+def test_what_totals_cannot_go_with(arguments, words):
+    assert_one_line(ksmtrace("live", "--totals", *arguments), 2, *words)
 
 
 def test_unknown_plugin():

@@ -224,7 +224,7 @@ def test_faults_that_ksmd_never_comes_to_are_bounded(monkeypatch):
 
 
 def test_what_is_not_seen_is_null():
-    of = session(unseen=[EventKind.COW_FAULT])
+    of = session(unseen=[EventKind.COW_FAULT, EventKind.REMOVE_STABLE_NODE])
     snapshot = analyse(EMPTY, "cow", of=of)
     assert set(snapshot.document["analyzers"]["cow"].values()) == {None}
     assert not [name for name, _ in series(snapshot.metrics) if "_cow_" in name]

@@ -68,7 +68,7 @@ def test_members_and_symbols(part):
     outside, inside = split(part)
     assert set(part.offsets) == members(outside)
     assert {*part.symbols, *part.functions} == symbols(outside)
-    ends = re.findall(r"\bEND_(KSM\w+)", outside)
+    ends = re.findall(r"\bEND_(\w+)", outside)
     assert set(part.functions) == {name.lower() for name in ends}
     for extra, text in inside.items():
         assert set(extra.offsets) == members(text)

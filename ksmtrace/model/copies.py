@@ -1,0 +1,92 @@
+"""Pages of KSM that were copied: who wrote where, seen at the fault or by what ksmd finds later."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.model.items import Ids, grown
+from ksmtrace.model.merge_follower import MergeFollower
+from ksmtrace.session import Session
+
+_STABLE_BEFORE, _STABLE_AFTER = int(Flag.STABLE_BEFORE), int(Flag.STABLE_AFTER)
+_FREED = int(Flag.FREED)
+
+
+class Copies:
+    """Follows copies of KSM pages from batch to batch.
+
+    Where every COW_FAULT is seen, they are these. Where not, and ksmd's looks at its pages are, a
+    copy is derived: ksmd comes to an rmap_item that is still a page of a mergeable area, and its
+    page is no longer that of the stable node that it had joined. It has been written to since the
+    last look, mostly. What is freed (unmapped, exited, run=2, MADV_UNMERGEABLE) is none.
+
+    What derived copies cannot tell: a page that is written to twice between two looks counts once;
+    one whose content is back, and which is merged again, before the look counts not at all, nor one
+    that is written to and then unmapped; one that was discarded and touched anew, or came back from
+    swap, counts though nothing was copied. The time is that of the look, up to a pass late.
+
+    Attributes:
+        derived: whether they are derived.
+        rows: of the last batch, those that tell of a copy, ascending; the mm, address and time of
+            each are the copy's.
+        by_kernel: of these rows, whether the kernel broke the sharing itself; derived ones never.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.derived = session.derives_writes
+        self._seen = session.sees(EventKind.COW_FAULT)
+        self.rows: Ids = np.zeros(0, dtype=np.int64)
+        self.by_kernel: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
+        self._follower = MergeFollower()
+        self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
+
+    def apply(self, batch: EventBatch, ids: Ids, born: Ids, capacity: int) -> None:
+        """Follow a batch.
+
+        Args:
+            batch: the events.
+            ids: the number of each one's rmap_item, -1 for none.
+            born: the numbers given in this batch.
+            capacity: every number is below this.
+        """
+        if not self._seen and not self.derived:
+            return
+        if self._seen:
+            self.rows = np.flatnonzero(batch.kind == EventKind.COW_FAULT)
+            self.by_kernel = batch.flags[self.rows] & int(Flag.BY_KERNEL) != 0
+            return
+        self._follower.grow(capacity)
+        self._joins = grown(self._joins, capacity)
+        self._follower.merged[born] = False
+        if batch.lost:
+            self._follower.forget()
+        self.rows = self._departures(batch, ids)
+        self.by_kernel = np.zeros(len(self.rows), dtype=bool)
+
+    def _departures(self, batch: EventBatch, ids: Ids) -> Ids:
+        kind, flags = batch.kind, batch.flags
+        known = ids >= 0
+        examined = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _FREED == 0)
+        removed = kind == EventKind.REMOVE_RMAP_ITEM
+        left = removed & (flags & _STABLE_BEFORE != 0)
+        joins = known & (kind == EventKind.STABLE_APPEND)
+        stays = known & examined & (flags & _STABLE_AFTER != 0)
+        stays[stays] = ~self._follower.merged[ids[stays]]
+        begins = joins | stays
+        # What is merged, or was until this batch, can be found to have left without a removal: its
+        # node had gone first.
+        self._joins[ids[begins]] = True
+        silent = known & ((examined & (flags & _STABLE_AFTER == 0)) | (removed & ~left))
+        silent[silent] = self._follower.merged[ids[silent]] | self._joins[ids[silent]]
+        self._joins[ids[begins]] = False
+        rows = np.flatnonzero(begins | (left & known) | silent)
+        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins[rows])
+        gone = found.rows
+        copied = (found.known | left[gone]) & ~(removed[gone] & (flags[gone] & _FREED != 0))
+        # A page that is found where it should be has not left.
+        copied &= ~stays[gone]
+        unknown = np.flatnonzero(left & ~known & (flags & _FREED == 0))
+        return np.sort(np.concatenate([gone[copied], unknown]))
