@@ -1,6 +1,9 @@
 """COW faults by windows against every fault of the same run, by a second source."""
 
+import json
+import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.sources.live import windows
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from support.command import KSMTRACE, wait_until_attached
 from support.copies import written
 from support.tracing import trace
 from support.truth import Truth
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.guest
 
 PAGES = 256
 SHARE = 0.3
+READ_SEARCH, PERFMON, BPF = 1 << 2, 1 << 38, 1 << 39
 
 
 class Everything:
@@ -130,3 +135,30 @@ def test_windows_against_every_fault(ksm, processes, monkeypatch):
     print("in windows", chosen.quantile_bound(0.5), chosen.quantile_bound(0.99))
     # both probes are attached in a window: a fault takes longer by both than by one
     assert sample["p50_low_seconds"] < told["fault_p50_seconds"] <= sample["p50_high_seconds"]
+
+
+def effective(task):
+    for line in (task / "status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    raise AssertionError(f"no capabilities in {task}")
+
+
+def test_windows_go_on_with_few_capabilities(ksm):
+    """By fentry, CAP_BPF and CAP_PERFMON are enough, whatever perf_event_paranoid is."""
+    command = [KSMTRACE, "live", "--once", "--json", "--duration", "12", "--drop-capabilities"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        wait_until_attached(run.pid)
+        time.sleep(1)
+        left = {effective(task) for task in Path(f"/proc/{run.pid}/task").iterdir()}
+        out, err = run.communicate(timeout=300)
+    assert run.returncode == 0, err
+    assert left == {READ_SEARCH | PERFMON | BPF}
+    document = json.loads(out)
+    assert document["probes"]["cow_fault"]["exactness"] == "sampled"
+    assert document["probes"]["cow_fault"]["share"] == 0.02
+    print(document["analyzers"]["cow"]["fault_sample"], err)
+    assert document["analyzers"]["cow"]["fault_sample"]["windows"] >= 1
+    assert "no further windows" not in err
