@@ -244,6 +244,8 @@ class LiveSource:
             pieces.append(self._drain())
             if not self._drained_slots:
                 break
+        else:
+            self._counted_before = totals.totals()
         pieces.append(self._losses.settle(stream.lost()))
         end = StreamEnd(
             self._budget.ratio,
