@@ -35,6 +35,19 @@ def read_vm(pid: int, root: Path = ROOT) -> str:
     return parse_vm([word.decode("utf-8", "replace") for word in line.rstrip(b"\0").split(b"\0")])
 
 
+def read_rest(pid: int, root: Path = ROOT) -> int | None:
+    """How often the task had gone to sleep by itself when it fell into the sleep that it is in.
+
+    None while it works, waits uninterruptibly, or is no more.
+    """
+    found: dict[str, str] = dict(
+        line.partition(":")[::2] for line in _read(root / f"proc/{pid}/status").splitlines()
+    )
+    if found.get("State", "").split()[:1] not in (["S"], ["I"]):
+        return None
+    return int(found.get("voluntary_ctxt_switches", "0"))
+
+
 def parse_vm(words: Sequence[str]) -> str:
     """The guest's name in a command line of QEMU, Firecracker or cloud-hypervisor, else "".
 

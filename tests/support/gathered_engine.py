@@ -98,8 +98,10 @@ class Gatherer(Emitter):
 
     def attach(self):
         """Begin, with an inventory."""
+        self._collect()
         self.attached = True
         self._last = self._cursor()
+        self._named_mm = self._ended_pass = None
         self.inventory()
 
     def take_raw(self):
@@ -233,8 +235,11 @@ class Gatherer(Emitter):
         return stretches
 
     def miss(self):
-        """Ksmd goes to sleep, and nobody notices."""
-        self._missed = True
+        """Ksmd goes to sleep, and nobody notices; not as a pass ends."""
+        if self._ended_pass is not None:
+            self.gather()
+        else:
+            self._missed = True
 
     def inventory(self):
         """All items, as after an attach or a loss."""
@@ -268,7 +273,8 @@ class Gatherer(Emitter):
         if mm in self._gathered and slot is not first:
             return
         self._gathered.add(mm)
-        self._chunks([(mm, behind, items, False)], ChunkFlag.LEAVING, seqnr, self._batch)
+        passed = slot is not now
+        self._chunks([(mm, behind, items, passed)], ChunkFlag.LEAVING, seqnr, self._batch)
 
     def _chunks(self, stretches, flags, seqnr, batch):
         self._collect()

@@ -21,6 +21,10 @@ class Attachment:
 
     Args:
         windowed: of its probes, those that are attached by windows, and how.
+        gathers: whether ksmd's batches are gathered: the ring has chunks.
+
+    Attributes:
+        gathers: as above.
     """
 
     def __init__(
@@ -28,7 +32,10 @@ class Attachment:
         program: Program | None = None,
         ring: RingReader | None = None,
         windowed: tuple[FaultProbes, Probe] | None = None,
+        *,
+        gathers: bool = False,
     ) -> None:
+        self.gathers = gathers
         self._program = program
         self._ring = ring
         self._windowed = windowed
@@ -44,6 +51,11 @@ class Attachment:
     def drain(self) -> Drained:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING
+
+    def ask_for_inventory(self) -> None:
+        """Have the program list all rmap_items; nothing where the kernel refuses that by now."""
+        if self._program is not None:
+            self._program.ask_for_inventory()
 
     @property
     def program(self) -> Program | None:
@@ -124,7 +136,8 @@ def attach(plan: Plan, ksmd_pid: int, ring_bytes: int, *, mapped: bool | None = 
         return Attachment(program)
     try:
         windowed = _windowed(program, plan)
-        return Attachment(program, open_ring(program, ring_bytes, mapped=mapped), windowed)
+        ring = open_ring(program, ring_bytes, mapped=mapped)
+        return Attachment(program, ring, windowed, gathers="GATHERED" in plan.defines)
     except BaseException:
         program.close()
         raise

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ksmtrace.errors import HostError
@@ -23,6 +23,7 @@ from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 from ksmtrace.sources.live.program_text import program_text, wrapper_name
 
+_KPROBE = 2  # BPF_PROG_TYPE_KPROBE
 _PERF_TYPE_SOFTWARE = 1
 _PERF_COUNT_SW_CONTEXT_SWITCHES = 3
 
@@ -85,6 +86,11 @@ class Program:
         """Events that found the ring full since the programs were attached."""
         return sum(producer.lost for producer in self._bpf[b"producers"][ctypes.c_int(0)])
 
+    def ask_for_inventory(self) -> None:
+        """Have what gathers list all rmap_items; nothing where the kernel refuses the write."""
+        with suppress(Exception):  # bcc raises bare Exception
+            self._bpf[b"gather_controls"][ctypes.c_int(0)] = ctypes.c_uint(1)
+
     def ksmd_runs(self) -> list[int]:
         """How often the programs of hooks in `hook_threads.SHARED` ran in ksmd, in that order."""
         counts = self._bpf[b"ksmd_runs"]
@@ -133,7 +139,7 @@ class Program:
         if placement.mechanism == "fentry":
             bytecode = self._bpf.dump_func(program)
             return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
-        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        loaded, held = self._bpf.load_func(program, _KPROBE).fd, list[int]()
         self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
         try:
             for symbol in placement.symbols:

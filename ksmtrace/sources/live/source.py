@@ -18,6 +18,7 @@ from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
+from ksmtrace.kernel.processes import read_rest
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
 from ksmtrace.probemap.format import ProbeMap
 from ksmtrace.session import Exactness, Kernel, Probe, Session
@@ -25,6 +26,7 @@ from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.budget import Budget
 from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.fault_probes import with_windows, without_faults
+from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.identities import Identities, identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
 from ksmtrace.sources.live.losses import LossTracker
@@ -46,6 +48,8 @@ from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
+_LONGEST_WAIT_NS = 2_000_000_000
+"""Other tasks' events wait so long for the end of a batch of ksmd, which may be at rest."""
 _READINGS_WHILE_BUSY = 3
 _READINGS_AT_THE_ENDS = 50
 
@@ -109,6 +113,9 @@ class LiveSource:
         self._stopping = False
         self._losses = LossTracker()
         self._drained_slots = 0
+        self._expander: Expander | None = None
+        if attachment.gathers:
+            self._expander = Expander(attachment.ask_for_inventory)
         self._identities = Identities()
         self._tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
@@ -219,8 +226,25 @@ class LiveSource:
         drained = self._attachment.drain()
         self._drained_slots = drained.slots
         events = self._losses.mark(drained.events)
+        if self._expander is not None:
+            events = self._expander.feed(events, drained.words)
         pieces = [events, self._identities.follow(events), self._attachment.marks()]
         return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
+
+    def _held(self, *, at_end: bool) -> Records:
+        """What waits for ksmd's batch to end, and has waited too long; all of it `at_end`."""
+        if self._expander is None:
+            return empty_records()
+        if at_end:
+            return self._expander.flush()
+        return self._expander.release(time.monotonic_ns() - _LONGEST_WAIT_NS)
+
+    def _ksmd_rest(self) -> int | None:
+        """A number for ksmd's sleep under way; None while it works, 0 where that is of no matter.
+
+        ksmd has no event while a batch is under way that will be gathered.
+        """
+        return read_rest(self._ksmd_pid) if self._expander is not None else 0
 
     def _attach_totals(self) -> Attachment:
         """What counts where nothing is sent; nothing where the kernel refuses it now."""
@@ -246,6 +270,8 @@ class LiveSource:
                 break
         else:
             self._counted_before = totals.totals()
+        pieces.append(self._held(at_end=True))
+        self._expander = None
         pieces.append(self._losses.settle(stream.lost()))
         end = StreamEnd(
             self._budget.ratio,
@@ -263,7 +289,8 @@ class LiveSource:
         """What has arrived, then the kernel's counters.
 
         Counters read while ksmd works belong to no point of the stream. So the reading is repeated
-        until no event arrives during it, which soon happens: ksmd sleeps between batches of pages.
+        until no event arrives during it, and where batches are gathered, until ksmd sleeps through
+        it, which soon happens: ksmd sleeps between batches of pages.
         A ksmd that never sleeps (sleep_millisecs 0) is read as it is.
 
         Args:
@@ -278,12 +305,15 @@ class LiveSource:
             if attempt:
                 time.sleep(0.001 * attempt)
                 pieces.append(self._drain())
+            rest = self._ksmd_rest()
             counters = read_counters(ksmd_pid=self._ksmd_pid)
-            meanwhile = self._drain()
-            pieces.append(meanwhile)
-            if not len(meanwhile):
+            pieces.append(self._drain())
+            if not self._drained_slots and rest is not None and rest == self._ksmd_rest():
                 break
+        pieces.append(self._held(at_end=at_end))
         missed = self._losses.settle(self._attachment.lost())
+        if len(missed) and self._expander is not None:
+            self._expander.lose()
         totals = total_records(
             {
                 outcome: count - self._counted_before.get(outcome, 0)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ksmtrace.events import ProcessGauge
-from ksmtrace.kernel.processes import parse_vm, read_cgroup, read_ksm_stat, read_vm
+from ksmtrace.kernel.processes import parse_vm, read_cgroup, read_ksm_stat, read_rest, read_vm
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,20 @@ def test_a_command_line_that_is_no_text(tmp_path):
 def test_this_very_process():
     assert read_cgroup(os.getpid()).startswith("/")
     assert read_vm(os.getpid()) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "rest"),
+    [("S (sleeping)", 812), ("I (idle)", 812), ("R (running)", None), ("D (disk sleep)", None)],
+)
+def test_a_task_rests_only_in_a_sleep_of_its_own(tmp_path, state, rest):
+    (tmp_path / "proc/41").mkdir(parents=True)
+    (tmp_path / "proc/41/status").write_text(
+        f"Name:\tksmd\nState:\t{state}\nvoluntary_ctxt_switches:\t812\n"
+    )
+    assert read_rest(41, tmp_path) == rest
+    assert read_rest(42, tmp_path) is None
+
+
+def test_this_process_does_not_rest():
+    assert read_rest(os.getpid()) is None

@@ -216,6 +216,8 @@ def _stretches(
     ends = set(np.flatnonzero(tag == Tag.END).tolist())
     for begin, stop in pairwise(bounds):
         mm = int(padded[heads[begin] + 1])
+        if not mm:
+            continue  # between two lists: a chunk was full there
         behind = FROM_START
         if begin + 1 < stop and tag[begin + 1] == Tag.AT:
             word = int(padded[heads[begin + 1]])

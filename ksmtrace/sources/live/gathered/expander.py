@@ -27,14 +27,11 @@ class Expander:
 
     Args:
         resync: asks BPF for a new inventory of all rmap_items.
-        sees_replace_page: whether the ring has REPLACE_PAGE records; else they are derived.
     """
 
-    def __init__(
-        self, resync: Callable[[], None] = lambda: None, *, sees_replace_page: bool = False
-    ) -> None:
+    def __init__(self, resync: Callable[[], None] = lambda: None) -> None:
         self._resync = resync
-        self._expansion = Expansion(sees_replace_page=sees_replace_page)
+        self._expansion = Expansion()
         self._reader = BatchReader()
         self._held: list[Records] = []
 
@@ -58,14 +55,18 @@ class Expander:
                 out += self._chunk(one[0], next(chunks))
             elif kind == _E.LOST:
                 self._hold(one)
-                self._expansion.lose()
-                self._resync()
+                self.lose()
             elif kind == _E.TUNABLE:
                 out.append(self._expansion.free_all(self._take_held(), one))
             else:
                 out += [self.flush(), one]
         self._hold(events[start:])
         return _joined(out)
+
+    def lose(self) -> None:
+        """Records were lost, and have been counted, at a place that is not known."""
+        self._expansion.lose()
+        self._resync()
 
     def release(self, before: int) -> Records:
         """Records of other tasks that have waited since `before` (CLOCK_MONOTONIC, nanoseconds).

@@ -47,14 +47,9 @@ _NOBODY = Population()
 
 
 class Expansion:
-    """Follows ksmd batch by batch.
+    """Follows ksmd batch by batch."""
 
-    Args:
-        sees_replace_page: whether the ring has REPLACE_PAGE records.
-    """
-
-    def __init__(self, *, sees_replace_page: bool = False) -> None:
-        self._sees_replace_page = sees_replace_page
+    def __init__(self) -> None:
         self._populations: dict[int, Population] = {}
         self._order = MmList()
         self._removed = RemovedNodes()
@@ -62,6 +57,7 @@ class Expansion:
         self._names = Names()
         self._shortfall = Shortfall()
         self._cursor = (HEAD, FROM_START)
+        self._met = False
         self._clock = 1
         self._pass_began = 0
         self._ended = 0
@@ -128,6 +124,8 @@ class Expansion:
             events = self.free_all(empty_records(), empty_records())
             rows.add(events, np.full(len(events), _FIRST))
         self._reset = False
+        if not self._met and batch.walk.stretches:
+            self._meet(batch)
         skipped_over = missing_before(batch, self._cursor, self._order, self._populations)
         cursor = HEAD if header.flags & ChunkFlag.FROM_HEAD else self._cursor[0]
         former = self._former(held)
@@ -161,7 +159,7 @@ class Expansion:
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])
-        add_own(rows, held[own_rows], own, own_keys, replaced_too=not self._sees_replace_page)
+        add_own(rows, held[own_rows], own, own_keys)
         rows.add(held[other_rows], other_keys)
         self._names.add(rows, visited, when)
         if header.flags & ChunkFlag.FROM_HEAD:
@@ -174,6 +172,13 @@ class Expansion:
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else held[other_rows]
+
+    def _meet(self, batch: Batch) -> None:
+        """The first batch: where it begins, ksmd was as the trace began."""
+        self._met = True
+        first = batch.walk.stretches[0]
+        if not batch.header.flags & (ChunkFlag.FROM_HEAD | ChunkFlag.GONE):
+            self._cursor = (first.mm, first.behind)
 
     def _former(self, held: Records) -> dict[int, Population]:
         """Populations of mms whose address another has registered with."""

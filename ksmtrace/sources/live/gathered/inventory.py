@@ -37,10 +37,7 @@ class Inventory:
             population = self._populations.setdefault(stretch.mm, Population())
             part = slice(stretch.first, stretch.stop)
             vpn = walk.vpn[part]
-            behind = stretch.behind
-            if behind == FROM_START and self._place == stretch.mm and stretch.mm in self._listed:
-                behind = self._reached
-            low = 0 if behind == FROM_START else population.behind(behind)
+            low = 0 if stretch.behind == FROM_START else population.behind(stretch.behind)
             high = population.behind(int(vpn[-1])) if len(vpn) else low
             if stretch.ended:
                 high = len(population)
@@ -53,7 +50,6 @@ class Inventory:
                 np.full(len(vpn), clock),
             )
             population.replace(low, max(low, high), items)
-            self._reached = int(vpn[-1]) if len(vpn) else behind
             if stretch.mm not in self._listed:
                 self._order.put_behind(self._place, stretch.mm)
                 self._place = stretch.mm
@@ -68,5 +64,3 @@ class Inventory:
     def visited(self, mm: int) -> None:
         """Note that ksmd came to `mm`, which may have registered behind what has been listed."""
         self._listed.add(mm)
-
-    _reached = FROM_START

@@ -115,7 +115,7 @@ def add_freed(
         )
 
 
-def add_own(rows: Rows, records: Records, own: Own, key: Ints, *, replaced_too: bool) -> None:
+def add_own(rows: Rows, records: Records, own: Own, key: Ints) -> None:
     """Ksmd's own records, and what follows from attempts that succeeded.
 
     Args:
@@ -123,12 +123,12 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints, *, replaced_too: 
         records: as they are in the ring.
         own: the same, read.
         key: of each.
-        replaced_too: REPLACE_PAGE is made of them; else it is among them, behind its attempt.
     """
+    sees_replace_page = bool(own.where(_E.REPLACE_PAGE).any())
     clean = without_marks(records)
     rows.add(clean, key)
     replaced = np.flatnonzero(own.where(_E.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok))
-    if len(replaced) and replaced_too:
+    if len(replaced) and not sees_replace_page:
         follow = clean[replaced]
         follow["kind"] = _E.REPLACE_PAGE
         follow["flags"] &= np.uint8(Flag.ZERO_PAGE)
@@ -139,7 +139,7 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints, *, replaced_too: 
         one = clean[partners]
         rows.make(
             _E.REMOVE_RMAP_ITEM,
-            key[partners] + (2 if replaced_too else 6),
+            key[partners] + (6 if sees_replace_page else 2),
             flags=IN_UNSTABLE,
             **{name: one[name] for name in ("ts", "mm", "address", "rmap_item")},
         )

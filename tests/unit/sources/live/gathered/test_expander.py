@@ -9,6 +9,7 @@ from unit.engine.strategies import workloads
 
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
+from ksmtrace.events import EventKind
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError
@@ -19,9 +20,21 @@ LATER = frozenset().union(*(kernel.absent_tunables for kernel in KERNELS.values(
 """Tunables that some variants lack; 4.4 also lacks what every such workload sets."""
 
 
-def told_twice(workload, *, variant=None, nodes=1, chunk_items=5, drains=None):
-    """(intercepted, expanded) events of a run, and how often a baseline was asked for."""
-    emitter, gatherer = Emitter(), Gatherer(chunk_items)
+def told_twice(
+    workload, *, variant=None, nodes=1, chunk_items=5, drains=None, misses=None, attach=0
+):
+    """(intercepted, expanded) events of a run, and how often a baseline was asked for.
+
+    Args:
+        workload: what runs.
+        variant: instead of its own.
+        nodes: of NUMA.
+        chunk_items: in a chunk at most.
+        drains: draws whether the ring is read after a step or batch.
+        misses: draws whether the end of a batch is missed, so that two are gathered as one.
+        attach: after so many steps and batches the trace begins.
+    """
+    emitter, gatherer = Emitter(), Gatherer(chunk_items, attached=not attach)
     asked = []
     expander = Expander(lambda: asked.append(1))
     simulation = Simulation(
@@ -30,10 +43,24 @@ def told_twice(workload, *, variant=None, nodes=1, chunk_items=5, drains=None):
     gatherer.watch(simulation.engine)
     expanded = []
     with suppress(RefusedError):
-        for _ in simulation.run():
-            gatherer.gather()
+        for number, step in enumerate(simulation.run(), 1):
+            if number == attach:
+                emitter.take()
+                gatherer.attach()
+            following = [one.op for one in workload.steps[step : step + 2]]
+            if (
+                misses is None
+                or {"set", "run", "fork"} & {*following}
+                or misses.draw(st.booleans())
+            ):
+                gatherer.gather()
+            else:
+                gatherer.miss()
             if drains is None or drains.draw(st.booleans()):
                 expanded.append(expander.feed(*gatherer.take_raw()))
+    if not gatherer.attached:
+        emitter.take()
+    gatherer.gather()
     expanded += [expander.feed(*gatherer.take_raw()), expander.flush()]
     return emitter.take().events, np.concatenate(expanded), len(asked)
 
@@ -42,6 +69,26 @@ def check(workload, **options):
     intercepted, expanded, asked = told_twice(workload, **options)
     assert comparable(expanded) == comparable(intercepted)
     assert not asked
+
+
+OF_ITEMS = [
+    EventKind.CMP_AND_MERGE_PAGE,
+    EventKind.SKIPPED,
+    EventKind.TRY_TO_MERGE_ONE_PAGE,
+    EventKind.REPLACE_PAGE,
+    EventKind.STABLE_APPEND,
+    EventKind.BREAK_COW,
+]
+
+
+def by_mm(records):
+    """What befell the items of each mm, in order."""
+    records = records[np.isin(records["kind"], OF_ITEMS)]
+    return {mm: comparable(records[records["mm"] == mm]) for mm in set(records["mm"].tolist())}
+
+
+def without(records, kinds):
+    return records[~np.isin(records["kind"], kinds)]
 
 
 @settings(max_examples=100)
@@ -54,3 +101,22 @@ def test_expanded_is_intercepted(workload, chunk_items, data):
 @given(random_workloads(without=LATER), st.sampled_from(list(KERNELS)[1:]))
 def test_on_workloads_that_kernels_are_asked(workload, variant):
     check(workload, variant=variant)
+
+
+@settings(max_examples=60)
+@given(workloads(variants=tuple(KERNELS)), st.data())
+def test_two_batches_gathered_as_one_have_the_same_items(workload, data):
+    """Where ksmd was as another task did something meanwhile is known by the time alone."""
+    intercepted, expanded, asked = told_twice(workload, misses=data)
+    assert by_mm(expanded) == by_mm(intercepted)
+    assert not asked
+
+
+@settings(max_examples=60)
+@given(workloads(variants=tuple(KERNELS)), st.integers(1, 40))
+def test_a_trace_may_begin_at_any_time(workload, attach):
+    """A process is named where ksmd next comes to it, though it was named before."""
+    intercepted, expanded, asked = told_twice(workload, attach=attach)
+    names = [EventKind.PROCESS]
+    assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
+    assert not asked
