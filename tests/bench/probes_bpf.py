@@ -183,14 +183,17 @@ _CTYPES = {
 
 
 def _ctype(described):
-    """A type as bcc describes it: a name, or [name, members, "struct"]."""
+    """A type as bcc describes it: a name, or [name, members, "struct" or "union"]."""
     if isinstance(described, str):
         return _CTYPES[described]
     fields = []
-    for member in described[1]:
-        kind = _ctype(member[1])
-        fields.append((member[0], kind * member[2][0] if len(member) == 3 else kind))
-    return type(described[0], (ctypes.Structure,), {"_fields_": fields})
+    for place, (name, kind, *more) in enumerate(described[1]):
+        if more and isinstance(more[0], str):  # one with members of its own, which may have no name
+            fields.append((name or f"inner{place}", _ctype([name, kind, *more])))
+        else:
+            fields.append((name, _ctype(kind) * more[0][0] if more else _ctype(kind)))
+    base = ctypes.Union if described[2] == "union" else ctypes.Structure
+    return type(described[0], (base,), {"_fields_": fields})
 
 
 def _perf_event_open(kind, config, *, period=0, pid=-1, symbol=b"", offset=0):
