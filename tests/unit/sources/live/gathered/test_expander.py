@@ -50,7 +50,7 @@ def told_twice(
             following = [one.op for one in workload.steps[step : step + 2]]
             if (
                 misses is None
-                or {"set", "run", "fork", "exit"} & {*following}
+                or {"set", "run", "fork"} & {*following}
                 or misses.draw(st.booleans())
             ):
                 gatherer.gather()
