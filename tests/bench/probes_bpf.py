@@ -130,6 +130,7 @@ class Table:
 
     def __init__(self, library, row):
         self._library = library
+        self._key_bytes = row["key_bytes"]
         self.Leaf = _ctype(row["leaf"]) if row["leaf"] else ctypes.c_int
         self._processors = 0
         if row["type"] in _PER_CPU:
@@ -152,6 +153,11 @@ class Table:
         if self._library.bpf_map_lookup_elem(self.map_fd, ctypes.byref(key), ctypes.byref(found)):
             raise KeyError(key)
         return found if self._processors else found[0]
+
+    def clear(self):
+        key = ctypes.create_string_buffer(self._key_bytes)
+        while not self._library.bpf_map_get_next_key(self.map_fd, None, key):
+            self._library.bpf_map_delete_elem(self.map_fd, key)
 
     def __setitem__(self, key, leaf):
         if self._library.bpf_map_update_elem(
@@ -183,14 +189,17 @@ _CTYPES = {
 
 
 def _ctype(described):
-    """A type as bcc describes it: a name, or [name, members, "struct"]."""
+    """A type as bcc describes it: a name, or [name, members, "struct" or "union"]."""
     if isinstance(described, str):
         return _CTYPES[described]
     fields = []
-    for member in described[1]:
-        kind = _ctype(member[1])
-        fields.append((member[0], kind * member[2][0] if len(member) == 3 else kind))
-    return type(described[0], (ctypes.Structure,), {"_fields_": fields})
+    for place, (name, kind, *more) in enumerate(described[1]):
+        if more and isinstance(more[0], str):  # one with members of its own, which may have no name
+            fields.append((name or f"inner{place}", _ctype([name, kind, *more])))
+        else:
+            fields.append((name, _ctype(kind) * more[0][0] if more else _ctype(kind)))
+    base = ctypes.Union if described[2] == "union" else ctypes.Structure
+    return type(described[0], (base,), {"_fields_": fields})
 
 
 def _perf_event_open(kind, config, *, period=0, pid=-1, symbol=b"", offset=0):
