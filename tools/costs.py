@@ -17,6 +17,9 @@ DEFAULT = "default"
 KSMD_LIMIT_PERCENT, FAULT_LIMIT_PERCENT = 3.0, 0.5
 """What tracing by default may add to ksmd's work on a page, and to a fault of any process."""
 
+KNOWN_OVER: Mapping[str, str] = {}
+"""Where the committed results are above a limit ("KERNEL, WHAT"), and by which part."""
+
 WORKLOADS = ("settled", "merging", "smart scan", "volatile")
 """Of ksmd, in the order of the tables; not every kernel has smart scan."""
 

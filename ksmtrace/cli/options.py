@@ -102,10 +102,10 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cow",
         type=_cow_share,
-        default=1.0,
+        default=0.02,
         metavar="SHARE",
-        help="share of the time for which copy-on-write faults are probed, by windows at random; "
-        "all (default) slows every write to a shared page, none probes none",
+        help="share of the time for which copy-on-write faults are timed, in windows at random "
+        "(default 0.02); all: always, which slows every such fault; none: never",
     )
     parser.add_argument(
         "--drop-capabilities",

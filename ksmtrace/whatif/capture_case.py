@@ -46,7 +46,9 @@ def capture_case(path: Path) -> tuple[Case, list[str]]:
         variant = variant_of(session.kernel.release, session.tunables).name
         writes = CaseTunables(TunablesShadow(VARIANTS[variant], session.tunables))
         checks_first = VARIANTS[variant].checks_before_stable_tree
-        reader = CaptureReader(checks_first=checks_first, tunables=writes)
+        reader = CaptureReader(
+            checks_first=checks_first, tunables=writes, derives=session.derives_writes
+        )
         readings = ReadingTracker()
         points: dict[int, KernelPoint] = {}
         for batch in capture.batches():
@@ -184,7 +186,12 @@ def _of_this_run(session: Session, reader: CaptureReader) -> list[str]:
         lines.append("the trace is limited to some processes: the others' pages are not there")
     if not session.sees(EventKind.REMOVE_RMAP_ITEM):
         lines.append("removals were not seen: pages that have gone count as still there")
-    if not session.sees(EventKind.COW_FAULT):
+    if session.derives_writes:
+        lines.append(
+            "writes to merged pages are known by what ksmd found when it next came to them: "
+            "several between two scans count as one"
+        )
+    elif not session.sees(EventKind.COW_FAULT):
         lines.append("writes to merged pages were not seen: only their new contents are")
     elif not session.sees_who_broke:
         lines.append(

@@ -19,6 +19,7 @@ class CaptureReader:
     Args:
         checks_first: this kernel computes the checksum before it searches the stable tree (6.11).
         tunables: follows the writes.
+        derives: writes to merged pages are told by what ksmd finds, not by faults.
 
     Attributes:
         intervals: one before each pass, and one after the last.
@@ -31,12 +32,15 @@ class CaptureReader:
         zero_merges: pages that gave way to the zero page.
     """
 
-    def __init__(self, *, checks_first: bool, tunables: CaseTunables) -> None:
+    def __init__(
+        self, *, checks_first: bool, tunables: CaseTunables, derives: bool = False
+    ) -> None:
         self.intervals = [Interval()]
         self.processes: list[Process] = []
         self.before: dict[Place, Content] = {}
         self.passes = self.examined = self.cow_breaks = self.lost = self.zero_merges = 0
         self._checks_first = checks_first
+        self._derives = derives
         self._tunables = tunables
         self._begun = self._in_pass = self._after_unmerging = False
         self._examined_now = 0
@@ -156,6 +160,7 @@ class CaptureReader:
             page.unread = None
         elif page.node and (joined or page.node != event.aux):
             self._interval.write(place, content, certain=True, clear=True)
+            self.cow_breaks += self._derives
         elif not page.node:
             self._interval.write(place, content, certain=page.zero)
         page.content, page.node = content, event.aux
@@ -169,6 +174,7 @@ class CaptureReader:
             page.unread = None
         elif page.node:
             self._interval.write(place, content, certain=True, clear=True)
+            self.cow_breaks += self._derives
         elif page.zero or page.pass_number < 0:
             self._interval.write(place, content, certain=page.zero)
         elif page.content.checksum != content.checksum:
@@ -241,7 +247,7 @@ class CaptureReader:
             page.zero = False
 
     def _on_cow_fault(self, event: EventRow) -> None:
-        if event.by_kernel or not self._begun:
+        if event.by_kernel or self._derives or not self._begun:
             return
         self.cow_breaks += 1
         known = self._known(event)

@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ksmtrace.kernel.btf import load_libbpf
 
@@ -43,7 +44,7 @@ class Precompiled:
     def __init__(self, answer):
         self._library = load_libbpf()
         self._open = []
-        self._loaded = {}
+        self.funcs = {}
         self._tables = {row["name"].encode(): Table(self._library, row) for row in answer["maps"]}
         here = {row["descriptor"]: self[row["name"].encode()].map_fd for row in answer["maps"]}
         self._programs = {
@@ -68,7 +69,9 @@ class Precompiled:
 
     def attach_raw_tracepoint(self, tp, fn_name):
         program = self._load(fn_name, _RAW_TRACEPOINT)
-        self._keep(self._library.bpf_raw_tracepoint_open(tp, program), tp)
+        link = self._library.bpf_raw_tracepoint_open(tp, program)
+        _check(link, tp)
+        self._open.append(link)
 
     def attach_perf_event(self, ev_type, ev_config, fn_name, sample_period, pid):
         event = _perf_event_open(ev_type, ev_config, period=sample_period, pid=pid)
@@ -77,6 +80,8 @@ class Precompiled:
     def cleanup(self):
         while self._open:
             os.close(self._open.pop())
+        while self.funcs:
+            os.close(self.funcs.popitem()[1].fd)
         while self._tables:
             os.close(self._tables.popitem()[1].map_fd)
 
@@ -90,19 +95,34 @@ class Precompiled:
         fcntl.ioctl(event, _SET_BPF, program)
         fcntl.ioctl(event, _ENABLE, 0)
 
-    def _load(self, name, kind):
-        if name not in self._loaded:
+    def load_func(self, name, kind):
+        if name not in self.funcs:
             code = self._programs[name]
             program = self._library.bpf_prog_load(
                 kind, b"ksmtrace", b"GPL", code, ctypes.c_size_t(len(code) // 8), None
             )
-            self._loaded[name] = self._keep(program, name)
-        return self._loaded[name]
+            _check(program, name)
+            self.funcs[name] = Function(self, name, program)
+        return self.funcs[name]
 
-    def _keep(self, descriptor, what):
-        _check(descriptor, what)
-        self._open.append(descriptor)
-        return descriptor
+    def _load(self, name, kind):
+        return self.load_func(name, kind).fd
+
+
+class Function(NamedTuple):
+    """A loaded program, as bcc has it."""
+
+    bpf: Precompiled
+    name: bytes
+    fd: int
+
+
+class InsteadOfBcc:
+    """As much of the module bcc as the product uses besides: importing it takes a minute here."""
+
+    class BPF:
+        KPROBE = _KPROBE
+        Function = Function
 
 
 class Table:
@@ -110,6 +130,7 @@ class Table:
 
     def __init__(self, library, row):
         self._library = library
+        self._key_bytes = row["key_bytes"]
         self.Leaf = _ctype(row["leaf"]) if row["leaf"] else ctypes.c_int
         self._processors = 0
         if row["type"] in _PER_CPU:
@@ -132,6 +153,11 @@ class Table:
         if self._library.bpf_map_lookup_elem(self.map_fd, ctypes.byref(key), ctypes.byref(found)):
             raise KeyError(key)
         return found if self._processors else found[0]
+
+    def clear(self):
+        key = ctypes.create_string_buffer(self._key_bytes)
+        while not self._library.bpf_map_get_next_key(self.map_fd, None, key):
+            self._library.bpf_map_delete_elem(self.map_fd, key)
 
     def __setitem__(self, key, leaf):
         if self._library.bpf_map_update_elem(
@@ -163,14 +189,17 @@ _CTYPES = {
 
 
 def _ctype(described):
-    """A type as bcc describes it: a name, or [name, members, "struct"]."""
+    """A type as bcc describes it: a name, or [name, members, "struct" or "union"]."""
     if isinstance(described, str):
         return _CTYPES[described]
     fields = []
-    for member in described[1]:
-        kind = _ctype(member[1])
-        fields.append((member[0], kind * member[2][0] if len(member) == 3 else kind))
-    return type(described[0], (ctypes.Structure,), {"_fields_": fields})
+    for place, (name, kind, *more) in enumerate(described[1]):
+        if more and isinstance(more[0], str):  # one with members of its own, which may have no name
+            fields.append((name or f"inner{place}", _ctype([name, kind, *more])))
+        else:
+            fields.append((name, _ctype(kind) * more[0][0] if more else _ctype(kind)))
+    base = ctypes.Union if described[2] == "union" else ctypes.Structure
+    return type(described[0], (base,), {"_fields_": fields})
 
 
 def _perf_event_open(kind, config, *, period=0, pid=-1, symbol=b"", offset=0):

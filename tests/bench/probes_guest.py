@@ -6,6 +6,7 @@ FOLDER has the compiled worker, and takes requests to compile (probes_bpf.py) an
 for each variant. Everything is counted in instructions: with --icount a nanosecond is one.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -15,18 +16,17 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from probes_bpf import Precompiled, ask
+from probes_bpf import InsteadOfBcc, Precompiled, ask
 from probes_peers import PEERS
 from probes_variants import VARIANTS
 
-from ksmtrace.kernel.btf import Btf
+from ksmtrace.cli.options import add_source_options
 from ksmtrace.kernel.host import find_ksmd
-from ksmtrace.sources.live import program
+from ksmtrace.sources.live import program, source
 from ksmtrace.sources.live.attachment import attach
-from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.plan import make_plan
-from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.program import RING_BYTES
+from ksmtrace.sources.live.source import LiveOptions
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.ksmd import drain_lru
 
@@ -57,24 +57,28 @@ class Worker:
 
 
 class Product:
-    """The product's own plan, text and attachment; only compiled elsewhere."""
+    """What `live` attaches, by its own plan, text and attachment; only compiled elsewhere."""
 
     def __init__(self, folder, variant):
-        btf = Btf()
-        specs = [spec for candidates in PROBES.values() for spec in candidates]
-        plan = make_plan(Capabilities(btf, specs, hidden=variant.hidden), variant.choice)
-        btf.close()
-        for hook in [hook for hook in plan.placements if hook.target in variant.without]:
+        parser = argparse.ArgumentParser()
+        add_source_options(parser)
+        asked = parser.parse_args(variant.asked.split())
+        options = LiveOptions(probes=asked.probes, cow=asked.cow, totals=asked.totals)
+        plan = source._plan(options, "")
+        left_out = {body for part in PARTS if part.file in variant.without for body in part.bodies}
+        for hook in [hook for hook in plan.placements if hook.body in left_out]:
             del plan.placements[hook]
+        self._totals = plan.totals
+        program.import_bcc = InsteadOfBcc
         program.compile_text = lambda text, flags: Precompiled(ask(folder, text, flags))
         self._attachment = attach(plan, find_ksmd(), RING_BYTES)
 
     def take(self):
-        """Number of events since the last time."""
-        return len(self._attachment.drain())
+        """Number of records since the last time."""
+        return self._attachment.drain().slots
 
     def lost(self):
-        return self._attachment.lost()
+        return 0 if self._totals else self._attachment.lost()
 
     def close(self):
         self._attachment.close()
@@ -113,12 +117,12 @@ class Bench:
 
     def measure(self, traced):
         """What is counted with something at work beside ksmd: a line of results."""
-        instructions, events, lost = {}, {}, traced.lost()
+        instructions, events, lost, skipped = {}, {}, traced.lost(), 0.0
         for name, work in self._workloads().items():
             self._one(work)
             traced.take()
             passes = SMART_PASSES if name == "smart scan" else 2
-            skipped = self._skipped()
+            before = self._skipped()
             spent, came, apart = 0.0, 0, 0
             for _ in range(passes):
                 spent += self._one(work)
@@ -130,7 +134,7 @@ class Bench:
                 merges = (PAIRS + CROWD - apart / passes) / ALL
                 instructions["write to KSM page"] = self._a_write
             if name == "smart scan":
-                skipped = self._skipped() - skipped
+                skipped = (self._skipped() - before) / passes / ALL
                 self._ksm.write("smart_scan", 0)
         self._fill_settled()
         self._pass(3)
@@ -139,7 +143,7 @@ class Bench:
             "events": events,
             "lost": traced.lost() - lost,
             "merges": merges,
-            "skipped": skipped / SMART_PASSES / ALL,
+            "skipped": skipped,
         }
 
     def _everybody(self):

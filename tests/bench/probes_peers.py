@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 TRACEFS = Path("/sys/kernel/tracing")
+KPROBES = Path("/sys/kernel/debug/kprobes/list")
 OUTPUT = "/dev/shm/peer"
 A_PAGE = "ksm_next_page_pmd_entry"
 A_REMOVAL = "remove_rmap_item_from_tree"
@@ -51,14 +52,11 @@ class Peer:
 
 
 def bpftrace():
-    program = (
-        f'BEGIN {{ printf("here\\n"); }} kprobe:{A_PAGE} {{ printf("%llx %llx\\n", arg1, nsecs); }}'
-    )
-    output = Path(OUTPUT)
-    output.unlink(missing_ok=True)
+    program = f'kprobe:{A_PAGE} {{ printf("%llx %llx\\n", arg1, nsecs); }}'
+    if not KPROBES.exists():
+        subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
     return Peer(
-        *("bpftrace", "-B", "line", "-o", OUTPUT, "-e", program),
-        ready=lambda _: output.exists() and "here" in output.read_text(),
+        *("bpftrace", "-o", OUTPUT, "-e", program), ready=lambda _: A_PAGE in KPROBES.read_text()
     )
 
 

@@ -5,21 +5,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variant:
-    """A plan of the product, or a part of one.
+    """What `live` is asked for, or a part of it.
 
     Attributes:
-        choice: as `--probes`.
-        hidden: what the kernel is taken not to have, as in `LiveOptions`.
-        without: targets of hooks that are planned and compiled, and left unattached.
+        asked: options of `live`.
+        without: files of bpf/ whose hooks are planned and compiled, and left unattached.
     """
 
-    choice: str = "auto"
-    hidden: frozenset[str] = frozenset()
-    without: frozenset[str] = frozenset()
+    asked: str = ""
+    without: tuple[str, ...] = ()
 
 
 VARIANTS = {
     "default": Variant(),
-    "kprobe": Variant("kprobe"),
-    "fentry": Variant("fentry"),
+    "without walk": Variant("", ("gather.c", "gather_leaving.c")),
+    "without merges": Variant("", ("merge.c",)),
+    "without stable tree": Variant("", ("stable_tree.c",)),
+    "without mm, tunables": Variant("", ("mm.c", "tunable.c")),
+    "cow all": Variant("--cow all"),
+    "totals": Variant("--totals"),
+    "kprobe": Variant("--probes kprobe --cow all"),
+    "fentry": Variant("--probes fentry --cow all"),
 }

@@ -20,7 +20,7 @@
 
 #define PAGE 4096UL
 #define LEAST_TOUCHED 128
-#define ROUNDS 41
+#define ROUNDS 61
 
 static void die(const char *what)
 {
@@ -61,7 +61,7 @@ static void fill(unsigned char *page, uint64_t number)
 /* fill FIRST COUNT SEED REPEAT ROUND: pages REPEAT by REPEAT of one content, SEED and up, and from
  * SEED again after ROUND contents
  * poke FIRST COUNT: every page is written to and has its content again; answers with the median of
- * the time stamp counter's ticks a write, over runs of 50 pages */
+ * the time stamp counter's ticks a write */
 static void memory(size_t pages)
 {
     unsigned char *all = map(pages);
@@ -77,17 +77,16 @@ static void memory(size_t pages)
             for (unsigned long i = 0; i < count; i++)
                 fill(all + (first + i) * PAGE, seed + i / repeat % round);
         } else {
-            double runs[1024];
-            int run = 0;
-            for (unsigned long i = 0; i + 50 <= count && run < 1024; i += 50, run++) {
+            double *writes = calloc(count + 1, sizeof(*writes));
+            for (unsigned long i = 0; i < count; i++) {
+                volatile unsigned char *byte = all + (first + i) * PAGE;
                 uint64_t start = __rdtsc();
-                for (unsigned long j = i; j < i + 50; j++)
-                    *(volatile unsigned char *)(all + (first + j) * PAGE) ^= 1;
-                runs[run] = (__rdtsc() - start) / 50.0;
-                for (unsigned long j = i; j < i + 50; j++)
-                    all[(first + j) * PAGE] ^= 1;
+                *byte ^= 1;
+                writes[i] = __rdtsc() - start;
+                *byte ^= 1;
             }
-            took = median(runs, run);
+            took = median(writes, count);
+            free(writes);
         }
         printf("%.1f\n", took);
         fflush(stdout);

@@ -124,3 +124,15 @@ def test_the_first_version_reads_what_this_one_writes():
     written = header(with_faults_by(probe_by(UNATTRIBUTED)))
     for probe in written["probes"].values():
         assert {type(probe[key]) for key in ("via", "exactness", "note")} == {str}
+
+
+def test_a_probe_by_windows_is_read_back_and_shows_no_count():
+    probe = Probe("x", Exactness.SAMPLED, "note", share=0.02)
+    assert Probe.from_json(probe.to_json()) == probe
+    assert "share" not in Probe("x", Exactness.EXACT).to_json()
+    facts = session()
+    facts.probes[EventKind.COW_FAULT] = probe
+    assert not facts.sees(EventKind.COW_FAULT)
+    assert facts.faults_by_windows
+    assert facts.derives_writes
+    assert not facts.sees_who_broke

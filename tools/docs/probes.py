@@ -6,6 +6,7 @@ from kernels import kernels
 from ksmtrace.events import EventKind
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec
 from ksmtrace.sources.live.probe_table import PROBES
+from tools.costs import markdown_table, read_results
 from tools.docs.marked import DOCS, with_part
 
 DOCUMENT = DOCS / "PROBES.md"
@@ -46,8 +47,9 @@ def _hook(hook: Hook) -> str:
 
 
 def with_table(text: str) -> str:
-    """The document with the table as it should be."""
-    return with_part(text, "probes", probes_table())
+    """The document with the tables as they should be."""
+    text = with_part(text, "probes", probes_table())
+    return with_part(text, "costs", markdown_table(read_results()))
 
 
 def kernels_listed(text: str) -> dict[str, bool]:

@@ -23,6 +23,7 @@ from ksmtrace.sources.live.plan import Plan
 from ksmtrace.sources.live.probe_spec import Hook, Place
 from ksmtrace.sources.live.program_text import program_text, wrapper_name
 
+_KPROBE = 2  # BPF_PROG_TYPE_KPROBE
 _PERF_TYPE_SOFTWARE = 1
 _PERF_COUNT_SW_CONTEXT_SWITCHES = 3
 
@@ -138,7 +139,7 @@ class Program:
         if placement.mechanism == "fentry":
             bytecode = self._bpf.dump_func(program)
             return list(attach_tracing(bytecode, placement.btf_id, at_return=at_return))
-        loaded, held = self._bpf.load_func(program, import_bcc().BPF.KPROBE).fd, list[int]()
+        loaded, held = self._bpf.load_func(program, _KPROBE).fd, list[int]()
         self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
         try:
             for symbol in placement.symbols:

@@ -195,6 +195,22 @@ def test_a_write_that_no_pass_saw_still_breaks_a_merge(tmp_path):
     assert difference(case)["cow_breaks"] == {"baseline": 2, "capture": 2, "difference": 0}
 
 
+def test_writes_that_ksmd_found_are_breaks_where_faults_are_not_all_seen(tmp_path):
+    """The same number as by the faults, of which a few are in the stream all the same."""
+    steps = workload(
+        "spawn p", "map p r 8", "fill p r content=byte:7", "mergeable p r", "scan 3",
+        "poke p r first=0 pages=2 offset=0 value=1", "scan 2",
+        "unmap p r first=6 pages=1", "scan 1",
+    )  # fmt: skip
+    exact = recorded_case(steps, tmp_path / "exact")
+    source = EngineSource(steps)
+    batches = list(source.batches())
+    source.session.probes[EventKind.COW_FAULT] = Probe("test", Exactness.SAMPLED, share=0.02)
+    case, _ = capture_case(write(tmp_path / "windows", source, batches))
+    assert exact.totals == case.totals == (8 * 3 + 8 * 2 + 7, 2)
+    assert any("when it next came to them" in line for line in case.assumptions)
+
+
 def test_lost_events_are_said(tmp_path):
     source = EngineSource(simple())
     batches = list(source.batches())
