@@ -208,12 +208,8 @@ class Session:
             if kind in rare
             else Probe("", Exactness.ABSENT, "the stream of events has ended")
             for kind, probe in self.probes.items()
-            if probe.by_windows or probe.exactness not in (Exactness.ABSENT, Exactness.SAMPLED)
+            if probe.exactness not in (Exactness.ABSENT, Exactness.SAMPLED)
         }
-        if EventKind.TUNABLE in gone:
-            gone[EventKind.TUNABLE] = Probe(
-                "/sys/kernel/mm/ksm", Exactness.SAMPLED, "read with the counters"
-            )
         return replace(self, probes={**self.probes, **gone})
 
     @property

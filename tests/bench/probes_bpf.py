@@ -130,6 +130,7 @@ class Table:
 
     def __init__(self, library, row):
         self._library = library
+        self._key_bytes = row["key_bytes"]
         self.Leaf = _ctype(row["leaf"]) if row["leaf"] else ctypes.c_int
         self._processors = 0
         if row["type"] in _PER_CPU:
@@ -152,6 +153,11 @@ class Table:
         if self._library.bpf_map_lookup_elem(self.map_fd, ctypes.byref(key), ctypes.byref(found)):
             raise KeyError(key)
         return found if self._processors else found[0]
+
+    def clear(self):
+        key = ctypes.create_string_buffer(self._key_bytes)
+        while not self._library.bpf_map_get_next_key(self.map_fd, None, key):
+            self._library.bpf_map_delete_elem(self.map_fd, key)
 
     def __setitem__(self, key, leaf):
         if self._library.bpf_map_update_elem(

@@ -268,8 +268,6 @@ class LiveSource:
             pieces.append(self._drain())
             if not self._drained_slots:
                 break
-        else:
-            self._counted_before = totals.totals()
         pieces.append(self._held(at_end=True))
         self._expander = None
         pieces.append(self._losses.settle(stream.lost()))

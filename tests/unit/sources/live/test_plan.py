@@ -190,6 +190,10 @@ def test_no_kprobes_but_fentry(tmp_path):
     assert plan.probes[EventKind.TRY_TO_MERGE_ONE_PAGE].via.startswith(
         "fentry and fexit try_to_merge_one_page"
     )
+    # fexit has the arguments.
+    examined = plan.probes[EventKind.CMP_AND_MERGE_PAGE].via
+    assert examined.startswith("fexit ksm_next_page_pmd_entry + ")
+    assert "on_pmd_entry" not in {hook.body for hook in plan.placements}
 
 
 def test_fentry_is_refused(tmp_path):
