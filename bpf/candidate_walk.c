@@ -44,3 +44,13 @@ static __always_inline int on_pmd_entry_return(u64 result, u64 pmd, u64 address,
     state->found++;
     return 0;
 }
+
+/* The search of the stable tree removes what is stale, be it the candidate's own stable node: that
+ * takes the candidate out of the tree without remove_rmap_item_from_tree. */
+static __always_inline int on_node_leaving(void)
+{
+    struct scan_state *state = scan_state();
+    if (state && in_ksmd())
+        open_found(state);
+    return 0;
+}

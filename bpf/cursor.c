@@ -81,6 +81,24 @@ static __always_inline void finish_candidate(struct scan_state *state, struct sc
     close_candidate(state);
 }
 
+/* Opens the candidate that the page-table walk has found, before what ksmd is about to do changes
+ * its rmap_item. */
+static __always_inline void open_found(struct scan_state *state)
+{
+#ifdef CANDIDATES_BY_WALK
+    struct scan scan;
+    struct item item;
+    read_scan(&scan);
+    /* The cursor is not on it yet. */
+    if (!state->found_address || scan_rmap_list(&scan) == state->found_cursor)
+        return;
+    u64 rmap_item = scan_rmap_list(&scan);
+    read_item(&item, rmap_item);
+    if (PAGE_ADDRESS(item_address(&item)) == state->found_address)
+        open_candidate(state, rmap_item, &item, state->found_ts);
+#endif
+}
+
 /* The kernel's own counters, read by ksmd's own thread: nothing can change between the pass and the
  * reading. */
 static __always_inline void submit_counters(struct scan_state *state)

@@ -104,7 +104,7 @@ PARTS = (
     ),
     Part(
         "candidate_walk.c",
-        bodies={"on_pmd_entry": 4, "on_pmd_entry_return": 5},
+        bodies={"on_pmd_entry": 4, "on_pmd_entry_return": 5, "on_node_leaving": 0},
         uses=("cursor.c",),
         offsets=(
             *("MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),

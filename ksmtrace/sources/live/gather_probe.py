@@ -27,8 +27,6 @@ GATHER = ProbeSpec(
         entry("break_cow", "on_break_cow"),
         entry("__ksm_enter", "on_ksm_enter"),
     ),
-    # The loop that stands in for it was not seen to pass the verifier of 5.10.
-    features=("bpf_loop",),
     choices=("auto", "gather"),
     mechanisms=("kprobe",),
 )

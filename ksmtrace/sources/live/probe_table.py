@@ -39,6 +39,13 @@ _BY_REMOVALS = {EventKind.REMOVE_RMAP_ITEM: ("function",)}
 _PAGE_FOUND = both("ksm_next_page_pmd_entry", "on_pmd_entry", for_return=True)
 
 
+_BEFORE_ITS_NODE_LEAVES = ProbeSpec(
+    "node leaving",
+    _EXACT,
+    (entry("remove_node_from_stable_tree", "on_node_leaving"),),
+    note="a candidate's state before its stable node is found stale",
+)
+
 _WALK = ProbeSpec(
     "walk",
     _DERIVED,
@@ -50,6 +57,7 @@ _WALK = ProbeSpec(
     requires=_BY_REMOVALS,
     # What smart scan passes over would be taken for candidates.
     excluded_by=("ksm_rmap_item.remaining_skips",),
+    with_too=_BEFORE_ITS_NODE_LEAVES,
 )
 _WALK_AND_SKIPS = replace(
     _WALK,
