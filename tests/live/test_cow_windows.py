@@ -57,7 +57,7 @@ def copying(ksm, processes):
         processes.do(name, "fill", region="r", content="unique:5")
         processes.do(name, "mergeable", region="r")
     ksm.scan(3)
-    for beat in range(7):
+    for beat in range(4):
         for name, first in (("writer", 20 * beat), ("other", 50)):
             processes.do(name, "poke", region="r", first=first, pages=100, offset=3, value=beat + 1)
         ksm.scan(1)
