@@ -117,12 +117,12 @@ class Bench:
 
     def measure(self, traced):
         """What is counted with something at work beside ksmd: a line of results."""
-        instructions, events, lost = {}, {}, traced.lost()
+        instructions, events, lost, skipped = {}, {}, traced.lost(), 0.0
         for name, work in self._workloads().items():
             self._one(work)
             traced.take()
             passes = SMART_PASSES if name == "smart scan" else 2
-            skipped = self._skipped()
+            before = self._skipped()
             spent, came, apart = 0.0, 0, 0
             for _ in range(passes):
                 spent += self._one(work)
@@ -134,7 +134,7 @@ class Bench:
                 merges = (PAIRS + CROWD - apart / passes) / ALL
                 instructions["write to KSM page"] = self._a_write
             if name == "smart scan":
-                skipped = self._skipped() - skipped
+                skipped = (self._skipped() - before) / passes / ALL
                 self._ksm.write("smart_scan", 0)
         self._fill_settled()
         self._pass(3)
@@ -143,7 +143,7 @@ class Bench:
             "events": events,
             "lost": traced.lost() - lost,
             "merges": merges,
-            "skipped": skipped / SMART_PASSES / ALL,
+            "skipped": skipped,
         }
 
     def _everybody(self):

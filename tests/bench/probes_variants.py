@@ -18,6 +18,10 @@ class Variant:
 
 VARIANTS = {
     "default": Variant(),
+    "without walk": Variant("", ("gather.c", "gather_leaving.c")),
+    "without merges": Variant("", ("merge.c",)),
+    "without stable tree": Variant("", ("stable_tree.c",)),
+    "without mm, tunables": Variant("", ("mm.c", "tunable.c")),
     "cow all": Variant("--cow all"),
     "totals": Variant("--totals"),
     "kprobe": Variant("--probes kprobe --cow all"),
