@@ -41,6 +41,11 @@ enum gather_word {
 #define WORD_COUNT_MOST 0xffff
 #define WORD_PAGE_SHIFT 19
 
+static __always_inline u64 word_at(u64 address, u64 count)
+{
+    return WORD_AT | count << WORD_COUNT_SHIFT | address >> 12 << WORD_PAGE_SHIFT;
+}
+
 /* In words of WORD_PLAIN and WORD_LONG. */
 #define ITEM_CHECKSUM_SHIFT 32
 #define ITEM_SKIPS_SHIFT 16

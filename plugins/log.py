@@ -100,7 +100,7 @@ class Plugin:
         unseen = [
             kind.name.lower()
             for kind in session.probes
-            if not session.sees(kind) and kind is not EventKind.SAMPLE
+            if not session.counts(kind) and kind is not EventKind.SAMPLE
         ]
         parts.append(
             f"tier {session.tier}" + (f", not seen: {', '.join(unseen)}" if unseen else "")

@@ -78,7 +78,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--probes",
         default="auto",
         metavar="WAY",
-        help="auto (default: the best this kernel offers), fentry, kprobe, tracepoint or sysfs",
+        help="auto (default: the best this kernel offers), gather, fentry, kprobe, "
+        "tracepoint or sysfs",
     )
     parser.add_argument(
         "--totals",

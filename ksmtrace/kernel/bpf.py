@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,17 @@ class _LoadOptions(ctypes.Structure):
         ("kern_version", ctypes.c_uint32),
         ("attach_btf_id", ctypes.c_uint32),
         ("attach_prog_fd", ctypes.c_uint32),
+        ("attach_btf_obj_fd", ctypes.c_uint32),
+        ("fd_array", ctypes.c_void_p),
+        ("func_info", ctypes.c_char_p),
+        ("func_info_cnt", ctypes.c_uint32),
+        ("func_info_rec_size", ctypes.c_uint32),
+        ("line_info", ctypes.c_void_p),
+        ("line_info_cnt", ctypes.c_uint32),
+        ("line_info_rec_size", ctypes.c_uint32),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_void_p),
     )
 
 
@@ -68,6 +80,20 @@ def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[
         os.close(program)
         raise OSError(-link, os.strerror(-link))
     return program, link
+
+
+def load_kprobe(bytecode: bytes, *, callback_at: int = 0) -> int:
+    """Load a program for kprobes, attached to none; returns its descriptor.
+
+    Args:
+        bytecode: as `bpf_features.link_program` made it.
+        callback_at: offset in bytes of a function in it that a helper calls back; 0 where it has
+            none.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    return _load(_KPROBE, bytecode, callback_at=callback_at)
 
 
 def load_raw_tracepoint(bytecode: bytes) -> int:
@@ -128,7 +154,9 @@ def _why_not_loaded(kind: int, root: Path) -> Outage | None:
     return None
 
 
-def _load(kind: int, bytecode: bytes, attach_type: int = 0, function: int = 0) -> int:
+def _load(
+    kind: int, bytecode: bytes, attach_type: int = 0, function: int = 0, callback_at: int = 0
+) -> int:
     library = load_libbpf()
     options = _LoadOptions(
         sz=ctypes.sizeof(_LoadOptions),
@@ -137,14 +165,40 @@ def _load(kind: int, bytecode: bytes, attach_type: int = 0, function: int = 0) -
         attach_btf_id=function,
     )
     _lift_memlock()
-    loaded: int = library.bpf_prog_load(
-        ctypes.c_int(kind),
-        b"ksmtrace",
-        b"GPL",
-        ctypes.c_char_p(bytecode),
-        ctypes.c_size_t(len(bytecode) // _INSTRUCTION),
-        ctypes.byref(options),
-    )
+    if callback_at:
+        options.prog_btf_fd = _load_function_types(library)
+        options.func_info = struct.pack("<4I", 0, 3, callback_at // _INSTRUCTION, 4)
+        options.func_info_cnt, options.func_info_rec_size = 2, 8
+    try:
+        loaded: int = library.bpf_prog_load(
+            ctypes.c_int(kind),
+            b"ksmtrace",
+            b"GPL",
+            ctypes.c_char_p(bytecode),
+            ctypes.c_size_t(len(bytecode) // _INSTRUCTION),
+            ctypes.byref(options),
+        )
+    finally:
+        if callback_at:
+            os.close(options.prog_btf_fd)
+    if loaded < 0:
+        raise OSError(-loaded, os.strerror(-loaded))
+    return loaded
+
+
+def _load_function_types(library: ctypes.CDLL) -> int:
+    """BTF of a program with a callback: types 3 and 4 are two functions, the second one static.
+
+    The kernel takes a function for a callback only if it is known to be static (5.13).
+    """
+    names = b"\0int\0program\0callback\0"
+    types = struct.pack("<4I", 1, 1 << 24, 4, 1 << 24 | 32)  # 1: int, signed, 32 bits
+    types += struct.pack("<3I", 0, 13 << 24, 1)  # 2: int (*)(void)
+    types += struct.pack("<3I", names.index(b"program"), 12 << 24 | 1, 2)
+    types += struct.pack("<3I", names.index(b"callback"), 12 << 24, 2)
+    sizes = (24, 0, len(types), len(types), len(names))
+    blob = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, *sizes) + types + names
+    loaded: int = library.bpf_btf_load(ctypes.c_char_p(blob), ctypes.c_size_t(len(blob)), None)
     if loaded < 0:
         raise OSError(-loaded, os.strerror(-loaded))
     return loaded

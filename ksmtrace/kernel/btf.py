@@ -86,6 +86,11 @@ class Btf:
         info = struct.unpack("<III", ctypes.string_at(self._type(prototype), 12))[1]
         return identity, info & _INFO_VLEN_MASK
 
+    def struct(self, name: str) -> int | None:
+        """Type id of a struct, or None."""
+        identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT)
+        return identity if identity > 0 else None
+
     def size(self, name: str) -> int:
         """Size of a struct in bytes.
 

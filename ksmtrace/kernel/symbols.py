@@ -19,8 +19,17 @@ def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
     Types of symbols are not looked at: 6.18 lists data as text. Of two symbols with one name the
     first counts.
     """
+    return {name: begin for name, (begin, _) in read_ranges(wanted, root).items()}
+
+
+def read_ranges(wanted: Collection[str], root: Path = ROOT) -> dict[str, tuple[int, int]]:
+    """The same with each symbol's end, which is where the next one begins; 0 for the last.
+
+    The kernel lists its own symbols by address.
+    """
     names = frozenset(name.encode() for name in wanted)
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, int]] = {}
+    open_ended: list[str] = []
     try:
         listing = (root / "proc/kallsyms").open("rb")
     except OSError:
@@ -29,12 +38,19 @@ def read_symbols(wanted: Collection[str], root: Path = ROOT) -> dict[str, int]:
         for line in listing:
             # "address type name"; symbols of modules carry a tab and "[module]" and never match
             space = line.find(b" ")
+            if open_ended:
+                address = int(line[:space], 16)
+                if address > found[open_ended[0]][0]:
+                    for one in open_ended:
+                        found[one] = found[one][0], address
+                    open_ended.clear()
             name = line[space + 3 : -1]
             if name not in names and not (b"." in name and _base(name) in names):
                 continue
             text = name.decode()
             if text not in found:
-                found[text] = int(line[:space], 16)
+                found[text] = int(line[:space], 16), 0
+                open_ended.append(text)
     return found
 
 

@@ -19,11 +19,13 @@ class Extra:
 
     Attributes:
         macro: by which the text asks whether it is compiled: `#ifdef`.
+        features: of BPF, as in `kernel.bpf_features`.
     """
 
     macro: str
     offsets: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,11 @@ class Part:
         bodies: functions that hooks can name, with the number of their parameters.
         uses: files whose functions it calls, besides those that are in every program.
         offsets: members of the kernel's structs, as macros of `struct_offsets.OFFSETS`.
-        symbols: of the kernel's data, as in kallsyms; the text names them SYM_<NAME>.
+        symbols: of the kernel, as in kallsyms; the text names them SYM_<NAME>.
+        functions: the same, whose range it needs: SYM_<NAME> and END_<NAME>.
+        callbacks: functions that a feature's loop calls, by the body that starts it.
+        tails: programs to which hooks jump where the kernel has no such loop, in the order of the
+            array `gather_tails`.
         extras: what it can do without.
         in_every_program: whether it is there unasked.
         instead_of: the file in whose absence it is.
@@ -45,7 +51,10 @@ class Part:
     uses: tuple[str, ...] = ()
     offsets: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
     extras: tuple[Extra, ...] = ()
+    callbacks: Mapping[str, str] = field(default_factory=dict)
+    tails: tuple[str, ...] = ()
     in_every_program: bool = False
     instead_of: str = ""
 
@@ -63,6 +72,13 @@ PARTS = (
         "scan.c",
         offsets=("KSM_SCAN_MM_SLOT", "KSM_SCAN_ADDRESS", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
         symbols=("ksm_scan",),
+    ),
+    Part(
+        "marks.c",
+        uses=("item.c", "scan.c"),
+        offsets=("KSM_SCAN_RMAP_LIST",),
+        symbols=("ksm_scan",),
+        functions=("remove_rmap_item_from_tree",),
     ),
     Part("marks_none.c", in_every_program=True, instead_of="marks.c"),
     Part("skips.c", symbols=("ksm_pages_skipped",)),
@@ -158,6 +174,62 @@ PARTS = (
         offsets=("ATTRIBUTE_NAME", "KERNFS_NODE_PRIV", "KERNFS_OPEN_FILE_KN"),
         symbols=("ksm_attrs",),
     ),
+    Part(
+        "gather_item.c",
+        offsets=(
+            *_ITEM,
+            *("RMAP_ITEM_HEAD", "RMAP_ITEM_OLDCHECKSUM", "RMAP_ITEM_RMAP_LIST"),
+        ),
+        extras=(
+            Extra("WITH_TYPED_LOADS", features=("bpf_rdonly_cast",)),
+            Extra(
+                "WITH_AGES", offsets=("RMAP_ITEM_AGE", "RMAP_ITEM_OLDCHECKSUM", "RMAP_ITEM_SKIPS")
+            ),
+        ),
+    ),
+    Part(
+        "gather_walk.c",
+        uses=("gather.h", "gather_item.c"),
+        offsets=("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),
+        symbols=("ksm_mm_head",),
+        extras=(
+            Extra("WITH_PAGES_SKIPPED", symbols=("ksm_pages_skipped",)),
+            Extra("WITH_PAGES_SCANNED", symbols=("ksm_pages_scanned",)),
+        ),
+    ),
+    Part(
+        "gather.c",
+        bodies={"on_kthread_should_stop": 1, "on_msecs_to_jiffies": 2},
+        uses=("state.c", "gather_walk.c"),
+        offsets=(
+            *("KSM_SCAN_MM_SLOT", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
+            *("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),
+        ),
+        symbols=(
+            *("ksm_scan", "ksm_mm_head", "ksm_run"),
+            *("ksm_pages_shared", "ksm_pages_sharing", "ksm_pages_unshared", "ksm_rmap_items"),
+        ),
+        functions=("ksm_scan_thread",),
+        extras=(
+            Extra("WITH_SMART_SCAN", symbols=("ksm_smart_scan",)),
+            Extra("WITH_BPF_LOOP", features=("bpf_loop",)),
+        ),
+        callbacks={"on_kthread_should_stop": "gather_next", "on_msecs_to_jiffies": "gather_next"},
+        tails=("gather_more",),
+    ),
+    Part(
+        "gather_leaving.c",
+        bodies={"on_ksm_leaving": 2},
+        uses=("gather.c", "gather_walk.c"),
+        offsets=(
+            *("KSM_SCAN_MM_SLOT", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
+            *("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),
+        ),
+        symbols=("ksm_scan", "ksm_mm_head"),
+        extras=(Extra("WITH_BPF_LOOP", features=("bpf_loop",)),),
+        callbacks={"on_ksm_leaving": "gather_next_leaving"},
+        tails=("gather_more_leaving",),
+    ),
 )
 
 _BY_FILE = {part.file: part for part in PARTS}
@@ -170,6 +242,7 @@ class Needs:
 
     offsets: frozenset[str] = frozenset()
     symbols: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
     extras: tuple[Extra, ...] = ()
 
 
@@ -200,6 +273,7 @@ def _needs_of(files: frozenset[str]) -> Needs:
     return Needs(
         frozenset(macro for part in parts for macro in part.offsets),
         frozenset(symbol for part in parts for symbol in part.symbols),
+        frozenset(function for part in parts for function in part.functions),
         tuple(extra for part in parts for extra in part.extras),
     )
 

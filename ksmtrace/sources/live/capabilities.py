@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.bpf import Outage, try_mechanisms
+from ksmtrace.kernel.bpf_features import Feature, try_features
 from ksmtrace.kernel.btf import Btf
-from ksmtrace.kernel.symbols import clones_of, read_symbols
+from ksmtrace.kernel.symbols import clones_of, read_ranges
 from ksmtrace.kernel.sysfs import ROOT, has_counter
 from ksmtrace.sources.live.bpf_parts import Needs, needs_of
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec
@@ -55,6 +56,7 @@ class Capabilities:
 
     Attributes:
         mechanisms: why each is out, None where it works.
+        features: of BPF, as `try_features` finds them.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Capabilities:
         root: Path = ROOT,
         hidden: Collection[str] = (),
         mechanisms: Mapping[str, Outage | None] | None = None,
+        features: Mapping[str, Feature] | None = None,
     ) -> None:
         """Look at this kernel, as far as the probes `specs` have to know it.
 
@@ -73,17 +76,26 @@ class Capabilities:
             root: where /proc and /sys are.
             hidden: functions, tracepoints and symbols that it is taken not to have.
             mechanisms: as the attribute; None means to try them.
+            features: as the attribute; None means to try those of a probe that uses one.
         """
         self._btf = btf
         self._root = root
         self._hidden = frozenset(hidden)
         every = [one for spec in specs for one in (spec, spec.with_too) if one is not None]
-        wanted = {hook.target for spec in every for hook in spec.hooks}
+        asked_of_bpf = set[str]()
+        wanted = {hook.target for spec in every for hook in (*spec.hooks, *spec.beside)}
         for needs in map(needs_of, every):
-            wanted |= needs.symbols
+            wanted |= needs.symbols | needs.functions
             wanted |= {symbol for extra in needs.extras for symbol in extra.symbols}
-        self._symbols = read_symbols(wanted - self._hidden, root)
+            asked_of_bpf |= {name for extra in needs.extras for name in extra.features}
+        ranges = read_ranges(wanted - self._hidden, root)
+        self._symbols = {name: begin for name, (begin, _) in ranges.items()}
+        self._ends = {name: end for name, (_, end) in ranges.items()}
         self.mechanisms = try_mechanisms(btf, _TRIED_ON, root) if mechanisms is None else mechanisms
+        if features is None:
+            features = try_features(btf, root) if asked_of_bpf else {}
+        hides = Outage("hidden")
+        self.features = {name: hides if name in hidden else one for name, one in features.items()}
 
     def place(self, hook: Hook, allowed: Collection[str]) -> Placement | Reason:
         """Where the hook goes by one of the `allowed` mechanisms, or why it cannot."""
@@ -108,12 +120,17 @@ class Capabilities:
             "STRUCT_PAGE_SIZE": self._btf.size("page"),
             **spec.defines,
         }
-        numbers, missing, absent = self._resolve(needs.offsets, needs.symbols)
+        numbers, missing, absent = self._resolve(needs.offsets, needs.symbols | needs.functions)
         found |= numbers
+        found |= {f"END_{name.upper()}": self._ends.get(name, 0) for name in needs.functions}
         for extra in needs.extras:
             numbers, *lacking = self._resolve(extra.offsets, extra.symbols)
-            if not any(lacking):
+            features = [self.features[name] for name in extra.features]
+            offered = [one for one in features if not isinstance(one, Outage)]
+            if not any(lacking) and len(offered) == len(features):
                 found |= numbers | {extra.macro: 1}
+                for one in offered:
+                    found |= one
         reasons = [Reason((sentence,)) for sentence in missing]
         if absent and any(symbol in self._symbols for symbol in absent):
             hidden = "addresses in /proc/kallsyms are hidden (kptr_restrict, or not root)"
@@ -132,6 +149,8 @@ class Capabilities:
             for name in spec.excluded_by
             if self._btf.has_member(*name.split(".", 1))
         ]
+        wanted = [self.features[name] for name in spec.features]
+        sentences += [one.sentence for one in wanted if isinstance(one, Outage)]
         if spec.counter and not has_counter(spec.counter, self._root):
             sentences.append(f"this kernel has no {spec.counter}")
         return [Reason((sentence,)) for sentence in sentences]

@@ -12,14 +12,17 @@ from ksmtrace.kernel.sysfs import ROOT, has_counter
 from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.live.bpf_parts import files_of, program_parts
 from ksmtrace.sources.live.capabilities import FUNCTION_MECHANISMS, Capabilities, Placement
+from ksmtrace.sources.live.gather_probe import GATHER
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec, ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.reason import Cause, Reason, Rejected
 
 _OF_NO_FUNCTION = ("raw_tracepoint", "perf")
+_NOT_ASKED_FOR = Reason(("not asked for",))
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "auto": (*FUNCTION_MECHANISMS, *_OF_NO_FUNCTION),
+    "gather": ("kprobe", *_OF_NO_FUNCTION),
     "fentry": ("fentry", *_OF_NO_FUNCTION),
     "kprobe": ("kprobe", *_OF_NO_FUNCTION),
     "tracepoint": ("raw_tracepoint",),
@@ -123,14 +126,19 @@ def survey_probes(kernel: Capabilities, choice: str = "auto", table: ProbeTable 
     check_choice(choice)
     plan = Plan()
     for kind, candidates in table.items():
-        plan.chosen[kind] = _choose(candidates, kernel, plan, CHOICES[choice])
-    # Tracepoints last: they open candidates, and everything that closes one should be there.
-    by_place = sorted(plan.placements.items(), key=lambda pair: _LATE.get(pair[0].place, 0))
+        plan.chosen[kind] = _choose(candidates, kernel, plan, choice)
+    # Tracepoints last: they open candidates, and everything that closes one should be there. What
+    # gathers candidates begins when what is to be seen of them is there.
+    by_place = sorted(plan.placements.items(), key=lambda pair: _lateness(pair[0]))
     plan.placements = dict(by_place)
     return plan
 
 
 _LATE = {Place.SITE: 2, Place.TRACEPOINT: 2, Place.SWITCH: 1}
+
+
+def _lateness(hook: Hook) -> int:
+    return 3 if hook in GATHER.hooks[:2] else _LATE.get(hook.place, 0)
 
 
 def make_totals_plan(kernel: Capabilities, choice: str = "auto") -> Plan:
@@ -192,11 +200,16 @@ def check_choice(choice: str) -> None:
 
 
 def _choose(
-    candidates: tuple[ProbeSpec, ...], kernel: Capabilities, plan: Plan, allowed: Collection[str]
+    candidates: tuple[ProbeSpec, ...], kernel: Capabilities, plan: Plan, choice: str
 ) -> Chosen:
     """The first probe that works; its hooks join the plan."""
     rejected: list[Rejected] = []
+    allowed = CHOICES[choice]
+    named = choice != "auto" and any(choice in spec.choices for spec in candidates)
     for spec in candidates:
+        if choice not in spec.choices and (named or spec.choices):
+            rejected.append(Rejected(spec.name, spec.exactness, (_NOT_ASKED_FOR,)))
+            continue
         placements, reasons = _join(spec, kernel, plan, allowed)
         if not reasons:
             if spec.with_too is not None:
@@ -212,6 +225,7 @@ def _join(
 ) -> tuple[dict[Hook, Placement], tuple[Reason, ...]]:
     """Where the probe's hooks go, having joined the plan, or the reasons why it is out."""
     reasons = [*kernel.excludes(spec), *_disagreements(spec, plan)]
+    allowed = [one for one in allowed if one in spec.mechanisms or not spec.mechanisms]
     placements: dict[Hook, Placement] = {}
     for hook in spec.hooks:
         placed = kernel.place(hook, allowed)
@@ -219,6 +233,10 @@ def _join(
             reasons.append(placed)
         elif not (hook.for_return and placed.mechanism == "fentry"):
             placements[hook] = placed
+    for hook in spec.beside:
+        placed = kernel.place(hook, allowed)
+        if isinstance(placed, Reason):
+            reasons.append(placed)
     numbers, missing = kernel.numbers(spec)
     reasons += missing
     if not reasons:
@@ -276,6 +294,10 @@ _VERBS = {
 def _refuse_if_empty(plan: Plan, kernel: Capabilities, choice: str) -> None:
     mechanisms = plan.mechanisms
     by_function = not mechanisms.isdisjoint(FUNCTION_MECHANISMS)
+    examined = plan.chosen[EventKind.CMP_AND_MERGE_PAGE]
+    if choice == "gather" and (examined.spec is None or choice not in examined.spec.choices):
+        why = examined.probe.note
+        raise HostError(f"no probes for --probes {choice} here ({why}); see `ksmtrace doctor`")
     if by_function or (mechanisms and choice in ("auto", "tracepoint")):
         return
     asked = [kernel.mechanisms[name] for name in CHOICES[choice] if name in FUNCTION_MECHANISMS]

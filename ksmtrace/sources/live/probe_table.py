@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness, Knowledge
+from ksmtrace.sources.live.gather_probe import with_gathering
 from ksmtrace.sources.live.probe_spec import (
     FIRST_ARGUMENT,
     Hook,
@@ -92,7 +93,7 @@ def _only_tracepoint(name: str, body: str) -> ProbeSpec:
     return ProbeSpec("tracepoint", _EXACT, (tracepoint(name, body),))
 
 
-PROBES: ProbeTable = {
+_INTERCEPTED: ProbeTable = {
     EventKind.TRY_TO_MERGE_ONE_PAGE: (
         _by_function(*_MERGE_ONE, _MERGING[0]),
         _by_tracepoint(
@@ -270,3 +271,5 @@ PROBES: ProbeTable = {
     ),
     EventKind.SAMPLE: (_total("", "read now and then, and by the probe itself as a pass ends"),),
 }
+
+PROBES = with_gathering(_INTERCEPTED)

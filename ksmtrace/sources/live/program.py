@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from ksmtrace.errors import HostError
 from ksmtrace.events.totals import Outcome
-from ksmtrace.kernel.bpf import attach_tracing
+from ksmtrace.kernel.bpf import attach_tracing, load_kprobe
+from ksmtrace.kernel.bpf_features import link_program
 from ksmtrace.kernel.capabilities import without
 from ksmtrace.kernel.host import Bcc, import_bcc
 from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.resources import bpf_directory
+from ksmtrace.sources.live.bpf_parts import program_parts
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.plan import Plan
@@ -65,6 +67,7 @@ class Program:
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
         self._bpf = compile_text(program_text(plan), flags)
         try:
+            self._load_linked(plan)
             for hook, placement in plan.placements.items():
                 for symbol in placement.symbols if hook not in plan.by_windows else ():
                     self._attach(hook, placement, symbol)
@@ -127,6 +130,34 @@ class Program:
             self._bpf.cleanup()
             self._bpf = None
 
+    def _load_linked(self, plan: Plan) -> None:
+        """Load those programs that bcc cannot load."""
+        parts = program_parts(plan.files)
+        callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
+        looping = "WITH_BPF_LOOP" in plan.defines
+        for hook, placement in plan.placements.items():
+            if hook.body in callbacks:
+                name, callback = wrapper_name(hook, placement), callbacks[hook.body]
+                loaded = self._load(name, callback if looping else "")
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+        if looping:
+            return
+        for place, name in enumerate(name for part in parts for name in part.tails):
+            tails = self._bpf[b"gather_tails"]
+            tails[ctypes.c_int(place)] = ctypes.c_int(self._load(name))
+
+    def _load(self, name: str, callback: str = "") -> int:
+        bpf = self._bpf
+        code = bpf.dump_func(name.encode())
+        called = bpf.dump_func(callback.encode()) if callback else b""
+        try:
+            linked = link_program(code, called)
+            loaded = load_kprobe(linked, callback_at=len(code) if callback else 0)
+        except OSError as error:
+            raise HostError(f"the kernel refuses the program {name}: {error}") from error
+        self._descriptors.append(loaded)
+        return loaded
+
     def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
         """Attach one of `plan.by_windows`.
 
@@ -171,6 +202,10 @@ class Program:
                 )
                 self._descriptors += (loaded, link)
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
+            case "kprobe" if name in self.loaded:
+                linked = self.loaded[name].descriptor
+                self._descriptors.append(attach_kprobe(linked, symbol, at_return=at_return))
                 return
             case "kprobe" if at_return:
                 bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)

@@ -23,6 +23,7 @@ FUNCTIONS = {
 }
 TRACEPOINTS = {h.target for s in _EVERY for h in s.hooks if h.place is Place.TRACEPOINT}
 SYMBOLS = {symbol for part in PARTS for one in (part, *part.extras) for symbol in one.symbols}
+SYMBOLS |= {function for part in PARTS for function in part.functions}
 
 
 @dataclass
@@ -80,6 +81,8 @@ class Host:
     def _make(self):
         mechanisms = {name: self.out.get(name) for name in MECHANISMS}
         self.monkeypatch.setattr(capabilities, "try_mechanisms", lambda *_: mechanisms)
+        features = {"bpf_loop": {"CALLBACK": 1}, "bpf_rdonly_cast": {"KFUNC_CALL": 1}}
+        self.monkeypatch.setattr(capabilities, "try_features", lambda *_: features)
         present = sorted((FUNCTIONS | SYMBOLS) - self.without)
         (self.root / "proc/kallsyms").write_text(
             "".join(

@@ -25,18 +25,29 @@ def test_a_stock_kernel_with_kprobes(host):
     survey = host.survey()
     assert survey.tier == "full"
     candidates = of(survey, EventKind.CMP_AND_MERGE_PAGE)
+    assert (candidates.way, candidates.probe.exactness) == ("gather", Exactness.DERIVED)
+    assert candidates.rejected == ()
+
+
+def test_a_kernel_on_which_nothing_can_be_gathered(host):
+    host.without |= {"kthread_should_stop"}
+    survey = host.survey()
+    assert survey.tier == "full"
+    candidates = of(survey, EventKind.CMP_AND_MERGE_PAGE)
     assert (candidates.way, candidates.probe.exactness) == (
         "walk and skips",
         Exactness.DERIVED,
     )
-    symbol, walk = candidates.rejected
+    gather, symbol, walk = candidates.rejected
+    said = [reason.text for reason in gather.reasons]
+    assert any("kthread_should_stop is not in /proc/kallsyms" in text for text in said)
     assert "remaining_skips" in walk.reasons[0].text
     assert (symbol.way, symbol.exactness) == ("symbol", Exactness.EXACT)
     assert "cmp_and_merge_page is not in /proc/kallsyms" in symbol.reasons[0].text
 
 
 def test_candidates_of_a_stock_kernel_without_the_walk(host):
-    host.without |= {"ksm_next_page_pmd_entry"}
+    host.without |= {"ksm_next_page_pmd_entry", "kthread_should_stop"}
     assert of(host.survey(), EventKind.CMP_AND_MERGE_PAGE).way == "lock"
 
 

@@ -11,7 +11,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.events import Gauge
 from ksmtrace.kernel.btf import VMLINUX, Btf
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_build_id
-from ksmtrace.kernel.symbols import read_symbols
+from ksmtrace.kernel.symbols import read_ranges, read_symbols
 from ksmtrace.kernel.sysfs import has_ksm, read_counters, read_tunables
 
 
@@ -64,6 +64,16 @@ def test_only_a_kernel_thread_is_ksmd(root):
 def test_symbols_of_modules_do_not_count(root):
     found = read_symbols({"break_cow", "break_ksm", "ksm_scan", "cmp_and_merge_page"}, root)
     assert found == {"break_cow": 0xFFFFFFFF81000010, "ksm_scan": 0xFFFFFFFF81000030}
+
+
+def test_a_symbol_ends_where_the_next_address_begins(tmp_path):
+    (tmp_path / "proc").mkdir()
+    listing = ("10 t one", "10 t alias", "18 T another", "20 d last")
+    (tmp_path / "proc/kallsyms").write_text("\n".join(listing) + "\n")
+    assert read_ranges({"one", "alias", "last"}, tmp_path) == {
+        **dict.fromkeys(("one", "alias"), (0x10, 0x18)),
+        "last": (0x20, 0),
+    }
 
 
 def test_build_id_among_other_notes(tmp_path):

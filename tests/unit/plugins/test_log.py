@@ -5,6 +5,7 @@ An interval in which all is well has no line.
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,14 @@ def test_what_is_not_seen_is_logged_at_the_start(capsys):
     facts = session(tier="partial", unseen=[EventKind.BREAK_COW, EventKind.SKIPPED])
     first, _ = lines(capsys, [events(*EMPTY)], of=facts)
     assert "tier partial, not seen: break_cow, skipped" in first
+
+
+def test_what_is_counted_is_not_unseen(capsys):
+    facts = session(tier="totals", unseen=[EventKind.SKIPPED])
+    appends = replace(facts.probes[EventKind.STABLE_APPEND], counted=True)
+    counting = replace(facts, probes={**facts.probes, EventKind.STABLE_APPEND: appends})
+    first, _ = lines(capsys, [events(*EMPTY)], of=counting)
+    assert first.endswith("tier totals, not seen: skipped")
 
 
 def test_where_metrics_are_is_logged_at_the_start(capsys, tmp_path):

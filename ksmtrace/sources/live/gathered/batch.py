@@ -8,6 +8,9 @@ import numpy as np
 
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Walk, Words, count_items, read_words
 
+_LEAVING, _FIRST, _LAST = int(ChunkFlag.LEAVING), int(ChunkFlag.FIRST), int(ChunkFlag.LAST)
+"""As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
 
 class Header(NamedTuple):
     """The header of a chunk, whose fields are those of an event by other names."""
@@ -71,11 +74,11 @@ class BatchReader:
         """The batch that this chunk ends."""
         if count_items(words) != header.items:
             self._broken, words = True, _NO_WORDS
-        if header.flags & ChunkFlag.LEAVING:
+        if header.flags & _LEAVING:
             self._leaving.append(read_words(words))
             self._broken |= header.err != 0
             return None
-        if header.flags & ChunkFlag.FIRST:
+        if header.flags & _FIRST:
             expected = None if self._number is None else self._number + 1
             self._broken |= self._words is not None or expected not in (None, header.batch)
             self._words, self._flags = [], 0
@@ -87,7 +90,7 @@ class BatchReader:
         self._words.append(words)
         self._flags |= header.flags
         self._broken |= header.err != 0
-        if not header.flags & ChunkFlag.LAST:
+        if not header.flags & _LAST:
             return None
         walk = read_words(np.concatenate(self._words))
         batch = Batch(header._replace(flags=self._flags), walk, self._leaving, self._broken)

@@ -18,6 +18,9 @@ _E = EventKind
 _SPECIAL = np.zeros(256, dtype=bool)
 _SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
 
+_INVENTORY = int(ChunkFlag.INVENTORY)
+"""As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
 
 class Expander:
     """Takes the ring's records in order; gives events.
@@ -89,9 +92,12 @@ class Expander:
 
     def _chunk(self, event: np.void, words: Words) -> list[Records]:
         header = read_header(event)
-        if header.flags & ChunkFlag.INVENTORY:
-            self._expansion.take_stock(header, words)
-            return []
+        if header.flags & _INVENTORY:
+            if not self._expansion.take_stock(header, words):
+                return []
+            # What is left of batches from before belongs to nothing any more.
+            self._reader = BatchReader()
+            return [self.flush()]
         batch = self._reader.take(header, words)
         if batch is None:
             return []

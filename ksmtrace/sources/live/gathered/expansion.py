@@ -45,6 +45,14 @@ _FIRST = -(1 << 62)
 """A key before all others."""
 _NOBODY = Population()
 
+_RESET, _FROM_HEAD, _PASS_ENDED, _GONE = (
+    int(ChunkFlag.RESET),
+    int(ChunkFlag.FROM_HEAD),
+    int(ChunkFlag.PASS_ENDED),
+    int(ChunkFlag.GONE),
+)
+"""As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
 
 class Expansion:
     """Follows ksmd batch by batch."""
@@ -72,11 +80,15 @@ class Expansion:
         """Records were lost, and have been counted."""
         self._shortfall.lossy = True
 
-    def take_stock(self, header: Header, words: Words) -> None:
-        """A chunk of an inventory."""
+    def take_stock(self, header: Header, words: Words) -> bool:
+        """A chunk of an inventory; returns whether it makes good a loss."""
         self._clock += 1
-        if self._inventory.take(header.flags, read_words(words), self._clock):
-            self._shortfall.lossy = False
+        ended = self._inventory.take(header.flags, read_words(words), self._clock)
+        if not ended or not self._shortfall.lossy:
+            return False
+        self._shortfall = Shortfall()
+        self._met = False
+        return True
 
     def note(self, held: Records) -> None:
         """Records that are given out while no batch ends."""
@@ -120,14 +132,14 @@ class Expansion:
         """The events of a batch, and of other tasks meanwhile."""
         header = batch.header
         rows = Rows()
-        if header.flags & ChunkFlag.RESET and not self._reset:
+        if header.flags & _RESET and not self._reset:
             events = self.free_all(empty_records(), empty_records())
             rows.add(events, np.full(len(events), _FIRST))
         self._reset = False
         if not self._met and batch.walk.stretches:
             self._meet(batch)
         skipped_over = missing_before(batch, self._cursor, self._order, self._populations)
-        cursor = HEAD if header.flags & ChunkFlag.FROM_HEAD else self._cursor[0]
+        cursor = HEAD if header.flags & _FROM_HEAD else self._cursor[0]
         former = self._former(held)
         walk, leaving = in_order(batch.walk, batch.leaving, self._order, cursor)
         visited = visit(walk, leaving, self._populations)
@@ -144,7 +156,7 @@ class Expansion:
         passage = Passage(self._order, self._populations, former, visited, own, cursor)
         here = passage.go(
             registered(held, other_rows, other_keys, visited),
-            pass_ended=bool(header.flags & ChunkFlag.PASS_ENDED),
+            pass_ended=bool(header.flags & _PASS_ENDED),
         )
         freed, freed_mm, freed_key = visited.freed.sorted()
         without_stale(freed, self._removed)
@@ -162,7 +174,7 @@ class Expansion:
         add_own(rows, held[own_rows], own, own_keys)
         rows.add(held[other_rows], other_keys)
         self._names.add(rows, visited, when)
-        if header.flags & ChunkFlag.FROM_HEAD:
+        if header.flags & _FROM_HEAD:
             rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
         self._update(held, own, visited, turned, passage)
         strange = int(np.count_nonzero(~known | turned.unexplained))
@@ -176,8 +188,10 @@ class Expansion:
     def _meet(self, batch: Batch) -> None:
         """The first batch: where it begins, ksmd was as the trace began."""
         self._met = True
-        first = batch.walk.stretches[0]
-        if not batch.header.flags & (ChunkFlag.FROM_HEAD | ChunkFlag.GONE):
+        first, flags = batch.walk.stretches[0], batch.header.flags
+        if flags & _FROM_HEAD:
+            self._cursor = (HEAD, FROM_START)
+        elif not flags & _GONE:
             self._cursor = (first.mm, first.behind)
 
     def _former(self, held: Records) -> dict[int, Population]:
@@ -255,7 +269,7 @@ class Expansion:
 
     def _end(self, batch: Batch, visited: Visit, here: int) -> None:
         self._ended = batch.header.ts
-        if batch.header.flags & ChunkFlag.PASS_ENDED:
+        if batch.header.flags & _PASS_ENDED:
             self._cursor = (HEAD, FROM_START)
             self._names.clear()
             # Whoever named a node that went before this pass has been visited since.

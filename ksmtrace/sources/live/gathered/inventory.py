@@ -8,6 +8,9 @@ from ksmtrace.sources.live.gathered.chunk import FROM_START, ChunkFlag, Walk
 from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
 from ksmtrace.sources.live.gathered.population import Items, Population
 
+_FIRST, _LAST = int(ChunkFlag.FIRST), int(ChunkFlag.LAST)
+"""As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
 
 class Inventory:
     """Puts what an inventory lists in the place of what was known.
@@ -30,7 +33,7 @@ class Inventory:
 
     def take(self, flags: int, walk: Walk, clock: int) -> bool:
         """Take a chunk; returns whether it ends its inventory."""
-        if flags & ChunkFlag.FIRST:
+        if flags & _FIRST:
             self.complete = False
             self._listed, self._place = set(), HEAD
         for stretch in walk.stretches:
@@ -54,7 +57,7 @@ class Inventory:
                 self._order.put_behind(self._place, stretch.mm)
                 self._place = stretch.mm
                 self._listed.add(stretch.mm)
-        if not flags & ChunkFlag.LAST:
+        if not flags & _LAST:
             return False
         for mm in set(self._populations) - self._listed:
             del self._populations[mm]

@@ -11,6 +11,9 @@ from ksmtrace.sources.live.gathered.population import Population
 
 _NOBODY = Population()
 
+_GONE, _FROM_HEAD = int(ChunkFlag.GONE), int(ChunkFlag.FROM_HEAD)
+"""As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
 
 class Shortfall:
     """Finds batches that lack something.
@@ -62,11 +65,11 @@ def missing_before(
     """
     flags = batch.header.flags
     mm, vpn = cursor
-    if flags & ChunkFlag.GONE or not batch.walk.stretches:
+    if flags & _GONE or not batch.walk.stretches:
         return 0
     first = batch.walk.stretches[0]
     following = list(order.following(mm)) if mm in order else []
-    if flags & ChunkFlag.FROM_HEAD:
+    if flags & _FROM_HEAD:
         if mm == HEAD:
             return 0
         between = [mm, *following]

@@ -67,7 +67,9 @@ def test_bodies(part):
 def test_members_and_symbols(part):
     outside, inside = split(part)
     assert set(part.offsets) == members(outside)
-    assert set(part.symbols) == symbols(outside)
+    assert {*part.symbols, *part.functions} == symbols(outside)
+    ends = re.findall(r"\bEND_(\w+)", outside)
+    assert set(part.functions) == {name.lower() for name in ends}
     for extra, text in inside.items():
         assert set(extra.offsets) == members(text)
         assert set(extra.symbols) == symbols(text)

@@ -14,6 +14,7 @@ from ksmtrace.kernel.bpf import Outage
 from ksmtrace.session import Exactness, Knowledge
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.gather_probe import GATHER
 from ksmtrace.sources.live.plan import (
     CHOICES,
     counters_only,
@@ -31,9 +32,14 @@ FUNCTIONS = sorted(
 )
 TRACEPOINTS = sorted({h.target for s in EVERY for h in s.hooks if h.place is Place.TRACEPOINT})
 DATA = sorted({name for part in PARTS for one in (part, *part.extras) for name in one.symbols})
+DATA += ["ksm_scan_thread"]
 MEMBERS = sorted({member for members in OFFSETS.values() for member in members})
 INLINED = {"cmp_and_merge_page", "replace_page"}
 STOCK = [name for name in FUNCTIONS if name not in INLINED]
+FEATURES = {
+    "bpf_loop": {"CALLBACK": 1},
+    "bpf_rdonly_cast": dict.fromkeys(("KFUNC_CALL", "KFUNC_RDONLY_CAST", "TYPE_PT_REGS"), 1),
+}
 WORKING = dict.fromkeys(("fentry", "kprobe", "raw_tracepoint", "perf"))
 
 
@@ -71,7 +77,7 @@ def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, coun
     lines = [f"ffffffff8100{number:04x} t {name}\n" for number, name in enumerate(symbols, start=1)]
     (tmp_path / "proc/kallsyms").write_text("".join(lines))
     (tmp_path / "proc/vmstat").write_text("nr_free_pages 1\n")
-    return Capabilities(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms)
+    return Capabilities(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms, features=FEATURES)
 
 
 def some_of(names):
@@ -136,7 +142,7 @@ def assert_text_is_whole(plan):
     own |= set(re.findall(r"^\s+(\w+) = ", text, re.MULTILINE))
     own |= {word for word in words if word.startswith(("BPF_", "PT_REGS_"))}
     assert words - optional - own - plan.defines.keys() <= {"KSMD_PID", "RING_PAGES"}
-    programs = re.findall(r"^int (\w+)\(", text, re.MULTILINE)
+    programs = re.findall(r"^int ((?!gather_)\w+)\(", text, re.MULTILINE)
     assert len(programs) == len(set(programs)) == len(plan.placements)
 
 
@@ -148,10 +154,35 @@ def test_a_stock_kernel(tmp_path):
         "kprobe and kretprobe try_to_merge_one_page"
     )
     assert plan.probes[EventKind.CMP_AND_MERGE_PAGE].exactness is Exactness.DERIVED
+    gathered = {kind for kind, one in plan.chosen.items() if one.spec.name == "gather"}
+    assert gathered == {
+        *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE, EventKind.SKIPPED),
+        *(EventKind.SCAN_START, EventKind.SCAN_STOP),
+    }
+    assert list(plan.placements)[-2:] == list(GATHER.hooks[:2])
+
+
+@pytest.mark.parametrize("choice", ["kprobe", "fentry"])
+def test_intercepting_is_asked_for(tmp_path, choice):
+    plan = make_plan(kernel(tmp_path), choice)
+    assert "gather.c" not in plan.sources
+    for kind in (EventKind.CMP_AND_MERGE_PAGE, EventKind.REMOVE_RMAP_ITEM):
+        out = plan.chosen[kind].rejected[0]
+        assert (out.way, [reason.text for reason in out.reasons]) == ("gather", ["not asked for"])
+
+
+@pytest.mark.parametrize("lacking", ["kthread_should_stop", "ksm_run", "break_cow"])
+def test_nothing_else_is_taken_where_gathering_is_asked_for(tmp_path, lacking):
+    """What it has to see besides is missing: auto intercepts, and the choice is refused."""
+    there = [name for name in (*STOCK, *DATA) if name != lacking]
+    plan = make_plan(kernel(tmp_path, symbols=there))
+    assert plan.chosen[EventKind.CMP_AND_MERGE_PAGE].spec.name != "gather"
+    with pytest.raises(HostError, match=lacking):
+        make_plan(kernel(tmp_path, symbols=there), "gather")
 
 
 def test_a_kernel_that_does_not_inline(tmp_path):
-    plan = make_plan(kernel(tmp_path, FakeBtf(FUNCTIONS), (*FUNCTIONS, *DATA)))
+    plan = make_plan(kernel(tmp_path, FakeBtf(FUNCTIONS), (*FUNCTIONS, *DATA)), "kprobe")
     for kind in (EventKind.CMP_AND_MERGE_PAGE, EventKind.REPLACE_PAGE):
         assert plan.probes[kind].exactness is Exactness.EXACT
         assert plan.probes[kind].via == f"kprobe {kind.name.lower()}"
@@ -246,7 +277,9 @@ def test_addresses_are_hidden(tmp_path):
     (tmp_path / "proc/kallsyms").write_text(
         re.sub(r"^[0-9a-f]{16}", "0" * 16, listing, flags=re.MULTILINE)
     )
-    plan = make_plan(Capabilities(FakeBtf(), EVERY, tmp_path, mechanisms=WORKING))
+    plan = make_plan(
+        Capabilities(FakeBtf(), EVERY, tmp_path, mechanisms=WORKING, features=FEATURES)
+    )
     assert plan.tier == "partial"
     assert "kptr_restrict" in str(plan.chosen[EventKind.REMOVE_RMAP_ITEM].rejected)
 
@@ -265,7 +298,9 @@ def test_counters_alone(tmp_path):
 
 
 def test_a_choice_that_is_none(tmp_path):
-    with pytest.raises(KsmtraceError, match=r"nonsense.*auto, fentry, kprobe, tracepoint, sysfs"):
+    with pytest.raises(
+        KsmtraceError, match=r"nonsense.*auto, gather, fentry, kprobe, tracepoint, sysfs"
+    ):
         make_plan(kernel(tmp_path), "nonsense")
 
 

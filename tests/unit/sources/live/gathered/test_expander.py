@@ -10,6 +10,7 @@ from unit.engine.strategies import workloads
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkError
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError
@@ -50,7 +51,7 @@ def told_twice(
             following = [one.op for one in workload.steps[step : step + 2]]
             if (
                 misses is None
-                or {"set", "run", "fork"} & {*following}
+                or {"set", "run", "fork", "exit"} & {*following}
                 or misses.draw(st.booleans())
             ):
                 gatherer.gather()
@@ -120,3 +121,60 @@ def test_a_trace_may_begin_at_any_time(workload, attach):
     names = [EventKind.PROCESS]
     assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
     assert not asked
+
+
+def damaged(events, words, lost, torn):
+    """A drain with some chunks lost, as the ring's sequence numbers would show, or torn."""
+    kept, left, items = [], [], 0
+    chunks = iter(words)
+    for number, event in enumerate(events):
+        event = events[number : number + 1].copy()
+        if event["kind"][0] == GATHERED:
+            chunk = next(chunks)
+            if lost.draw(st.booleans()):
+                items += max(1, int(event["oldchecksum"][0]))
+                event["kind"], event["aux"] = EventKind.LOST, max(1, event["oldchecksum"][0])
+            else:
+                if torn.draw(st.integers(0, 3)) == 0:
+                    event["err"] = ChunkError.TORN
+                left.append(chunk)
+        kept.append(event)
+    return (np.concatenate(kept) if kept else events), left, items
+
+
+@settings(max_examples=40, derandomize=True)
+@given(workloads(variants=tuple(KERNELS)), st.integers(1, 30), st.data())
+def test_after_damage_and_a_baseline_all_is_exact_again(workload, when, data):
+    """What was lost is announced, a baseline asked for once, and nothing raises."""
+    emitter, gatherer = Emitter(), Gatherer()
+    asked = []
+    expander = Expander(lambda: asked.append(1))
+    simulation = Simulation(workload, watcher=Both(emitter, gatherer), mode="reference")
+    gatherer.watch(simulation.engine)
+    expanded, whole = [], False
+    with suppress(RefusedError):
+        for number, _ in enumerate(simulation.run()):
+            gatherer.gather()
+            raw = gatherer.take_raw()
+            if number >= when and not asked:
+                events, words, lost = damaged(*raw, data, data)
+                raw = events, words
+                known = expander.feed(*raw)
+                announced = known["aux"][known["kind"] == EventKind.LOST].sum()
+                assert announced >= lost or not len(known)
+                assert not lost or asked
+                continue
+            expanded.append(expander.feed(*raw))
+            if asked and not whole:
+                gatherer.inventory()
+                expander.feed(*gatherer.take_raw())
+                emitter.take()
+                expanded, whole = [], True
+    gatherer.gather()
+    expanded += [expander.feed(*gatherer.take_raw()), expander.flush()]
+    if whole:
+        names = [EventKind.PROCESS]
+        intercepted = emitter.take().events
+        assert comparable(without(np.concatenate(expanded), names)) == comparable(
+            without(intercepted, names)
+        )

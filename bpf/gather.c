@@ -1,0 +1,365 @@
+/* Gathers what ksmd examined, once a batch, in its own thread as it goes to sleep.
+ *
+ * The rmap_items of an mm are a list in the order of addresses, the mms a list in the order of
+ * visits, and ksm_scan.rmap_list points at the link of the item that was examined last (it is the
+ * item's first field). So what ksmd did since is what lies between the cursor's last place and its
+ * present one; nothing is freed behind the cursor before the pass ends, and a batch ends with its
+ * pass. */
+
+#define KSM_RUN_UNMERGE 2
+#define CALLS_A_BATCH 16384    /* times ITEMS_A_CALL: 262,144 items */
+#define CALLS_AN_INVENTORY 512 /* in one go, while ksmd waits */
+#define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
+
+enum gather_todo { NOTHING, WALK, SEND };
+
+struct gather {
+    u64 synced;
+    /* where the cursor was last */
+    u64 slot;
+    u64 mm;
+    u64 link;
+    u64 seqnr;
+    /* and is now */
+    u64 now_slot;
+    u64 now_link;
+    u64 now_seqnr;
+    u64 batch;
+    u64 began;
+    u64 epoch;     /* one more with each reset: seqnr begins anew */
+    u64 whole;     /* the pass was seen from its first page */
+    u64 reset;     /* run=2 was written: rmap_items are freed, and the cursor moved meanwhile */
+    u64 unsure;    /* a process left, and what was examined of it was not found */
+    u64 inventory; /* its number */
+    u64 listing;   /* it is under way */
+    u64 listed_ts;
+    u64 listed_slot;
+    u64 listed_mm;
+    u64 listed_item;
+    u64 listed_address;
+    struct walk walk;
+};
+BPF_ARRAY(gathers, struct gather, 1);
+BPF_ARRAY(gather_chunks, struct chunk, 1);
+BPF_ARRAY(gather_controls, u32, 1); /* 1: an inventory is asked for */
+
+static __always_inline u64 mark_of(struct gather *gather)
+{
+    return gather->epoch << 40 | (gather->seqnr + 1);
+}
+
+static __always_inline void take_cursor(struct gather *gather)
+{
+    gather->slot = gather->now_slot;
+    gather->link = gather->now_link;
+    gather->seqnr = gather->now_seqnr;
+    gather->mm = gather->slot == SYM_KSM_MM_HEAD ? 0 : read64(gather->slot + MM_SLOT_MM);
+}
+
+/* Whether a slot is still that of its mm, and in the list. */
+static __always_inline int is_listed(u64 slot, u64 mm)
+{
+    if (read64(slot + MM_SLOT_MM) != mm)
+        return 0;
+    u64 next = read64(slot + MM_SLOT_MM_NODE);
+    return read64(next + sizeof(u64)) == slot + MM_SLOT_MM_NODE;
+}
+
+static __always_inline void clear_walk(struct gather *gather, struct walk *walk, u64 flags)
+{
+    walk->slot = SYM_KSM_MM_HEAD;
+    walk->mm = 0;
+    walk->item = 0;
+    walk->expected = 1;
+    walk->count = 0;
+    walk->batch = gather->batch;
+    walk->pass = gather->seqnr;
+    walk->began = gather->began;
+    walk->flags = flags;
+    walk->err = 0;
+    walk->items = 0;
+    walk->words = HEADER_WORDS;
+    walk->mark = mark_of(gather);
+    walk->inventory = gather->inventory;
+    walk->done = 0;
+    walk->smart_scan = 0;
+#ifdef WITH_SMART_SCAN
+    bpf_probe_read_kernel(&walk->smart_scan, 1, (void *)SYM_KSM_SMART_SCAN);
+#endif
+}
+
+/* Begins a list at the item behind `link`; the link of the list's own start is no item's. */
+static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u64 slot, u64 mm,
+                                      u64 link)
+{
+    walk->slot = slot;
+    walk->mm = mm;
+    put(walk, chunk, WORD_MM);
+    put(walk, chunk, mm);
+    if (link == slot + MM_SLOT_RMAP_LIST) {
+        walk->item = read64(link);
+        return 1;
+    }
+    READ_ITEM(item, link);
+    walk->item = ITEM_NEXT(item);
+    walk->expected = PAGE_ADDRESS(ITEM_ADDRESS(item) + PAGE_BYTES) | 1;
+    put(walk, chunk, word_at(ITEM_ADDRESS(item), 1));
+    return ITEM_MM(item) == mm;
+}
+
+/* What is known of all mms, as much as ksmd's thread may be kept waiting for. */
+static __always_inline int begin_inventory(struct gather *gather, struct walk *walk,
+                                           struct chunk *chunk)
+{
+    int zero = 0;
+    u32 *asked = gather_controls.lookup(&zero);
+    u64 flags = GATHER_INVENTORY;
+    if (asked && (*asked || !gather->inventory)) {
+        *asked = 0;
+        gather->inventory++;
+        gather->listing = 1;
+        gather->listed_item = 0;
+        gather->listed_slot = SYM_KSM_MM_HEAD;
+        flags |= GATHER_FIRST;
+    }
+    u64 now = bpf_ktime_get_ns();
+    if (!gather->listing || now - gather->listed_ts < INVENTORY_PAUSE)
+        return NOTHING;
+    gather->listed_ts = now;
+    clear_walk(gather, walk, flags);
+    walk->last_slot = SYM_KSM_MM_HEAD;
+    walk->last_item = 0;
+    u64 slot = gather->listed_slot, mm = gather->listed_mm, at = gather->listed_item;
+    if (slot == SYM_KSM_MM_HEAD || !is_listed(slot, mm))
+        return WALK;
+    walk->slot = slot;
+    walk->mm = mm;
+    put(walk, chunk, WORD_MM);
+    put(walk, chunk, mm);
+    READ_ITEM(item, at);
+    if (at && ITEM_MM(item) == mm && ITEM_ADDRESS(item) > gather->listed_address) {
+        walk->item = at;
+        walk->expected = gather->listed_address | 1;
+        put(walk, chunk, word_at(gather->listed_address, 1));
+    } else {
+        walk->item = read64(slot + MM_SLOT_RMAP_LIST);
+    }
+    return WALK;
+}
+
+static __always_inline void end_inventory(struct gather *gather, struct walk *walk,
+                                          struct chunk *chunk)
+{
+    if (walk->done && !walk->err) {
+        gather->listing = 0;
+        send_chunk(walk, chunk, GATHER_LAST);
+        return;
+    }
+    /* Torn: the mms that were not listed to their end are listed from the start. */
+    gather->listed_slot = walk->err || !walk->mm ? SYM_KSM_MM_HEAD : walk->slot;
+    gather->listed_mm = walk->mm;
+    gather->listed_item = walk->item;
+    gather->listed_address = PAGE_ADDRESS(walk->expected);
+    walk->err = 0;
+    send_chunk(walk, chunk, 0);
+}
+
+/* Where the walk over the batch that has ended begins. */
+static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
+                                       struct chunk *chunk, u64 flags)
+{
+    u64 slot = gather->slot, mm = gather->mm;
+    if (slot == SYM_KSM_MM_HEAD) {
+        flags |= GATHER_FROM_HEAD;
+        gather->whole = 1;
+    }
+    clear_walk(gather, walk, flags);
+    walk->err = gather->unsure ? GATHER_TORN : 0;
+    gather->unsure = 0;
+    walk->last_slot = gather->now_slot;
+    walk->last_item = gather->now_link;
+    if (gather->now_slot == SYM_KSM_MM_HEAD
+        || gather->now_link == gather->now_slot + MM_SLOT_RMAP_LIST)
+        walk->last_item = 0;
+    if (gather->now_seqnr != gather->seqnr + (gather->now_slot == SYM_KSM_MM_HEAD)) {
+        walk->err = GATHER_TORN; /* more than a batch has passed */
+        return SEND;
+    }
+    if (slot == SYM_KSM_MM_HEAD)
+        return WALK;
+    struct visit *visit = visits.lookup(&mm);
+    int left = visit && visit->left > gather->batch;
+    if (left && slot == gather->now_slot)
+        return SEND; /* its own chunk has told it */
+    if (left || !is_listed(slot, mm)) {
+        /* What ksmd examined of it is lost where it saw the exit before __ksm_exit began. */
+        if (!left)
+            walk->err = GATHER_TORN;
+        walk->flags |= GATHER_GONE;
+        return WALK;
+    }
+    if (begin_list(walk, chunk, slot, mm, gather->link))
+        return WALK;
+    walk->err = GATHER_TORN;
+    return SEND;
+}
+
+static __always_inline int begin_gathering(struct gather *gather, struct walk *walk,
+                                           struct chunk *chunk)
+{
+    if (read64(SYM_KSM_RUN) & KSM_RUN_UNMERGE) {
+        gather->reset = gather->synced;
+        return NOTHING;
+    }
+    u64 scan[4];
+    bpf_probe_read_kernel(scan, sizeof(scan), (void *)SYM_KSM_SCAN);
+    u64 slot = scan[KSM_SCAN_MM_SLOT / 8], seqnr = scan[KSM_SCAN_SEQNR / 8], flags = GATHER_FIRST;
+    gather->now_slot = slot;
+    gather->now_link = scan[KSM_SCAN_RMAP_LIST / 8];
+    gather->now_seqnr = seqnr;
+    if (!gather->synced) {
+        gather->synced = 1;
+        gather->began = 0;
+        take_cursor(gather);
+        return begin_inventory(gather, walk, chunk);
+    }
+    int at_head = slot == SYM_KSM_MM_HEAD;
+    if (gather->reset || seqnr < gather->seqnr
+        || (at_head && seqnr == gather->seqnr && gather->slot != SYM_KSM_MM_HEAD)) {
+        flags |= GATHER_RESET;
+        gather->reset = 0;
+        gather->whole = 0;
+        gather->epoch++;
+        gather->slot = SYM_KSM_MM_HEAD;
+        gather->link = gather->now_link;
+        gather->mm = 0;
+        gather->seqnr = 0;
+        if (at_head && !seqnr) {
+            clear_walk(gather, walk, flags);
+            return SEND;
+        }
+    }
+    if (seqnr == gather->seqnr && slot == gather->slot
+        && (at_head || gather->now_link == gather->link)) {
+        gather->began = bpf_ktime_get_ns();
+        return begin_inventory(gather, walk, chunk);
+    }
+    return begin_batch(gather, walk, chunk, flags);
+}
+
+/* ksmd's own thread reads them: nothing can change between the pass and the reading. */
+static __always_inline void submit_pass_end(u64 seqnr)
+{
+    submit_plain(SCAN_STOP, 0, seqnr);
+    submit_sample(PAGES_SHARED, read64(SYM_KSM_PAGES_SHARED), AT_SCAN_STOP);
+    submit_sample(PAGES_SHARING, read64(SYM_KSM_PAGES_SHARING), AT_SCAN_STOP);
+    submit_sample(PAGES_UNSHARED, read64(SYM_KSM_PAGES_UNSHARED), AT_SCAN_STOP);
+    submit_sample(EVENTS_LOST, events_lost(), AT_SCAN_STOP);
+    submit_sample(RMAP_ITEMS, read64(SYM_KSM_RMAP_ITEMS), AT_SCAN_STOP | LAST_OF_SAMPLE);
+}
+
+static __always_inline void end_gathering(struct gather *gather, struct walk *walk,
+                                          struct chunk *chunk)
+{
+    end_run(walk, chunk);
+    if (walk->flags & GATHER_INVENTORY) {
+        end_inventory(gather, walk, chunk);
+        return;
+    }
+    int ended = gather->now_seqnr == gather->seqnr + 1;
+    send_chunk(walk, chunk, GATHER_LAST | (ended ? GATHER_PASS_ENDED : 0));
+    if (ended && gather->whole)
+        submit_pass_end(gather->seqnr);
+    gather->batch++;
+    gather->began = 0;
+    take_cursor(gather);
+}
+
+#ifdef WITH_BPF_LOOP
+static long (*loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
+
+int gather_next(u64 *ctx)
+{
+    int zero = 0;
+    struct gather *gather = gathers.lookup(&zero);
+    struct chunk *chunk = gather_chunks.lookup(&zero);
+    return gather && chunk ? walk_on(&gather->walk, chunk) : 1;
+}
+
+static __always_inline void gather_all(void *ctx, struct gather *gather, struct chunk *chunk)
+{
+    struct walk *walk = &gather->walk;
+    int inventory = walk->flags & GATHER_INVENTORY;
+    loop(inventory ? CALLS_AN_INVENTORY : CALLS_A_BATCH, (void *)CALLBACK, 0, 0);
+    if (!walk->done && !inventory)
+        walk->err = GATHER_CEILING;
+    end_gathering(gather, walk, chunk);
+}
+#else
+/* A program may jump to others 33 times, and the verifier follows each turn of a loop. */
+BPF_PROG_ARRAY(gather_tails, 2);
+#define ROUNDS 48
+#define ROUNDS_OF_LEAVING 16
+
+int gather_more(void *ctx)
+{
+    int zero = 0;
+    struct gather *gather = gathers.lookup(&zero);
+    struct chunk *chunk = gather_chunks.lookup(&zero);
+    if (!gather || !chunk)
+        return 0;
+    struct walk *walk = &gather->walk;
+#pragma clang loop unroll(disable)
+    for (int round = 0; round < ROUNDS; round++)
+        if (walk_on(walk, chunk))
+            break;
+    if (!walk->done && !(walk->flags & GATHER_INVENTORY)) {
+        gather_tails.call(ctx, 0);
+        walk->err = GATHER_CEILING;
+    }
+    end_gathering(gather, walk, chunk);
+    return 0;
+}
+
+static __always_inline void gather_all(void *ctx, struct gather *gather, struct chunk *chunk)
+{
+    gather_tails.call(ctx, 0);
+    gather->walk.err = GATHER_CEILING;
+    end_gathering(gather, &gather->walk, chunk);
+}
+#endif
+
+static __always_inline int gather_batch(void *ctx)
+{
+    int zero = 0;
+    struct gather *gather = gathers.lookup(&zero);
+    struct chunk *chunk = gather_chunks.lookup(&zero);
+    if (!gather || !chunk)
+        return 0;
+    int todo = begin_gathering(gather, &gather->walk, chunk);
+    if (todo == WALK)
+        gather_all(ctx, gather, chunk);
+    else if (todo == SEND)
+        end_gathering(gather, &gather->walk, chunk);
+    return 0;
+}
+
+/* Once a batch, before it; also where ksmd does not sleep between batches. */
+static __always_inline int on_kthread_should_stop(void *ctx)
+{
+    return in_ksmd() ? gather_batch(ctx) : 0;
+}
+
+static __always_inline int is_in_ksm_scan_thread(u64 place)
+{
+    return place >= SYM_KSM_SCAN_THREAD && place < END_KSM_SCAN_THREAD;
+}
+
+/* ksm_scan_thread asks for the length of its sleep: the batch is over. Softirqs on top of ksmd ask
+ * too, within a batch; they are told by the place to which the function returns. */
+static __always_inline int on_msecs_to_jiffies(void *ctx, u64 stack)
+{
+    if (!in_ksmd() || !is_in_ksm_scan_thread(read64(stack)))
+        return 0;
+    return gather_batch(ctx);
+}

@@ -1,0 +1,54 @@
+/* An rmap_item, read in one of two ways. */
+
+#define TREE_FLAGS (KERNEL_STABLE_FLAG | KERNEL_UNSTABLE_FLAG)
+#define ITEM_WORDS (RMAP_ITEM_HEAD / 8 + 1)
+
+/* Words of an rmap_item by their place, as of an array. */
+#define ITEM_NEXT(item) ((item)[RMAP_ITEM_RMAP_LIST / 8])
+#define ITEM_MM(item) ((item)[RMAP_ITEM_MM / 8])
+#define ITEM_ADDRESS(item) ((item)[RMAP_ITEM_ADDRESS / 8])
+#define ITEM_STATE(item) ((item)[RMAP_ITEM_OLDCHECKSUM / 8]) /* checksum, age, remaining_skips */
+#define ITEM_HEAD(item) ((item)[RMAP_ITEM_HEAD / 8])
+
+#ifdef WITH_TYPED_LOADS
+/* The verifier lets loads from a typed pointer be plain ones, which give 0 where they would fault.
+ * The type is one whose first members are unsigned longs: so every member of an rmap_item is a
+ * number, pointers too, with which the verifier lets us calculate. */
+static u64 *(*rdonly_cast)(u64 address, u32 type) = (void *)(KFUNC_CALL | KFUNC_RDONLY_CAST);
+#define READ_ITEM(item, at) u64 *item = rdonly_cast(at, TYPE_PT_REGS)
+#else
+#define READ_ITEM(item, at)                                                                        \
+    u64 item[ITEM_WORDS];                                                                          \
+    bpf_probe_read_kernel(item, sizeof(item), (void *)(at))
+#endif
+
+#ifdef WITH_AGES
+#define STATE_AGE(state) ((state) >> 8 * (RMAP_ITEM_AGE - RMAP_ITEM_OLDCHECKSUM) & 0xff)
+#define STATE_SKIPS(state) ((state) >> 8 * (RMAP_ITEM_SKIPS - RMAP_ITEM_OLDCHECKSUM) & 0xff)
+
+/* Whether should_skip_rmap_item (6.12) passed over the item when it was last asked. It counts the
+ * age up; it sets remaining_skips to skip_age of the age before where it lets an item through, and
+ * else counts it down from what skip_age gave for a smaller or equal age. */
+static __always_inline int is_skipped(u64 state)
+{
+    u64 age = STATE_AGE(state);
+    if (age < 4)
+        return 0;
+    u64 granted = age > 9 ? 8 : age > 6 ? 4 : age > 4 ? 2 : 1;
+    return STATE_SKIPS(state) != granted;
+}
+#else
+#define STATE_AGE(state) 0ULL
+#define STATE_SKIPS(state) 0ULL
+
+static __always_inline int is_skipped(u64 state)
+{
+    return 0;
+}
+#endif
+
+static __always_inline u64 packed_state(u64 state)
+{
+    return state << ITEM_CHECKSUM_SHIFT | STATE_SKIPS(state) << ITEM_SKIPS_SHIFT
+           | STATE_AGE(state) << ITEM_AGE_SHIFT;
+}

@@ -1,0 +1,273 @@
+/* A walk over rmap_items, and the chunks that it fills. */
+
+#define ITEMS_A_CALL 16
+#define WORDS_A_CALL (ITEMS_A_CALL * 4 + 16)
+
+struct chunk {
+    union {
+        struct ksm_event header;
+        u64 word[CHUNK_WORDS];
+    };
+};
+
+struct walk {
+    /* the list under way, and the item to come; mm 0: the list is passed over */
+    u64 slot;
+    u64 mm;
+    u64 item;
+    /* where the cursor stands: the slot, and the last item examined of it, 0 for none */
+    u64 last_slot;
+    u64 last_item;
+    /* address word of an item that would prolong the run; bit 0: none would, and it is only where
+     * the next page would be */
+    u64 expected;
+    u64 run;
+    u64 count;
+    /* the header's */
+    u64 batch;
+    u64 pass;
+    u64 began;
+    u64 flags;
+    u64 err;
+    u64 items;
+    u64 words;
+    u64 smart_scan;
+    /* of the pass, and of the inventory, by which visits are told from earlier ones */
+    u64 mark;
+    u64 inventory;
+    u64 done;
+};
+
+/* What was gathered of an mm last. An mm that is not there any more leaves its row to others. */
+struct visit {
+    u64 mark;
+    u64 inventory;
+    u64 left; /* batch in which it passed __ksm_exit, plus 2 */
+};
+BPF_TABLE("lru_hash", u64, struct visit, visits, 16384);
+
+static __always_inline struct visit *visit_of(u64 mm)
+{
+    struct visit *visit = visits.lookup(&mm);
+    if (visit)
+        return visit;
+    struct visit fresh = {};
+    visits.update(&mm, &fresh);
+    return visits.lookup(&mm);
+}
+
+static __always_inline void put(struct walk *walk, struct chunk *chunk, u64 word)
+{
+    u64 place = walk->words;
+    chunk->word[place & (CHUNK_WORDS - 1)] = word;
+    walk->words = place + 1;
+}
+
+static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u64 flags)
+{
+    int zero = 0;
+    struct producer *producer = producers.lookup(&zero);
+    if (!producer)
+        return;
+    struct ksm_event *header = &chunk->header;
+    header->ts = bpf_ktime_get_ns();
+    header->seq = (u16)producer->seq++;
+    header->cpu = (u16)bpf_get_smp_processor_id();
+    header->kind = GATHERED;
+    header->err = (s16)walk->err;
+    header->flags = (u8)(walk->flags | flags);
+    header->oldchecksum = (u32)walk->items;
+    header->checksum = (u32)walk->smart_scan;
+    header->mm = walk->batch;
+    header->address = walk->pass;
+    header->pfn = walk->began;
+    header->rmap_item = 0;
+    header->aux = 0;
+#ifdef WITH_PAGES_SKIPPED
+    header->rmap_item = read64(SYM_KSM_PAGES_SKIPPED);
+#endif
+#ifdef WITH_PAGES_SCANNED
+    header->aux = read64(SYM_KSM_PAGES_SCANNED);
+#endif
+    u64 size = walk->words * sizeof(u64);
+    if (size > sizeof(*chunk))
+        size = sizeof(*chunk);
+    if (events.ringbuf_output(chunk, size, BPF_RB_NO_WAKEUP)) {
+        u64 lost = walk->items ? walk->items : 1;
+        producer->lost += lost;
+        u64 *losses_of_all = losses.lookup(&zero);
+        if (losses_of_all)
+            __sync_fetch_and_add(losses_of_all, lost);
+    } else {
+        producer->sent++;
+    }
+    walk->flags &= ~(u64)(GATHER_FIRST | GATHER_RESET | GATHER_FROM_HEAD | GATHER_GONE);
+    walk->items = 0;
+    walk->words = HEADER_WORDS;
+}
+
+static __always_inline void end_run(struct walk *walk, struct chunk *chunk)
+{
+    if (!walk->count)
+        return;
+    put(walk, chunk, walk->run | walk->count << WORD_COUNT_SHIFT);
+    walk->count = 0;
+    walk->expected = PAGE_ADDRESS(walk->expected) | 1;
+}
+
+/* Room for all words of a call; a chunk that begins within a list says where it is. */
+static __always_inline void make_room(struct walk *walk, struct chunk *chunk)
+{
+    if (walk->words > CHUNK_WORDS - WORDS_A_CALL) {
+        end_run(walk, chunk);
+        send_chunk(walk, chunk, 0);
+        put(walk, chunk, WORD_MM);
+        put(walk, chunk, walk->mm);
+        put(walk, chunk, word_at(walk->expected, walk->flags & GATHER_INVENTORY ? 1 : 0));
+    }
+    if (walk->count > WORD_COUNT_MOST - ITEMS_A_CALL)
+        end_run(walk, chunk);
+}
+
+static __always_inline int end_walk(struct walk *walk, u64 err)
+{
+    if (err)
+        walk->err = err;
+    walk->done = 1;
+    return 1;
+}
+
+/* At a list's end: the next one, or the end of the walk. */
+static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
+{
+    int inventory = walk->flags & GATHER_INVENTORY;
+    if (walk->slot != SYM_KSM_MM_HEAD && walk->mm) {
+        end_run(walk, chunk);
+        put(walk, chunk, WORD_END);
+        struct visit *visit = visit_of(walk->mm);
+        if (visit && inventory)
+            visit->inventory = walk->inventory;
+        else if (visit)
+            visit->mark = walk->mark;
+    }
+    if (walk->flags & GATHER_LEAVING)
+        return end_walk(walk, walk->last_item ? GATHER_TORN : 0);
+    if (walk->slot == walk->last_slot && walk->slot != SYM_KSM_MM_HEAD)
+        return end_walk(walk, walk->mm ? GATHER_TORN : 0); /* before the cursor's item came */
+    u64 slot = read64(walk->slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
+    if (slot == SYM_KSM_MM_HEAD)
+        return end_walk(walk, walk->last_slot == SYM_KSM_MM_HEAD ? 0 : GATHER_TORN);
+    u64 mm = read64(slot + MM_SLOT_MM);
+    if (!mm)
+        return end_walk(walk, GATHER_TORN);
+    walk->slot = slot;
+    walk->item = 0;
+    walk->mm = 0;
+    struct visit *visit = visits.lookup(&mm);
+    if (visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark))
+        return 0;
+    walk->mm = mm;
+    walk->expected = 1;
+    put(walk, chunk, WORD_MM);
+    put(walk, chunk, mm);
+    submit_process(mm);
+    if (slot == walk->last_slot && !walk->last_item)
+        return end_walk(walk, 0);
+    walk->item = read64(slot + MM_SLOT_RMAP_LIST);
+    return 0;
+}
+
+/* An item that prolongs no run: the address word that the next one should have. */
+static __always_inline u64 put_item(struct walk *walk, struct chunk *chunk, u64 at, u64 word,
+                                    u64 state)
+{
+    u64 page = word >> 12 << WORD_PAGE_SHIFT, tag = 0;
+    end_run(walk, chunk);
+    if (word & KERNEL_STABLE_FLAG)
+        tag = WORD_STABLE;
+    else if (word & KERNEL_UNSTABLE_FLAG)
+        tag = WORD_UNSTABLE;
+    else if (walk->smart_scan && is_skipped(state))
+        tag = WORD_SKIPPED;
+    if (tag) {
+        walk->run = tag | page;
+        walk->count = 1;
+        return word + PAGE_BYTES;
+    }
+    if (PAGE_ADDRESS(word) != PAGE_ADDRESS(walk->expected))
+        put(walk, chunk, WORD_AT | page);
+    put(walk, chunk, packed_state(state));
+    put(walk, chunk, at);
+    return PAGE_ADDRESS(word + PAGE_BYTES) | 1;
+}
+
+/* The next few items of the list under way; 0 while there is more to walk. */
+static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
+{
+    u64 at = walk->item, mm = walk->mm, last = walk->last_item, expected = walk->expected;
+    int examined = 0;
+#pragma clang loop unroll(disable)
+    for (; examined < ITEMS_A_CALL; examined++) {
+        if (!at)
+            break;
+        READ_ITEM(item, at);
+        u64 word = ITEM_ADDRESS(item);
+        if (ITEM_MM(item) != mm || PAGE_ADDRESS(word) < PAGE_ADDRESS(expected)) {
+            walk->items += examined;
+            return end_walk(walk, GATHER_TORN);
+        }
+        if (word == expected && (word & TREE_FLAGS || is_skipped(ITEM_STATE(item)))) {
+            walk->count++;
+            expected += PAGE_BYTES;
+        } else {
+            walk->expected = expected;
+            expected = put_item(walk, chunk, at, word, ITEM_STATE(item));
+        }
+        if (at == last) {
+            walk->items += examined + 1;
+            walk->expected = expected;
+            return end_walk(walk, 0);
+        }
+        at = ITEM_NEXT(item);
+    }
+    walk->items += examined;
+    walk->expected = expected;
+    walk->item = at;
+    return 0;
+}
+
+static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
+{
+    u64 at = walk->item;
+    int listed = 0;
+#pragma clang loop unroll(disable)
+    for (; listed < ITEMS_A_CALL; listed++) {
+        if (!at)
+            break;
+        READ_ITEM(item, at);
+        u64 word = ITEM_ADDRESS(item);
+        if (ITEM_MM(item) != walk->mm) {
+            walk->items += listed;
+            return end_walk(walk, GATHER_TORN);
+        }
+        put(walk, chunk, (word & ~0xffULL) | WORD_LONG);
+        put(walk, chunk, packed_state(ITEM_STATE(item)));
+        put(walk, chunk, word & KERNEL_STABLE_FLAG ? ITEM_HEAD(item) : 0);
+        put(walk, chunk, at);
+        walk->expected = PAGE_ADDRESS(word) | 1;
+        at = ITEM_NEXT(item);
+    }
+    walk->items += listed;
+    walk->item = at;
+    return 0;
+}
+
+static __always_inline int walk_on(struct walk *walk, struct chunk *chunk)
+{
+    make_room(walk, chunk);
+    if (!walk->item)
+        return next_list(walk, chunk);
+    if (walk->flags & GATHER_INVENTORY)
+        return list_items(walk, chunk);
+    return walk_items(walk, chunk);
+}

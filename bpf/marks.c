@@ -1,0 +1,52 @@
+/* What is told of rare events so that user space can put them in their place among ksmd's
+ * candidates, which are gathered. Records of try_to_merge_one_page become such of replace_page
+ * there too. */
+
+#define GATHERING 1
+#define NOT_AT_CURSOR 0x80
+#define BETWEEN 0x80
+#define FROM_REMOVAL 0x40
+#define CALLERS 4
+
+/* The rmap_item that ksmd examines, whatever of it was seen. */
+static __always_inline u64 under_examination(u64 seen)
+{
+    return read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+}
+
+/* In records of rmap_items: it is not the one that ksmd examines, but its partner out of the
+ * unstable tree. */
+static __always_inline u8 mark_of_item(u64 rmap_item, u64 examined)
+{
+    return rmap_item == examined ? 0 : NOT_AT_CURSOR;
+}
+
+/* remove_rmap_item_from_tree finds that the stable node is stale, and not a search of the tree. */
+static __always_inline int is_from_removal(void *context)
+{
+    u64 callers[CALLERS] = {};
+    bpf_get_stack(context, callers, sizeof(callers), 0);
+#pragma unroll
+    for (int index = 1; index < CALLERS; index++)
+        if (callers[index] > SYM_REMOVE_RMAP_ITEM_FROM_TREE
+            && callers[index] < END_REMOVE_RMAP_ITEM_FROM_TREE)
+            return 1;
+    return 0;
+}
+
+/* In records of stable nodes that ksmd removes: where its cursor is, and whether it is on its way
+ * from there to the next page. */
+static __always_inline void mark_node(struct ksm_event *event, void *context)
+{
+    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
+        return;
+    struct scan scan;
+    struct item item;
+    read_scan(&scan);
+    event->rmap_item = scan_rmap_list(&scan);
+    read_item(&item, event->rmap_item);
+    if (PAGE_ADDRESS(item_address(&item)) != scan_address(&scan) - PAGE_BYTES)
+        event->flags |= BETWEEN;
+    if (is_from_removal(context))
+        event->flags |= FROM_REMOVAL;
+}

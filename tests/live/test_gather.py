@@ -1,0 +1,105 @@
+"""What BPF gathers of ksmd's batches holds every page that the kernel says it examined."""
+
+import time
+
+import pytest
+
+from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.host import find_ksmd
+from ksmtrace.sources.live.capabilities import Capabilities
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, count_items, read_words
+from ksmtrace.sources.live.plan import make_plan
+from ksmtrace.sources.live.probe_table import PROBES
+from ksmtrace.sources.live.program import RING_BYTES, Program
+from ksmtrace.sources.live.ring import open_ring
+
+pytestmark = pytest.mark.guest
+
+PAGES = 400
+
+
+class Gatherer:
+    """The programs alone, and what they have sent."""
+
+    def __init__(self, hidden=()):
+        specs = [spec for candidates in PROBES.values() for spec in candidates]
+        kernel = Capabilities(Btf(), specs, hidden=hidden)
+        self.program = Program(make_plan(kernel, "gather"), find_ksmd())
+        self.ring = open_ring(self.program, RING_BYTES)
+        self.batches, self.passes, self.listed = [], {}, 0
+        self.examined = self.skipped = 0
+        self.flags = ChunkFlag(0)
+
+    def drain(self):
+        drained = self.ring.drain()
+        words_of_chunks = iter(drained.words)
+        for header in drained.events[drained.events["kind"] == GATHERED]:
+            words, flags = next(words_of_chunks), ChunkFlag(int(header["flags"]))
+            assert header["err"] == 0
+            assert count_items(words) == header["oldchecksum"]
+            self.flags |= flags
+            if flags & ChunkFlag.INVENTORY:
+                self.listed += int(header["oldchecksum"])
+                continue
+            if flags & ChunkFlag.LAST and not flags & ChunkFlag.LEAVING:
+                self.batches.append(int(header["mm"]))
+            walk = read_words(words)
+            seqnr = int(header["address"])
+            self.passes[seqnr] = self.passes.get(seqnr, 0) + len(walk.vpn)
+            self.skipped += int(walk.skipped.sum())
+            self.examined += int((~walk.skipped).sum())
+
+    def close(self):
+        self.ring.close()
+        self.program.close()
+
+
+@pytest.fixture(params=[(), ("bpf_rdonly_cast",)], ids=["best", "by reads"])
+def gatherer(request, ksm):
+    found = Gatherer(request.param)
+    yield found
+    found.close()
+
+
+def stop(ksm, gatherer):
+    """Let ksmd come to rest, with all of its last batch sent."""
+    ksm.write("run", 0)
+    time.sleep(0.2)
+    gatherer.drain()
+
+
+def test_each_examined_page_is_in_a_batch(ksm, processes, gatherer):
+    """Equal to pages_scanned and pages_skipped where the kernel counts them, and each pass to what
+    there is; with batches smaller and larger than a process and than a pass, and without sleep."""
+    for name, content in (("twins", "twin:1"), ("others", "twin:1"), ("unique", "unique:1")):
+        processes.spawn(name)
+        processes.do(name, "map", region="r", pages=PAGES)
+        processes.do(name, "fill", region="r", content=content)
+        processes.do(name, "mergeable", region="r")
+    counters = [name for name in ("pages_scanned", "pages_skipped") if ksm.has(name)]
+    counted = {name: ksm.counter(name) for name in counters}
+    for pages_to_scan, sleep_millisecs in ((100, 5), (5000, 5), (1000, 0)):
+        ksm.write("pages_to_scan", pages_to_scan)
+        ksm.write("sleep_millisecs", sleep_millisecs)
+        before = ksm.counter("full_scans")
+        ksm.write("run", 1)
+        while ksm.counter("full_scans") < before + 6:
+            time.sleep(0.02)
+            gatherer.drain()
+        stop(ksm, gatherer)
+    assert gatherer.program.lost() == 0
+    assert gatherer.batches == list(range(gatherer.batches[0], gatherer.batches[-1] + 1))
+    whole = list(gatherer.passes.values())[1:-1]
+    assert len(whole) >= 15
+    assert set(whole) == {3 * PAGES}
+    found = {"pages_scanned": gatherer.examined, "pages_skipped": gatherer.skipped}
+    for name in counters:
+        assert found[name] == ksm.counter(name) - counted[name]
+    assert ChunkFlag.PASS_ENDED | ChunkFlag.FROM_HEAD in gatherer.flags
+    ksm.write("run", 2)
+    ksm.write("run", 1)
+    before = ksm.counter("full_scans")
+    while ksm.counter("full_scans") < before + 2:
+        time.sleep(0.02)
+    stop(ksm, gatherer)
+    assert ChunkFlag.RESET in gatherer.flags
