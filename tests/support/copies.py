@@ -22,7 +22,7 @@ def written(records: np.ndarray) -> Counter[tuple[int, int]]:
             case EventKind.REMOVE_RMAP_ITEM if flags & Flag.FREED:
                 merged.discard(key)
                 pending.discard(key)
-            case EventKind.CMP_AND_MERGE_PAGE:
+            case EventKind.CMP_AND_MERGE_PAGE | EventKind.SKIPPED:  # which has no flags
                 found[key] += key in pending
                 pending.discard(key)
                 if not flags & Flag.STABLE_AFTER:
