@@ -139,6 +139,7 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
         _at(d, "analyzers.stable_tree.shared_pages")
         + _at(d, "analyzers.stable_tree.sharing_pages")
     ),
+    "stream_ended": lambda d, _: d["stream"]["ended_seconds"] is not None,
     "unplaced_pages": lambda d, by: _at(d, f"analyzers.volatile.causes.{by['cause']}.now_pages"),
     "wasted_pages_total": (
         lambda d, by: _at(d, f"analyzers.volatile.causes.{by['cause']}.examined_pages")
