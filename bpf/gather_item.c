@@ -2,6 +2,10 @@
 
 #define TREE_FLAGS (KERNEL_STABLE_FLAG | KERNEL_UNSTABLE_FLAG)
 #define ITEM_WORDS (RMAP_ITEM_HEAD / 8 + 1)
+#define FRONT_WORDS                                                                                \
+    (MORE(MORE(RMAP_ITEM_RMAP_LIST, RMAP_ITEM_MM), MORE(RMAP_ITEM_ADDRESS, RMAP_ITEM_OLDCHECKSUM)) \
+         / 8                                                                                       \
+     + 1) /* without ITEM_HEAD */
 
 /* Words of an rmap_item by their place, as of an array. */
 #define ITEM_NEXT(item) ((item)[RMAP_ITEM_RMAP_LIST / 8])
@@ -21,7 +25,7 @@ static u64 *(*rdonly_cast)(u64 address, u32 type) = (void *)(KFUNC_CALL | KFUNC_
     u64 words[count];                                                                              \
     bpf_probe_read_kernel(words, sizeof(words), (void *)(at))
 #endif
-#define READ_ITEM(item, at) READ_WORDS(item, at, ITEM_WORDS)
+#define READ_ITEM(item, at) READ_WORDS(item, at, FRONT_WORDS)
 
 static __always_inline u64 load64(u64 at)
 {

@@ -264,7 +264,7 @@ static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
     for (; listed < ITEMS_A_CALL; listed++) {
         if (!at)
             break;
-        READ_ITEM(item, at);
+        READ_WORDS(item, at, ITEM_WORDS);
         u64 word = ITEM_ADDRESS(item);
         if (ITEM_MM(item) != walk->mm) {
             walk->items += listed;
