@@ -68,6 +68,7 @@ class Snapshot:
                     "via": probe.via,
                     "exactness": probe.exactness.value,
                     "note": probe.note,
+                    **({"share": probe.share} if probe.by_windows else {}),
                 }
                 for kind, probe in session.probes.items()
             },

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events.readings import ReadingTracker
 from support.runs import any_row, runner
 from support.streams import events, sample
 
 counters = st.dictionaries(
-    st.sampled_from([gauge.name.lower() for gauge in Gauge]),
+    st.sampled_from([gauge.name.lower() for gauge in Gauge if gauge is not Gauge.FAULT_PROBES]),
     st.integers(-(2**63), 2**63 - 1),
     min_size=1,
     max_size=4,
@@ -112,3 +113,9 @@ def test_a_gauge_of_a_newer_version_is_passed_over():
     rows[0]["address"] = 60_000
     (_, reading, _) = followed(rows)[1]
     assert reading.values == {Gauge.PAGES_SHARING: 4}
+
+
+def test_the_mark_of_a_window_is_no_part_of_a_reading():
+    mark = {"kind": EventKind.SAMPLE, "address": Gauge.FAULT_PROBES, "aux": 1}
+    (found,) = ReadingTracker().apply(events(mark, *sample(pages_shared=3)))
+    assert found.values == {Gauge.PAGES_SHARED: 3}

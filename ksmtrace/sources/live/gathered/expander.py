@@ -18,7 +18,7 @@ _E = EventKind
 _SPECIAL = np.zeros(256, dtype=bool)
 _SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
 
-_INVENTORY = int(ChunkFlag.INVENTORY)
+_INVENTORY, _FIRST = int(ChunkFlag.INVENTORY), int(ChunkFlag.FIRST)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
 
 
@@ -93,11 +93,13 @@ class Expander:
     def _chunk(self, event: np.void, words: Words) -> list[Records]:
         header = read_header(event)
         if header.flags & _INVENTORY:
-            if not self._expansion.take_stock(header, words):
-                return []
-            # What is left of batches from before belongs to nothing any more.
-            self._reader = BatchReader()
-            return [self.flush()]
+            # What is left of batches before a loss belongs to nothing any more. It is given out
+            # first: registrations in it are in the inventory already.
+            lossy = self._expansion.wants_stock
+            left = [self.flush()] if lossy and header.flags & _FIRST else []
+            if self._expansion.take_stock(header, words):
+                self._reader = BatchReader()
+            return left
         batch = self._reader.take(header, words)
         if batch is None:
             return []

@@ -125,7 +125,7 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     before, head_before = known.tree.copy(), known.head.copy()
     went = gone.of(head_before)
     if len(gone.node):
-        stale = (before == IN_STABLE) & (went < start)
+        stale = (before == IN_STABLE) & (went < start + SKIPPED)
         before[stale], head_before[stale] = NEITHER, 0
     after = walk.tree.copy()
     stays = before == IN_STABLE

@@ -142,7 +142,7 @@ def damaged(events, words, lost, torn):
     return (np.concatenate(kept) if kept else events), left, items
 
 
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=100)
 @given(workloads(variants=tuple(KERNELS)), st.integers(1, 30), st.data())
 def test_after_damage_and_a_baseline_all_is_exact_again(workload, when, data):
     """What was lost is announced, a baseline asked for once, and nothing raises."""
