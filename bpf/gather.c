@@ -7,8 +7,8 @@
  * pass. */
 
 #define KSM_RUN_UNMERGE 2
-#define CALLS_A_BATCH 16384    /* times ITEMS_A_CALL: 262,144 items */
-#define CALLS_AN_INVENTORY 512 /* in one go, while ksmd waits */
+#define CALLS_A_BATCH (262144 / ITEMS_A_CALL)
+#define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
 
 enum gather_todo { NOTHING, WALK, SEND };
@@ -53,16 +53,16 @@ static __always_inline void take_cursor(struct gather *gather)
     gather->slot = gather->now_slot;
     gather->link = gather->now_link;
     gather->seqnr = gather->now_seqnr;
-    gather->mm = gather->slot == SYM_KSM_MM_HEAD ? 0 : read64(gather->slot + MM_SLOT_MM);
+    gather->mm = gather->slot == SYM_KSM_MM_HEAD ? 0 : load64(gather->slot + MM_SLOT_MM);
 }
 
 /* Whether a slot is still that of its mm, and in the list. */
 static __always_inline int is_listed(u64 slot, u64 mm)
 {
-    if (read64(slot + MM_SLOT_MM) != mm)
+    if (load64(slot + MM_SLOT_MM) != mm)
         return 0;
-    u64 next = read64(slot + MM_SLOT_MM_NODE);
-    return read64(next + sizeof(u64)) == slot + MM_SLOT_MM_NODE;
+    u64 next = load64(slot + MM_SLOT_MM_NODE);
+    return load64(next + sizeof(u64)) == slot + MM_SLOT_MM_NODE;
 }
 
 static __always_inline void clear_walk(struct gather *gather, struct walk *walk, u64 flags)
@@ -71,7 +71,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->mm = 0;
     walk->item = 0;
     walk->expected = 1;
-    walk->count = 0;
+    walk->run = 0;
     walk->batch = gather->batch;
     walk->pass = gather->seqnr;
     walk->began = gather->began;
@@ -84,7 +84,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->done = 0;
     walk->smart_scan = 0;
 #ifdef WITH_SMART_SCAN
-    bpf_probe_read_kernel(&walk->smart_scan, 1, (void *)SYM_KSM_SMART_SCAN);
+    walk->smart_scan = load64(SYM_KSM_SMART_SCAN) & 0xff;
 #endif
 }
 
@@ -97,7 +97,7 @@ static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u6
     put(walk, chunk, WORD_MM);
     put(walk, chunk, mm);
     if (link == slot + MM_SLOT_RMAP_LIST) {
-        walk->item = read64(link);
+        walk->item = load64(link);
         return 1;
     }
     READ_ITEM(item, link);
@@ -142,7 +142,7 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
         walk->expected = gather->listed_address | 1;
         put(walk, chunk, word_at(gather->listed_address, 1));
     } else {
-        walk->item = read64(slot + MM_SLOT_RMAP_LIST);
+        walk->item = load64(slot + MM_SLOT_RMAP_LIST);
     }
     return WALK;
 }
@@ -207,12 +207,11 @@ static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
 static __always_inline int begin_gathering(struct gather *gather, struct walk *walk,
                                            struct chunk *chunk)
 {
-    if (read64(SYM_KSM_RUN) & KSM_RUN_UNMERGE) {
+    if (load64(SYM_KSM_RUN) & KSM_RUN_UNMERGE) {
         gather->reset = gather->synced;
         return NOTHING;
     }
-    u64 scan[4];
-    bpf_probe_read_kernel(scan, sizeof(scan), (void *)SYM_KSM_SCAN);
+    READ_WORDS(scan, SYM_KSM_SCAN, 4);
     u64 slot = scan[KSM_SCAN_MM_SLOT / 8], seqnr = scan[KSM_SCAN_SEQNR / 8], flags = GATHER_FIRST;
     gather->now_slot = slot;
     gather->now_link = scan[KSM_SCAN_RMAP_LIST / 8];
@@ -251,11 +250,11 @@ static __always_inline int begin_gathering(struct gather *gather, struct walk *w
 static __always_inline void submit_pass_end(u64 seqnr)
 {
     submit_plain(SCAN_STOP, 0, seqnr);
-    submit_sample(PAGES_SHARED, read64(SYM_KSM_PAGES_SHARED), AT_SCAN_STOP);
-    submit_sample(PAGES_SHARING, read64(SYM_KSM_PAGES_SHARING), AT_SCAN_STOP);
-    submit_sample(PAGES_UNSHARED, read64(SYM_KSM_PAGES_UNSHARED), AT_SCAN_STOP);
+    submit_sample(PAGES_SHARED, load64(SYM_KSM_PAGES_SHARED), AT_SCAN_STOP);
+    submit_sample(PAGES_SHARING, load64(SYM_KSM_PAGES_SHARING), AT_SCAN_STOP);
+    submit_sample(PAGES_UNSHARED, load64(SYM_KSM_PAGES_UNSHARED), AT_SCAN_STOP);
     submit_sample(EVENTS_LOST, events_lost(), AT_SCAN_STOP);
-    submit_sample(RMAP_ITEMS, read64(SYM_KSM_RMAP_ITEMS), AT_SCAN_STOP | LAST_OF_SAMPLE);
+    submit_sample(RMAP_ITEMS, load64(SYM_KSM_RMAP_ITEMS), AT_SCAN_STOP | LAST_OF_SAMPLE);
 }
 
 static __always_inline void end_gathering(struct gather *gather, struct walk *walk,
@@ -359,7 +358,7 @@ static __always_inline int is_in_ksm_scan_thread(u64 place)
  * too, within a batch; they are told by the place to which the function returns. */
 static __always_inline int on_msecs_to_jiffies(void *ctx, u64 stack)
 {
-    if (!in_ksmd() || !is_in_ksm_scan_thread(read64(stack)))
+    if (!in_ksmd() || !is_in_ksm_scan_thread(load64(stack)))
         return 0;
     return gather_batch(ctx);
 }

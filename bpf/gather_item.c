@@ -2,6 +2,10 @@
 
 #define TREE_FLAGS (KERNEL_STABLE_FLAG | KERNEL_UNSTABLE_FLAG)
 #define ITEM_WORDS (RMAP_ITEM_HEAD / 8 + 1)
+#define FRONT_WORDS                                                                                \
+    (MORE(MORE(RMAP_ITEM_RMAP_LIST, RMAP_ITEM_MM), MORE(RMAP_ITEM_ADDRESS, RMAP_ITEM_OLDCHECKSUM)) \
+         / 8                                                                                       \
+     + 1) /* without ITEM_HEAD */
 
 /* Words of an rmap_item by their place, as of an array. */
 #define ITEM_NEXT(item) ((item)[RMAP_ITEM_RMAP_LIST / 8])
@@ -15,12 +19,19 @@
  * The type is one whose first members are unsigned longs: so every member of an rmap_item is a
  * number, pointers too, with which the verifier lets us calculate. */
 static u64 *(*rdonly_cast)(u64 address, u32 type) = (void *)(KFUNC_CALL | KFUNC_RDONLY_CAST);
-#define READ_ITEM(item, at) u64 *item = rdonly_cast(at, TYPE_PT_REGS)
+#define READ_WORDS(words, at, count) u64 *words = rdonly_cast(at, TYPE_PT_REGS)
 #else
-#define READ_ITEM(item, at)                                                                        \
-    u64 item[ITEM_WORDS];                                                                          \
-    bpf_probe_read_kernel(item, sizeof(item), (void *)(at))
+#define READ_WORDS(words, at, count)                                                               \
+    u64 words[count];                                                                              \
+    bpf_probe_read_kernel(words, sizeof(words), (void *)(at))
 #endif
+#define READ_ITEM(item, at) READ_WORDS(item, at, FRONT_WORDS)
+
+static __always_inline u64 load64(u64 at)
+{
+    READ_WORDS(words, at, 1);
+    return words[0];
+}
 
 #ifdef WITH_AGES
 #define STATE_AGE(state) ((state) >> 8 * (RMAP_ITEM_AGE - RMAP_ITEM_OLDCHECKSUM) & 0xff)
@@ -31,11 +42,12 @@ static u64 *(*rdonly_cast)(u64 address, u32 type) = (void *)(KFUNC_CALL | KFUNC_
  * else counts it down from what skip_age gave for a smaller or equal age. */
 static __always_inline int is_skipped(u64 state)
 {
-    u64 age = STATE_AGE(state);
+    u64 age = STATE_AGE(state), skips = STATE_SKIPS(state);
+    if (age > 9)
+        return skips != 8;
     if (age < 4)
         return 0;
-    u64 granted = age > 9 ? 8 : age > 6 ? 4 : age > 4 ? 2 : 1;
-    return STATE_SKIPS(state) != granted;
+    return skips != (age > 6 ? 4 : age > 4 ? 2 : 1);
 }
 #else
 #define STATE_AGE(state) 0ULL
@@ -49,6 +61,10 @@ static __always_inline int is_skipped(u64 state)
 
 static __always_inline u64 packed_state(u64 state)
 {
+#ifdef WITH_AGES
+    if (RMAP_ITEM_AGE == RMAP_ITEM_OLDCHECKSUM + 4 && RMAP_ITEM_SKIPS == RMAP_ITEM_AGE + 1)
+        return state << ITEM_CHECKSUM_SHIFT | (state >> 24 & 0xffff00);
+#endif
     return state << ITEM_CHECKSUM_SHIFT | STATE_SKIPS(state) << ITEM_SKIPS_SHIFT
            | STATE_AGE(state) << ITEM_AGE_SHIFT;
 }

@@ -19,14 +19,14 @@ static __always_inline void find_slot(struct gather *gather, struct walk *walk, 
 #pragma clang loop unroll(disable)
     for (int looked = 0; looked < MOST_SLOTS; looked++) {
         u64 slot = walk->slot;
-        if (slot != SYM_KSM_MM_HEAD && read64(slot + MM_SLOT_MM) == mm)
+        if (slot != SYM_KSM_MM_HEAD && load64(slot + MM_SLOT_MM) == mm)
             return;
         if (slot == now_slot && (slot != SYM_KSM_MM_HEAD || walk->done)) {
             walk->slot = 0;
             return;
         }
         walk->done = 1;
-        walk->slot = read64(slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
+        walk->slot = load64(slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
     }
     walk->slot = 0;
     gather->unsure = 1;
@@ -40,8 +40,7 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
         return NOTHING;
     visit->left = gather->batch + 2;
     u64 mark = mark_of(gather);
-    u64 scan[4];
-    bpf_probe_read_kernel(scan, sizeof(scan), (void *)SYM_KSM_SCAN);
+    READ_WORDS(scan, SYM_KSM_SCAN, 4);
     u64 now_slot = scan[KSM_SCAN_MM_SLOT / 8], link = scan[KSM_SCAN_RMAP_LIST / 8];
     if (visit->mark == mark || scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
         || (now_slot == gather->slot && link == gather->link))

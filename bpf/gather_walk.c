@@ -1,12 +1,16 @@
 /* A walk over rmap_items, and the chunks that it fills. */
 
+#ifdef WITH_BPF_LOOP
+#define ITEMS_A_CALL 64
+#else
 #define ITEMS_A_CALL 16
+#endif
 #define WORDS_A_CALL (ITEMS_A_CALL * 4 + 16)
 
 struct chunk {
     union {
         struct ksm_event header;
-        u64 word[CHUNK_WORDS];
+        u64 word[CHUNK_WORDS + 1]; /* the verifier does not know where the last pair begins */
     };
 };
 
@@ -18,11 +22,10 @@ struct walk {
     /* where the cursor stands: the slot, and the last item examined of it, 0 for none */
     u64 last_slot;
     u64 last_item;
-    /* address word of an item that would prolong the run; bit 0: none would, and it is only where
-     * the next page would be */
+    /* address word of an item that would prolong the run; bit 0 alone: there is none, and it is
+     * only where the next page would be */
     u64 expected;
-    u64 run;
-    u64 count;
+    u64 run; /* address of its first page, and its tag; 0 for none */
     /* the header's */
     u64 batch;
     u64 pass;
@@ -56,6 +59,11 @@ static __always_inline struct visit *visit_of(u64 mm)
     return visits.lookup(&mm);
 }
 
+static __always_inline u64 *word_of_chunk(struct chunk *chunk, u64 place)
+{
+    return (u64 *)((char *)chunk + (place & (CHUNK_WORDS - 1) * sizeof(u64)));
+}
+
 static __always_inline void put(struct walk *walk, struct chunk *chunk, u64 word)
 {
     u64 place = walk->words;
@@ -84,14 +92,14 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
     header->rmap_item = 0;
     header->aux = 0;
 #ifdef WITH_PAGES_SKIPPED
-    header->rmap_item = read64(SYM_KSM_PAGES_SKIPPED);
+    header->rmap_item = load64(SYM_KSM_PAGES_SKIPPED);
 #endif
 #ifdef WITH_PAGES_SCANNED
-    header->aux = read64(SYM_KSM_PAGES_SCANNED);
+    header->aux = load64(SYM_KSM_PAGES_SCANNED);
 #endif
     u64 size = walk->words * sizeof(u64);
-    if (size > sizeof(*chunk))
-        size = sizeof(*chunk);
+    if (size > CHUNK_WORDS * sizeof(u64))
+        size = CHUNK_WORDS * sizeof(u64);
     if (events.ringbuf_output(chunk, size, BPF_RB_NO_WAKEUP)) {
         u64 lost = walk->items ? walk->items : 1;
         producer->lost += lost;
@@ -106,12 +114,23 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
     walk->words = HEADER_WORDS;
 }
 
+static __always_inline u64 pages_of_run(u64 run, u64 expected)
+{
+    return (PAGE_ADDRESS(expected) - PAGE_ADDRESS(run)) >> 12;
+}
+
+static __always_inline u64 word_of_run(u64 run, u64 expected)
+{
+    return (run & 7) | pages_of_run(run, expected) << WORD_COUNT_SHIFT
+           | run >> 12 << WORD_PAGE_SHIFT;
+}
+
 static __always_inline void end_run(struct walk *walk, struct chunk *chunk)
 {
-    if (!walk->count)
+    if (!walk->run)
         return;
-    put(walk, chunk, walk->run | walk->count << WORD_COUNT_SHIFT);
-    walk->count = 0;
+    put(walk, chunk, word_of_run(walk->run, walk->expected));
+    walk->run = 0;
     walk->expected = PAGE_ADDRESS(walk->expected) | 1;
 }
 
@@ -125,7 +144,7 @@ static __always_inline void make_room(struct walk *walk, struct chunk *chunk)
         put(walk, chunk, walk->mm);
         put(walk, chunk, word_at(walk->expected, walk->flags & GATHER_INVENTORY ? 1 : 0));
     }
-    if (walk->count > WORD_COUNT_MOST - ITEMS_A_CALL)
+    if (walk->run && pages_of_run(walk->run, walk->expected) > WORD_COUNT_MOST - ITEMS_A_CALL)
         end_run(walk, chunk);
 }
 
@@ -154,10 +173,10 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
         return end_walk(walk, walk->last_item ? GATHER_TORN : 0);
     if (walk->slot == walk->last_slot && walk->slot != SYM_KSM_MM_HEAD)
         return end_walk(walk, walk->mm ? GATHER_TORN : 0); /* before the cursor's item came */
-    u64 slot = read64(walk->slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
+    u64 slot = load64(walk->slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
     if (slot == SYM_KSM_MM_HEAD)
         return end_walk(walk, walk->last_slot == SYM_KSM_MM_HEAD ? 0 : GATHER_TORN);
-    u64 mm = read64(slot + MM_SLOT_MM);
+    u64 mm = load64(slot + MM_SLOT_MM);
     if (!mm)
         return end_walk(walk, GATHER_TORN);
     walk->slot = slot;
@@ -173,67 +192,68 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     submit_process(mm);
     if (slot == walk->last_slot && !walk->last_item)
         return end_walk(walk, 0);
-    walk->item = read64(slot + MM_SLOT_RMAP_LIST);
+    walk->item = load64(slot + MM_SLOT_RMAP_LIST);
     return 0;
 }
 
-/* An item that prolongs no run: the address word that the next one should have. */
-static __always_inline u64 put_item(struct walk *walk, struct chunk *chunk, u64 at, u64 word,
-                                    u64 state)
-{
-    u64 page = word >> 12 << WORD_PAGE_SHIFT, tag = 0;
-    end_run(walk, chunk);
-    if (word & KERNEL_STABLE_FLAG)
-        tag = WORD_STABLE;
-    else if (word & KERNEL_UNSTABLE_FLAG)
-        tag = WORD_UNSTABLE;
-    else if (walk->smart_scan && is_skipped(state))
-        tag = WORD_SKIPPED;
-    if (tag) {
-        walk->run = tag | page;
-        walk->count = 1;
-        return word + PAGE_BYTES;
-    }
-    if (PAGE_ADDRESS(word) != PAGE_ADDRESS(walk->expected))
-        put(walk, chunk, WORD_AT | page);
-    put(walk, chunk, packed_state(state));
-    put(walk, chunk, at);
-    return PAGE_ADDRESS(word + PAGE_BYTES) | 1;
-}
+/* What changes from item to item is kept in memory: the verifier does not know what it is there, so
+ * it need not follow each case. */
+#define IN_MEMORY(member) (*(volatile u64 *)&(member))
 
 /* The next few items of the list under way; 0 while there is more to walk. */
 static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
 {
-    u64 at = walk->item, mm = walk->mm, last = walk->last_item, expected = walk->expected;
-    int examined = 0;
+    u64 at = walk->item, examined = 0;
 #pragma clang loop unroll(disable)
     for (; examined < ITEMS_A_CALL; examined++) {
         if (!at)
             break;
         READ_ITEM(item, at);
-        u64 word = ITEM_ADDRESS(item);
-        if (ITEM_MM(item) != mm || PAGE_ADDRESS(word) < PAGE_ADDRESS(expected)) {
-            walk->items += examined;
-            return end_walk(walk, GATHER_TORN);
-        }
+        u64 word = ITEM_ADDRESS(item), expected = IN_MEMORY(walk->expected);
+        if (ITEM_MM(item) != IN_MEMORY(walk->mm))
+            goto torn;
         if (word == expected && (word & TREE_FLAGS || is_skipped(ITEM_STATE(item)))) {
-            walk->count++;
-            expected += PAGE_BYTES;
+            IN_MEMORY(walk->expected) = expected + PAGE_BYTES;
         } else {
-            walk->expected = expected;
-            expected = put_item(walk, chunk, at, word, ITEM_STATE(item));
+            u64 state = ITEM_STATE(item), tag = 0;
+            if (word & KERNEL_STABLE_FLAG)
+                tag = WORD_STABLE;
+            else if (word & KERNEL_UNSTABLE_FLAG)
+                tag = WORD_UNSTABLE;
+            else if (IN_MEMORY(walk->smart_scan) && is_skipped(state))
+                tag = WORD_SKIPPED;
+            if (word + 1 != expected || tag) {
+                if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))
+                    goto torn;
+                end_run(walk, chunk);
+                if (tag)
+                    IN_MEMORY(walk->run) = PAGE_ADDRESS(word) | tag;
+                else if (PAGE_ADDRESS(word) != PAGE_ADDRESS(expected))
+                    put(walk, chunk, word_at(word, 0));
+            }
+            if (tag) {
+                IN_MEMORY(walk->expected) = word + PAGE_BYTES;
+            } else {
+                IN_MEMORY(walk->expected) = PAGE_ADDRESS(word + PAGE_BYTES) | 1;
+                u64 place = IN_MEMORY(walk->words);
+                u64 *pair = &chunk->word[place & (CHUNK_WORDS - 1)];
+                pair[0] = packed_state(state);
+                pair[1] = at;
+                IN_MEMORY(walk->words) = place + 2;
+            }
         }
-        if (at == last) {
+        if (at == IN_MEMORY(walk->last_item)) {
             walk->items += examined + 1;
-            walk->expected = expected;
             return end_walk(walk, 0);
         }
         at = ITEM_NEXT(item);
     }
     walk->items += examined;
-    walk->expected = expected;
     walk->item = at;
     return 0;
+torn:
+    walk->items += examined;
+    return end_walk(walk, GATHER_TORN);
 }
 
 static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
@@ -244,7 +264,7 @@ static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
     for (; listed < ITEMS_A_CALL; listed++) {
         if (!at)
             break;
-        READ_ITEM(item, at);
+        READ_WORDS(item, at, ITEM_WORDS);
         u64 word = ITEM_ADDRESS(item);
         if (ITEM_MM(item) != walk->mm) {
             walk->items += listed;
