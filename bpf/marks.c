@@ -6,6 +6,7 @@
 #define NOT_AT_CURSOR 0x80
 #define BETWEEN 0x80
 #define FROM_REMOVAL 0x40
+#define IN_TREE 0x20
 #define CALLERS 4
 
 /* The rmap_item that ksmd examines, whatever of it was seen. */
@@ -35,7 +36,9 @@ static __always_inline int is_from_removal(void *context)
 }
 
 /* In records of stable nodes that ksmd removes: where its cursor is, and whether it is on its way
- * from there to the next page. */
+ * from there to the next page; if not, whether the page's own rmap_item has left its tree yet: up
+ * to 6.10 that comes behind the search that finds nodes stale. Before the first page of a pass the
+ * cursor still names an rmap_item, which is not examined. */
 static __always_inline void mark_node(struct ksm_event *event, void *context)
 {
     if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
@@ -43,10 +46,14 @@ static __always_inline void mark_node(struct ksm_event *event, void *context)
     struct scan scan;
     struct item item;
     read_scan(&scan);
-    event->rmap_item = scan_rmap_list(&scan);
+    int at_head = scan_slot(&scan) == SYM_KSM_MM_HEAD;
+    event->rmap_item = at_head ? SYM_KSM_MM_HEAD : scan_rmap_list(&scan);
     read_item(&item, event->rmap_item);
-    if (PAGE_ADDRESS(item_address(&item)) != scan_address(&scan) - PAGE_BYTES)
+    u64 word = item_address(&item);
+    if (at_head || PAGE_ADDRESS(word) != scan_address(&scan) - PAGE_BYTES)
         event->flags |= BETWEEN;
+    else if (tree_flags(word))
+        event->flags |= IN_TREE;
     if (is_from_removal(context))
         event->flags |= FROM_REMOVAL;
 }

@@ -107,6 +107,13 @@ def compare(one: Passes, other: Passes, most_examples: int = 12) -> Comparison:
         if not missing and not extra:
             found.other_order += 1
             found.other_page_order += _pages(left) != _pages(right)
+            if len(found.examples) < most_examples:
+                apart = next(
+                    n for n, rows in enumerate(zip(left, right, strict=True)) if rows[0] != rows[1]
+                )
+                found.examples += [
+                    f"pass {key} row {apart}: {_text(rows[apart])}" for rows in (left, right)
+                ]
         for sign, rows in (("-", missing), ("+", extra)):
             for row in rows:
                 if len(found.examples) < most_examples:

@@ -77,7 +77,7 @@ PARTS = (
         "marks.c",
         uses=("item.c", "scan.c"),
         offsets=("KSM_SCAN_RMAP_LIST",),
-        symbols=("ksm_scan",),
+        symbols=("ksm_scan", "ksm_mm_head"),
         functions=("remove_rmap_item_from_tree",),
     ),
     Part("marks_none.c", in_every_program=True, instead_of="marks.c"),

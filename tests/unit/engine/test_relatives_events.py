@@ -188,6 +188,10 @@ def test_records_of_the_zero_page_scanner():
     assert not events["rmap_item"][events["kind"] != E.PROCESS].any()
 
 
+OF_THE_TRACE = {E.LOST, E.TOTAL, E.PROBE_TIME, E.STREAM_END}
+"""Kinds by which a trace tells of itself: no probe shows them."""
+
+
 def reading_of(events):
     samples = events[events["kind"] == E.SAMPLE]
     return {Gauge(int(e["address"])): int(e["aux"]) for e in samples}
@@ -201,7 +205,7 @@ def test_sessions_say_what_is_not_there_and_why():
         absent = {k: p for k, p in session.probes.items() if p.exactness is Exactness.ABSENT}
         assert all(probe.note and not probe.via for probe in absent.values())
         assert {E.MM_ENTER, E.BREAK_COW, E.SKIPPED} <= absent.keys()
-        assert session.probes.keys() == set(E) - {E.LOST}
+        assert session.probes.keys() == set(E) - OF_THE_TRACE
         assert Session.from_json(session.to_json(), "engine") == session
 
 
