@@ -11,6 +11,7 @@ import numpy as np
 
 from ksmtrace.events import EventKind
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.source import LiveOptions, LiveSource
 
 OF_KSMD = (
@@ -35,7 +36,7 @@ candidate, which gathering does not know."""
 RING_BYTES = 128 * 1024 * 1024
 
 PassKey = tuple[int, int]
-"""How often ksm_scan.seqnr had gone back, and its value."""
+"""How often 2 had been written to run, with which ksm_scan.seqnr begins anew, and its value."""
 
 
 @dataclass
@@ -56,15 +57,24 @@ def passes(events: Records) -> Passes:
     found = Passes(lost=int(events["aux"][events["kind"] == EventKind.LOST].sum()))
     marks = np.flatnonzero(np.isin(events["kind"], (EventKind.SCAN_START, EventKind.SCAN_STOP)))
     of_ksmd = np.isin(events["kind"], OF_KSMD)
-    epoch, last, start = 0, -1, None
+    begins_anew = np.cumsum(_empties_ksm(events))
+    last, start = -1, None
     for row in marks.tolist():
         seqnr = int(events["aux"][row])
         if events["kind"][row] == EventKind.SCAN_START:
-            epoch += seqnr < last
             start, last = row, seqnr
         elif start is not None and seqnr == last:
-            found.whole[epoch, seqnr] = events[start:row][of_ksmd[start:row]]
+            found.whole[int(begins_anew[row]), seqnr] = events[start:row][of_ksmd[start:row]]
             start = None
+    return found
+
+
+def _empties_ksm(events: Records) -> np.ndarray:
+    """Whether each event is a write of 2 to run, with which ksm_scan.seqnr begins anew."""
+    written = events["kind"] == EventKind.TUNABLE
+    twos = [one.name == "run" and one.text == "2" and not one.err for one in tunable_writes(events)]
+    found = np.zeros(len(events), dtype=bool)
+    found[np.flatnonzero(written)] = twos
     return found
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ksmtrace.events import EventKind
 from ksmtrace.events.record import empty_records
+from ksmtrace.events.tunable import TunableWrite, tunable_records
 from support.two_streams import compare, passes
 
 START, STOP = EventKind.SCAN_START, EventKind.SCAN_STOP
@@ -46,11 +47,13 @@ def test_another_order_is_told_apart_from_another_order_of_pages():
 
 
 def test_half_a_pass_is_not_compared_and_seqnr_may_begin_anew():
-    events = stream(
-        *((PAGE, 0, 1), (STOP, 2, 0), (START, 3, 0), (PAGE, 0, 1), (START, 0, 0)),
-        *((PAGE, 0, 9), (STOP, 0, 0), (EventKind.LOST, 7, 0), (START, 1, 0)),
+    before = stream((PAGE, 0, 1), (STOP, 2, 0), (START, 3, 0), (PAGE, 0, 1))
+    emptied = tunable_records(TunableWrite("run", "2", 0, 0))
+    after = stream(
+        *((START, 0, 0), (PAGE, 0, 9), (STOP, 0, 0)),
+        *((EventKind.LOST, 7, 0), (START, 1, 0)),
     )
-    found = passes(events)
+    found = passes(np.concatenate([before, emptied, after]))
     assert list(found.whole) == [(1, 0)]
     assert np.array_equal(found.whole[1, 0]["address"], [9])
     assert found.lost == 7
