@@ -48,6 +48,11 @@ class Attachment:
             self._windows = Windows(probes, probe.share)
             self._windows.start()
 
+    def stop_windows(self) -> None:
+        """End the window under way, so that its end is among the marks; no other follows."""
+        if self._windows is not None:
+            self._windows.close()
+
     def drain(self) -> Drained:
         """The records that have arrived, in order; they are the caller's."""
         return self._ring.drain() if self._ring is not None else NOTHING

@@ -200,6 +200,7 @@ class LiveSource:
                 now = time.monotonic()
         if watch is not None:
             yield EventBatch(watch.finish())
+        self._attachment.stop_windows()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
 
     def stop(self) -> None:
@@ -261,6 +262,7 @@ class LiveSource:
         a count. With `sleep_millisecs` 0 such a moment may not come.
         """
         stream, totals = self._attachment, self._totals or self._attach_totals()
+        stream.stop_windows()
         pieces = []
         for _ in range(_READINGS_AT_THE_ENDS):
             pieces.append(self._drain())
