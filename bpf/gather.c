@@ -29,6 +29,7 @@ struct gather {
     u64 epoch;     /* one more with each reset: seqnr begins anew */
     u64 whole;     /* the pass was seen from its first page */
     u64 reset;     /* run=2 was written: rmap_items are freed, and the cursor moved meanwhile */
+    u64 writes;    /* to tunables, up to the last batch's end */
     u64 unsure;    /* a process left, and what was examined of it was not found */
     u64 inventory; /* its number */
     u64 listing;   /* it is under way */
@@ -84,7 +85,11 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->done = 0;
     walk->smart_scan = 0;
 #ifdef WITH_SMART_SCAN
-    walk->smart_scan = load64(SYM_KSM_SMART_SCAN) & 0xff;
+    walk->writes = tunable_writes_so_far();
+    if (load64(SYM_KSM_SMART_SCAN) & 0xff)
+        walk->smart_scan = GATHER_SMART_SCAN_ON;
+    if (walk->writes != gather->writes)
+        walk->smart_scan |= GATHER_TUNABLE_WRITTEN;
 #endif
 }
 
@@ -241,6 +246,7 @@ static __always_inline int begin_gathering(struct gather *gather, struct walk *w
     if (seqnr == gather->seqnr && slot == gather->slot
         && (at_head || gather->now_link == gather->link)) {
         gather->began = bpf_ktime_get_ns();
+        gather->writes = tunable_writes_so_far();
         return begin_inventory(gather, walk, chunk);
     }
     return begin_batch(gather, walk, chunk, flags);
@@ -271,6 +277,7 @@ static __always_inline void end_gathering(struct gather *gather, struct walk *wa
         submit_pass_end(gather->seqnr);
     gather->batch++;
     gather->began = 0;
+    gather->writes = walk->writes;
     take_cursor(gather);
 }
 

@@ -6,8 +6,8 @@
 #define CHUNK_WORDS 1024 /* at most, the header's eight among them */
 #define HEADER_WORDS 8
 
-/* The header is a struct ksm_event: `oldchecksum` items in the chunk, `checksum` whether smart scan
- * is on, `mm` number of the batch, `address` number of the pass, `pfn` when the batch began,
+/* The header is a struct ksm_event: `oldchecksum` items in the chunk, `checksum` bits of
+ * gather_smart_scan, `mm` number of the batch, `address` number of the pass, `pfn` when the batch began,
  * `rmap_item` pages_skipped, `aux` pages_scanned. */
 enum gather_flag {
     GATHER_FIRST = 0x01,
@@ -18,6 +18,13 @@ enum gather_flag {
     GATHER_FROM_HEAD = 0x20,
     GATHER_GONE = 0x40,
     GATHER_PASS_ENDED = 0x80,
+};
+
+enum gather_smart_scan {
+    GATHER_SMART_SCAN_ON = 1,
+    /* A tunable was written since ksmd began the batch: what was passed over has words of its own,
+     * for user space to tell. */
+    GATHER_TUNABLE_WRITTEN = 2,
 };
 
 enum gather_err {

@@ -35,6 +35,7 @@ struct walk {
     u64 items;
     u64 words;
     u64 smart_scan;
+    u64 writes; /* to tunables, so far */
     /* of the pass, and of the inventory, by which visits are told from earlier ones */
     u64 mark;
     u64 inventory;
@@ -220,7 +221,7 @@ static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
                 tag = WORD_STABLE;
             else if (word & KERNEL_UNSTABLE_FLAG)
                 tag = WORD_UNSTABLE;
-            else if (IN_MEMORY(walk->smart_scan) && is_skipped(state))
+            else if (IN_MEMORY(walk->smart_scan) == GATHER_SMART_SCAN_ON && is_skipped(state))
                 tag = WORD_SKIPPED;
             if (word + 1 != expected || tag) {
                 if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))

@@ -9,6 +9,24 @@
 #define IN_TREE 0x20
 #define CALLERS 4
 
+BPF_ARRAY(tunable_write_counts, u64, 1);
+
+/* At both ends of a write to a tunable, since it takes effect in between. */
+static __always_inline void count_tunable_write(void)
+{
+    int zero = 0;
+    u64 *count = tunable_write_counts.lookup(&zero);
+    if (count)
+        __sync_fetch_and_add(count, 1);
+}
+
+static __always_inline u64 tunable_writes_so_far(void)
+{
+    int zero = 0;
+    u64 *count = tunable_write_counts.lookup(&zero);
+    return count ? *count : 0;
+}
+
 /* The rmap_item that ksmd examines, whatever of it was seen. */
 static __always_inline u64 under_examination(u64 seen)
 {

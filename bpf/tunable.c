@@ -39,6 +39,7 @@ static __always_inline int on_sysfs_kf_write(u64 file, u64 text, u64 size)
     __builtin_memcpy(&event.aux, value + sizeof(u64), sizeof(u64));
     u64 task = bpf_get_current_pid_tgid();
     tunable_writes.update(&task, &event);
+    count_tunable_write();
     return 0;
 }
 
@@ -50,6 +51,8 @@ static __always_inline int on_sysfs_kf_write_return(u64 result)
         return 0;
     struct ksm_event event = *write;
     tunable_writes.delete(&task);
+    event.mm = under_examination(0);
+    count_tunable_write();
     event.err = (s64)result < 0 ? (s16)(s64)result : 0;
     submit(&event);
     return 0;

@@ -52,6 +52,11 @@ class TunableWrite(NamedTuple):
         plain = self.complete and not self.err and self.text.isascii() and self.text.isdecimal()
         return int(self.text) if plain else None
 
+    @property
+    def switches_on(self) -> bool:
+        """Whether what the kernel took for a bool is true: the letters that kstrtobool looks at."""
+        return self.text[:1] in tuple("1yYtT") or self.text[:2].lower() == "on"
+
 
 def tunable_records(*writes: TunableWrite) -> Records:
     """The TUNABLE records of `writes`, shape (n,), dtype `RECORD`; `seq` and `cpu` are 0."""

@@ -43,11 +43,13 @@ class Footprint:
     Attributes:
         processes: the regions of each process that lives, by name.
         most_pages: the most pages that were mapped at any time.
+        most_processes: the most processes that lived at any time.
     """
 
     def __init__(self) -> None:
         self.processes: dict[str, dict[str, Region]] = {}
         self.most_pages = 0
+        self.most_processes = 0
         self._names: set[str] = set()
         self._pages = 0
 
@@ -78,6 +80,7 @@ class Footprint:
             raise ValueError(f"a workload has at most {MOST_PROCESSES} processes")
         self._names.add(name)
         self.processes[name] = regions
+        self.most_processes = max(self.most_processes, len(self.processes))
         self._grow(sum(region.size for region in regions.values()))
 
     def _process(self, arguments: dict[str, Any]) -> dict[str, Region]:

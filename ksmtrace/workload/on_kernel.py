@@ -62,11 +62,9 @@ def _run(workload: Workload, machine: KernelMachine, say: Say) -> dict[str, Any]
 def _check_room(workload: Workload) -> None:
     """Refuse what would not fit: to find out by running would end other people's processes."""
     footprint = Footprint()
-    spawned = 0
     for step in workload.steps:
         footprint.apply(step.op, dict(step.arguments))
-        spawned += step.op in ("spawn", "fork")
-    need = footprint.most_pages * PAGE_SIZE + spawned * _WORKER_BYTES
+    need = footprint.most_pages * PAGE_SIZE + footprint.most_processes * _WORKER_BYTES
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < need:
             raise HostError(

@@ -11,7 +11,7 @@ from ksmtrace.engine.ksm.smart_scan import skip_age
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import RECORD, EventKind, empty_records
-from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Tag
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, SmartScan, Tag
 from support.chunks import Item, WordWriter
 
 NOT_AT_CURSOR, BETWEEN, FROM_REMOVAL, IN_TREE = 0x80, 0x80, 0x40, 0x20
@@ -71,6 +71,7 @@ class Gatherer(Emitter):
         self._batch = 0
         self._began = 0
         self._missed = False
+        self._written = False
         self._write_began = 0
 
     def watch(self, engine):
@@ -81,6 +82,7 @@ class Gatherer(Emitter):
         def scan_batch():
             if not self._missed:
                 self._began = self._tick()
+                self._written = False
             self._ksmd_runs = True
             scan()
             self._ksmd_runs = False
@@ -158,13 +160,9 @@ class Gatherer(Emitter):
         if self._ksmd_runs:
             scan = self._ksm.scan
             flags |= BETWEEN if self._at is None else 0
-            if scan.slot is self._ksm.mm_head:
-                rmap_item = MM_HEAD
-            elif not scan.rmap_from:
-                rmap_item = scan.slot.mm.key + LINK
-            else:
+            rmap_item = self._link()
+            if scan.slot is not self._ksm.mm_head and scan.rmap_from:
                 item = scan.slot.mm.ptes.item(scan.rmap_from - 1)
-                rmap_item = item.key
                 flags |= IN_TREE if item.tree is not Tree.NEITHER else 0
         self._add(
             EventKind.REMOVE_STABLE_NODE,
@@ -183,6 +181,10 @@ class Gatherer(Emitter):
         super().tunable_written(name, text, err)
         if name == "run":  # the time of such a record is when the write began
             self._records[at : at + 8] = self._write_began.to_bytes(8, "little")
+        if self._ksm is not None:
+            mm = at + RECORD.fields["mm"][1]
+            self._records[mm : mm + 8] = self._link().to_bytes(8, "little")
+        self._written = True
         if name == "run" and text == "2" and not err and self.attached:
             self._last = self._cursor()
             self._reset = True
@@ -211,6 +213,7 @@ class Gatherer(Emitter):
         self._chunks(stretches, flags, seqnr, self._batch)
         self._batch += 1
         self._last, self._gone, self._reset = now, False, False
+        self._written = False
         if self._ended_pass is not None:
             super().scan_stop(*self._ended_pass)
             self._ended_pass = None
@@ -304,7 +307,9 @@ class Gatherer(Emitter):
         self._seq = self._seq + 1 & 0xFFFF
         header["kind"], header["flags"] = GATHERED, int(flags)
         header["oldchecksum"] = writer.items
-        header["checksum"] = self._ksm.tunables["smart_scan"]
+        smart_scan = int(SmartScan.ON) if self._ksm.tunables["smart_scan"] else 0
+        smart_scan |= SmartScan.TUNABLE_WRITTEN if self._written else 0
+        header["checksum"] = smart_scan
         header["mm"], header["address"], header["pfn"] = batch, seqnr, self._began
         if "pages_skipped" not in absent:
             header["rmap_item"] = counters.pages_skipped
@@ -317,6 +322,7 @@ class Gatherer(Emitter):
         age, skips = item.age, item.remaining_skips
         if (
             not whole
+            and not self._written
             and state is Tag.PLAIN
             and self._ksm.tunables["smart_scan"]
             and age >= 4
@@ -329,6 +335,15 @@ class Gatherer(Emitter):
     def _cursor(self):
         scan = self._ksm.scan
         return scan.slot, scan.rmap_from, scan.seqnr
+
+    def _link(self):
+        """What ksm_scan.rmap_list points at, by the address of what it is in."""
+        scan = self._ksm.scan
+        if scan.slot is self._ksm.mm_head:
+            return MM_HEAD
+        if not scan.rmap_from:
+            return scan.slot.mm.key + LINK
+        return scan.slot.mm.ptes.item(scan.rmap_from - 1).key
 
     def _tick(self):
         self._now += 1000

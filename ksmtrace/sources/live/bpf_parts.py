@@ -200,7 +200,7 @@ PARTS = (
     Part(
         "gather.c",
         bodies={"on_kthread_should_stop": 1, "on_msecs_to_jiffies": 2},
-        uses=("state.c", "gather_walk.c"),
+        uses=("marks.c", "state.c", "gather_walk.c"),
         offsets=(
             *("KSM_SCAN_MM_SLOT", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
             *("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),

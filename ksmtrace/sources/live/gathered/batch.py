@@ -24,6 +24,7 @@ class Header(NamedTuple):
     began: int
     pages_skipped: int
     pages_scanned: int
+    smart_scan: int
 
 
 def read_header(event: np.void) -> Header:
@@ -38,6 +39,7 @@ def read_header(event: np.void) -> Header:
         int(event["pfn"]),
         int(event["rmap_item"]),
         int(event["aux"]),
+        int(event["checksum"]),
     )
 
 

@@ -46,6 +46,14 @@ class ChunkError(IntEnum):
     CEILING = 2
 
 
+class SmartScan(IntFlag):
+    """Bits of the header's `checksum`."""
+
+    ON = 1
+    TUNABLE_WRITTEN = 2
+    """A tunable was written since ksmd began the batch: no word is `Tag.SKIPPED`."""
+
+
 class Tag(IntEnum):
     """The low three bits of a word. Words that follow one as its second to fourth have none set."""
 
@@ -63,8 +71,9 @@ TAG_MASK = 7
 COUNT_SHIFT = 3
 COUNT_MOST = 0xFFFF
 PAGE_SHIFT = 19
-CHECKSUM_SHIFT = 32
 """Place of the page number in a word; the words of LONG have the address itself."""
+CHECKSUM_SHIFT, SKIPS_SHIFT, AGE_SHIFT = 32, 16, 8
+"""In words of PLAIN, and second ones of LONG."""
 
 _FOLLOWED_BY = np.array([1, 0, 0, 1, 0, 0, 3, 0])
 """Words that belong to one with that tag, by tag."""
@@ -73,6 +82,11 @@ _HAS_ITEMS = _IS_RUN | (np.arange(8) == Tag.PLAIN) | (np.arange(8) == Tag.LONG)
 _ADDRESS_SHIFT = np.uint64(12)
 _UNSTABLE_BIT, _STABLE_BIT = np.uint64(0x100), np.uint64(0x200)
 
+_SKIP_AGE = np.full(256, 8, dtype=np.uint8)
+_SKIP_AGE[:10] = [0, 1, 1, 1, 1, 2, 2, 4, 4, 4]
+"""What skip_age (6.7) gives for the age before, by age."""
+
+_FIRST_SKIP_AGE = 4
 NEITHER, IN_UNSTABLE, IN_STABLE = 0, 2, 1
 """Trees of an item, as the bits STABLE_BEFORE and UNSTABLE_BEFORE."""
 _TREE = np.array([NEITHER, IN_UNSTABLE, IN_STABLE, 0, NEITHER, 0, NEITHER, 0], dtype=np.uint8)
@@ -111,6 +125,8 @@ class Walk(NamedTuple):
         head: of those from LONG words in the stable tree.
         checksum: of those for which `says_checksum`.
         says_checksum: whether a word says it.
+        passed_over: of those of PLAIN, whether should_skip_rmap_item passed over the item when it
+            was last asked.
     """
 
     stretches: list[Stretch]
@@ -121,6 +137,7 @@ class Walk(NamedTuple):
     head: npt.NDArray[np.uint64]
     checksum: npt.NDArray[np.uint32]
     says_checksum: npt.NDArray[np.bool_]
+    passed_over: npt.NDArray[np.bool_]
 
 
 def count_items(words: Words) -> int:
@@ -168,7 +185,17 @@ def read_words(words: Words) -> Walk:
         head[of],
         checksum[of],
         (plain | long)[of],
+        (plain & _passed_over(values))[of],
     )
+
+
+def _passed_over(values: Words) -> npt.NDArray[np.bool_]:
+    """By age and remaining_skips, as `is_skipped` of bpf/gather_item.c."""
+    age, skips = (
+        (values >> np.uint64(shift)).astype(np.uint8) for shift in (AGE_SHIFT, SKIPS_SHIFT)
+    )
+    found: npt.NDArray[np.bool_] = (age >= _FIRST_SKIP_AGE) & (skips != _SKIP_AGE[age])
+    return found
 
 
 def _heads(tags: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -39,6 +39,11 @@ from ksmtrace.sources.live.gathered.turns import (
 )
 from ksmtrace.sources.live.gathered.unmerge import freed_by_unmerge
 from ksmtrace.sources.live.gathered.visit import Visit, in_order, visit
+from ksmtrace.sources.live.gathered.written_tunables import (
+    SmartScanFollower,
+    Writes,
+    writes_amid,
+)
 
 _E = EventKind
 _FIRST = -(1 << 62)
@@ -64,6 +69,7 @@ class Expansion:
         self._inventory = Inventory(self._populations, self._order)
         self._names = Names()
         self._shortfall = Shortfall()
+        self._smart_scan = SmartScanFollower()
         self._cursor = (HEAD, FROM_START)
         self._met = False
         self._clock = 1
@@ -83,6 +89,7 @@ class Expansion:
     def take_stock(self, header: Header, words: Words) -> bool:
         """A chunk of an inventory; returns whether it makes good a loss."""
         self._clock += 1
+        self._smart_scan.note(header)
         ended = self._inventory.take(header.flags, read_words(words), self._clock)
         if not ended or not self._shortfall.lossy:
             return False
@@ -146,13 +153,15 @@ class Expansion:
         without_stale(visited.before, self._removed)
         own_rows = np.flatnonzero(is_own(held))
         own = read_own(held, own_rows, visited)
-        when = self._when(header, visited, own)
+        writes = writes_amid(held, header, visited)
+        when = self._when(header, visited, own, writes)
         others = ~self._names.take(held)
         others[own_rows] = False
         other_rows = np.flatnonzero(others)
-        other_keys = others_keys(
-            other_rows, held["ts"][other_rows].astype(np.int64), when, own.row, own.place
-        )
+        places = np.searchsorted(when, held["ts"][other_rows].astype(np.int64), "right")
+        places[np.searchsorted(other_rows, writes.row)] = writes.place
+        other_keys = others_keys(other_rows, places, visited.last, own.row, own.place)
+        self._smart_scan.tell(header, held, other_rows, other_keys, visited)
         passage = Passage(self._order, self._populations, former, visited, own, cursor)
         here = passage.go(
             registered(held, other_rows, other_keys, visited),
@@ -202,15 +211,12 @@ class Expansion:
             if kind == _E.MM_ENTER and mm in self._populations
         }
 
-    def _when(self, header: Header, visited: Visit, own: Own) -> Ints:
+    def _when(self, header: Header, visited: Visit, own: Own, writes: Writes) -> Ints:
         anchored = own.place >= 0
-        return times(
-            visited.last + 1,
-            header.began or self._ended or header.ts,
-            header.ts,
-            own.place[anchored],
-            own.ts[anchored],
-        )
+        place = np.concatenate([own.place[anchored], writes.place])
+        ts = np.concatenate([own.ts[anchored], writes.ts])
+        began = header.began or self._ended or header.ts
+        return times(visited.last + 1, began, header.ts, place, ts)
 
     def _nodes_gone(
         self,

@@ -114,7 +114,7 @@ def read_own(held: Records, rows: npt.NDArray[np.intp], visited: Visit) -> Own:
     visited.before.rmap_item[item[told]] = records["rmap_item"][told]
     nodes = np.flatnonzero(kind == EventKind.REMOVE_STABLE_NODE)
     if len(nodes):
-        cursor[nodes] = _by_rmap_item(_rmap_items(visited), records["rmap_item"][nodes])
+        cursor[nodes] = find_rmap_items(visited, records["rmap_item"][nodes])
     # ksmd only goes forward; a record that names no item of the visit belongs to the one before it.
     cursor = np.maximum.accumulate(cursor)
     place = np.full(len(rows), -1, dtype=np.int64)
@@ -148,14 +148,10 @@ def find_items(visited: Visit, mm: npt.NDArray[np.uint64], vpn: Ints) -> npt.NDA
     return found
 
 
-def _rmap_items(visited: Visit) -> npt.NDArray[np.uint64]:
+def find_rmap_items(visited: Visit, wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Which items of a visit these rmap_items are, by address; -1 for those that are none."""
     told = visited.walk.rmap_item
-    return np.where(told != 0, told, visited.before.rmap_item)
-
-
-def _by_rmap_item(
-    items: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.intp]:
+    items = np.where(told != 0, told, visited.before.rmap_item)
     if not len(items):
         return np.full(len(wanted), -1, dtype=np.intp)
     if len(wanted) <= _FEW:

@@ -43,7 +43,7 @@ def times(count: int, begin: int, end: int, places: Ints, ts: Ints) -> Ints:
         count: number of places.
         begin: when the batch began.
         end: when it ended.
-        places: of records that have a time of their own, ascending.
+        places: of records that have a time of their own.
         ts: their times.
     """
     known, first = np.unique(places, return_index=True)
@@ -56,23 +56,22 @@ def times(count: int, begin: int, end: int, places: Ints, ts: Ints) -> Ints:
 
 
 def others_keys(
-    rows: npt.NDArray[np.intp], ts: Ints, when: Ints, own_rows: npt.NDArray[np.intp], own: Ints
+    rows: npt.NDArray[np.intp], place: Ints, last: int, own_rows: npt.NDArray[np.intp], own: Ints
 ) -> Ints:
-    """Keys of other tasks' records: by their time, and as the ring has them among ksmd's.
+    """Keys of other tasks' records: by their place, and as the ring has them among ksmd's.
 
     Args:
         rows: theirs in the ring.
-        ts: their times.
-        when: the time of each place.
+        place: of each, as far as it is known without ksmd's.
+        last: the last place.
         own_rows: rows of ksmd's records.
         own: places of those.
     """
-    place = np.searchsorted(when, ts, "right")
     if not len(own_rows):
         return keys(place, OTHERS) + 2 * rows
     at = np.searchsorted(own_rows, rows)
     previous = np.where(at > 0, own[np.maximum(at - 1, 0)], -2)
-    following = np.where(at < len(own), own[np.minimum(at, len(own) - 1)], len(when) + 1)
+    following = np.where(at < len(own), own[np.minimum(at, len(own) - 1)], last + 2)
     within = previous == following
     place = np.clip(place, previous + 1, np.maximum(following, previous + 1))
     found: Ints = np.where(within, keys(previous, BODY) + 4 * rows, keys(place, OTHERS) + 2 * rows)

@@ -17,6 +17,7 @@ from ksmtrace.sources.live.gathered.chunk import (
     NEITHER,
     ChunkError,
     ChunkFlag,
+    SmartScan,
     Tag,
     count_items,
     read_words,
@@ -114,8 +115,10 @@ def test_numbers_are_those_of_the_header():
     expected = {f"WORD_{tag.name}": tag for tag in Tag}
     expected |= {f"GATHER_{flag.name}": flag for flag in ChunkFlag}
     expected |= {f"GATHER_{err.name}": err for err in ChunkError}
+    expected["GATHER_SMART_SCAN_ON"] = SmartScan.ON
+    expected["GATHER_TUNABLE_WRITTEN"] = SmartScan.TUNABLE_WRITTEN
     expected |= {f"WORD_{name}": getattr(chunk, name) for name in PLACES}
     assert {name: numbers.get(name) for name in expected} == expected
     assert numbers["GATHERED"] == GATHERED
-    values = (chunk.CHECKSUM_SHIFT, 16, 8)  # of skips and age nothing is kept
+    values = (chunk.CHECKSUM_SHIFT, chunk.SKIPS_SHIFT, chunk.AGE_SHIFT)
     assert values == tuple(numbers[f"ITEM_{name}_SHIFT"] for name in ("CHECKSUM", "SKIPS", "AGE"))

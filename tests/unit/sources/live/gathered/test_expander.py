@@ -51,7 +51,7 @@ def told_twice(
             following = [one.op for one in workload.steps[step : step + 2]]
             if (
                 misses is None
-                or {"set", "run", "fork", "exit"} & {*following}
+                or {"run", "fork", "exit"} & {*following}
                 or misses.draw(st.booleans())
             ):
                 gatherer.gather()
