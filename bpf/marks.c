@@ -8,6 +8,7 @@
 #define FROM_REMOVAL 0x40
 #define IN_TREE 0x20
 #define CALLERS 4
+#define BETWEEN_PASSES 1
 
 BPF_ARRAY(tunable_write_counts, u64, 1);
 
@@ -31,6 +32,18 @@ static __always_inline u64 tunable_writes_so_far(void)
 static __always_inline u64 under_examination(u64 seen)
 {
     return read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
+}
+
+/* In records of tunables: the rmap_item at which ksmd is, or the mm whose first it has not come to
+ * yet; between two passes 1. */
+static __always_inline u64 place_of_ksmd(void)
+{
+    struct scan scan;
+    read_scan(&scan);
+    u64 slot = scan_slot(&scan), link = scan_rmap_list(&scan);
+    if (slot == SYM_KSM_MM_HEAD)
+        return BETWEEN_PASSES;
+    return link == slot + MM_SLOT_RMAP_LIST ? read64(slot + MM_SLOT_MM) : link;
 }
 
 /* In records of rmap_items: it is not the one that ksmd examines, but its partner out of the

@@ -51,7 +51,7 @@ static __always_inline int on_sysfs_kf_write_return(u64 result)
         return 0;
     struct ksm_event event = *write;
     tunable_writes.delete(&task);
-    event.mm = under_examination(0);
+    event.mm = place_of_ksmd();
     count_tunable_write();
     event.err = (s64)result < 0 ? (s16)(s64)result : 0;
     submit(&event);

@@ -165,7 +165,7 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
         ksm.write("use_zero_pages", 1)  # before 6.11 a KSM page of zeros, once there, comes first
         ksm.write("run", 1)
         wait_for_passes(ksm, 3)
-        for beat in range(40):
+        for beat in range(24):
             ksm.write("use_zero_pages", beat % 2)
             if has_smart_scan:
                 ksm.write("smart_scan", beat // 2 % 2)

@@ -14,6 +14,7 @@ from ksmtrace.events import RECORD, EventKind, empty_records
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, SmartScan, Tag
 from support.chunks import Item, WordWriter
 
+BETWEEN_PASSES = 1
 NOT_AT_CURSOR, BETWEEN, FROM_REMOVAL, IN_TREE = 0x80, 0x80, 0x40, 0x20
 MM_HEAD = 0xFFFFFFFF83000000
 LINK = 8
@@ -183,7 +184,7 @@ class Gatherer(Emitter):
             self._records[at : at + 8] = self._write_began.to_bytes(8, "little")
         if self._ksm is not None:
             mm = at + RECORD.fields["mm"][1]
-            self._records[mm : mm + 8] = self._link().to_bytes(8, "little")
+            self._records[mm : mm + 8] = self._place().to_bytes(8, "little")
         self._written = True
         if name == "run" and text == "2" and not err and self.attached:
             self._last = self._cursor()
@@ -344,6 +345,12 @@ class Gatherer(Emitter):
         if not scan.rmap_from:
             return scan.slot.mm.key + LINK
         return scan.slot.mm.ptes.item(scan.rmap_from - 1).key
+
+    def _place(self):
+        scan = self._ksm.scan
+        if scan.slot is self._ksm.mm_head:
+            return BETWEEN_PASSES
+        return self._link() if scan.rmap_from else scan.slot.mm.key
 
     def _tick(self):
         self._now += 1000

@@ -76,7 +76,7 @@ PARTS = (
     Part(
         "marks.c",
         uses=("item.c", "scan.c"),
-        offsets=("KSM_SCAN_RMAP_LIST",),
+        offsets=("KSM_SCAN_RMAP_LIST", "MM_SLOT_MM", "MM_SLOT_RMAP_LIST"),
         symbols=("ksm_scan", "ksm_mm_head"),
         functions=("remove_rmap_item_from_tree",),
     ),

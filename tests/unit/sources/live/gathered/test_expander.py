@@ -12,6 +12,8 @@ from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkError
 from ksmtrace.sources.live.gathered.expander import Expander
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError
 from support.gathered_engine import Both, Gatherer, comparable
@@ -108,6 +110,45 @@ def test_on_workloads_that_kernels_are_asked(workload, variant):
 @given(workloads(variants=tuple(KERNELS)), st.data())
 def test_two_batches_gathered_as_one_have_the_same_items(workload, data):
     """Where ksmd was as another task did something meanwhile is known by the time alone."""
+    intercepted, expanded, asked = told_twice(workload, misses=data)
+    assert by_mm(expanded) == by_mm(intercepted)
+    assert not asked
+
+
+@st.composite
+def toggled(draw):
+    """Smart scan is switched on and off between batches, pages being old enough to be passed
+    over."""
+    pages = draw(st.integers(4, 12))
+    steps = [
+        Step("spawn", {"process": "p"}),
+        Step("map", {"process": "p", "region": "r", "pages": pages, "huge": False}),
+    ]
+    reach = {"process": "p", "region": "r", "first": 0, "pages": pages}
+    steps += [
+        Step("fill", {**reach, "content": Content.parse("unique:1")}),
+        Step("mergeable", reach),
+        Step("scan", {"passes": draw(st.integers(4, 9))}),
+    ]
+    for value in range(1, draw(st.integers(5, 60))):
+        match draw(st.integers(0, 3)):
+            case 0:
+                on = draw(st.integers(0, 1))
+                steps.append(Step("set", {"tunables": {"smart_scan": on}}))
+            case 1:
+                first = draw(st.integers(0, pages - 1))
+                poked = {**reach, "first": first, "pages": 1, "offset": 0, "value": value}
+                steps.append(Step("poke", poked))
+            case _:
+                steps.append(Step("scan", {"batches": 1}))
+    tunables = {"smart_scan": 1, "pages_to_scan": draw(st.integers(1, 5))}
+    return Workload("toggled", "ksm-6.12", tunables, tuple(steps))
+
+
+@settings(max_examples=100)
+@given(toggled(), st.data())
+def test_smart_scan_switched_amid_a_batch(workload, data):
+    """Which pages it passed over, though two batches are gathered as one."""
     intercepted, expanded, asked = told_twice(workload, misses=data)
     assert by_mm(expanded) == by_mm(intercepted)
     assert not asked
