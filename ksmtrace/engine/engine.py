@@ -143,6 +143,7 @@ class Engine:
         """Remove pages from the address space (munmap)."""
         mm, start, end = self._range(process, region, first, pages)
         munmap(self.memory, mm, start, end)
+        self.scanner.unmapped(mm)
 
     def fork(self, process: str, child: str) -> None:
         """The process forks."""
@@ -211,7 +212,7 @@ class Engine:
             KsmtraceError: pages_to_scan is 0, so that no pass would ever end.
         """
         scanner = self.scanner
-        if passes and not scanner.tunables["pages_to_scan"]:
+        if passes and not scanner.tunables.get("pages_to_scan", 1):
             raise KsmtraceError("with pages_to_scan = 0 no pass ever ends")
         before = scanner.full_scans
         ran = done = 0

@@ -16,6 +16,8 @@ from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.tunables import DEFAULTS as UKSM_DEFAULTS
 
 
 def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
@@ -28,6 +30,10 @@ def _pksm(variant: Variant, _nodes: int, watcher: Watcher) -> PksmScanner:
 
 def _zero_page(variant: Variant, _nodes: int, watcher: Watcher) -> ZeroPageScanner:
     return ZeroPageScanner(variant, watcher)
+
+
+def _uksm(variant: Variant, _nodes: int, watcher: Watcher) -> UksmScanner:
+    return UksmScanner(variant, watcher)
 
 
 _TUNABLES_AFTER_6_1 = frozenset(
@@ -117,6 +123,14 @@ _RELATIVE = replace(
 )
 _PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_hash(seed=0)))
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
+_UKSM = replace(
+    _KSM_6_1,
+    name="uksm",
+    make=_uksm,
+    counts_zero_pages=True,
+    absent_tunables=frozenset(DEFAULTS) - {"sleep_millisecs"},
+    own_tunables=UKSM_DEFAULTS,
+)
 
 KERNELS = {
     variant.name: variant
@@ -124,7 +138,7 @@ KERNELS = {
 }
 """The versions of KSM by name, oldest first."""
 
-VARIANTS = {**KERNELS, _PKSM.name: _PKSM, _ZERO_PAGE.name: _ZERO_PAGE}
+VARIANTS = {**KERNELS, **{one.name: one for one in (_PKSM, _ZERO_PAGE, _UKSM)}}
 """Every variant by name."""
 
 NEWEST = next(reversed(KERNELS))

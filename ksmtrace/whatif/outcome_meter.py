@@ -10,6 +10,7 @@ from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.whatif.scenario import Point
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class OutcomeMeter(Watcher):
             return counters.rmap_items * RMAP_ITEM_SIZE + nodes * _STABLE_NODE_SIZE
         if isinstance(scanner, PksmScanner):
             return scanner.rmap_items * RMAP_ITEM_SIZE
-        return 0
+        return scanner.metadata_bytes if isinstance(scanner, UksmScanner) else 0
 
 
 def since(point: Point, start: Point) -> Point:
@@ -126,4 +127,6 @@ def _sharing(engine: Engine) -> int:
     scanner = engine.scanner
     if isinstance(scanner, KsmScanner):
         return scanner.ksm.counters.pages_sharing
+    if isinstance(scanner, UksmScanner):
+        return scanner.uksm.pages_sharing
     return scanner.pages_sharing if isinstance(scanner, PksmScanner) else 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ksmtrace.engine.machine.mm_version import MmVersion
@@ -43,6 +43,8 @@ class Variant(MmVersion):
         checks_before_stable_tree: the checksum is tested, and the zero page tried, first (6.11,
             d58a361b0350 "mm/ksm: don't waste time searching stable tree for fast changing page").
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
+        own_tunables: files that no version of KSM has, and those with another default than KSM's,
+            with their defaults.
         absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
             /proc/vmstat.
     """
@@ -55,4 +57,5 @@ class Variant(MmVersion):
     chain: Chain
     checks_before_stable_tree: bool
     absent_tunables: frozenset[str]
+    own_tunables: Mapping[str, int | str] = field(default_factory=dict, hash=False)
     absent_counters: frozenset[str]

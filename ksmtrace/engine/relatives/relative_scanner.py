@@ -47,6 +47,9 @@ class RelativeScanner:
     def mapped(self, mm: Mm, vma: Vma) -> None:
         """Nothing: all memory is scanned."""
 
+    def unmapped(self, mm: Mm) -> None:
+        """Nothing: what there is to forget goes page by page."""
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """Ignored: all memory is scanned."""
 

@@ -7,6 +7,8 @@ from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
 from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.slot import RMAP_ITEM_SIZE as UKSM_ITEM_SIZE
 from ksmtrace.events import EventKind
 from ksmtrace.session import ENGINE, Exactness, Kernel, Probe, Session
 
@@ -53,6 +55,23 @@ _ZERO_PAGE = {
     EventKind.SAMPLE: "readings",
     EventKind.TUNABLE: "write_tunable, write_run",
 }
+_UKSM = {
+    EventKind.CMP_AND_MERGE_PAGE: "scan_vma_one_page, cmp_and_merge_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: (
+        "try_to_merge_with_uksm_page, try_to_merge_two_pages, cmp_and_merge_zero_page"
+    ),
+    EventKind.REPLACE_PAGE: "replace_page",
+    EventKind.STABLE_APPEND: "stable_tree_append",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree",
+    EventKind.REMOVE_STABLE_NODE: "remove_node_from_stable_tree",
+    EventKind.BREAK_COW: "break_cow",
+    EventKind.SCAN_START: "uksm_do_scan",
+    EventKind.SCAN_STOP: "round_update_ladder",
+    EventKind.PROCESS: "scan_vma_one_page",
+    EventKind.SAMPLE: "readings",
+    EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page",
+}
 
 _NO_REGISTRATION = "all memory is scanned: nobody registers"
 _KSM_NOTES = {
@@ -89,12 +108,26 @@ _ZERO_PAGE_NOTES = _KSM_NOTES | {
         "there are no trees",
     ),
 }
+_UKSM_NOTES = _KSM_NOTES | {
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "pages in the order in which they are drawn; a checksum is of the words sampled, and "
+        "changes with the hash strength"
+    ),
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "of two halves the first is undone without BREAK_COW",
+    EventKind.BREAK_COW: "only where two KSM pages have equal hashes at every strength",
+    EventKind.SCAN_START: "a pass is a round over all rungs, in which not every page is visited",
+    EventKind.SAMPLE: "full_scans is the file's count, of which a pass is no step",
+    EventKind.MM_ENTER: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.MM_EXIT: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.SKIPPED: "uksm has no smart scan; it samples",
+}
 
 
 def engine_session(scanner: Scanner) -> Session:
     """The facts of an engine's run; each kind of event is seen exactly, or not at all."""
     seen, notes = _ZERO_PAGE, _ZERO_PAGE_NOTES
     shown = {name: str(value) for name, value in scanner.tunables.items()}
+    item_size = RMAP_ITEM_SIZE
     if isinstance(scanner, KsmScanner):
         seen, notes, shown = _KSM, _KSM_NOTES, _ksm_tunables(scanner)
         if "smart_scan" not in shown:
@@ -102,10 +135,13 @@ def engine_session(scanner: Scanner) -> Session:
             notes = notes | {EventKind.SKIPPED: "this version has no smart scan"}
     elif isinstance(scanner, PksmScanner):
         seen, notes = _PKSM, _PKSM_NOTES
+    elif isinstance(scanner, UksmScanner):
+        seen, notes, shown = _UKSM, _UKSM_NOTES, scanner.shown_tunables
+        item_size = UKSM_ITEM_SIZE
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
     return Session(
         source="engine",
-        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, RMAP_ITEM_SIZE),
+        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, item_size),
         tier="full",
         probes=probes,
         tunables=shown,
