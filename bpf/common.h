@@ -8,6 +8,7 @@
 #include <uapi/linux/ptrace.h>
 
 #define PAGE_ADDRESS(x) ((x) & ~(PAGE_BYTES - 1ULL))
+#define PAGE_NUMBER(x) ((x) / PAGE_BYTES)
 #define LESS(a, b) ((a) < (b) ? (a) : (b))
 #define MORE(a, b) ((a) > (b) ? (a) : (b))
 #define KERNEL_STABLE_FLAG 0x200
@@ -71,6 +72,16 @@ static __always_inline void submit(struct ksm_event *event)
 #else
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
+/* Programs may interrupt one another on a CPU: all additions are atomic. */
+static __always_inline void count_lost(struct producer *producer, u64 lost)
+{
+    int zero = 0;
+    __sync_fetch_and_add(&producer->lost, lost);
+    u64 *of_all = losses.lookup(&zero);
+    if (of_all)
+        __sync_fetch_and_add(of_all, lost);
+}
+
 /* A wake-up per event would cost ksmd several page scans each; the reader polls instead. */
 static __always_inline void submit(struct ksm_event *event)
 {
@@ -84,10 +95,7 @@ static __always_inline void submit(struct ksm_event *event)
         producer->sent++;
         return;
     }
-    __sync_fetch_and_add(&producer->lost, 1);
-    u64 *lost = losses.lookup(&zero);
-    if (lost)
-        __sync_fetch_and_add(lost, 1);
+    count_lost(producer, 1);
 }
 #endif
 

@@ -50,7 +50,7 @@ enum gather_word {
 
 static __always_inline u64 word_at(u64 address, u64 count)
 {
-    return WORD_AT | count << WORD_COUNT_SHIFT | address >> 12 << WORD_PAGE_SHIFT;
+    return WORD_AT | count << WORD_COUNT_SHIFT | PAGE_NUMBER(address) << WORD_PAGE_SHIFT;
 }
 
 /* In words of WORD_PLAIN and WORD_LONG. */

@@ -101,15 +101,10 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
     u64 size = walk->words * sizeof(u64);
     if (size > CHUNK_WORDS * sizeof(u64))
         size = CHUNK_WORDS * sizeof(u64);
-    if (events.ringbuf_output(chunk, size, BPF_RB_NO_WAKEUP)) {
-        u64 lost = walk->items ? walk->items : 1;
-        producer->lost += lost;
-        u64 *losses_of_all = losses.lookup(&zero);
-        if (losses_of_all)
-            __sync_fetch_and_add(losses_of_all, lost);
-    } else {
+    if (events.ringbuf_output(chunk, size, BPF_RB_NO_WAKEUP))
+        count_lost(producer, walk->items ? walk->items : 1);
+    else
         producer->sent++;
-    }
     walk->flags &= ~(u64)(GATHER_FIRST | GATHER_RESET | GATHER_FROM_HEAD | GATHER_GONE);
     walk->items = 0;
     walk->words = HEADER_WORDS;
@@ -117,13 +112,13 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
 
 static __always_inline u64 pages_of_run(u64 run, u64 expected)
 {
-    return (PAGE_ADDRESS(expected) - PAGE_ADDRESS(run)) >> 12;
+    return PAGE_NUMBER(expected) - PAGE_NUMBER(run);
 }
 
 static __always_inline u64 word_of_run(u64 run, u64 expected)
 {
     return (run & 7) | pages_of_run(run, expected) << WORD_COUNT_SHIFT
-           | run >> 12 << WORD_PAGE_SHIFT;
+           | PAGE_NUMBER(run) << WORD_PAGE_SHIFT;
 }
 
 static __always_inline void end_run(struct walk *walk, struct chunk *chunk)

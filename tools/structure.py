@@ -34,7 +34,7 @@ FLOORS = (
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif"),
-    ("pipeline", "report", "doctor"),
+    ("pipeline", "report", "doctor", "listing"),
     ("hookspecs",),
     ("plugins",),
     ("pipeline.manager",),

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ksmtrace.kernel.sysfs import read_tunables
 from support.command import KSMTRACE
 
 SECONDS_TO_ATTACH = 600
+LATE_TO_ATTACH = {"gather": "kthread_should_stop", "kprobe": "ksm_next_page_pmd_entry"}
+"""A function of each choice of probes that other choices leave alone."""
 
 
 def listed(what: str) -> set[int]:
@@ -56,15 +59,15 @@ def links() -> set[int]:
 
 def end_by(number: int, probes: str) -> None:
     """Trace until attached, end by a signal, and look for what is left."""
-    before, links_before = programs(), links()
+    before, links_before, tunables = programs(), links(), read_tunables()
     assert kprobes() == ""
     command = [KSMTRACE, "live", "--no-tui", "--probes", probes]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet) as run:
         try:
             assert until(lambda: len(programs() - before) >= 7, SECONDS_TO_ATTACH)
-            if probes == "kprobe":
-                assert until(lambda: "ksm_next_page_pmd_entry" in kprobes(), SECONDS_TO_ATTACH)
+            if probes in LATE_TO_ATTACH:
+                assert until(lambda: LATE_TO_ATTACH[probes] in kprobes(), SECONDS_TO_ATTACH)
             if probes == "fentry":
                 assert until(lambda: len(links() - links_before) >= 10, SECONDS_TO_ATTACH)
             run.send_signal(number)
@@ -75,11 +78,12 @@ def end_by(number: int, probes: str) -> None:
     assert until(lambda: programs() <= before, 20)
     assert until(lambda: links() <= links_before, 20)
     assert until(lambda: kprobes() == "", 20)
+    assert read_tunables() == tunables
 
 
 @pytest.mark.guest
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("probes", ["fentry", "kprobe"])
+@pytest.mark.parametrize("probes", ["fentry", "gather", "kprobe"])
 def test_no_probe_is_left(ksm, number, probes):
     end_by(number, probes)
 

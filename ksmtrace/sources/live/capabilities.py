@@ -149,8 +149,6 @@ class Capabilities:
             for name in spec.excluded_by
             if self._btf.has_member(*name.split(".", 1))
         ]
-        wanted = [self.features[name] for name in spec.features]
-        sentences += [one.sentence for one in wanted if isinstance(one, Outage)]
         if spec.counter and not has_counter(spec.counter, self._root):
             sentences.append(f"this kernel has no {spec.counter}")
         return [Reason((sentence,)) for sentence in sentences]

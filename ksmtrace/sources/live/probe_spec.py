@@ -72,7 +72,6 @@ class ProbeSpec:
         conflicts: probes of other kinds with which it would be wrong.
         mechanisms: to which it is limited; none means all.
         beside: hooks of other kinds' probes, without which this one would be wrong.
-        features: of BPF, as `kernel.bpf_features` finds them, without which it is out.
         choices: what of `--probes` it is for; none means all. Where one of a kind's probes is for
             what was asked for, no other of that kind is taken, unless that was "auto".
         excluded_by: "struct.member"s on whose kernels it would be wrong.
@@ -92,7 +91,6 @@ class ProbeSpec:
     conflicts: Others = field(default_factory=dict)
     mechanisms: tuple[str, ...] = ()
     beside: tuple[Hook, ...] = ()
-    features: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     excluded_by: tuple[str, ...] = ()
     with_too: ProbeSpec | None = None

@@ -25,13 +25,18 @@ def test_a_region_is_a_set_of_pages(unmapped, asked):
 
 
 @given(random_workloads())
-def test_most_pages(workload):
-    """The most that all processes have mapped at a time, counted page by page."""
+def test_most_pages_and_processes(workload):
+    """The most that all processes have mapped at a time, counted page by page, and the most of
+    them that live at a time."""
     footprint, mapped, most = Footprint(), set(), 0
+    living, most_living = set(), 0
     for step in workload.steps:
         footprint.apply(step.op, dict(step.arguments))
         of = step.arguments
         process, region = of.get("process"), of.get("region")
+        living |= {of["child"] if step.op == "fork" else process} - {None}
+        living -= {process} if step.op == "exit" else set()
+        most_living = max(most_living, len(living))
         match step.op:
             case "map":
                 mapped |= {(process, region, page) for page in range(of["pages"])}
@@ -46,6 +51,7 @@ def test_most_pages(workload):
                 mapped |= {(of["child"], *place[1:]) for place in mapped if place[0] == process}
         most = max(most, len(mapped))
     assert footprint.most_pages == most
+    assert footprint.most_processes == most_living
 
 
 def test_pages_are_filled_in():
@@ -55,6 +61,14 @@ def test_pages_are_filled_in():
     arguments = {"process": "a", "region": "r", "first": 3}
     footprint.apply("read", arguments)
     assert arguments["pages"] == 7
+
+
+def test_processes_that_follow_each_other_need_the_room_of_one():
+    footprint = Footprint()
+    for number in range(20):
+        footprint.apply("spawn", {"process": f"p{number}"})
+        footprint.apply("exit", {"process": f"p{number}"})
+    assert footprint.most_processes == 1
 
 
 def test_a_child_has_its_own_regions():

@@ -5,6 +5,7 @@ bpf/gather.h has the same numbers; a test compares them.
 
 from __future__ import annotations
 
+import mmap
 from enum import IntEnum, IntFlag
 from itertools import pairwise
 from typing import NamedTuple
@@ -72,6 +73,8 @@ COUNT_SHIFT = 3
 COUNT_MOST = 0xFFFF
 PAGE_SHIFT = 19
 """Place of the page number in a word; the words of LONG have the address itself."""
+ADDRESS_SHIFT = np.uint64(mmap.PAGESIZE.bit_length() - 1)
+"""Of an address: the rest is the page number."""
 CHECKSUM_SHIFT, SKIPS_SHIFT, AGE_SHIFT = 32, 16, 8
 """In words of PLAIN, and second ones of LONG."""
 
@@ -79,7 +82,6 @@ _FOLLOWED_BY = np.array([1, 0, 0, 1, 0, 0, 3, 0])
 """Words that belong to one with that tag, by tag."""
 _IS_RUN = np.array([False, True, True, False, True, False, False, False])
 _HAS_ITEMS = _IS_RUN | (np.arange(8) == Tag.PLAIN) | (np.arange(8) == Tag.LONG)
-_ADDRESS_SHIFT = np.uint64(12)
 _UNSTABLE_BIT, _STABLE_BIT = np.uint64(0x100), np.uint64(0x200)
 
 _SKIP_AGE = np.full(256, 8, dtype=np.uint8)
@@ -219,7 +221,7 @@ def _pages(head_words: Words, tag: npt.NDArray[np.intp], counts: Ints) -> Ints:
     """Number of the first page of each; that of PLAIN is the next behind what precedes it."""
     pages = (head_words >> np.uint64(PAGE_SHIFT)).astype(np.int64)
     long = tag == Tag.LONG
-    pages[long] = (head_words[long] >> _ADDRESS_SHIFT).astype(np.int64)
+    pages[long] = (head_words[long] >> ADDRESS_SHIFT).astype(np.int64)
     count = (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
     following = pages + np.where(tag == Tag.AT, count, counts)
     index = np.arange(len(tag))

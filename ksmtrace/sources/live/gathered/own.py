@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.record import Records
-from ksmtrace.sources.live.gathered.chunk import Ints
+from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, Ints
 from ksmtrace.sources.live.gathered.visit import Visit
 
 NOT_AT_CURSOR = 0x80
@@ -22,7 +22,6 @@ FROM_REMOVAL = 0x40
 IN_TREE = 0x20
 """the item at the cursor had one of its tree flags yet."""
 
-_PAGE_SHIFT = np.uint64(12)
 _MARKED = np.zeros(256, dtype=bool)
 _MARKED[[EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.STABLE_APPEND, EventKind.BREAK_COW]] = True
 _MARKS = np.zeros(256, dtype=np.uint8)
@@ -104,7 +103,7 @@ def read_own(held: Records, rows: npt.NDArray[np.intp], visited: Visit) -> Own:
     """The records in these rows of `held`, and where ksmd was with each."""
     records = held[rows]
     kind, flags = records["kind"], records["flags"]
-    vpn = (records["address"] >> _PAGE_SHIFT).astype(np.int64)
+    vpn = (records["address"] >> ADDRESS_SHIFT).astype(np.int64)
     item = np.full(len(rows), -1, dtype=np.intp)
     marked = _MARKED[kind]
     item[marked] = find_items(visited, records["mm"][marked], vpn[marked])

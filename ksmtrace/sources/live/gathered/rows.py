@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.record import Records, empty_records
-from ksmtrace.sources.live.gathered.chunk import IN_STABLE, IN_UNSTABLE, Ints
+from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, IN_STABLE, IN_UNSTABLE, Ints
 from ksmtrace.sources.live.gathered.own import Own, without_marks
 from ksmtrace.sources.live.gathered.places import DONE, PLACE_SHIFT, SKIPPED
 from ksmtrace.sources.live.gathered.population import Items
@@ -17,7 +17,6 @@ from ksmtrace.sources.live.gathered.turns import Turns, merged_with, partners_re
 from ksmtrace.sources.live.gathered.visit import Visit
 
 _E = EventKind
-_PAGE_SHIFT = 12
 _AFTER_SHIFT = 2
 
 
@@ -64,7 +63,7 @@ def add_items(
     items: dict[str, npt.NDArray[np.generic]] = {
         "ts": when[visited.place],
         "mm": visited.mm,
-        "address": walk.vpn.astype(np.uint64) << np.uint64(_PAGE_SHIFT),
+        "address": walk.vpn.astype(np.uint64) << ADDRESS_SHIFT,
         "rmap_item": np.where(walk.rmap_item != 0, walk.rmap_item, visited.before.rmap_item),
     }
     start = visited.place << PLACE_SHIFT
@@ -109,7 +108,7 @@ def add_freed(
             ts=ts,
             flags=freed.tree | np.uint8(Flag.FREED),
             mm=mm,
-            address=freed.vpn.astype(np.uint64) << np.uint64(_PAGE_SHIFT),
+            address=freed.vpn.astype(np.uint64) << ADDRESS_SHIFT,
             rmap_item=freed.rmap_item,
             aux=freed.head * (freed.tree == IN_STABLE),
         )
