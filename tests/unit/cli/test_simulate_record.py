@@ -90,9 +90,7 @@ def test_relatives_of_ksm_are_recorded_and_replayed(tmp_path, file, variant):
     if variant == "zero-page":
         assert replayed["passes"] == last["full_scans"]
     shown = {name: value for name, value in last.items() if value is not None}
-    if (
-        variant == "pksm"
-    ):  # what a capture has means what it means for KSM, not what PKSM's files do
+    if variant == "pksm":  # a capture has the meaning that KSM's counters have
         shown = {name: shown[name] for name in ("pages_unshared", "ksm_zero_pages")}
     assert shown.items() <= replayed["counters"].items()
     assert {row["difference"] for row in replayed["reconciliation"].values()} <= {0, None}
