@@ -170,7 +170,10 @@ class Engine:
         mm, vpn, _ = self._range(process, region, page, 1)
         if vpn not in mm.ptes:
             raise KsmtraceError(f"page {page} of {process}/{region} is not present")
-        mm.ptes[vpn].references += by
+        frame = mm.ptes[vpn]
+        frame.references += max(by, 0)
+        for _ in range(-by):
+            self.memory.put_page(frame)
 
     def write_tunable(self, name: str, value: int | str) -> None:
         """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""

@@ -15,6 +15,7 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
+from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
 from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.engine.uksm.tunables import DEFAULTS as UKSM_DEFAULTS
@@ -119,9 +120,15 @@ _RELATIVE = replace(
     _KSM_4_4,
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=False,
+    huge_pages=True,
 )
-_PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_hash(seed=0)))
+_PKSM = replace(
+    _RELATIVE,
+    name="pksm",
+    make=_pksm,
+    checksum=one_by_one(sampled_hash(seed=0)),
+    absent_tunables=frozenset(DEFAULTS).difference(PKSM_TUNABLES),
+)
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
 _UKSM = replace(
     _KSM_6_1,

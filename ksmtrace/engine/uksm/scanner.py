@@ -60,6 +60,12 @@ class UksmScanner:
         return self.uksm.comparisons
 
     @property
+    def saved_pages(self) -> int:
+        """Pages that need no memory of their own, by what is mapped."""
+        pages = (node.page for node in self.uksm.stable_nodes if node.page.mapcount)
+        return self.memory.ksm_zero_pages + sum(page.mapcount - 1 for page in pages)
+
+    @property
     def metadata_bytes(self) -> int:
         """What UKSM keeps: items, nodes, slots, and entries of slots that have been visited."""
         uksm = self.uksm
