@@ -1,4 +1,4 @@
-"""The variants by name: kernels that differ, and two relatives of KSM."""
+"""The variants by name: kernels that differ, and relatives of KSM."""
 
 from __future__ import annotations
 
