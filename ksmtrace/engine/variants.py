@@ -53,6 +53,7 @@ _KSM_4_4 = Variant(
     chains=False,
     chain=chain_candidate_or_any,
     checks_before_stable_tree=False,
+    memory_merge=False,
     counts_zero_pages=False,
     absent_tunables=frozenset(_TUNABLES_AFTER_4_4),
     absent_counters=frozenset(_COUNTERS_AFTER_4_4),
@@ -89,6 +90,7 @@ _KSM_6_12 = replace(
     since=(6, 11),  # checks_before_stable_tree: no decision shows what came with 6.6, 6.8, 6.12
     chain=chain_best_dup,
     checks_before_stable_tree=True,
+    memory_merge=True,
     counts_zero_pages=True,
     absent_tunables=frozenset(),
     absent_counters=frozenset(),
@@ -111,6 +113,7 @@ _KSM_7_2 = replace(
 
 _RELATIVE = replace(
     _KSM_4_4,
+    memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
     huge_pages=False,
