@@ -160,7 +160,7 @@ class Engine:
         owner = self._process(process)
         self.scanner.exiting(owner.mm)
         exit_mmap(self.memory, owner.mm)
-        owner.release_pins()
+        owner.close_pipes(self.memory)
         del self.processes[process]
 
     def merge_any(self, process: str, *, on: bool = True, by: str = "prctl") -> None:
@@ -197,7 +197,7 @@ class Engine:
 
     def unpin(self, process: str) -> None:
         """Let go of all that the process, alone or with its children, holds by `pin`."""
-        self._process(process).unpin()
+        self._process(process).unpin(self.memory)
 
     def write_tunable(self, name: str, value: int | str) -> None:
         """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Mm, Vma
+from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Memory, Mm, Vma
 from ksmtrace.errors import KsmtraceError
 
 _FIRST_VPN = 0x1_0000_0000
@@ -26,17 +26,17 @@ class Pipe:
     frames: list[Frame]
     holders: int = 1
 
-    def drain(self) -> None:
+    def drain(self, memory: Memory) -> None:
         """Let go of the pages."""
         for frame in self.frames:
-            frame.references -= 1
+            memory.put_page(frame)
         self.frames = []
 
-    def close(self) -> None:
+    def close(self, memory: Memory) -> None:
         """One holder less; the last one lets go of the pages."""
         self.holders -= 1
         if not self.holders:
-            self.drain()
+            self.drain(memory)
 
 
 @dataclass(slots=True)
@@ -69,15 +69,15 @@ class Process:
             frame.references += 1
         self.pipes.append(Pipe(frames))
 
-    def unpin(self) -> None:
+    def unpin(self, memory: Memory) -> None:
         """Take all pages out of all pipes."""
         for pipe in self.pipes:
-            pipe.drain()
+            pipe.drain(memory)
 
-    def release_pins(self) -> None:
+    def close_pipes(self, memory: Memory) -> None:
         """Close all pipes."""
         for pipe in self.pipes:
-            pipe.close()
+            pipe.close(memory)
 
     def map(self, region: str, pages: int, *, huge: bool) -> Vma:
         """Map a region above all others.

@@ -15,6 +15,7 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
+from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
 
 
@@ -116,9 +117,15 @@ _RELATIVE = replace(
     memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=False,
+    huge_pages=True,
 )
-_PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_hash(seed=0)))
+_PKSM = replace(
+    _RELATIVE,
+    name="pksm",
+    make=_pksm,
+    checksum=one_by_one(sampled_hash(seed=0)),
+    absent_tunables=frozenset(DEFAULTS).difference(PKSM_TUNABLES),
+)
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
 
 KERNELS = {

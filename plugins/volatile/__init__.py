@@ -24,7 +24,7 @@ from ksmtrace.plugins.volatile.figures import FIGURES
 from ksmtrace.plugins.volatile.metrics import by_cause
 from ksmtrace.plugins.volatile.view import panel, section
 from ksmtrace.section import Section
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 TOP = 10
 """Processes and ranges named in the JSON document."""
@@ -42,6 +42,9 @@ _TOLD_BY = {
     Cause.GONE: EventKind.REMOVE_RMAP_ITEM,
 }
 """Events without which it is not known whether a cause applies."""
+
+_OF_ENTRIES = frozenset({Cause.FORK_SHARED, Cause.CHAIN_FULL, Cause.GONE, Cause.FIRST_LOOK})
+"""Causes that rest on an rmap_item's being met again and again as long as its page is there."""
 
 
 class Plugin:
@@ -61,7 +64,10 @@ class Plugin:
     @hookimpl
     def ksmtrace_session_start(self, session: Session) -> None:
         """Whether a merge that is not seen was not attempted."""
-        self._causes = Examinations(sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE))
+        self._causes = Examinations(
+            sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE),
+            once=not session.knows(Knowledge.RMAP_ITEMS),
+        )
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
@@ -168,6 +174,8 @@ class Plugin:
         now, examined = self._now(), self._examined()
         first = {Cause.FIRST_LOOK: int(self._causes.counts[Cause.FIRST_LOOK])}
         unknown = {c for c, kind in _TOLD_BY.items() if not session.sees(kind)}
+        if not session.knows(Knowledge.RMAP_ITEMS):
+            unknown |= _OF_ENTRIES
         lines: dict[str, dict[str, float | None]] = {
             cause.name.lower(): {
                 "examined_pages": count,
@@ -222,7 +230,7 @@ class Plugin:
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
         yield from families(FIGURES, self._counted(session))
-        if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        if session.sees(EventKind.CMP_AND_MERGE_PAGE) and session.knows(Knowledge.TREES):
             yield from by_cause(self._examined(), self._now())
 
     @hookimpl

@@ -66,10 +66,13 @@ class Examinations:
     Args:
         sees_attempts: the run sees TRY_TO_MERGE_ONE_PAGE; else unchanged pages in neither tree are
             OTHER.
+        once: pages are examined once, so that checksums tell nothing: attempts alone decide, and
+            what was not attempted is OTHER.
     """
 
-    def __init__(self, *, sees_attempts: bool) -> None:
+    def __init__(self, *, sees_attempts: bool, once: bool = False) -> None:
         self._sees_attempts = sees_attempts
+        self._once = once
         self.of = np.zeros(0, dtype=np.uint8)
         self._checksum = np.zeros(0, dtype=np.uint32)
         self._is_new = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
@@ -183,11 +186,12 @@ class Examinations:
         neither = np.flatnonzero(_OUTCOME[batch.flags[rows]] == _NEITHER)
         looked = rows[neither]
         before, after = batch.events["oldchecksum"][looked], batch.events["checksum"][looked]
-        unplaced = Cause.FORK_SHARED if self._sees_attempts else Cause.OTHER
+        forked = self._sees_attempts and not self._once
+        unplaced = Cause.FORK_SHARED if forked else Cause.OTHER
         changed = np.where(before == 0, Cause.FIRST_LOOK, Cause.CHANGED)
         tried = attempts[neither]
         unchanged = np.where(tried == Cause.NONE, unplaced, tried)
-        cause[neither] = np.where(before == after, unchanged, changed)
+        cause[neither] = np.where((before == after) | self._once, unchanged, changed)
         return cause
 
     def _note(

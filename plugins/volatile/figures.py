@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from ksmtrace.events import EventKind
 from ksmtrace.figures import GROUP, PROCESS, RANGE, FigureSpec, Specs, counter, gauge
 from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
+from ksmtrace.session import Knowledge
 
-_SEEN = (EventKind.CMP_AND_MERGE_PAGE,)
+_EXAMINED = (EventKind.CMP_AND_MERGE_PAGE,)
+_SEEN = (*_EXAMINED, Knowledge.TREES)
+_LIVES = (Knowledge.RMAP_ITEMS,)
 
 _OUTCOMES = counter(
     "ksmtrace_examined_pages_total",
@@ -38,7 +41,12 @@ FAMILIES = (WASTED, UNPLACED)
 
 def _by_cause(causes: Iterable[Cause]) -> Specs:
     return tuple(
-        FigureSpec(f"{cause.name.lower()}_pages", "pages", f"Of the cause {cause.name.lower()}.")
+        FigureSpec(
+            f"{cause.name.lower()}_pages",
+            "pages",
+            f"Of the cause {cause.name.lower()}.",
+            needs=_LIVES if cause is Cause.GONE else (),
+        )
         for cause in causes
     )
 
@@ -61,7 +69,7 @@ FIGURES = (
         "pages",
         "CMP_AND_MERGE_PAGE: examinations. They ended as the two `placed_` counts, "
         "`changed_pages`, `first_look_pages`, `unplaced_pages` and `freed_pages` say.",
-        needs=_SEEN,
+        needs=_EXAMINED,
         panel="examined",
         section="examined",
     ),
@@ -177,7 +185,7 @@ FIGURES = (
         "gone_pages",
         "pages",
         "rmap_items freed that were not merged.",
-        needs=(*_SEEN, EventKind.REMOVE_RMAP_ITEM),
+        needs=(*_SEEN, EventKind.REMOVE_RMAP_ITEM, *_LIVES),
         section="rmap_items gone unmerged",
     ),
     FigureSpec(

@@ -1,7 +1,7 @@
 """The table of docs/ENGINE.md: one workload under every variant of the engine. `make docs`."""
 
-from typing import Any
-
+from ksmtrace.engine.engine import Engine
+from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.workload.file import load_workload
 from ksmtrace.workload.on_engine import Simulation
@@ -23,11 +23,11 @@ def variants_table() -> str:
 
 def _row(variant: str) -> str:
     simulation = Simulation(load_workload(WORKLOAD), variant=variant)
+    saved: list[int] = []
     for _ in simulation.run():
-        pass
-    snapshots = [snapshot["counters"] for snapshot in simulation.document()["snapshots"]]
-    saved = [_saved(variant, counters) for counters in snapshots]
-    end = snapshots[-1]
+        if len(simulation.document()["snapshots"]) > len(saved):
+            saved.append(_saved(simulation.engine))
+    end = simulation.document()["snapshots"][-1]["counters"]
     compared = simulation.engine.scanner.comparisons
     return (
         f"| {variant} | {saved[0]}, {saved[1]}, {saved[4]} | {saved[-1]} | "
@@ -36,10 +36,13 @@ def _row(variant: str) -> str:
     )
 
 
-def _saved(variant: str, counters: dict[str, Any]) -> int:
-    """Pages that need no memory of their own. PKSM's pages_sharing has the zero pages in it."""
-    zero = 0 if variant == "pksm" else counters["ksm_zero_pages"] or 0
-    return (counters["pages_sharing"] or 0) + zero
+def _saved(engine: Engine) -> int:
+    """Pages that need no memory of their own: of a relative by what is mapped."""
+    scanner = engine.scanner
+    if isinstance(scanner, RelativeScanner):
+        return scanner.saved_pages
+    counters = engine.counters()
+    return (counters["pages_sharing"] or 0) + (counters["ksm_zero_pages"] or 0)
 
 
 def _known(value: int | None) -> str:

@@ -30,12 +30,16 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     if memory.owner is not None:
         memory.owner.page_written(mm, vpn)
     if frame is None:
-        frame = _anonymous_fault(memory, mm, vma, vpn)
+        found = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):
-        frame = _write_huge_zero_page(memory, mm, vma, vpn)
+        found = _write_huge_zero_page(memory, mm, vma, vpn)
     elif not frame.exclusive or not frame.anon or frame.ksm:
-        frame = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
-    return frame
+        found = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
+    else:
+        return frame
+    if memory.anon_owner is not None:
+        memory.anon_owner.write_fault(found, mm, vma, taken_over=found is frame)
+    return found
 
 
 def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: Change) -> None:
@@ -132,6 +136,8 @@ def _anonymous_fault(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     _note_table(mm, vma, vpn)
     frame = memory.new_frame(memory.pool.zero)
     memory.map_frame(mm, vpn, frame)
+    if memory.anon_owner is not None:
+        memory.anon_owner.anon_fault(frame, mm, vma, vpn)
     return frame
 
 

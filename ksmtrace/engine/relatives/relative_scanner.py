@@ -1,4 +1,4 @@
-"""The base of KSM's relatives, which scan all memory: no registration, and two tunables."""
+"""The base of KSM's relatives, which scan all memory: no registration, and few tunables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.content import PagePool
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
+
+_UINT_MAX = 2**32 - 1
 
 
 class RelativeScanner:
@@ -40,6 +42,16 @@ class RelativeScanner:
         """Pages examined."""
         return self._scanned
 
+    @property
+    def saved_pages(self) -> int:
+        """Pages that need no memory of their own, by what is mapped."""
+        raise NotImplementedError
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Memory that the daemon keeps of pages."""
+        raise NotImplementedError
+
     def has_work(self) -> bool:
         """Whether there are processes."""
         return bool(self.memory.mms)
@@ -61,10 +73,13 @@ class RelativeScanner:
         """Nothing: what there is to forget goes page by page."""
 
     def write_tunable(self, name: str, value: int | str) -> None:
-        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
+        """Set a tunable, an unsigned int; OSError (ENOENT, EINVAL) for everything else."""
         if name not in self.tunables:
             raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
-        self.tunables[name] = int(value)
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and int(text) <= _UINT_MAX):
+            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to {name}")
+        self.tunables[name] = int(text)
 
     def write_run(self, value: int) -> None:
         """Accept 0, 1 and 2; OSError (EINVAL) for everything else."""

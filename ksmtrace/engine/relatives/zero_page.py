@@ -32,6 +32,16 @@ class ZeroPageScanner(RelativeScanner):
         """Pages compared with zeroes."""
         return self._comparisons
 
+    @property
+    def saved_pages(self) -> int:
+        """Zero pages placed."""
+        return self.memory.ksm_zero_pages
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Nothing is kept of pages."""
+        return 0
+
     def scan_batch(self) -> None:
         """Examine pages_to_scan pages; the end of a pass ends the batch."""
         if not self._left:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
 from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.engine.relatives.pksm_item import PKSM_RMAP_ITEM_SIZE
 from ksmtrace.events import EventKind
-from ksmtrace.session import ENGINE, Exactness, Kernel, Probe, Session
+from ksmtrace.session import ENGINE, Exactness, Kernel, Knowledge, Probe, Session
 
 _KSM = {
     EventKind.CMP_AND_MERGE_PAGE: "cmp_and_merge_page",
@@ -31,10 +34,10 @@ _KSM = {
 
 _PKSM = {
     EventKind.CMP_AND_MERGE_PAGE: "cmp_and_merge_page",
-    EventKind.TRY_TO_MERGE_ONE_PAGE: "try_to_merge_one_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "try_to_merge_one_anon_page, try_to_merge_zero_page",
     EventKind.REPLACE_PAGE: "replace_page",
     EventKind.STABLE_APPEND: "stable_tree_append",
-    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree, pksm_del_anon_page",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree, pksm_free_rmap_item",
     EventKind.REMOVE_STABLE_NODE: "remove_rmap_item_from_tree",
     EventKind.SCAN_START: "scan_batch",
     EventKind.SCAN_STOP: "scan_batch",
@@ -62,15 +65,18 @@ _KSM_NOTES = {
 }
 _PKSM_NOTES = _KSM_NOTES | {
     EventKind.CMP_AND_MERGE_PAGE: (
-        "one rmap_item per physical page; mm and address are those it was allocated at"
+        "one rmap_item per physical page, examined once and freed with the page; mm and address "
+        "are those it was allocated at. How many share a page cannot be followed"
     ),
-    EventKind.STABLE_APPEND: (
-        "the KSM page's own rmap_item first, then one stable_node_anon per entry replaced"
+    EventKind.TRY_TO_MERGE_ONE_PAGE: (
+        "one per page; err is 1 where the walk over its mappings failed (PKSM_FAULT_DROP), 2 where "
+        "it is to be tried again (PKSM_FAULT_TRY)"
     ),
-    EventKind.REMOVE_RMAP_ITEM: (
-        "an entry of a KSM page that goes takes a stable_node_anon with it, its own if it has one"
+    EventKind.STABLE_APPEND: "one per page merged, the KSM page's own first",
+    EventKind.SAMPLE: (
+        "pages_shared and pages_sharing are KSM pages mapped and the entries beyond the first of "
+        "each, which the files of pksm do not tell; general_profit is made of them"
     ),
-    EventKind.SAMPLE: "pages_sharing is without the zero pages that pksm's file adds to it",
     EventKind.BREAK_COW: "pksm cannot undo the first half of a merge",
     EventKind.MM_ENTER: _NO_REGISTRATION,
     EventKind.MM_EXIT: _NO_REGISTRATION,
@@ -93,19 +99,24 @@ _ZERO_PAGE_NOTES = _KSM_NOTES | {
 
 def engine_session(scanner: Scanner) -> Session:
     """The facts of an engine's run; each kind of event is seen exactly, or not at all."""
-    seen, notes = _ZERO_PAGE, _ZERO_PAGE_NOTES
+    seen, notes, item_bytes = _ZERO_PAGE, _ZERO_PAGE_NOTES, 0
+    lacks = frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES})
     shown = {name: str(value) for name, value in scanner.tunables.items()}
     if isinstance(scanner, KsmScanner):
         seen, notes, shown = _KSM, _KSM_NOTES, _ksm_tunables(scanner)
+        lacks, item_bytes = frozenset(), RMAP_ITEM_SIZE
         if "smart_scan" not in shown:
             seen = {kind: at for kind, at in seen.items() if kind is not EventKind.SKIPPED}
             notes = notes | {EventKind.SKIPPED: "this version has no smart scan"}
     elif isinstance(scanner, PksmScanner):
-        seen, notes = _PKSM, _PKSM_NOTES
+        seen, notes, item_bytes = _PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE
+        lacks = frozenset({Knowledge.RMAP_ITEMS})
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
+    examined = probes[EventKind.CMP_AND_MERGE_PAGE]
+    probes[EventKind.CMP_AND_MERGE_PAGE] = replace(examined, lacks=lacks)
     return Session(
         source="engine",
-        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, RMAP_ITEM_SIZE),
+        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, item_bytes),
         tier="full",
         probes=probes,
         tunables=shown,
