@@ -60,6 +60,7 @@ _KSM_4_4 = Variant(
     chains=False,
     chain=chain_candidate_or_any,
     checks_before_stable_tree=False,
+    memory_merge=False,
     counts_zero_pages=False,
     absent_tunables=frozenset(_TUNABLES_AFTER_4_4),
     absent_counters=frozenset(_COUNTERS_AFTER_4_4),
@@ -96,6 +97,7 @@ _KSM_6_12 = replace(
     since=(6, 11),  # checks_before_stable_tree: no decision shows what came with 6.6, 6.8, 6.12
     chain=chain_best_dup,
     checks_before_stable_tree=True,
+    memory_merge=True,
     counts_zero_pages=True,
     absent_tunables=frozenset(),
     absent_counters=frozenset(),
@@ -118,6 +120,7 @@ _KSM_7_2 = replace(
 
 _RELATIVE = replace(
     _KSM_4_4,
+    memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
     huge_pages=True,
@@ -134,6 +137,7 @@ _UKSM = replace(
     _KSM_6_1,
     name="uksm",
     make=_uksm,
+    memory_merge=True,  # as above
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"sleep_millisecs"},
     own_tunables=UKSM_DEFAULTS,

@@ -352,8 +352,7 @@ def test_a_pinned_page_is_left_alone():
     engine.pin("p", "r", 2)
     engine.scan_batches(4)
     assert (engine.groups(), zero_pages(engine)) == ([], 0)
-    engine.pin("p", "r", 0, by=-1)
-    engine.pin("p", "r", 2, by=-1)
+    engine.unpin("p")
     engine.scan_batches(3)
     assert (len(engine.groups()), zero_pages(engine)) == (1, 1)
 
