@@ -99,7 +99,7 @@ class Engine:
     def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
         """Map private anonymous memory above all that the process has; `huge` allows huge pages."""
         owner = self._process(process)
-        vma = owner.map(region, pages, huge=huge and self.variant.huge_pages)
+        vma = owner.map(region, pages, huge=huge)
         self.scanner.mapped(owner.mm, vma)
 
     def fill(

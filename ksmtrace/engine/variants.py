@@ -63,7 +63,6 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
-    huge_pages=True,
     cow_fault_result=8,
 )
 _KSM_5_10 = replace(
@@ -114,7 +113,6 @@ _RELATIVE = replace(
     _KSM_4_4,
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=True,
 )
 _PKSM = replace(
     _RELATIVE,
