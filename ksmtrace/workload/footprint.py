@@ -70,6 +70,8 @@ class Footprint:
                 del self.processes[arguments["process"]]
             case "map":
                 self._map(arguments)
+            case "merge_any":
+                self._process(arguments)
             case _ if "region" in arguments:
                 self._reach(op, arguments)
 

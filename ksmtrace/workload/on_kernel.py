@@ -142,6 +142,14 @@ class KernelMachine:
         """Munmap."""
         self._reach("unmap", process, region, first, pages)
 
+    def pin(self, process: str, region: str, first: int, pages: int) -> None:
+        """Vmsplice."""
+        self._reach("pin", process, region, first, pages)
+
+    def merge_any(self, process: str, *, on: bool, by: str) -> None:
+        """PR_SET_MEMORY_MERGE, or MADV_MERGEABLE now and with each mapping."""
+        self._processes.do(process, "merge_any", on=on, by=by)
+
     def fork(self, process: str, child: str) -> None:
         """The process forks."""
         self._processes.do(process, "fork", child=child)

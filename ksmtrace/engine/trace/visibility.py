@@ -10,6 +10,8 @@ from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import PKSM_RMAP_ITEM_SIZE
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.slot import RMAP_ITEM_SIZE as UKSM_RMAP_ITEM_SIZE
 from ksmtrace.events import EventKind
 from ksmtrace.session import ENGINE, Exactness, Kernel, Knowledge, Probe, Session
 
@@ -57,6 +59,23 @@ _ZERO_PAGE = {
     EventKind.TUNABLE: "write_tunable, write_run",
     EventKind.COW_FAULT: "do_wp_page, write_run",
 }
+_UKSM = {
+    EventKind.CMP_AND_MERGE_PAGE: "scan_vma_one_page, cmp_and_merge_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: (
+        "try_to_merge_with_uksm_page, try_to_merge_two_pages, cmp_and_merge_zero_page"
+    ),
+    EventKind.REPLACE_PAGE: "replace_page",
+    EventKind.STABLE_APPEND: "stable_tree_append",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree",
+    EventKind.REMOVE_STABLE_NODE: "remove_node_from_stable_tree",
+    EventKind.BREAK_COW: "break_cow",
+    EventKind.SCAN_START: "uksm_do_scan",
+    EventKind.SCAN_STOP: "round_update_ladder",
+    EventKind.PROCESS: "scan_vma_one_page",
+    EventKind.SAMPLE: "readings",
+    EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page",
+}
 
 _NO_REGISTRATION = "all memory is scanned: nobody registers"
 _KSM_NOTES = {
@@ -100,6 +119,19 @@ _ZERO_PAGE_NOTES = _KSM_NOTES | {
         "there are no trees",
     ),
 }
+_UKSM_NOTES = _KSM_NOTES | {
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "pages in the order in which they are drawn; a checksum is of the words sampled, and "
+        "changes with the hash strength"
+    ),
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "of two halves the first is undone without BREAK_COW",
+    EventKind.BREAK_COW: "only where two KSM pages have equal hashes at every strength",
+    EventKind.SCAN_START: "a pass is a round over all rungs, in which not every page is visited",
+    EventKind.SAMPLE: "full_scans is the file's count, of which a pass is no step",
+    EventKind.MM_ENTER: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.MM_EXIT: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.SKIPPED: "uksm has no smart scan; it samples",
+}
 
 
 def engine_session(scanner: Scanner) -> Session:
@@ -116,6 +148,9 @@ def engine_session(scanner: Scanner) -> Session:
     elif isinstance(scanner, PksmScanner):
         seen, notes, item_bytes = _PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE
         lacks = frozenset({Knowledge.RMAP_ITEMS})
+    elif isinstance(scanner, UksmScanner):
+        seen, notes, shown = _UKSM, _UKSM_NOTES, scanner.shown_tunables
+        lacks, item_bytes = frozenset(), UKSM_RMAP_ITEM_SIZE
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
     examined = probes[EventKind.CMP_AND_MERGE_PAGE]
     probes[EventKind.CMP_AND_MERGE_PAGE] = replace(examined, lacks=lacks)

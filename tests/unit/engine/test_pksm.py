@@ -117,7 +117,7 @@ def test_a_pinned_page_is_looked_at_again():
     engine.pin("p", "r", 1)
     engine.scan_passes(2)
     assert gauges(engine) == (0, 0, 1, 0)
-    engine.pin("p", "r", 1, by=-1)
+    engine.unpin("p")
     engine.scan_passes(1)
     assert gauges(engine) == (1, 1, 0, 0)
 

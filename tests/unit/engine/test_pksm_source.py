@@ -268,8 +268,7 @@ def test_p7_what_is_scanned_again_has_a_quota_of_its_own():
         engine.pin("p", "r", page)
     batches(engine)
     assert gauges(engine) == (0, 0, 0, 0)
-    for page in range(3):
-        engine.pin("p", "r", page, by=-1)
+    engine.unpin("p")
     batches(engine)
     assert gauges(engine) == (0, 0, 6, 0)
 
@@ -278,7 +277,7 @@ def test_an_item_freed_while_it_waits_to_be_scanned_again_goes_at_once():
     engine = pksm(1, 2)
     engine.pin("p", "r", 0)
     batches(engine)
-    engine.pin("p", "r", 0, by=-1)
+    engine.unpin("p")
     engine.discard("p", "r", 0, 1)
     assert engine.scanner.rmap_items == 1
 
