@@ -70,7 +70,6 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
-    huge_pages=True,
     cow_fault_result=8,
 )
 _KSM_5_10 = replace(
@@ -123,14 +122,13 @@ _RELATIVE = replace(
     memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=True,
 )
 _PKSM = replace(
     _RELATIVE,
     name="pksm",
     make=_pksm,
     checksum=one_by_one(sampled_hash(seed=0)),
-    absent_tunables=frozenset(DEFAULTS).difference(PKSM_TUNABLES),
+    own_tunables=PKSM_TUNABLES,
 )
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
 _UKSM = replace(

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ksmtrace.engine.ksm.tunables import DEFAULTS as KERNEL_DEFAULTS
+from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
+from ksmtrace.engine.relatives.relative_scanner import check_unsigned
 from ksmtrace.engine.uksm.tunables import check_tunable
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -143,7 +145,10 @@ def _checked_of_relative(name: str, value: object) -> int | str:
         wanted = "an integer" if kind is int else "a string"
         raise ValueError(f"{name} = {shown(value)} is not {wanted}")
     try:
-        check_tunable(name, value)
+        if name in PKSM_TUNABLES:
+            check_unsigned(name, value)
+        else:
+            check_tunable(name, value)
     except OSError as error:
         number = error.errno or errno.EINVAL
         text = f"{name} = {shown(value)}: refused with {errno_text(number)}"

@@ -57,6 +57,7 @@ _ZERO_PAGE = {
     EventKind.PROCESS: "scan_batch",
     EventKind.SAMPLE: "readings",
     EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page, write_run",
 }
 _UKSM = {
     EventKind.CMP_AND_MERGE_PAGE: "scan_vma_one_page, cmp_and_merge_page",
@@ -102,10 +103,14 @@ _PKSM_NOTES = _KSM_NOTES | {
     EventKind.SKIPPED: "pksm has no smart scan",
 }
 _ZERO_PAGE_NOTES = _KSM_NOTES | {
-    EventKind.CMP_AND_MERGE_PAGE: "there are no rmap_items and no checksums",
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "a page compared with zeroes: there are no rmap_items, no checksums and no trees, so that "
+        "what became of a page that is not empty is no question"
+    ),
+    EventKind.SAMPLE: "there are no KSM pages: zero pages are all that is merged",
     EventKind.MM_ENTER: _NO_REGISTRATION,
     EventKind.MM_EXIT: _NO_REGISTRATION,
-    EventKind.COW_FAULT: "a write to a zero page is no write to a KSM page",
+    EventKind.COW_FAULT: "zero pages that the daemon placed, written to or given back by run=2",
     **dict.fromkeys(
         (
             *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE, EventKind.REMOVE_RMAP_ITEM),
