@@ -12,18 +12,18 @@ from ksmtrace.kernel.bpf import Outage, try_mechanisms
 from ksmtrace.kernel.bpf_features import Feature, try_features
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.symbols import clones_of, read_ranges
-from ksmtrace.kernel.sysfs import ROOT, has_counter
+from ksmtrace.kernel.sysfs import ROOT, has_counter, read_tunables
 from ksmtrace.sources.live.bpf_parts import Needs, needs_of
+from ksmtrace.sources.live.hook_threads import runs_in_ksmd
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeSpec
 from ksmtrace.sources.live.reason import Cause, Reason
 from ksmtrace.sources.live.struct_offsets import resolve_offset
 
 FUNCTION_MECHANISMS = ("kprobe", "fentry")
-"""How the entry and the return of a function can be seen, better first.
+"""How the entry and the return of a function can be seen."""
 
-fentry costs ksmd a little less (tests/bench/probes.py), but is not let go of before ksmd has slept,
-which it never does with sleep_millisecs 0.
-"""
+_ATTACHES_TRAMPOLINES = "register_ftrace_direct"
+"""Without it (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) fentry can be loaded, and not attached."""
 
 _TRIED_ON = "break_cow"
 _NOT_ASKED_FOR = Outage("not asked for")
@@ -84,6 +84,7 @@ class Capabilities:
         every = [one for spec in specs for one in (spec, spec.with_too) if one is not None]
         asked_of_bpf = set[str]()
         wanted = {hook.target for spec in every for hook in (*spec.hooks, *spec.beside)}
+        wanted.add(_ATTACHES_TRAMPOLINES)
         for needs in map(needs_of, every):
             wanted |= needs.symbols | needs.functions
             wanted |= {symbol for extra in needs.extras for symbol in extra.symbols}
@@ -91,6 +92,8 @@ class Capabilities:
         ranges = read_ranges(wanted - self._hidden, root)
         self._symbols = {name: begin for name, (begin, _) in ranges.items()}
         self._ends = {name: end for name, (_, end) in ranges.items()}
+        sleeps = read_tunables(root).get("sleep_millisecs") != "0"
+        self._fentry_first = sleeps and _ATTACHES_TRAMPOLINES in ranges
         self.mechanisms = try_mechanisms(btf, _TRIED_ON, root) if mechanisms is None else mechanisms
         if features is None:
             features = try_features(btf, root) if asked_of_bpf else {}
@@ -107,7 +110,7 @@ class Capabilities:
             case Place.SITE:
                 placed = self._by("kprobe", (hook.target,), allowed)
             case _:
-                return self._function(hook.target, allowed)
+                return self._function(hook, allowed)
         return _reason([placed]) if isinstance(placed, Outage) else placed
 
     def numbers(self, spec: ProbeSpec) -> tuple[dict[str, int | str], list[Reason]]:
@@ -171,12 +174,20 @@ class Capabilities:
                 absent.append(symbol)
         return found, missing, absent
 
-    def _function(self, name: str, allowed: Collection[str]) -> Placement | Reason:
-        symbols = tuple(clones_of(name, self._symbols))
+    def _function(self, hook: Hook, allowed: Collection[str]) -> Placement | Reason:
+        """Of ksmd's own functions by fentry, which costs ksmd less than a kprobe.
+
+        But the kernel does not let go of it before ksmd has slept. What is given more than the
+        target's arguments reads a kprobe's registers.
+        """
+        symbols = tuple(clones_of(hook.target, self._symbols))
         if not symbols:
-            return Reason((f"{name} is not in /proc/kallsyms (inlined, or named otherwise)",))
+            sentence = f"{hook.target} is not in /proc/kallsyms (inlined, or named otherwise)"
+            return Reason((sentence,))
+        fentry_first = self._fentry_first and runs_in_ksmd(hook) and hook.arguments is None
         outages = []
-        for mechanism in FUNCTION_MECHANISMS:
+        order = FUNCTION_MECHANISMS[::-1] if fentry_first else FUNCTION_MECHANISMS
+        for mechanism in order:
             if mechanism in allowed:
                 placed = self._by(mechanism, symbols, allowed)
                 if not isinstance(placed, Outage):

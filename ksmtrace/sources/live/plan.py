@@ -22,7 +22,7 @@ _NOT_ASKED_FOR = Reason(("not asked for",))
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "auto": (*FUNCTION_MECHANISMS, *_OF_NO_FUNCTION),
-    "gather": ("kprobe", *_OF_NO_FUNCTION),
+    "gather": (*FUNCTION_MECHANISMS, *_OF_NO_FUNCTION),
     "fentry": ("fentry", *_OF_NO_FUNCTION),
     "kprobe": ("kprobe", *_OF_NO_FUNCTION),
     "tracepoint": ("raw_tracepoint",),

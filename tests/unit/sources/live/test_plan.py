@@ -65,7 +65,7 @@ class FakeBtf:
         return (7, 4) if name in self.functions else None
 
 
-def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, counters=()):
+def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, counters=(), sleep=20):
     """What such a kernel offers."""
     (tmp_path / "proc").mkdir(exist_ok=True)
     ksm = tmp_path / "sys/kernel/mm/ksm"
@@ -74,6 +74,7 @@ def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, coun
         old.unlink()
     for name in counters:
         (ksm / name).write_text("0\n")
+    (ksm / "sleep_millisecs").write_text(f"{sleep}\n")
     lines = [f"ffffffff8100{number:04x} t {name}\n" for number, name in enumerate(symbols, start=1)]
     (tmp_path / "proc/kallsyms").write_text("".join(lines))
     (tmp_path / "proc/vmstat").write_text("nr_free_pages 1\n")
@@ -160,6 +161,45 @@ def test_a_stock_kernel(tmp_path):
         *(EventKind.SCAN_START, EventKind.SCAN_STOP),
     }
     assert list(plan.placements)[-2:] == list(GATHER.hooks[:2])
+
+
+WITH_TRAMPOLINES = (*STOCK, *DATA, "register_ftrace_direct")
+
+
+@pytest.mark.parametrize("make", [make_plan, make_totals_plan])
+def test_what_ksmd_seldom_does_is_seen_by_fentry(tmp_path, make):
+    """But where kprobes' registers are read, and in other threads than ksmd."""
+    plan = make(kernel(tmp_path, symbols=WITH_TRAMPOLINES))
+    attempts = plan.probes[EventKind.TRY_TO_MERGE_ONE_PAGE].via
+    assert attempts == (
+        "fentry and fexit try_to_merge_one_page + fentry try_to_merge_with_ksm_page"
+    )
+    assert plan.probes[EventKind.STABLE_APPEND].via == "fentry stable_tree_append"
+    assert plan.probes[EventKind.BREAK_COW].via == "fentry break_cow"
+    assert plan.probes[EventKind.REMOVE_STABLE_NODE].via == "kprobe remove_node_from_stable_tree"
+    assert plan.probes[EventKind.MM_ENTER].via == "kprobe __ksm_enter"
+    assert not {one.mechanism for one in plan.by_windows.values()}
+    if make is make_plan:
+        examined = plan.chosen[EventKind.CMP_AND_MERGE_PAGE]
+        assert examined.spec.name == "gather"
+        assert {plan.placements[hook].mechanism for hook in GATHER.hooks} == {"kprobe"}
+
+
+def test_what_btf_does_not_have_is_seen_by_kprobe(tmp_path):
+    """One function alone: the others are as they were."""
+    typed = [name for name in STOCK if name != "break_cow"]
+    plan = make_plan(kernel(tmp_path, FakeBtf(typed), WITH_TRAMPOLINES))
+    assert plan.probes[EventKind.BREAK_COW].via == "kprobe break_cow"
+    assert plan.probes[EventKind.STABLE_APPEND].via == "fentry stable_tree_append"
+
+
+@pytest.mark.parametrize(("symbols", "sleep"), [((*STOCK, *DATA), 20), (WITH_TRAMPOLINES, 0)])
+def test_where_fentry_is_taken_only_if_it_is_asked_for(tmp_path, symbols, sleep):
+    """Without trampolines it cannot be attached; of a ksmd that never sleeps it is not let go."""
+    offered = kernel(tmp_path, symbols=symbols, sleep=sleep)
+    plan, asked = make_plan(offered), make_plan(offered, "fentry")
+    assert plan.probes[EventKind.STABLE_APPEND].via == "kprobe stable_tree_append"
+    assert asked.probes[EventKind.STABLE_APPEND].via == "fentry stable_tree_append"
 
 
 @pytest.mark.parametrize("choice", ["kprobe", "fentry"])
