@@ -7,7 +7,8 @@
 #define BETWEEN 0x80
 #define FROM_REMOVAL 0x40
 #define IN_TREE 0x20
-#define CALLERS 4
+#define CALLERS 3
+#define STACK_WORDS 24
 #define BETWEEN_PASSES 1
 
 BPF_ARRAY(tunable_write_counts, u64, 1);
@@ -53,17 +54,53 @@ static __always_inline u8 mark_of_item(u64 rmap_item, u64 examined)
     return rmap_item == examined ? 0 : NOT_AT_CURSOR;
 }
 
+static __always_inline int is_in_removal(u64 place)
+{
+    return place > SYM_REMOVE_RMAP_ITEM_FROM_TREE && place < END_REMOVE_RMAP_ITEM_FROM_TREE;
+}
+
+struct caller {
+    u64 place;     /* to which remove_node_from_stable_tree returns */
+    u64 distance;  /* on the stack, up to where its caller returns to */
+    u64 elsewhere; /* a place outside of the removal that was seen there */
+};
+BPF_ARRAY(callers_seen, struct caller, 1);
+
+/* Where the caller of remove_node_from_stable_tree returns to. Its frame is as large whenever it is
+ * at the same place, so that the stack is unwound for what was not seen before, and else read. */
+static __always_inline u64 second_caller(void *context, u64 stack, u64 place)
+{
+    int zero = 0;
+    struct caller *seen = callers_seen.lookup(&zero);
+    if (!seen)
+        return 0;
+    if (seen->place == place) {
+        u64 caller = read64(stack + seen->distance);
+        if (caller == seen->elsewhere || is_in_removal(caller))
+            return caller;
+    }
+    u64 callers[CALLERS], words[STACK_WORDS];
+    __builtin_memset(callers, 0, sizeof(callers));
+    bpf_get_stack(context, callers, sizeof(callers), 0);
+    u64 caller = callers[0] == place ? callers[1] : callers[2];
+    read_bytes(words, sizeof(words), stack);
+    seen->place = 0;
+#pragma unroll
+    for (int index = STACK_WORDS - 1; index > 0; index--)
+        if (words[index] == caller) {
+            seen->place = place;
+            seen->distance = index * sizeof(u64);
+        }
+    if (!is_in_removal(caller))
+        seen->elsewhere = caller;
+    return caller;
+}
+
 /* remove_rmap_item_from_tree finds that the stable node is stale, and not a search of the tree. */
 static __always_inline int is_from_removal(void *context)
 {
-    u64 callers[CALLERS] = {};
-    bpf_get_stack(context, callers, sizeof(callers), 0);
-#pragma unroll
-    for (int index = 1; index < CALLERS; index++)
-        if (callers[index] > SYM_REMOVE_RMAP_ITEM_FROM_TREE
-            && callers[index] < END_REMOVE_RMAP_ITEM_FROM_TREE)
-            return 1;
-    return 0;
+    u64 stack = PT_REGS_SP((struct pt_regs *)context), place = read64(stack);
+    return is_in_removal(place) || is_in_removal(second_caller(context, stack, place));
 }
 
 /* In records of stable nodes that ksmd removes: where its cursor is, and whether it is on its way

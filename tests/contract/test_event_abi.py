@@ -102,10 +102,11 @@ def test_every_macro_of_the_text_is_known(repository):
     defined = {macro for _, spec in every_probe() for macro in spec.defines}
     defined |= {extra.macro for part in PARTS for extra in part.extras}
     defined |= {f"END_{name.upper()}" for part in PARTS for name in part.functions}
+    defined |= {f"TYPED_{body.upper()}" for part in PARTS for body in part.bodies}
     # of the features of BPF, by kernel/bpf_features.py
     defined |= {"KFUNC_CALL", "KFUNC_RDONLY_CAST", "TYPE_PT_REGS"}
     given = {"KSMD_PID", "TOTALS_ONLY", "RING_PAGES", "STRUCT_PAGE_SIZE", "PAGE_BYTES"}
-    bcc = {w for w in words if w.startswith("BPF_")}
+    bcc = {w for w in words if w.startswith(("BPF_", "PT_REGS_"))}
     unknown = words - own - defined - given - bcc - OFFSETS.keys()
     assert {word for word in unknown if not word.startswith("SYM_")} == set()
     assert OFFSETS.keys() <= words
