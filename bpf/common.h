@@ -38,6 +38,10 @@ static __always_inline u64 read64(u64 address)
     return value;
 }
 
+/* A member, 8 bytes long, of what an argument points at: a trampoline's argument has its type, and
+ * the verifier lets loads from it be plain ones. TYPED_<body> tells that a body's are such. */
+#define MEMBER(argument, offset) (*(u64 *)((argument) + (offset)))
+
 static __always_inline u32 read32(u64 address)
 {
     u32 value = 0;

@@ -1,5 +1,22 @@
 /* Attempts to merge, and page table entries replaced. */
 
+static __always_inline struct tried *tried_of(struct scan_state *state, u64 rmap_item)
+{
+    struct tried *tried = &state->tried[rmap_item != state->examined];
+    tried->rmap_item = rmap_item;
+    return tried;
+}
+
+static __always_inline void read_tried(struct tried *tried)
+{
+    struct item item;
+    read_item(&item, tried->rmap_item);
+    tried->mm = item_mm(&item);
+    tried->address = PAGE_ADDRESS(item_address(&item));
+}
+
+/* The rmap_item is the one that ksmd examines, or, where it is to join the page that has just
+ * become a KSM page, the partner of that out of the unstable tree. */
 static __always_inline int on_try_to_merge_with_ksm_page(u64 rmap_item, u64 page, u64 kpage)
 {
     struct scan_state *state = scan_state();
@@ -7,6 +24,18 @@ static __always_inline int on_try_to_merge_with_ksm_page(u64 rmap_item, u64 page
         return 0;
     state->merging = rmap_item;
     state->merging_with = kpage;
+    if (!state->examined)
+        state->examined = under_examination(state->rmap_item);
+    else if (!kpage || kpage != state->became_ksm)
+        state->examined = rmap_item;
+    state->became_ksm = 0;
+    struct tried *tried = tried_of(state, rmap_item);
+#ifdef TYPED_ON_TRY_TO_MERGE_WITH_KSM_PAGE
+    tried->mm = MEMBER(rmap_item, RMAP_ITEM_MM);
+    tried->address = PAGE_ADDRESS(MEMBER(rmap_item, RMAP_ITEM_ADDRESS));
+#else
+    read_tried(tried);
+#endif
     return 0;
 }
 
@@ -88,27 +117,21 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
 /* replace_page is inlined into try_to_merge_one_page; it ran and succeeded exactly when that
  * returns 0 for a KSM page other than the page itself (a fork's copy of a KSM page returns 0 at
  * once). */
-static __always_inline void submit_attempt(struct scan_state *state, u64 rmap_item, u64 examined,
+static __always_inline void submit_attempt(struct scan_state *state, struct tried *tried,
                                            u8 zero_page, u64 result)
 {
-    struct item item;
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = TRY_TO_MERGE_ONE_PAGE;
     event.err = (s16)(int)result;
-    event.rmap_item = rmap_item;
-    read_item(&item, event.rmap_item);
-    event.mm = event.rmap_item ? item_mm(&item) : read64(state->vma + VMA_MM);
-    event.address = PAGE_ADDRESS(item_address(&item));
+    event.rmap_item = tried->rmap_item;
+    event.mm = event.rmap_item ? tried->mm : read64(state->vma + VMA_MM);
+    event.address = tried->address;
     event.pfn = page_to_pfn(state, state->page);
     event.aux = page_to_pfn(state, state->kpage);
     event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0)
-                  | zero_page | mark_of_item(event.rmap_item, examined);
-    state->examined = examined;
-    struct tried *tried = &state->tried[rmap_item != examined];
-    tried->rmap_item = rmap_item;
-    tried->mm = event.mm;
-    tried->address = event.address;
+                  | zero_page | mark_of_item(event.rmap_item, state->examined);
+    state->became_ksm = event.err || state->kpage ? 0 : state->page;
     if (state->was_compound)
         event.flags |= WAS_COMPOUND;
     if (event.err)
@@ -135,9 +158,13 @@ static __always_inline int on_try_to_merge_one_page_return(u64 result)
     struct scan_state *state = scan_state();
     if (!state)
         return 0;
-    int merging = state->merging && state->kpage == state->merging_with;
-    u64 examined = under_examination(state->rmap_item);
-    submit_attempt(state, merging ? state->merging : examined, examined, merging ? 0 : ZERO_PAGE,
-                   result);
+    if (state->merging && state->kpage == state->merging_with) {
+        submit_attempt(state, tried_of(state, state->merging), 0, result);
+        return 0;
+    }
+    state->examined = under_examination(state->rmap_item);
+    struct tried *tried = tried_of(state, state->examined);
+    read_tried(tried);
+    submit_attempt(state, tried, ZERO_PAGE, result);
     return 0;
 }

@@ -27,14 +27,19 @@ static __always_inline void name_item(struct ksm_event *event, u64 rmap_item)
 
 static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
 {
-    u64 node[(NODE_END - NODE_BEGIN) / 8];
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = STABLE_APPEND;
     event.aux = stable_node;
+#ifdef TYPED_ON_STABLE_TREE_APPEND
+    event.pfn = MEMBER(stable_node, STABLE_NODE_KPFN);
+    event.flags = MEMBER(stable_node, STABLE_NODE_HLIST) ? 0 : NEW_NODE;
+#else
+    u64 node[(NODE_END - NODE_BEGIN) / 8];
     read_bytes(node, sizeof(node), event.aux + NODE_BEGIN);
     event.pfn = node[(STABLE_NODE_KPFN - NODE_BEGIN) / 8];
     event.flags = node[(STABLE_NODE_HLIST - NODE_BEGIN) / 8] ? 0 : NEW_NODE;
+#endif
     name_item(&event, rmap_item);
     submit(&event);
     return 0;

@@ -40,7 +40,8 @@ struct scan_state {
     u64 was_compound;
     u64 vmemmap; /* vmemmap_base, which does not change */
     struct tried tried[2]; /* last in this turn: the candidate, and its partner */
-    u64 examined;          /* what `under_examination` was then */
+    u64 examined;          /* the candidate, then */
+    u64 became_ksm;        /* the page that was made a KSM page by the last attempt */
     u64 replacing;         /* replace_page was entered, where a probe map lets us see it */
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);

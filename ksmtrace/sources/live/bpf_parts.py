@@ -132,7 +132,7 @@ PARTS = (
             "on_try_to_merge_one_page_return": 1,
         },
         uses=("item.c", "state.c"),
-        offsets=("VMA_MM",),
+        offsets=(*_ITEM, "VMA_MM"),
         extras=(
             Extra("WITH_COMPOUND", offsets=("PAGE_COMPOUND_HEAD",)),
             Extra(

@@ -21,7 +21,12 @@ def program_text(plan: Plan) -> str:
     """C for bcc."""
     parts = [bpf_source(file).replace("#pragma once\n", "") for file in plan.sources]
     wrappers = [_wrapper(hook, placed) for hook, placed in plan.placements.items()]
-    return "\n".join([*parts, *wrappers])
+    typed = [
+        f"#define TYPED_{hook.body.upper()}"
+        for hook, placed in plan.placements.items()
+        if placed.mechanism == "fentry"
+    ]
+    return "\n".join([*typed, *parts, *wrappers])
 
 
 def wrapper_name(hook: Hook, placement: Placement) -> str:

@@ -50,6 +50,13 @@ def test_arguments(hook, mechanism, arguments):
     assert call(hook, placement) == f"{hook.body}({arguments})"
 
 
+@pytest.mark.parametrize(("mechanism", "typed"), [("fentry", True), ("kprobe", False)])
+def test_the_text_is_told_whose_arguments_have_types(mechanism, typed):
+    placements = {ENTRY: Placement(mechanism, (ENTRY.target,), btf_id=7, parameters=4)}
+    text = program_text(Plan(placements=placements, files={"merge.c"}))
+    assert (f"#define TYPED_{ONE_PAGE.upper()}\n" in text) is typed
+
+
 def test_a_place_without_arguments_has_none_to_give():
     with pytest.raises(LookupError, match="perf has no arguments"):
         call(Hook(Place.SWITCH, "ksmd", ONE_PAGE), Placement("perf", ("ksmd",)))
