@@ -29,6 +29,7 @@ FLOORS = (
     ("engine.machine",),
     ("engine.ksm",),
     ("engine.bulk", "engine.relatives"),
+    ("engine.uksm",),
     ("engine.trace",),
     ("engine",),
     ("workload", "sources.live.gathered"),

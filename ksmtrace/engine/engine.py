@@ -100,7 +100,7 @@ class Engine:
     def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
         """Map private anonymous memory above all that the process has; `huge` allows huge pages."""
         owner = self._process(process)
-        vma = owner.map(region, pages, huge=huge and self.variant.huge_pages)
+        vma = owner.map(region, pages, huge=huge)
         self.scanner.mapped(owner.mm, vma)
         if owner.advises:
             self.scanner.madvise(owner.mm, vma.start, vma.end, mergeable=True)
@@ -146,6 +146,7 @@ class Engine:
         """Remove pages from the address space (munmap)."""
         mm, start, end = self._range(process, region, first, pages)
         munmap(self.memory, mm, start, end)
+        self.scanner.unmapped(mm)
 
     def fork(self, process: str, child: str) -> None:
         """The process forks."""
@@ -209,6 +210,16 @@ class Engine:
         mm, start, end = self._range(process, region, first, pages)
         owner.pin([mm.ptes[vpn] for vpn in range(start, end)])
 
+    def hold(self, process: str, region: str, page: int, *, by: int) -> None:
+        """Hold `by` references on a page that is present, or let go of some; no step of a file."""
+        mm, vpn, _ = self._range(process, region, page, 1)
+        if vpn not in mm.ptes:
+            raise KsmtraceError(f"page {page} of {process}/{region} is not present")
+        frame = mm.ptes[vpn]
+        frame.references += max(by, 0)
+        for _ in range(-by):
+            self.memory.put_page(frame)
+
     def unpin(self, process: str) -> None:
         """Let go of all that the process, alone or with its children, holds by `pin`."""
         self._process(process).unpin(self.memory)
@@ -253,7 +264,7 @@ class Engine:
             KsmtraceError: pages_to_scan is 0, so that no pass would ever end.
         """
         scanner = self.scanner
-        if passes and not scanner.tunables["pages_to_scan"]:
+        if passes and not scanner.tunables.get("pages_to_scan", 1):
             raise KsmtraceError("with pages_to_scan = 0 no pass ever ends")
         before = scanner.full_scans
         ran = done = 0

@@ -1,4 +1,4 @@
-"""The variants by name: kernels that differ, and two relatives of KSM."""
+"""The variants by name: kernels that differ, and relatives of KSM."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
 from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.tunables import DEFAULTS as UKSM_DEFAULTS
 
 
 def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
@@ -29,6 +31,10 @@ def _pksm(variant: Variant, _nodes: int, watcher: Watcher) -> PksmScanner:
 
 def _zero_page(variant: Variant, _nodes: int, watcher: Watcher) -> ZeroPageScanner:
     return ZeroPageScanner(variant, watcher)
+
+
+def _uksm(variant: Variant, _nodes: int, watcher: Watcher) -> UksmScanner:
+    return UksmScanner(variant, watcher)
 
 
 _TUNABLES_AFTER_6_1 = frozenset(
@@ -64,7 +70,6 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
-    huge_pages=True,
     cow_fault_result=8,
 )
 _KSM_5_10 = replace(
@@ -117,16 +122,24 @@ _RELATIVE = replace(
     memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=True,
 )
 _PKSM = replace(
     _RELATIVE,
     name="pksm",
     make=_pksm,
     checksum=one_by_one(sampled_hash(seed=0)),
-    absent_tunables=frozenset(DEFAULTS).difference(PKSM_TUNABLES),
+    own_tunables=PKSM_TUNABLES,
 )
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
+_UKSM = replace(
+    _KSM_6_1,
+    name="uksm",
+    make=_uksm,
+    memory_merge=True,  # as above
+    counts_zero_pages=True,
+    absent_tunables=frozenset(DEFAULTS) - {"sleep_millisecs"},
+    own_tunables=UKSM_DEFAULTS,
+)
 
 KERNELS = {
     variant.name: variant
@@ -134,7 +147,7 @@ KERNELS = {
 }
 """The versions of KSM by name, oldest first."""
 
-VARIANTS = {**KERNELS, _PKSM.name: _PKSM, _ZERO_PAGE.name: _ZERO_PAGE}
+VARIANTS = {**KERNELS, **{one.name: one for one in (_PKSM, _ZERO_PAGE, _UKSM)}}
 """Every variant by name."""
 
 NEWEST = next(reversed(KERNELS))

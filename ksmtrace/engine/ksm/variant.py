@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ksmtrace.engine.machine.mm_version import MmVersion
@@ -45,6 +45,8 @@ class Variant(MmVersion):
         memory_merge: there is PR_SET_MEMORY_MERGE (6.4, d7597f59d1d3 "mm: add new api to enable ksm
             per process").
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
+        own_tunables: files that no version of KSM has, and those with another default than KSM's,
+            with their defaults.
         absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
             /proc/vmstat.
     """
@@ -58,4 +60,5 @@ class Variant(MmVersion):
     checks_before_stable_tree: bool
     memory_merge: bool
     absent_tunables: frozenset[str]
+    own_tunables: Mapping[str, int | str] = field(default_factory=dict, hash=False)
     absent_counters: frozenset[str]

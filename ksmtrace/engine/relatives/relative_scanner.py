@@ -13,6 +13,14 @@ from ksmtrace.engine.machine.memory import Memory, Mm, Vma
 _UINT_MAX = 2**32 - 1
 
 
+def check_unsigned(name: str, value: int | str) -> int:
+    """The number that is written to a file which holds an unsigned int; OSError (EINVAL) else."""
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _UINT_MAX):
+        raise OSError(errno.EINVAL, f"EINVAL on writing {value} to {name}")
+    return int(text)
+
+
 class RelativeScanner:
     """A `Scanner` of all memory of all processes; a subclass adds the scan itself."""
 
@@ -59,6 +67,9 @@ class RelativeScanner:
     def mapped(self, mm: Mm, vma: Vma) -> None:
         """Nothing: all memory is scanned."""
 
+    def unmapped(self, mm: Mm) -> None:
+        """Nothing: what there is to forget goes page by page."""
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """Ignored: all memory is scanned."""
 
@@ -76,10 +87,7 @@ class RelativeScanner:
         """Set a tunable, an unsigned int; OSError (ENOENT, EINVAL) for everything else."""
         if name not in self.tunables:
             raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
-        text = str(value)
-        if not (text.isascii() and text.isdecimal() and int(text) <= _UINT_MAX):
-            raise OSError(errno.EINVAL, f"EINVAL on writing {value} to {name}")
-        self.tunables[name] = int(text)
+        self.tunables[name] = check_unsigned(name, value)
 
     def write_run(self, value: int) -> None:
         """Accept 0, 1 and 2; OSError (EINVAL) for everything else."""

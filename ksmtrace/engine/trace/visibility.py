@@ -10,6 +10,8 @@ from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import PKSM_RMAP_ITEM_SIZE
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.slot import RMAP_ITEM_SIZE as UKSM_RMAP_ITEM_SIZE
 from ksmtrace.events import EventKind
 from ksmtrace.session import ENGINE, Exactness, Kernel, Knowledge, Probe, Session
 
@@ -55,6 +57,24 @@ _ZERO_PAGE = {
     EventKind.PROCESS: "scan_batch",
     EventKind.SAMPLE: "readings",
     EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page, write_run",
+}
+_UKSM = {
+    EventKind.CMP_AND_MERGE_PAGE: "scan_vma_one_page, cmp_and_merge_page",
+    EventKind.TRY_TO_MERGE_ONE_PAGE: (
+        "try_to_merge_with_uksm_page, try_to_merge_two_pages, cmp_and_merge_zero_page"
+    ),
+    EventKind.REPLACE_PAGE: "replace_page",
+    EventKind.STABLE_APPEND: "stable_tree_append",
+    EventKind.REMOVE_RMAP_ITEM: "remove_rmap_item_from_tree",
+    EventKind.REMOVE_STABLE_NODE: "remove_node_from_stable_tree",
+    EventKind.BREAK_COW: "break_cow",
+    EventKind.SCAN_START: "uksm_do_scan",
+    EventKind.SCAN_STOP: "round_update_ladder",
+    EventKind.PROCESS: "scan_vma_one_page",
+    EventKind.SAMPLE: "readings",
+    EventKind.TUNABLE: "write_tunable, write_run",
+    EventKind.COW_FAULT: "do_wp_page",
 }
 
 _NO_REGISTRATION = "all memory is scanned: nobody registers"
@@ -83,10 +103,14 @@ _PKSM_NOTES = _KSM_NOTES | {
     EventKind.SKIPPED: "pksm has no smart scan",
 }
 _ZERO_PAGE_NOTES = _KSM_NOTES | {
-    EventKind.CMP_AND_MERGE_PAGE: "there are no rmap_items and no checksums",
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "a page compared with zeroes: there are no rmap_items, no checksums and no trees, so that "
+        "what became of a page that is not empty is no question"
+    ),
+    EventKind.SAMPLE: "there are no KSM pages: zero pages are all that is merged",
     EventKind.MM_ENTER: _NO_REGISTRATION,
     EventKind.MM_EXIT: _NO_REGISTRATION,
-    EventKind.COW_FAULT: "a write to a zero page is no write to a KSM page",
+    EventKind.COW_FAULT: "zero pages that the daemon placed, written to or given back by run=2",
     **dict.fromkeys(
         (
             *(EventKind.STABLE_APPEND, EventKind.REMOVE_STABLE_NODE, EventKind.REMOVE_RMAP_ITEM),
@@ -94,6 +118,19 @@ _ZERO_PAGE_NOTES = _KSM_NOTES | {
         ),
         "there are no trees",
     ),
+}
+_UKSM_NOTES = _KSM_NOTES | {
+    EventKind.CMP_AND_MERGE_PAGE: (
+        "pages in the order in which they are drawn; a checksum is of the words sampled, and "
+        "changes with the hash strength"
+    ),
+    EventKind.TRY_TO_MERGE_ONE_PAGE: "of two halves the first is undone without BREAK_COW",
+    EventKind.BREAK_COW: "only where two KSM pages have equal hashes at every strength",
+    EventKind.SCAN_START: "a pass is a round over all rungs, in which not every page is visited",
+    EventKind.SAMPLE: "full_scans is the file's count, of which a pass is no step",
+    EventKind.MM_ENTER: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.MM_EXIT: "a VMA has a slot, a process has none: nobody registers",
+    EventKind.SKIPPED: "uksm has no smart scan; it samples",
 }
 
 
@@ -111,6 +148,9 @@ def engine_session(scanner: Scanner) -> Session:
     elif isinstance(scanner, PksmScanner):
         seen, notes, item_bytes = _PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE
         lacks = frozenset({Knowledge.RMAP_ITEMS})
+    elif isinstance(scanner, UksmScanner):
+        seen, notes, shown = _UKSM, _UKSM_NOTES, scanner.shown_tunables
+        lacks, item_bytes = frozenset(), UKSM_RMAP_ITEM_SIZE
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
     examined = probes[EventKind.CMP_AND_MERGE_PAGE]
     probes[EventKind.CMP_AND_MERGE_PAGE] = replace(examined, lacks=lacks)

@@ -226,6 +226,9 @@ def test_sessions_say_what_is_not_there_and_why():
         assert Session.from_json(session.to_json(), "engine") == session
 
 
+ANALYZERS = ("volatile", "stable_tree", "unstable_tree", "groups", "scan_cost", "balance")
+
+
 def document(variant):
     reach = {"process": "p", "region": "r", "first": 0, "pages": 40}
     steps = (
@@ -240,7 +243,7 @@ def document(variant):
         step("scan", passes=3),
     )
     source = EngineSource(Workload("w", variant, {"pages_to_scan": 7}, steps))
-    plugins = {name: plugin(name) for name in ("volatile", "stable_tree", "unstable_tree")}
+    plugins = {name: plugin(name) for name in ANALYZERS}
     run = runner(list(source.batches()), plugins, of=source.session, interval=3600).run()
     return run.document, source.document()["snapshots"][-1]["counters"]
 
@@ -266,8 +269,34 @@ def test_the_pipeline_shows_a_run_of_pksm_and_claims_nothing_of_sharers():
         assert found["stable_tree"][name] is None
 
 
+def test_records_of_zero_pages_taken_back():
+    engine, emitter = traced("zero-page", 0, 0)
+    engine.scan_passes(1)
+    emitter.take()
+    engine.poke("p", "r", 0, 1, 0, 1)
+    engine.discard("p", "r", 0, 1)  # takes nothing back
+    engine.write_run(2)
+    kinds, events = recorded(engine, emitter)
+    assert kinds == [
+        (E.COW_FAULT, Flag.ZERO_PAGE),
+        (E.COW_FAULT, Flag.ZERO_PAGE | Flag.BY_KERNEL),
+        (E.TUNABLE, 0),
+    ]
+    assert events["address"][:2].tolist() == [0x100000000 << 12, 0x100000001 << 12]
+    assert set(events["pfn"][:2].tolist()) == {engine.memory.zero_page.pfn}
+
+
 def test_the_pipeline_shows_a_run_of_the_zero_page_scanner():
     shown, last = document("zero-page")
+    # what is not empty is neither shared by forks nor anything else, and what is empty is placed
+    volatile = shown["analyzers"]["volatile"]
+    assert volatile["examined_pages"] == last["pages_scanned"]
+    assert volatile["unplaced_pages"] is volatile["causes"] is volatile["wasted_pages"] is None
+    assert shown["analyzers"]["groups"]["other"]["wasted_pages"] is None
+    assert shown["analyzers"]["scan_cost"]["coverage_ratio"] is None
+    total = shown["analyzers"]["balance"]["total"]
+    assert (total["saved_bytes"], total["zero_pages"]) == (None, 8)
+    assert (total["net_saved_bytes"], total["metadata_bytes"]) == (8 * 4096, 0)
     assert all(row["reconstructed"] is None for row in shown["reconciliation"].values())
     assert shown["passes"] == last["full_scans"]
     assert shown["counters"]["ksm_zero_pages"] == last["ksm_zero_pages"] == 8
