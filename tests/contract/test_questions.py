@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.command import KSMTRACE
+from support.command import BIN
 
 SHOWN = re.compile(r"```toml\n(.*?)```\n\n```console\n(.*?)```", re.DOTALL)
 """A workload, and commands with their output."""
@@ -18,7 +18,7 @@ def text(repository):
 
 
 def test_every_workload_prints_what_is_shown(text, tmp_path):
-    environment = {**os.environ, "PATH": f"{KSMTRACE.parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     shown = SHOWN.findall(text)
     assert len(shown) == text.count("```toml") > 10
     for workload, session in shown:
