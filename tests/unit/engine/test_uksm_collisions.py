@@ -1,11 +1,14 @@
 """UKSM where hashes collide, where slots share pages, and at the ends of rounds."""
 
+from unit.engine.machines import region, repeated
 from unit.engine.test_uksm import gauges, one_pass_a_wake_up, slots, uksm
 
+from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.ksm.rmap_item import Tree
 from ksmtrace.engine.machine.memory import Mm, Vma
+from ksmtrace.engine.uksm.ladder import end_round
 from ksmtrace.engine.uksm.nodes import StableNode, StableTreeNode
-from ksmtrace.engine.uksm.scan import end_round
+from ksmtrace.engine.uksm.scan import scan_vma_one_page
 from ksmtrace.engine.uksm.slot import Slot, UksmItem
 from ksmtrace.engine.uksm.stable_node import stable_tree_append
 from ksmtrace.engine.uksm.stable_tree import stable_tree_delta_hash
@@ -122,12 +125,23 @@ def test_the_list_of_slots_that_share_a_page_is_not_sorted():
 def test_slots_that_others_merged_with_climb_at_the_end_of_a_round():
     uksm, _, made = shared_by(uksm_of_nothing(), [2, 5, 3])
     assert [slot.number for slot in uksm.noted_slots] == [2]
+    uksm.rungs[1].round_finished = False
     made[2].pages_cowed = 3
     assert not end_round(uksm)
     uksm.rungs[1].round_finished = True
     assert end_round(uksm)
     assert {number: slot.rung.number for number, slot in made.items()} == {2: 2, 5: 1, 3: 1}
     assert (made[2].pages_bemerged, made[2].pages_cowed, len(uksm.noted_slots)) == (0, 0, 0)
+
+
+def test_the_latest_noted_climbs_first():
+    uksm, _, made = shared_by(uksm_of_nothing(), [2, 5, 3, 3, 1, 9])
+    noted = [slot.number for slot in uksm.noted_slots]
+    assert sorted(noted) == [1, 2, 3, 5]
+    uksm.rungs[1].round_finished = True
+    assert end_round(uksm)
+    assert [slot.number for slot in uksm.rungs[2].slots()] == noted[::-1]
+    assert made[9].rung.number == 1
 
 
 def test_a_slot_that_others_merged_with_and_that_thrashes_stays():
@@ -157,6 +171,131 @@ def test_a_page_time_beyond_what_rung_0_has_makes_the_sleep_longer():
     state = engine.scanner.uksm
     # 1 ms * 9980 / 20 = 499 ms, and one jiffy
     assert (state.sleep_jiffies, state.rungs[0].pages_to_scan) == (500, 1)
+
+
+def visit(engine, *processes):
+    """Visits of the only slots of these processes, of one page each, one after the other."""
+    state = engine.scanner.uksm
+    for name in processes:
+        mm = engine.processes[name].mm
+        (slot,) = [one for one in slots(engine) if one.mm is mm]
+        scan_vma_one_page(state, slot)
+        slot.pages_scanned = 0
+
+
+def of_one_page(*processes, content=7):
+    """An engine with a process of one page for each name; all have entered, none was visited."""
+    engine = Engine("uksm")
+    for name in processes:
+        region(engine, name, "r", [content], mergeable=False)
+    without_visits(engine)
+    return engine
+
+
+def without_visits(engine):
+    """A wake-up at which slots come and go, and no page is visited."""
+    for rung in engine.scanner.uksm.rungs:
+        rung.pages_to_scan = 0
+    engine.scan_batches(1)
+
+
+def test_what_visits_cost():
+    engine = of_one_page("a", "b", "c", content=7)
+    strength, hashes = engine.scanner.uksm.strength, engine.scanner.uksm.hashes
+    strength.pos = strength.neg = 0
+    visit(engine, "a")
+    assert (strength.pos, strength.neg) == (1024 - 64, 0)
+    visit(engine, "b")  # beside the first, by hash_max
+    assert (strength.pos, strength.neg) == (2 * 960, 1034 - 64)
+    visit(engine, "c")
+    assert strength.neg == 2 * (1034 - 64)
+    assert gauges(engine) == (1, 1, 1)
+    engine.poke("a", "r", 0, 1, 4 * hashes.permutation[100], 8)
+    strength.neg = 0
+    visit(engine, "a")  # collides with the KSM page, and has no hash_max
+    assert strength.neg == 174 + 64
+    engine.fill("a", "r", 0, 1, repeated(0))
+    engine.poke("a", "r", 0, 1, 4 * hashes.permutation[100], 8)
+    strength.neg = 0
+    visit(engine, "a")  # has the hash of the zero page
+    assert strength.neg == 174 // 2
+
+
+def test_a_collision_at_every_strength_ends_the_matter(monkeypatch):
+    engine = of_one_page("a", "b", "c", "d", "e", "f", "g")
+    state = engine.scanner.uksm
+    unsampled = 4 * state.hashes.permutation[100]
+    for name in ("d", "e", "f"):
+        engine.poke(name, "r", 0, 1, unsampled, 8)
+    engine.poke("g", "r", 0, 1, unsampled, 9)
+    visit(engine, *"abc", *"def")  # two KSM pages of one hash
+    assert gauges(engine) == (2, 3, 1)  # a waits, and d was put beside it
+    hash_max = next(iter(state.stable_nodes)).hash_max
+    monkeypatch.setattr(state.hashes, "max_of", lambda _: hash_max)
+    state.strength.neg = 0
+    visit(engine, "g")
+    assert state.strength.neg == 970 + 174 + 2 * 970
+    assert gauges(engine) == (2, 3, 1)  # in no tree
+
+
+def test_a_page_inherited_by_fork_is_no_partner():
+    engine = of_one_page("a", "q")
+    engine.fork("a", "child")
+    without_visits(engine)
+    visit(engine, "a", "child")
+    assert gauges(engine) == (0, 0, 2)
+    visit(engine, "q")  # finds the child's, whose page is in the parent's anon_vma
+    assert gauges(engine) == (0, 0, 1)
+    assert engine.groups() == []
+
+
+def test_one_that_the_child_has_taken_over_is():
+    engine = of_one_page("a", "q", "z")
+    engine.fork("a", "child")
+    without_visits(engine)
+    engine.exit("a")
+    without_visits(engine)
+    engine.fill("child", "r", 0, 1, repeated(7))
+    visit(engine, "z", "child", "q")
+    assert engine.groups() == [["child/r/0", "q/r/0"]]
+
+
+def test_an_item_of_a_tree_that_was_emptied_leaves_the_new_one_alone():
+    engine = of_one_page("a", "b")
+    state = engine.scanner.uksm
+    visit(engine, "a")
+    state.hash_round += 1
+    state.unstable_tree.clear()
+    visit(engine, "b", "a")  # b is first in the new tree, a is put beside it
+    (tree_node,) = state.unstable_tree.values()
+    (first, second) = (slot.items[0] for slot in slots(engine))
+    assert first.tree_node is second.tree_node is tree_node
+    assert (first.hash_max > 0, second.hash_max) == (True, 0)
+
+
+def test_waiting_slots_are_turned_round_at_each_wake_up():
+    for wake_ups in (1, 2):
+        engine = uksm(1, 2)
+        engine.scan_batches(1)
+        for name in "abc":
+            engine.map("p", name, 1)
+        engine.scan_batches(wake_ups)
+        for name in "abc":
+            engine.fill("p", name, 0, 1, repeated(7))
+        engine.scan_batches(1)
+        numbers = [slot.number for slot in slots(engine)[1:]]
+        assert numbers == sorted(numbers, reverse=wake_ups == 1)
+
+
+def test_a_slot_that_goes_takes_its_visits_along():
+    engine = uksm(*range(1, 21), page_time_ns=200_400 // 5)
+    region(engine, "q", "r", list(range(31, 51)), mergeable=False)
+    state = engine.scanner.uksm
+    engine.scan_batches(3)
+    assert (state.scanned_virtual_pages, state.pages_total) == (10, 20)
+    engine.exit("p")
+    engine.scan_batches(1)  # visits five pages of the other
+    assert (state.scanned_virtual_pages, state.pages_total) == (5, 20)
 
 
 def uksm_of_nothing():
