@@ -231,7 +231,8 @@ class Plugin:
         """Metric families of what this run can see."""
         yield from families(FIGURES, self._counted(session))
         if session.sees(EventKind.CMP_AND_MERGE_PAGE) and session.knows(Knowledge.TREES):
-            yield from by_cause(self._examined(), self._now())
+            without = () if session.knows(Knowledge.RMAP_ITEMS) else _OF_ENTRIES
+            yield from by_cause(self._examined(), self._now(), without)
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
