@@ -167,6 +167,18 @@ def test_a_page_taken_over_belongs_to_its_writers_mapping():
     assert engine.groups() == [["c/r/0", "q/r/0"]]
 
 
+def test_a_pinned_page_is_taken_over_too():
+    """reuse_swap_page of 3.10 asks for the mapcount alone: the page keeps its item."""
+    engine = pksm(7)
+    engine.fork("p", "c")
+    engine.exit("c")
+    engine.pin("p", "r", 0)
+    fill(engine, "p", 0, 8)
+    engine.unpin("p")
+    batches(engine)
+    assert gauges(engine) == (0, 0, 1, 0)
+
+
 def test_all_entries_of_a_shared_page_are_replaced():
     engine = pksm(7)
     engine.fork("p", "child")
