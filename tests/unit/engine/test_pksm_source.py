@@ -133,6 +133,17 @@ def test_p3c_pieces_of_a_mapping_share_its_anon_vma_and_nothing_merges_there():
     assert engine.scanner.rmap_items == 4
 
 
+def test_a_piece_that_is_left_alone_merges_again():
+    engine = pksm(1, 2, 3, 4, 5)
+    engine.unmap("p", "r", 2, 2)
+    batches(engine)
+    engine.unmap("p", "r", 0, 2)
+    region(engine, "q", "r", [5], mergeable=False)
+    batches(engine)
+    assert gauges(engine) == (1, 1, 0, 0)
+    assert engine.groups() == [["p/r/4", "q/r/0"]]
+
+
 def test_p3d_an_empty_page_that_a_child_has_copied_away_leaves_a_zero_page():
     engine = pksm(0)
     engine.fork("p", "c")
