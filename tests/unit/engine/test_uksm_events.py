@@ -61,6 +61,9 @@ def check_state(engine):
     assert {id(item) for node in shared for vma in node.vmas for item in vma.items} == {
         id(item) for item in stable
     }
+    for item in items:
+        if item.tree is Tree.UNSTABLE and item.hash_round == uksm.hash_round:
+            assert uksm.unstable_tree[item.tree_node.hash] is item.tree_node
     for rung in uksm.rungs:
         assert rung.count == len(rung.slots())
         assert rung.pages == sum(slot.pages for slot in rung.slots())
