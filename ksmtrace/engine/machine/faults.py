@@ -113,7 +113,8 @@ def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
     # wp_can_reuse_anon_folio, and for a huge page mapped as one do_huge_pmd_wp_page.
     compound = frame.compound
     if compound is None:
-        frame.exclusive = frame.mapcount == 1 and not frame.references
+        held = frame.references and not memory.version.reuses_pinned
+        frame.exclusive = frame.mapcount == 1 and not held
         return frame.exclusive
     mapped_whole = compound.vpn not in mm.tables
     if not _is_sole_owner(mm, compound):
