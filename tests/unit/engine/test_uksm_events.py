@@ -220,6 +220,12 @@ def test_the_pipeline_reconciles_a_run_and_is_silent_where_checksums_would_tell(
         assert volatile[key] is None
     for cause in ("changed", "fork_shared", "chain_full", "first_look"):
         assert set(volatile["causes"][cause].values()) == {None}
+    families = {one.name: one for one in plugins["volatile"].ksmtrace_metrics(source.session)}
+    told = {one.labels["cause"] for one in families["ksmtrace_unplaced_pages"].samples}
+    assert told == {"held", "huge_page", "other"}
+    (section,) = plugins["volatile"].ksmtrace_sections(source.session)
+    (chart,) = section.charts
+    assert chart.series.keys() == {"locked or pinned", "huge page", "other"}
     assert document["analyzers"]["groups"]["other"]["wasted_pages"] is None
     assert document["analyzers"]["scan_cost"]["last_pass_zero_checksum_pages"] is None
     assert document["analyzers"]["stable_tree"]["zero_page_pages"] == 4
