@@ -71,8 +71,8 @@ class Own(NamedTuple):
     @property
     def between(self) -> npt.NDArray[np.bool_]:
         """Which are about stable nodes removed behind the item at the cursor."""
-        found: npt.NDArray[np.bool_] = self.where(EventKind.REMOVE_STABLE_NODE)
-        return found & (self.flags & BETWEEN != 0)
+        behind: npt.NDArray[np.bool_] = self.flags & BETWEEN != 0
+        return self.where(EventKind.REMOVE_STABLE_NODE) & behind
 
 
 def is_own(held: Records) -> npt.NDArray[np.bool_]:

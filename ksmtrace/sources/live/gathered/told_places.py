@@ -1,5 +1,4 @@
-"""Records of other tasks that say where ksmd was: writes to tunables, processes that register and
-leave."""
+"""Records of other tasks that say where ksmd was: of tunables, and of mms that come and go."""
 
 from __future__ import annotations
 
@@ -57,7 +56,7 @@ def told_places(held: Records, header: Header, visited: Visit) -> ToldPlaces:
 
 
 def brought_on(own: Own, told: ToldPlaces, visited: Visit) -> Own:
-    """ksmd's records, none before the place that a record before it in the ring tells."""
+    """Ksmd's records, none before the place that a record before it in the ring tells."""
     if not len(told.row) or not len(own.row):
         return own
     last = np.searchsorted(told.row, own.row) - 1
