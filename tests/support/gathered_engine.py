@@ -59,7 +59,6 @@ class Gatherer(Emitter):
         attached: whether anything is seen.
         most_items: of a batch that are gathered.
         slice_items: listed at once of an inventory that was asked for.
-        left: how many mms were gathered as they exited.
     """
 
     def __init__(self, chunk_items=5, *, attached=True, most_items=1 << 18, slice_items=8192):
@@ -68,7 +67,6 @@ class Gatherer(Emitter):
         self.attached = attached
         self.most_items = most_items
         self.slice_items = slice_items
-        self.left = 0
         self._left = False
         self._left_in = {}
         self._looks = 1
@@ -129,6 +127,11 @@ class Gatherer(Emitter):
         records = [np.frombuffer(record, RECORD) for record, _ in stream]
         words = [words for _, words in stream if words is not None]
         return (np.concatenate(records) if records else empty_records()), words
+
+    @property
+    def listing(self):
+        """Whether an inventory is under way."""
+        return self._listing is not None
 
     # rare hooks
 
@@ -357,7 +360,6 @@ class Gatherer(Emitter):
         if here:
             items = [one for one in items if one.vpn < scan.rmap_from]
         self._gathered.add(mm.key)
-        self.left += 1
         stretch = mm, behind, items, not here
         self._chunks([stretch], ChunkFlag.LEAVING | WHOLE, seqnr, self._batch)
 

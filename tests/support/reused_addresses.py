@@ -1,4 +1,4 @@
-"""An engine that gives the addresses of what is gone to what comes next, as the kernel's slabs do."""
+"""An engine that gives addresses of what is gone to what comes next, as the kernel's slabs do."""
 
 from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.watcher import Watcher

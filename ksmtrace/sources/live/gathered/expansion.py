@@ -39,7 +39,7 @@ from ksmtrace.sources.live.gathered.turns import (
     without_stale,
 )
 from ksmtrace.sources.live.gathered.unmerge import freed_by_unmerge
-from ksmtrace.sources.live.gathered.visit import Visit, in_order, visit
+from ksmtrace.sources.live.gathered.visit import Freed, Visit, in_order, visit
 from ksmtrace.sources.live.gathered.written_tunables import SmartScanFollower
 
 _E = EventKind
@@ -167,7 +167,9 @@ class Expansion:
             registered(held, other_rows, other_keys, visited),
             pass_ended=bool(header.flags & _PASS_ENDED),
         )
-        freed, freed_mm, freed_key = visited.freed.sorted()
+        # What is not there need not be gone where the batch lacks something.
+        gone_for_good = Freed() if batch.broken else visited.freed
+        freed, freed_mm, freed_key = gone_for_good.sorted()
         without_stale(freed, self._removed)
         own_keys = node_keys(own, visited, freed, freed_key)
         gone = self._nodes_gone(held, own, own_keys, other_rows, other_keys)
@@ -189,7 +191,9 @@ class Expansion:
         strange = int(np.count_nonzero(~known | turned.unexplained))
         lost = self._shortfall.count(batch, len(walk.vpn), skipped_over, strange, strict=strict)
         if lost:
-            rows.make(_E.LOST, np.array([_FIRST]), ts=when[:1], aux=lost)
+            # Behind the beginning of its pass, which is not seen whole.
+            key = FREED - 1 if header.flags & _FROM_HEAD else _FIRST
+            rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else held[other_rows]
