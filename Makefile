@@ -63,6 +63,7 @@ fix: .venv/ready-test ## format, and mend what ruff can mend
 docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
+	$(TOOL).docs.uksm
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
 	$(TOOL).docs.architecture

@@ -31,11 +31,19 @@ class Knowledge(StrEnum):
     writes: who wrote to which KSM page: by COW_FAULTs where every one is seen, else derived from
     what ksmd finds to have left the stable tree.
     fault_times: how long writes to KSM pages take, of all or of those in windows.
+    rmap_items: of CMP_AND_MERGE_PAGE, that an rmap_item is a page table entry of one process, met
+    again in each pass with its checksum, and gone when the entry is.
+    trees: of CMP_AND_MERGE_PAGE, in which tree the page is before and after.
+    checksums: of CMP_AND_MERGE_PAGE, that a checksum is of the whole page and differs only where
+    the page does, so that one that is unchanged and in no tree was kept from it.
     """
 
     WHO_BROKE = "who_broke"
     WRITES = "writes"
     FAULT_TIMES = "fault_times"
+    RMAP_ITEMS = "rmap_items"
+    TREES = "trees"
+    CHECKSUMS = "checksums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,8 @@ class Session:
                 return self.sees(EventKind.COW_FAULT) or self.derives_writes
             case Knowledge.FAULT_TIMES:
                 return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
+            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS:
+                return all(need not in probe.lacks for probe in self.probes.values())
         return self.sees(need)
 
     @property

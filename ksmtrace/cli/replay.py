@@ -5,14 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
 from ksmtrace.cli.options import add_output_options, add_plugin_options
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
     from ksmtrace.sources import Source
+    from ksmtrace.sources.capture import CaptureSource
+
+_WITHOUT_EVENTS = {
+    "json": "--json",
+    "engine": "--engine",
+    "hold": "--hold",
+    "listen": "--listen",
+    "web_config": "--web-config",
+    "textfile": "--textfile",
+    "plugins": "-p",
+}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -41,6 +54,7 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="on a terminal, keep the screen at the end, to look around until q",
     )
+    add_event_options(parser)
     add_output_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run)
@@ -65,6 +79,9 @@ def run(options: Namespace) -> int:
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.sources.capture import CaptureSource
 
+    check_event_options(options, _WITHOUT_EVENTS)
+    if options.events:
+        return _events(options)
     manager = build_manager(options.plugins)
     with interruptible() as control:
         capture = CaptureSource(options.capture, speed=options.speed)
@@ -78,6 +95,20 @@ def run(options: Namespace) -> int:
             source = Tee(capture, engine)
         how = run_options(options, source.session)
         status = run_pipeline(source, manager, how, control, fail_fast=True, engine=engine)
+    _warn(capture)
+    return ExitStatus(status)
+
+
+def _events(options: Namespace) -> int:
+    from ksmtrace.sources.capture import CaptureSource
+
+    capture = CaptureSource(options.capture, speed=options.speed)
+    with closing(capture):
+        print_events(options, capture.batches())
+    _warn(capture)
+    return ExitStatus.DONE
+
+
+def _warn(capture: CaptureSource) -> None:
     for warning in capture.warnings:
         print(f"ksmtrace: {warning}", file=sys.stderr)
-    return ExitStatus(status)

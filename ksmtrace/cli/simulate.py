@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
 from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
@@ -31,6 +32,8 @@ _COLUMNS = {
 """Columns of the table; those that are 0 or unknown throughout are left out."""
 
 _NAME_WIDTH = 9
+
+_WITHOUT_EVENTS = {"json": "--json", "record": "-o", "on_kernel": "--on-kernel"}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -69,6 +72,7 @@ def add_parser(verbs: Verbs) -> None:
         help="the engine does not count comparisons of pages, of which nothing is printed: faster",
     )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    add_event_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -95,6 +99,9 @@ def run(options: Namespace) -> int:
     def say(line: str) -> None:
         print(f"ksmtrace: {line}", file=sys.stderr)
 
+    check_event_options(options, _WITHOUT_EVENTS)
+    if options.events:
+        return _events(workload, variant, options, say)
     if options.on_kernel and options.record is not None:
         raise KsmtraceError("-o records the engine: on a kernel use `ksmtrace record` beside it")
     if options.record is not None:
@@ -110,6 +117,16 @@ def run(options: Namespace) -> int:
             workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
         )
     _print(document, as_json=options.json)
+    return ExitStatus.DONE
+
+
+def _events(
+    workload: Workload, variant: str, options: Namespace, say: Callable[[str], None]
+) -> int:
+    from ksmtrace.sources.engine import EngineSource
+
+    source = EngineSource(workload, variant=variant, say=say, count_comparisons=False)
+    print_events(options, source.batches())
     return ExitStatus.DONE
 
 

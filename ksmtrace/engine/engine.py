@@ -71,6 +71,7 @@ class Engine:
         self.variant = variant
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
+        self._nodes = nodes
         self.mode = "reference"
         if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
             self.mode = mode
@@ -99,8 +100,10 @@ class Engine:
     def map(self, process: str, region: str, pages: int, *, huge: bool = False) -> None:
         """Map private anonymous memory above all that the process has; `huge` allows huge pages."""
         owner = self._process(process)
-        vma = owner.map(region, pages, huge=huge and self.variant.huge_pages)
+        vma = owner.map(region, pages, huge=huge)
         self.scanner.mapped(owner.mm, vma)
+        if owner.advises:
+            self.scanner.madvise(owner.mm, vma.start, vma.end, mergeable=True)
 
     def fill(
         self, process: str, region: str, first: int, pages: int, content: Callable[[int], bytes]
@@ -143,6 +146,7 @@ class Engine:
         """Remove pages from the address space (munmap)."""
         mm, start, end = self._range(process, region, first, pages)
         munmap(self.memory, mm, start, end)
+        self.scanner.unmapped(mm)
 
     def fork(self, process: str, child: str) -> None:
         """The process forks."""
@@ -155,21 +159,70 @@ class Engine:
 
     def exit(self, process: str) -> None:
         """The process ends."""
-        mm = self._process(process).mm
-        self.scanner.exiting(mm)
-        exit_mmap(self.memory, mm)
+        owner = self._process(process)
+        self.scanner.exiting(owner.mm)
+        exit_mmap(self.memory, owner.mm)
+        owner.close_pipes(self.memory)
         del self.processes[process]
 
-    def merge_any(self, process: str, *, on: bool) -> None:
-        """prctl(PR_SET_MEMORY_MERGE)."""
-        self.scanner.merge_any(self._process(process).mm, on=on)
+    def merge_any(self, process: str, *, on: bool = True, by: str = "prctl") -> None:
+        """Make all of a process mergeable, what it has and what it will map.
 
-    def pin(self, process: str, region: str, page: int, *, by: int = 1) -> None:
-        """Hold a page as O_DIRECT does, for ksmd to find; a negative `by` lets go of it."""
+        Args:
+            process: by name.
+            on: False takes PR_SET_MEMORY_MERGE back.
+            by: "prctl" (PR_SET_MEMORY_MERGE, ksm_enable_merge_any), or "madvise", as a C library
+                does that is patched to advise each mapping, also in children.
+
+        Raises:
+            KsmtraceError: this version has no PR_SET_MEMORY_MERGE.
+        """
+        owner = self._process(process)
+        if by == "madvise":
+            owner.advises = True
+            for vma in tuple(owner.mm.vmas):
+                self.scanner.madvise(owner.mm, vma.start, vma.end, mergeable=True)
+        elif self.variant.memory_merge:
+            self.scanner.merge_any(owner.mm, on=on)
+        else:
+            raise KsmtraceError(f"{self.variant.name} has no PR_SET_MEMORY_MERGE (6.4)")
+
+    def place(self, process: str, region: str, node: int) -> None:
+        """Bind a region's pages to a NUMA node, those that are touched from here on (mbind).
+
+        Raises:
+            KsmtraceError: there is no such node, or some of the region is not mapped.
+        """
+        if not 0 <= node < self._nodes:
+            raise KsmtraceError(f"there is no NUMA node {node}: the machine has {self._nodes}")
+        owner = self._process(process)
+        for vma, _, _ in parts(owner.mm, *owner.all_of(region)):
+            vma.nid = node
+        self.memory.binds = True
+
+    def pin(self, process: str, region: str, first: int, pages: int = 1) -> None:
+        """Hold references on pages, as vmsplice into a pipe does; untouched ones are read first.
+
+        They are held until the process, and all that were forked from it since, have ended.
+        """
+        self.read(process, region, first, pages)
+        owner = self._process(process)
+        mm, start, end = self._range(process, region, first, pages)
+        owner.pin([mm.ptes[vpn] for vpn in range(start, end)])
+
+    def hold(self, process: str, region: str, page: int, *, by: int) -> None:
+        """Hold `by` references on a page that is present, or let go of some; no step of a file."""
         mm, vpn, _ = self._range(process, region, page, 1)
         if vpn not in mm.ptes:
             raise KsmtraceError(f"page {page} of {process}/{region} is not present")
-        mm.ptes[vpn].references += by
+        frame = mm.ptes[vpn]
+        frame.references += max(by, 0)
+        for _ in range(-by):
+            self.memory.put_page(frame)
+
+    def unpin(self, process: str) -> None:
+        """Let go of all that the process, alone or with its children, holds by `pin`."""
+        self._process(process).unpin(self.memory)
 
     def write_tunable(self, name: str, value: int | str) -> None:
         """Write a file of /sys/kernel/mm/ksm; OSError when the kernel would refuse."""
@@ -211,7 +264,7 @@ class Engine:
             KsmtraceError: pages_to_scan is 0, so that no pass would ever end.
         """
         scanner = self.scanner
-        if passes and not scanner.tunables["pages_to_scan"]:
+        if passes and not scanner.tunables.get("pages_to_scan", 1):
             raise KsmtraceError("with pages_to_scan = 0 no pass ever ends")
         before = scanner.full_scans
         ran = done = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ksmtrace.engine.machine.memory import HUGE_PAGES, Mm, Vma
+from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Memory, Mm, Vma
 from ksmtrace.errors import KsmtraceError
 
 _FIRST_VPN = 0x1_0000_0000
@@ -20,16 +20,64 @@ class Region:
 
 
 @dataclass(slots=True)
+class Pipe:
+    """A pipe with pages in it, on each of which it holds a reference; who has it open."""
+
+    frames: list[Frame]
+    holders: int = 1
+
+    def drain(self, memory: Memory) -> None:
+        """Let go of the pages."""
+        for frame in self.frames:
+            memory.put_page(frame)
+        self.frames = []
+
+    def close(self, memory: Memory) -> None:
+        """One holder less; the last one lets go of the pages."""
+        self.holders -= 1
+        if not self.holders:
+            self.drain(memory)
+
+
+@dataclass(slots=True)
 class Process:
-    """A process; `regions` are by name those that it has mapped, or inherited."""
+    """A process.
+
+    Attributes:
+        mm: its memory.
+        regions: by name those that it has mapped, or inherited.
+        next_vpn: where the next one goes.
+        pipes: those that hold pages, inherited ones too.
+        advises: each mapping is advised to be mergeable as it is made.
+    """
 
     mm: Mm
     regions: dict[str, Region] = field(default_factory=dict)
     next_vpn: int = _FIRST_VPN
+    pipes: list[Pipe] = field(default_factory=list)
+    advises: bool = False
 
     def forked(self, mm: Mm) -> Process:
-        """A child with that memory, and the same regions."""
-        return Process(mm, dict(self.regions), self.next_vpn)
+        """A child with that memory, and the same regions and pipes."""
+        for pipe in self.pipes:
+            pipe.holders += 1
+        return Process(mm, dict(self.regions), self.next_vpn, list(self.pipes), self.advises)
+
+    def pin(self, frames: list[Frame]) -> None:
+        """Put pages into a pipe."""
+        for frame in frames:
+            frame.references += 1
+        self.pipes.append(Pipe(frames))
+
+    def unpin(self, memory: Memory) -> None:
+        """Take all pages out of all pipes."""
+        for pipe in self.pipes:
+            pipe.drain(memory)
+
+    def close_pipes(self, memory: Memory) -> None:
+        """Close all pipes."""
+        for pipe in self.pipes:
+            pipe.close(memory)
 
     def map(self, region: str, pages: int, *, huge: bool) -> Vma:
         """Map a region above all others.
@@ -69,6 +117,11 @@ class Process:
                 "mapped"
             )
         return start, end
+
+    def all_of(self, region: str) -> tuple[int, int]:
+        """`vpns` of a whole region."""
+        known = self.regions.get(region)
+        return self.vpns(region, 0, 0 if known is None else known.pages)
 
     def _is_mapped(self, start: int, end: int) -> bool:
         for vma in self.mm.vmas:

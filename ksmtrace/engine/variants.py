@@ -1,4 +1,4 @@
-"""The variants by name: kernels that differ, and two relatives of KSM."""
+"""The variants by name: kernels that differ, and relatives of KSM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
+from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.uksm.tunables import DEFAULTS as UKSM_DEFAULTS
 
 
 def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
@@ -28,6 +31,10 @@ def _pksm(variant: Variant, _nodes: int, watcher: Watcher) -> PksmScanner:
 
 def _zero_page(variant: Variant, _nodes: int, watcher: Watcher) -> ZeroPageScanner:
     return ZeroPageScanner(variant, watcher)
+
+
+def _uksm(variant: Variant, _nodes: int, watcher: Watcher) -> UksmScanner:
+    return UksmScanner(variant, watcher)
 
 
 _TUNABLES_AFTER_6_1 = frozenset(
@@ -53,6 +60,7 @@ _KSM_4_4 = Variant(
     chains=False,
     chain=chain_candidate_or_any,
     checks_before_stable_tree=False,
+    memory_merge=False,
     counts_zero_pages=False,
     absent_tunables=frozenset(_TUNABLES_AFTER_4_4),
     absent_counters=frozenset(_COUNTERS_AFTER_4_4),
@@ -62,7 +70,7 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
-    huge_pages=True,
+    reuses_pinned=False,
     cow_fault_result=8,
 )
 _KSM_5_10 = replace(
@@ -89,6 +97,7 @@ _KSM_6_12 = replace(
     since=(6, 11),  # checks_before_stable_tree: no decision shows what came with 6.6, 6.8, 6.12
     chain=chain_best_dup,
     checks_before_stable_tree=True,
+    memory_merge=True,
     counts_zero_pages=True,
     absent_tunables=frozenset(),
     absent_counters=frozenset(),
@@ -111,12 +120,28 @@ _KSM_7_2 = replace(
 
 _RELATIVE = replace(
     _KSM_4_4,
+    memory_merge=True,  # which asks for nothing: all memory is scanned
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"pages_to_scan", "sleep_millisecs"},
-    huge_pages=False,
 )
-_PKSM = replace(_RELATIVE, name="pksm", make=_pksm, checksum=one_by_one(sampled_hash(seed=0)))
+_PKSM = replace(
+    _RELATIVE,
+    name="pksm",
+    make=_pksm,
+    checksum=one_by_one(sampled_hash(seed=0)),
+    reuses_pinned=True,
+    own_tunables=PKSM_TUNABLES,
+)
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
+_UKSM = replace(
+    _KSM_6_1,
+    name="uksm",
+    make=_uksm,
+    memory_merge=True,  # as above
+    counts_zero_pages=True,
+    absent_tunables=frozenset(DEFAULTS) - {"sleep_millisecs"},
+    own_tunables=UKSM_DEFAULTS,
+)
 
 KERNELS = {
     variant.name: variant
@@ -124,7 +149,7 @@ KERNELS = {
 }
 """The versions of KSM by name, oldest first."""
 
-VARIANTS = {**KERNELS, _PKSM.name: _PKSM, _ZERO_PAGE.name: _ZERO_PAGE}
+VARIANTS = {**KERNELS, **{one.name: one for one in (_PKSM, _ZERO_PAGE, _UKSM)}}
 """Every variant by name."""
 
 NEWEST = next(reversed(KERNELS))

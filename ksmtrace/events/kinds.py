@@ -63,7 +63,8 @@ class EventKind(IntEnum):
     """A write to a KSM page made a private copy (do_wp_page). mm, address, pfn = the KSM page,
     err = return value (VM_FAULT_* bits), aux = nanoseconds that the fault spent in do_wp_page, flag
     BY_KERNEL when the kernel broke the sharing itself (break_ksm: run=2, MADV_UNMERGEABLE, prctl, a
-    failed merge) and no write of the process did."""
+    failed merge) and no write of the process did. ZERO_PAGE, of the engine's zero-page alone, when
+    the page was a zero page that its daemon had placed."""
     SNAPSHOT = 17
     """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid
     (tgid). Read from pagemap when a tracer joins late, not seen by a probe."""

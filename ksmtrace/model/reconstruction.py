@@ -25,7 +25,7 @@ from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
 from ksmtrace.model.tunables import follow_writes
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
 
@@ -93,6 +93,7 @@ class Reconstruction:
         self._sees_removals = session.sees(EventKind.REMOVE_RMAP_ITEM)
         self._sees_appends = session.sees(EventKind.STABLE_APPEND)
         self._sees_nodes = session.sees(EventKind.REMOVE_STABLE_NODE)
+        self._items_are_entries = session.knows(Knowledge.RMAP_ITEMS)
         self._limited = bool(session.only_pids)
         self._completeness = Completeness(session)
         self.ids: Ids = np.zeros(0, dtype=np.int64)
@@ -156,13 +157,14 @@ class Reconstruction:
 
     def gauges(self) -> dict[Gauge, int | None]:
         """The four page gauges; None where this run cannot reconstruct one (now, or ever)."""
-        stable = self.complete and self._sees_appends and self._sees_nodes
+        entries = self._items_are_entries
+        stable = self.complete and self._sees_appends and self._sees_nodes and entries
         items = self.complete and self._sees_candidates and self._sees_removals
         return {
             Gauge.PAGES_SHARED: self.pages_shared if stable else None,
             Gauge.PAGES_SHARING: self.pages_sharing if stable else None,
             Gauge.PAGES_UNSHARED: self.pages_unshared if items else None,
-            Gauge.PAGES_VOLATILE: self.pages_volatile if items else None,
+            Gauge.PAGES_VOLATILE: self.pages_volatile if items and entries else None,
         }
 
     def sharers(self) -> npt.NDArray[np.int64]:

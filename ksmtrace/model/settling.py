@@ -6,7 +6,7 @@ from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 MOST_CHANGE_RATIO = 0.01
 """Of pages_sharing, from one pass end to the next: less than this is quiet."""
@@ -21,7 +21,7 @@ class Settling:
 
     It is reconstructed where removals of all processes are seen, else the last that was read from
     the kernel. Where the ends of passes are not seen, a step of full_scans between two readings
-    stands for one.
+    stands for one. A machine that has only zero pages settles by these.
 
     Attributes:
         change_ratio: how much pages_sharing changed in the last pass, of the larger of both values;
@@ -57,7 +57,10 @@ class Settling:
 
     def read(self, reading: Reading, session: Session) -> None:
         """Take in a reading of the kernel's counters."""
-        self._read = reading.values.get(Gauge.PAGES_SHARING, self._read)
+        placed = reading.values.get(Gauge.KSM_ZERO_PAGES, self._read)
+        if Gauge.PAGES_SHARING in reading.values or Gauge.GENERAL_PROFIT not in reading.values:
+            placed = self._read
+        self._read = reading.values.get(Gauge.PAGES_SHARING, placed)
         scans = reading.values.get(Gauge.FULL_SCANS)
         if session.sees(EventKind.SCAN_STOP) or scans is None:
             return
@@ -68,7 +71,8 @@ class Settling:
     def scan_ended(self, scan: Scan, reconstruction: Reconstruction, session: Session) -> None:
         """A pass ended, seen as an event."""
         known = self._read
-        if session.sees(EventKind.REMOVE_RMAP_ITEM) and not session.only_pids:
+        followed = session.sees(EventKind.REMOVE_RMAP_ITEM) and session.knows(Knowledge.RMAP_ITEMS)
+        if followed and not session.only_pids:
             known = reconstruction.gauges()[Gauge.PAGES_SHARING]
         self._pass_ended(known, scan.ended_ns)
 

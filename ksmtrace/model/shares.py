@@ -12,7 +12,7 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.model.items import Ids
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 STABLE_NODE_BYTES = 64
 """sizeof(struct ksm_stable_node), on every kernel so far."""
@@ -57,7 +57,7 @@ class Shares:
 
 def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
     """Whether shares are exact, too high (removals unseen) or too low (state incomplete)."""
-    if not session.sees(EventKind.STABLE_APPEND):
+    if not session.sees(EventKind.STABLE_APPEND) or not session.knows(Knowledge.RMAP_ITEMS):
         return None
     if not session.sees(EventKind.REMOVE_RMAP_ITEM):
         return Attribution.AT_MOST

@@ -62,6 +62,7 @@ class Snapshot:
             "source": session.source,
             "kernel": {"release": session.kernel.release, "build_id": session.kernel.build_id},
             "tier": session.tier,
+            "timed": session.timed,
             "duration_seconds": round((state.last_ns - session.monotonic_ns) / 1e9, 3),
             "probes": {
                 kind.name.lower(): {

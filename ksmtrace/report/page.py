@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from ksmtrace import __version__
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.summary import Document, advice, facts, verdict
+from ksmtrace.drawing.summary import Document, advice, facts, length, verdict
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
 from ksmtrace.section import Cell, Chart, Section, Table
-from ksmtrace.units import duration, format_value
+from ksmtrace.units import format_value
 
 WIDE, NARROW = 760, 260
 """Widths of each chart's two drawings, in pixels: one for screens and paper, one for phones."""
@@ -42,7 +42,7 @@ def page(document: Document, sections: Sequence[Section], *, began_ns: int, name
         mark=Markup(MARK),  # noqa: S704
         style=_resource("style.css"),
         version=__version__,
-        title=f"KSM on {kernel}, {duration(document['duration_seconds'])}",
+        title=f"KSM on {kernel}, {length(document)}",
         began=datetime.fromtimestamp(began_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         facts=facts(document),
         lost=document["events"]["lost"],

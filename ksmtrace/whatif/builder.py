@@ -163,7 +163,7 @@ class _Builder:
     def _hold(self, place: Place, by: int) -> None:
         for run in self._runs(place[0], [place[1]]):
             name = _name(place[0])
-            self._add("pin", process=name, region=run.region, page=run.first, by=by)
+            self._add("hold", process=name, region=run.region, page=run.first, by=by)
 
     def _has(self, place: Place) -> bool:
         return place[1] in self._memory.get(place[0], ())

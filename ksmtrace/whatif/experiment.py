@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 
-from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.case import Case
 from ksmtrace.whatif.outcome_meter import OutcomeMeter, since
 from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.on_engine import Simulation
-from ksmtrace.workload.tunables import RefusedError, Tunables
+from ksmtrace.workload.tunables import RefusedError, Tunables, defaults_of
 
 
 def run_scenario(
@@ -111,14 +110,14 @@ class _CaptureSimulation(Simulation):
 
 def _steps_for(workload: Workload, scenario: Scenario) -> tuple[Step, ...]:
     """The steps, without writes to tunables that the variant lacks or that the scenario holds."""
-    without = VARIANTS[scenario.variant].absent_tunables | {*scenario.held}
+    kept = defaults_of(scenario.variant).keys() - scenario.held
     return tuple(
-        Step("set", {"tunables": _without(step.arguments["tunables"], without)})
+        Step("set", {"tunables": _only(step.arguments["tunables"], kept)})
         if step.op == "set"
         else step
         for step in workload.steps
     )
 
 
-def _without(tunables: dict[str, int | str], absent: frozenset[str]) -> dict[str, int | str]:
-    return {name: value for name, value in tunables.items() if name not in absent}
+def _only(tunables: dict[str, int | str], kept: Set[str]) -> dict[str, int | str]:
+    return {name: value for name, value in tunables.items() if name in kept}

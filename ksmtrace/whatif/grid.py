@@ -9,7 +9,14 @@ from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.scenario import Scenario
 from ksmtrace.workload.file import Workload, check_variant
-from ksmtrace.workload.tunables import DEFAULTS, Tunables, check_tunables, is_default_without
+from ksmtrace.workload.tunables import (
+    DEFAULTS,
+    RELATIVES_DEFAULTS,
+    Tunables,
+    check_tunables,
+    defaults_of,
+    is_default_without,
+)
 
 MOST_SCENARIOS = 1000
 """How many scenarios one run may have, the baseline included."""
@@ -66,23 +73,25 @@ def _combinations(
 
 
 def _scenario(variant: str, own: Tunables, asked: Tunables) -> Scenario:
-    absent = VARIANTS[variant].absent_tunables
+    present = defaults_of(variant)
+    elsewhere = {**DEFAULTS, **RELATIVES_DEFAULTS}
     wanted = {**own, **asked}
     left_out = tuple(
         name
         for name, value in sorted(wanted.items())
-        if name in absent
+        if name not in present
         and not is_default_without(name, value)
-        and (name in asked or value != DEFAULTS[name])
+        and (name in asked or value != elsewhere[name])
     )
-    kept = tuple((name, value) for name, value in sorted(wanted.items()) if name not in absent)
-    return Scenario(variant, kept, left_out, tuple(sorted(asked.keys() - absent)))
+    kept = tuple((name, value) for name, value in sorted(wanted.items()) if name in present)
+    return Scenario(variant, kept, left_out, tuple(sorted(asked.keys() & present.keys())))
 
 
 def _effect(scenario: Scenario, written: Set[str]) -> tuple[object, ...]:
     # a default that is written down changes nothing, nor does holding what nobody writes
     held = tuple(name for name in scenario.held if name in written)
-    return scenario.variant, held, *sorted({**DEFAULTS, **dict(scenario.tunables)}.items())
+    tunables = {**defaults_of(scenario.variant), **dict(scenario.tunables)}
+    return scenario.variant, held, *sorted(tunables.items())
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -134,7 +143,7 @@ def _variants(asked: Sequence[str], own: str, *, everything: bool) -> list[str]:
 
 def _check_present(choices: Mapping[str, object], names: Sequence[str]) -> None:
     for name in choices:
-        if all(name in VARIANTS[variant].absent_tunables for variant in names):
+        if all(name not in defaults_of(variant) for variant in names):
             raise KsmtraceError(
                 f"{', '.join(dict.fromkeys(names))}: no {name} there (ENOENT): "
                 "name a variant that has it with --variant"

@@ -9,7 +9,8 @@ from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
-from ksmtrace.engine.relatives.pksm import PksmScanner
+from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
+from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.whatif.scenario import Point
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _STABLE_NODE_SIZE = 64
 """Bytes of a struct stable_node on 64-bit machines."""
+
+_RELATIVES = (RelativeScanner, UksmScanner)
 
 
 class OutcomeMeter(Watcher):
@@ -74,7 +77,7 @@ class OutcomeMeter(Watcher):
         return Point(
             passes=passes,
             batches=batches,
-            saved_bytes=(_sharing(engine) + zero) * PAGE_SIZE,
+            saved_bytes=_saved_pages(engine, zero) * PAGE_SIZE,
             pages_shared=counters["pages_shared"],
             pages_sharing=counters["pages_sharing"],
             pages_unshared=counters["pages_unshared"],
@@ -101,9 +104,7 @@ class OutcomeMeter(Watcher):
             counters = scanner.ksm.counters
             nodes = len(self._nodes) + counters.stable_node_chains
             return counters.rmap_items * RMAP_ITEM_SIZE + nodes * _STABLE_NODE_SIZE
-        if isinstance(scanner, PksmScanner):
-            return scanner.rmap_items * RMAP_ITEM_SIZE
-        return 0
+        return scanner.metadata_bytes if isinstance(scanner, _RELATIVES) else 0
 
 
 def since(point: Point, start: Point) -> Point:
@@ -122,8 +123,9 @@ def _less(count: int | None, start: int | None) -> int | None:
     return None if count is None or start is None else count - start
 
 
-def _sharing(engine: Engine) -> int:
+def _saved_pages(engine: Engine, zero: int) -> int:
+    # A relative's own counters may lag behind what is mapped.
     scanner = engine.scanner
-    if isinstance(scanner, KsmScanner):
-        return scanner.ksm.counters.pages_sharing
-    return scanner.pages_sharing if isinstance(scanner, PksmScanner) else 0
+    if isinstance(scanner, _RELATIVES):
+        return scanner.saved_pages
+    return (scanner.ksm.counters.pages_sharing if isinstance(scanner, KsmScanner) else 0) + zero

@@ -10,7 +10,7 @@ from typing import Any
 from ksmtrace import __version__
 from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario
-from ksmtrace.workload.tunables import DEFAULTS
+from ksmtrace.workload.tunables import defaults_of
 
 MOST_POINTS = 1000
 """So many points of `over_time` are printed; of more, an even choice with the last."""
@@ -101,7 +101,7 @@ def _scenario(scenario: Scenario, outcome: Outcome, *, baseline: bool) -> dict[s
     points, end = outcome.points, outcome.at_end
     saved = [point.saved_bytes for point in points]
     when = settled(points)
-    tunables = {**DEFAULTS, **dict(scenario.tunables)}
+    tunables = {**defaults_of(scenario.variant), **dict(scenario.tunables)}
     sleep = float(tunables["sleep_millisecs"]) / 1000
     return {
         "variant": scenario.variant,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import WIDTH
-from ksmtrace.workload.tunables import DEFAULTS
+from ksmtrace.workload.tunables import defaults_of
 
 _COLUMNS = (
     ("saved", 9),
@@ -52,7 +52,8 @@ _LEGEND = (
 
 
 def _label(scenario: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
-    own = {**DEFAULTS, **({} if scenario is baseline else baseline["tunables"])}
+    own = dict(defaults_of(scenario["variant"]))
+    own |= {} if scenario is baseline else baseline["tunables"]
     changed = [
         f"{name}={value}" for name, value in scenario["tunables"].items() if own[name] != value
     ]

@@ -14,6 +14,9 @@ from ksmtrace.workload.tunables import check_tunables, shown
 MOST_SCANS = 1_000_000
 """How many passes or batches one `scan` may have."""
 
+MOST_NODES = 64
+"""Of NUMA."""
+
 _NAME_LENGTH = 100
 
 Check = Callable[[object], Any]
@@ -66,9 +69,15 @@ def parse_arguments(op: object, table: Mapping[str, object]) -> dict[str, Any]:
             raise ValueError(f"key {name!r} is missing")
         elif key.default is not None:
             arguments[name] = key.default
+    _check_together(op, arguments)
+    return arguments
+
+
+def _check_together(op: str, arguments: Mapping[str, Any]) -> None:
     if op == "scan" and len(arguments) != 1:
         raise ValueError("takes either passes or batches")
-    return arguments
+    if op == "merge_any" and arguments["by"] == "madvise" and not arguments["on"]:
+        raise ValueError("on = false goes with by = 'prctl' alone: use unmergeable")
 
 
 def _integer(least: int, most: int) -> Check:
@@ -98,6 +107,12 @@ def _settings(value: object) -> dict[str, int | str]:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{shown(value)} is not a table of tunables")
     return dict(check_tunables(value))
+
+
+def _way(value: object) -> str:
+    if value not in ("prctl", "madvise"):
+        raise ValueError(f"{shown(value)} is not prctl or madvise")
+    return str(value)
 
 
 def _run_value(value: object) -> int:
@@ -136,6 +151,13 @@ OPS: Mapping[str, Mapping[str, Key]] = {
     "unmergeable": _RANGE,
     "discard": _RANGE,
     "unmap": _RANGE,
+    "place": {**_PROCESS, "region": Key(check_name), "node": Key(_integer(0, MOST_NODES - 1))},
+    "pin": _RANGE,
+    "merge_any": {
+        **_PROCESS,
+        "on": Key(_flag, required=False, default=True),
+        "by": Key(_way, required=False, default="prctl"),
+    },
     "fork": {**_PROCESS, "child": Key(check_name)},
     "exit": _PROCESS,
     "set": {"tunables": Key(_settings)},

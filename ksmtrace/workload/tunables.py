@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ksmtrace.engine.ksm.tunables import DEFAULTS as KERNEL_DEFAULTS
+from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
+from ksmtrace.engine.relatives.relative_scanner import check_unsigned
+from ksmtrace.engine.uksm.tunables import check_tunable
+from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 Tunables = Mapping[str, int | str]
@@ -46,6 +50,14 @@ DEFAULTS: Tunables = {
     **{name: KERNEL_DEFAULTS[name] for name in _NUMBERS},
 }
 """The kernel's defaults; `advisor_mode` first: while it is on, some others cannot be written."""
+
+RELATIVES_DEFAULTS: Tunables = {
+    name: value
+    for variant in VARIANTS.values()
+    for name, value in variant.own_tunables.items()
+    if name not in DEFAULTS
+}
+"""Tunables that only relatives of KSM have, and their defaults there."""
 
 _WITHOUT: Tunables = {
     "advisor_mode": "none",
@@ -89,6 +101,13 @@ def check_tunables(tunables: Mapping[str, object]) -> Tunables:
     return {name: _checked(name, value) for name, value in tunables.items()}
 
 
+def defaults_of(variant: str) -> Tunables:
+    """The tunables that a variant of the engine has, with their defaults there."""
+    one = VARIANTS[variant]
+    kernels = {name: value for name, value in DEFAULTS.items() if name not in one.absent_tunables}
+    return {**kernels, **one.own_tunables}
+
+
 def is_default_without(name: str, value: int | str) -> bool:
     """Whether a kernel that does not have the tunable behaves as if it had this value."""
     return _WITHOUT.get(name) == value
@@ -103,9 +122,12 @@ def _checked(name: str, value: object) -> int | str:
         if value == "scan-time":
             raise ValueError("advisor_mode = 'scan-time': what the advisor does depends on time")
         raise ValueError(f"advisor_mode = {shown(value)}: refused with {errno_text(errno.EINVAL)}")
+    if name in RELATIVES_DEFAULTS:
+        return _checked_of_relative(name, value)
     numbers = _NUMBERS.get(name)
     if numbers is None:
-        raise ValueError(f"unknown tunable {name[:60]!r} (known: {', '.join(DEFAULTS)})")
+        known = ", ".join({**DEFAULTS, **RELATIVES_DEFAULTS})
+        raise ValueError(f"unknown tunable {name[:60]!r} (known: {known})")
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} = {shown(value)} is not an integer")
     if not numbers.least <= value <= numbers.most:
@@ -114,6 +136,23 @@ def _checked(name: str, value: object) -> int | str:
             f"{name} = {shown(value)}: refused with {errno_text(number)}, "
             f"must be {numbers.least} to {numbers.most}"
         )
+    return value
+
+
+def _checked_of_relative(name: str, value: object) -> int | str:
+    kind = type(RELATIVES_DEFAULTS[name])
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = "an integer" if kind is int else "a string"
+        raise ValueError(f"{name} = {shown(value)} is not {wanted}")
+    try:
+        if name in PKSM_TUNABLES:
+            check_unsigned(name, value)
+        else:
+            check_tunable(name, value)
+    except OSError as error:
+        number = error.errno or errno.EINVAL
+        text = f"{name} = {shown(value)}: refused with {errno_text(number)}"
+        raise ValueError(text) from None
     return value
 
 

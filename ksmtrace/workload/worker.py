@@ -27,7 +27,12 @@ _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
 _MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
 _PR_SET_NAME = 15
+_PR_SET_MEMORY_MERGE = 67
+_SYS_MBIND = {"x86_64": 237, "aarch64": 235, "riscv64": 235}
+_MPOL_BIND = 2
+_NODES_OF_MASK = 65  # one more than there are: get_nodes takes one off
 _F_SETPIPE_SZ = 1031
+_PAGES_A_PIPE = 256
 
 
 class Worker:
@@ -48,6 +53,8 @@ class Worker:
         self._next = _BASE
         self._regions: dict[str, tuple[int, int]] = {}
         self._huge: set[str] = set()
+        self._advises = False
+        self._all_mergeable = False
         self._connect(name)
 
     def _connect(self, name: str) -> None:
@@ -69,6 +76,7 @@ class Worker:
                     answer["address"] = address
             except (OSError, KeyError, ValueError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
+            self._keep_own_out()
             self._socket.send(json.dumps(answer).encode())
 
     def _do(self, step: dict[str, Any]) -> int | None:
@@ -77,6 +85,10 @@ class Worker:
             return self._map(step["region"], step["pages"], huge=step.get("huge", False))
         elif op == "fork":
             self._fork(step["child"])
+        elif op == "place":
+            self._place(step["region"], step["node"])
+        elif op == "merge_any":
+            self._merge_any(step["by"], on=step["on"])
         elif op in _MADVICE:
             start, pages, _ = self._span(step)
             self._check(self._libc.madvise(start, pages * PAGE, _MADVICE[op]))
@@ -116,6 +128,8 @@ class Worker:
             raise OSError(ctypes.get_errno(), f"mmap of {region} at {self._next:#x} failed")
         self._regions[region] = (start, pages)
         self._advise_region(region, "nohuge")
+        if self._advises:
+            self._advise_region(region, "mergeable")
         if huge:
             self._huge.add(region)
         self._next += (size + _GAP - 1) // _GAP * _GAP + _GAP
@@ -129,9 +143,41 @@ class Worker:
             if number != errno.ENOMEM:
                 raise OSError(number, os.strerror(number))
 
+    def _place(self, region: str, node: int) -> None:
+        start, pages = self._regions[region]
+        mask = ctypes.c_ulong(1 << node)
+        arguments = (start, pages * PAGE, _MPOL_BIND, ctypes.addressof(mask), _NODES_OF_MASK, 0)
+        wide = [ctypes.c_ulong(one) for one in (_SYS_MBIND[os.uname().machine], *arguments)]
+        self._check(self._libc.syscall(*wide))
+
+    def _merge_any(self, by: str, *, on: bool) -> None:
+        if by == "madvise":
+            self._advises = True
+            for region in self._regions:
+                self._advise_region(region, "mergeable")
+        elif self._libc.prctl(_PR_SET_MEMORY_MERGE, int(on), 0, 0, 0):
+            number = ctypes.get_errno()
+            lacks = "this kernel has no PR_SET_MEMORY_MERGE (6.4)"
+            raise OSError(number, lacks if number == errno.EINVAL else os.strerror(number))
+        else:
+            self._all_mergeable = on
+
+    def _keep_own_out(self) -> None:
+        """PR_SET_MEMORY_MERGE is for the regions: the interpreter's memory is none of them."""
+        if not self._all_mergeable:
+            return
+        with open("/proc/self/maps", encoding="utf-8") as maps:
+            spans = [line.split(" ", 1)[0].split("-") for line in maps]
+        for first, end in spans:
+            start, size = int(first, 16), int(end, 16) - int(first, 16)
+            if not _BASE <= start < self._next:
+                # special mappings, which are never mergeable, refuse
+                self._libc.madvise(start, size, _MADVICE["unmergeable"])
+
     def _fork(self, child: str) -> None:
         if os.fork() == 0:
             self._socket.close()
+            self._keep_own_out()
             self._connect(child)
             self.serve()
             os._exit(0)
@@ -139,13 +185,15 @@ class Worker:
     def _pin(self, start: int, pages: int) -> None:
         """Hold references on the pages for good, so that they cannot be write-protected.
 
-        They are spliced into a pipe.
+        They are spliced into pipes, which children inherit.
         """
-        ends = os.pipe()
-        fcntl.fcntl(ends[1], _F_SETPIPE_SZ, 1024 * 1024)
-        vector = (ctypes.c_ulong * 2)(start, pages * PAGE)
-        if self._libc.vmsplice(ends[1], vector, 1, 0) != pages * PAGE:
-            raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
+        for first in range(0, pages, _PAGES_A_PIPE):
+            size = min(_PAGES_A_PIPE, pages - first) * PAGE
+            ends = os.pipe()
+            fcntl.fcntl(ends[1], _F_SETPIPE_SZ, _PAGES_A_PIPE * PAGE)
+            vector = (ctypes.c_ulong * 2)(start + first * PAGE, size)
+            if self._libc.vmsplice(ends[1], vector, 1, 0) != size:
+                raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
 
     def _fill(self, start: int, pages: int, first: int, word: int, stride: int) -> None:
         for page in range(pages):

@@ -23,7 +23,7 @@ from ksmtrace.plugins.balance.figures import FIGURES
 from ksmtrace.plugins.balance.metrics import metrics
 from ksmtrace.plugins.balance.view import panel, section
 from ksmtrace.section import Section
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 
 class Plugin:
@@ -65,6 +65,11 @@ class Plugin:
             pages = sharing + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
             saved = pages * session.kernel.page_size_bytes
             net = saved - items * session.kernel.rmap_item_size_bytes
+            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
+        elif Gauge.GENERAL_PROFIT in reading.values and not session.knows(Knowledge.RMAP_ITEMS):
+            pages = (sharing or 0) + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
+            saved = pages * session.kernel.page_size_bytes
+            net = reading.values[Gauge.GENERAL_PROFIT]
             self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
 
     @hookimpl

@@ -116,8 +116,8 @@ def make_balance(
     sheet = make_sheet(session, reconstruction, accounts)
     total = total_of(session, reconstruction, accounts, counters, sheet)
     saved, ksmd = total.saved_bytes, total.ksmd_cpu_ns
-    if saved is not None:
-        saved += (total.zero_pages or 0) * session.kernel.page_size_bytes
+    if saved is not None or total.net_saved_bytes is not None:
+        saved = (saved or 0) + (total.zero_pages or 0) * session.kernel.page_size_bytes
     spent = None if ksmd is None else ksmd + (total.user_break_ns or 0)
     facts = Facts(
         run=reconstruction.tunables.get("run"),

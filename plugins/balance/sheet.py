@@ -85,6 +85,8 @@ def total_of(
 ) -> Row:
     """The whole: what the reconstruction knows exactly, else the kernel's own counters.
 
+    Where rmap_items do not tell the bookkeeping, general_profit does.
+
     `counters` are the last that were read; RMAP_ITEMS among them.
     """
     timed = accounts.ksmd.wall_ns > 0
@@ -111,6 +113,11 @@ def total_of(
             of_items = items * session.kernel.rmap_item_size_bytes
             total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
             _put_net(session, total)
+    profit = counters.get(Gauge.GENERAL_PROFIT)
+    if profit is not None and not session.knows(Knowledge.RMAP_ITEMS):
+        pages = counters.get(Gauge.PAGES_SHARING, 0) + counters.get(Gauge.KSM_ZERO_PAGES, 0)
+        total.put("metadata_bytes", pages * session.kernel.page_size_bytes - profit)
+        total.put("net_saved_bytes", profit)
     return total.row(0)
 
 

@@ -19,6 +19,7 @@ _SEEN = (EventKind.COW_FAULT,)
 _WRITES = (Knowledge.WRITES,)
 _TIMED = (Knowledge.FAULT_TIMES,)
 _FOLLOWED = (
+    Knowledge.RMAP_ITEMS,
     *(Knowledge.WRITES, EventKind.STABLE_APPEND),
     *(EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE),
 )

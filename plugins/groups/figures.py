@@ -88,7 +88,7 @@ ROW = (
         "wasted_pages",
         "pages",
         "Those of them that came to nothing.",
-        needs=_SEEN,
+        needs=(*_SEEN, Knowledge.RMAP_ITEMS, Knowledge.CHECKSUMS),
         metric=counter(
             "ksmtrace_group_wasted_pages_total",
             "Examinations of a cgroup's pages that came to nothing: changed, not to be merged, or "

@@ -130,7 +130,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Pages by state."""
-        if all(map(session.sees, TREES)):
+        if all(map(session.knows, TREES)):
             yield from families(PAGES, self._by_state())
 
     @hookimpl
@@ -142,7 +142,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """All maps."""
-        seen = all(map(session.sees, TREES))
+        seen = all(map(session.knows, TREES))
         maps = [
             (one.process.label, one.first_pass, one.rmap_items, one.grid) for one in self._ranked()
         ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import PROCESS, FigureSpec, gauge
+from ksmtrace.session import Knowledge
 
-TREES = (
+TREES: tuple[EventKind | Knowledge, ...] = (
+    Knowledge.RMAP_ITEMS,
     *(EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND),
     *(EventKind.REMOVE_RMAP_ITEM, EventKind.REMOVE_STABLE_NODE),
 )

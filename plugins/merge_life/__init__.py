@@ -68,8 +68,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """How fast pages are merged, and how long that lasts."""
-        if all(map(session.sees, LIVES)):
-            spans = all(map(session.sees, SPANS))
+        if all(map(session.knows, LIVES)):
+            spans = all(map(session.knows, SPANS))
             yield section(self.ksmtrace_analysis(session), self._lives, spans=spans)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import Family, FigureSpec, counter, gauge
+from ksmtrace.session import Knowledge
 
 LIVES = (EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND)
 """What it takes to see an rmap_item's life as far as its merge."""
 
-SPANS = (
+SPANS: tuple[EventKind | Knowledge, ...] = (
+    Knowledge.RMAP_ITEMS,
     EventKind.STABLE_APPEND,
     EventKind.REMOVE_RMAP_ITEM,
     EventKind.REMOVE_STABLE_NODE,
@@ -74,7 +76,7 @@ FIGURES = (
         "gone_pages",
         "pages",
         "Those that were freed: unmapped, exited, or no longer mergeable.",
-        needs=(*LIVES, EventKind.REMOVE_RMAP_ITEM),
+        needs=(*LIVES, EventKind.REMOVE_RMAP_ITEM, Knowledge.RMAP_ITEMS),
         panel="gone",
         metric=_STAGES,
         series=("gone",),

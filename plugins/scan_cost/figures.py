@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import Family, FigureSpec, counter, gauge
+from ksmtrace.session import Knowledge
 
 _EXAMINED = (EventKind.CMP_AND_MERGE_PAGE,)
+_ENTRIES = (*_EXAMINED, Knowledge.RMAP_ITEMS)
 _SKIPPED = (EventKind.SKIPPED,)
 
 PASSES = Family(
@@ -92,13 +94,13 @@ COST = (
     ),
     FigureSpec("last_pass_skipped_pages", "pages", "Pages that it passed over.", needs=_SKIPPED),
     FigureSpec(
-        "last_pass_rmap_items", "", "rmap_items that there were when it ended.", needs=_EXAMINED
+        "last_pass_rmap_items", "", "rmap_items that there were when it ended.", needs=_ENTRIES
     ),
     FigureSpec(
         "coverage_ratio",
         "ratio",
         "`last_pass_examined_pages` by `last_pass_rmap_items`.",
-        needs=_EXAMINED,
+        needs=_ENTRIES,
         panel="coverage",
         section="covered by the last pass",
         metric=gauge(
@@ -111,7 +113,7 @@ COST = (
         "last_pass_zero_checksum_pages",
         "pages",
         "Pages of that pass with the checksum of a page of zeroes.",
-        needs=_EXAMINED,
+        needs=(*_ENTRIES, Knowledge.CHECKSUMS),
         metric=gauge(
             "ksmtrace_scan_zero_checksum_pages",
             "Pages of zeroes examined in the last whole pass. A large part of all: set "

@@ -24,7 +24,7 @@ from ksmtrace.plugins.stable_tree.nodes import NODE_AGES, ages, most_shared, sha
 from ksmtrace.plugins.stable_tree.readings import Readings
 from ksmtrace.plugins.stable_tree.view import panel, section
 from ksmtrace.section import Section
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 
 class Plugin:
@@ -77,7 +77,7 @@ class Plugin:
         """The figures of `FIGURES`."""
         return {
             **self._counted(session),
-            "node_sharers_pages": self._sharers(),
+            "node_sharers_pages": self._sharers(session),
             "stable_node_chains": self._readings.last.get(Gauge.STABLE_NODE_CHAINS),
             "stable_node_dups": self._readings.last.get(Gauge.STABLE_NODE_DUPS),
             **known(FIGURES, session, self._nodes()),
@@ -129,13 +129,15 @@ class Plugin:
             },
         )
 
-    def _sharers(self) -> dict[str, int] | None:
-        return sharers(self._reconstruction) if self._reconstruction else None
+    def _sharers(self, session: Session) -> dict[str, int] | None:
+        if self._reconstruction is None or not session.knows(Knowledge.RMAP_ITEMS):
+            return None
+        return sharers(self._reconstruction)
 
     @hookimpl
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Metric families of what this run can see."""
-        figures = {**self._counted(session), "node_sharers_pages": self._sharers()}
+        figures = {**self._counted(session), "node_sharers_pages": self._sharers(session)}
         return metrics(figures, self._readings.chains)
 
     @hookimpl

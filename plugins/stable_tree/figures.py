@@ -151,7 +151,7 @@ TREE = (
         "left_pages",
         "pages",
         "REMOVE_RMAP_ITEM from the stable tree.",
-        needs=(EventKind.REMOVE_RMAP_ITEM,),
+        needs=(EventKind.REMOVE_RMAP_ITEM, Knowledge.RMAP_ITEMS),
         panel="left",
         section="left one by one",
         metric=counter(
@@ -222,6 +222,7 @@ _NODES = (
         "node_sharers_pages.<sharers>",
         "pages",
         'KSM pages by number of sharers, now: "4" is 3 to 4, "more" above 256.',
+        needs=(Knowledge.RMAP_ITEMS,),
     ),
     FigureSpec(
         "stable_node_chains",
@@ -261,7 +262,7 @@ _NODES = (
         "most_shared[]",
         "",
         "The ten KSM pages with most sharers.",
-        needs=_APPENDED,
+        needs=(*_APPENDED, Knowledge.RMAP_ITEMS),
         of=(
             FigureSpec("kpfn", "", "Its page frame; null where not seen."),
             FigureSpec("sharer_pages", "pages", "Pages that share it."),
@@ -285,7 +286,7 @@ _NODES = (
         "most_shared_at_least",
         "flag",
         "Not all of ksmd's state is known: there may be others, and more sharers.",
-        needs=_APPENDED,
+        needs=(*_APPENDED, Knowledge.RMAP_ITEMS),
     ),
 )
 

@@ -56,6 +56,10 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
         shared = readings.last.get(Gauge.PAGES_SHARED)
         sharing = readings.last.get(Gauge.PAGES_SHARING)
     if shared is None or sharing is None:
+        zero_pages = readings.last.get(Gauge.KSM_ZERO_PAGES)
+        if zero_pages is not None:
+            pages = format_value(zero_pages, "pages")
+            return f"There are no KSM pages; the zero page stands for {pages}."
         return "What is shared is not known: the kernel's counters were not read."
     if not shared:
         return "No page is shared."

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.summary import Document, agreement, share
+from ksmtrace.drawing.summary import Document, agreement, length, share
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
 
@@ -41,7 +41,7 @@ def header(document: Document, state: Text) -> RenderableType:
     what = Text(no_wrap=True, overflow="ellipsis")
     what.append(f"ksmtrace {one_line(document['version'])}", "bold")
     what.append(f"   {document['source']}   {one_line(document['kernel']['release'])}")
-    what.append(f"   tier {one_line(document['tier'])}   {duration(document['duration_seconds'])}")
+    what.append(f"   tier {one_line(document['tier'])}   {length(document)}")
     events = document["events"]
     how = Text(no_wrap=True, overflow="ellipsis")
     how.append(f"{events['total']:,} events  ")

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ksmtrace.drawing.lines import WIDTH, cut, one_line, wrapped
-from ksmtrace.drawing.summary import Document, advice_text, agreement, ended, probe_time, verdict
+from ksmtrace.drawing.summary import (
+    Document,
+    advice_text,
+    agreement,
+    ended,
+    length,
+    probe_time,
+    verdict,
+)
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
-from ksmtrace.units import duration, size
+from ksmtrace.units import size
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
+
+_UNCHANGED = ("fork_shared", "held", "huge_page", "other")
+"""Causes of unchanged pages in neither tree that the zero page has not replaced."""
 
 
 def plain_text(snapshot: Snapshot) -> str:
@@ -54,7 +65,7 @@ def _title(document: Document, only_pids: tuple[int, ...]) -> str:
     return wrapped(
         f"ksmtrace {one_line(document['version'])}: {document['source']}, "
         f"kernel {one_line(document['kernel']['release'])}, {one_line(document['tier'])} tier, "
-        f"{duration(document['duration_seconds'])}, "
+        f"{length(document)}, "
         f"{passes:,} pass{'' if passes == 1 else 'es'}{limit}"
     )
 
@@ -70,17 +81,19 @@ def _verdict(document: Document) -> Iterator[str]:
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
     counters = document["counters"]
     shared, sharing = counters.get("pages_shared"), counters.get("pages_sharing")
-    if shared is None or sharing is None:
+    zero_pages = counters.get("ksm_zero_pages")
+    if shared is not None and sharing is not None:
+        yield wrapped(
+            f"KSM saves {size(sharing * page_size_bytes)}: "
+            f"{shared:,} KSM pages stand for {shared + sharing:,} pages."
+        )
+    elif zero_pages is None:
         yield "What KSM saves is not known: the kernel's counters were not read."
         return
-    yield wrapped(
-        f"KSM saves {size(sharing * page_size_bytes)}: "
-        f"{shared:,} KSM pages stand for {shared + sharing:,} pages."
-    )
-    zero_pages = counters.get("ksm_zero_pages")
-    if zero_pages:
+    if zero_pages or sharing is None:
+        stands_for = f"{zero_pages:,} pages" if sharing is None else f"{zero_pages:,} more"
         yield wrapped(
-            f"The zero page stands for {zero_pages:,} more, {size(zero_pages * page_size_bytes)}."
+            f"The zero page stands for {stands_for}, {size(zero_pages * page_size_bytes)}."
         )
     profit = counters.get("general_profit")
     if profit is not None:
@@ -126,16 +139,23 @@ def _examinations(document: Document) -> Iterator[str]:
     examined = volatile.get("examined_pages")
     if not examined:
         return
+    unplaced = volatile["unplaced_pages"] or 0
+    causes = (volatile["causes"] or {}).get
+    kept = sum((causes(name) or {}).get("examined_pages") or 0 for name in _UNCHANGED)
     outcomes = (
-        ("placed_stable_pages", "in the stable tree"),
-        ("placed_unstable_pages", "waiting in the unstable tree"),
-        ("changed_pages", "changed since the last look"),
-        ("first_look_pages", "looked at for the first time"),
-        ("unplaced_pages", "unchanged but not placed"),
-        ("freed_pages", "gone before the outcome was read"),
+        (volatile["placed_stable_pages"], "in the stable tree"),
+        (volatile["placed_unstable_pages"], "waiting in the unstable tree"),
+        (unplaced - kept, "replaced by the zero page"),
+        (volatile["changed_pages"], "changed since the last look"),
+        (volatile["first_look_pages"], "looked at for the first time"),
+        (kept, "unchanged but not placed"),
+        (volatile["freed_pages"], "gone before the outcome was read"),
     )
-    clauses = [f"{volatile[key] / examined:.1%} {what}" for key, what in outcomes if volatile[key]]
-    yield wrapped(f"Of {examined:,} pages examined: {', '.join(clauses)}.")
+    clauses = [f"{pages / examined:.1%} {what}" for pages, what in outcomes if pages]
+    if clauses:
+        yield wrapped(f"Of {examined:,} pages examined: {', '.join(clauses)}.")
+    else:
+        yield f"{examined:,} pages were examined."
 
 
 def _gauges(document: Document) -> Iterator[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import FigureSpec, counter, gauge
+from ksmtrace.session import Knowledge
 
-_SCANNED = (EventKind.CMP_AND_MERGE_PAGE,)
+_SCANNED = (EventKind.CMP_AND_MERGE_PAGE, Knowledge.TREES)
 _REMOVED = (EventKind.REMOVE_RMAP_ITEM,)
 
 FIGURES = (

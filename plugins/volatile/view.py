@@ -83,7 +83,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
         _lead(analysis),
         section_figures(FIGURES, analysis),
         tables,
-        [_chart(over_time)] if over_time.points() else [],
+        [_chart(over_time)] if over_time.points() and lines else [],
         _EXACTNESS,
     )
 
@@ -114,6 +114,8 @@ def _chart(over_time: Timeline) -> Chart:
 
 def _lead(analysis: Json) -> str:
     ratio, lines = analysis["wasted_ratio"], analysis["causes"]
+    if analysis["examined_pages"] and not lines:
+        return "There are no trees: why pages do not merge is no question."
     if ratio is None or not lines:
         return "No examination was seen one by one: why pages do not merge cannot be told here."
     worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))

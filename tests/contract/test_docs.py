@@ -1,7 +1,7 @@
 """Documents that repeat what the code has are checked against it."""
 
 from tools import screen
-from tools.docs import architecture, metrics, reference, variants
+from tools.docs import architecture, metrics, reference, uksm, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -19,6 +19,15 @@ def test_the_table_of_variants_is_current():
     """`make docs` mends it; what its rows differ in is explained below it."""
     text = variants.DOCUMENT.read_text()
     assert text == variants.with_table(text)
+
+
+def test_uksm_beside_ksm_is_current():
+    """`make docs` mends the table; the factors are in the text below it."""
+    text = uksm.DOCUMENT.read_text()
+    assert text == uksm.with_table(text)
+    kernel, relative = (row.split("|")[3:5] for row in uksm.costs_table().splitlines()[2:])
+    assert [int(b) // int(a) for a, b in zip(kernel, relative, strict=True)] == [4, 7]
+    assert "saves four times as much here, and seven times as much" in text
 
 
 def test_the_table_of_metrics_is_current():

@@ -62,6 +62,7 @@ ALLOWED = {
 
 CIRCLES = {
     "ksmtrace.engine.ksm": "one C file's own",
+    "ksmtrace.engine.uksm": "one C file's own",
     "ksmtrace.engine.machine": "a process has a page table, whose blocks know the process",
 }
 """Where modules may import each other in a circle, and why."""

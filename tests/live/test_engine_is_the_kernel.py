@@ -82,6 +82,15 @@ def test_random_workloads(variant):
 
 
 @pytest.mark.live
+def test_pins_and_memory_that_is_mergeable_by_itself(variant):
+    more = ["pin", "pin", "advise", *(["prctl"] * 2 if KERNELS[variant].memory_merge else [])]
+    workloads = sample_workloads(COUNT, number=NUMBER, without=missing_tunables(), more=more)
+    found, merged = differing(workloads, variant)
+    assert found == {}
+    assert merged > COUNT // 2
+
+
+@pytest.mark.live
 def test_huge_regions(variant):
     """Few of them: each one is 512 pages."""
     workloads = sample_workloads(6, number=NUMBER, huge=True, without=missing_tunables())

@@ -1,6 +1,6 @@
 """Hypothesis strategies of valid workloads, small enough to meet every case of ksmd often."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -44,10 +44,11 @@ _NEW_REGION = [("fill", "mergeable"), ("fill", "mergeable"), ("mergeable", "fill
 
 
 class _Maker:
-    def __init__(self, draw: Any, *, huge: bool, without: Collection[str]) -> None:
+    def __init__(self, draw: Any, *, huge: bool, without: Collection[str], nodes: int = 1) -> None:
         self.draw = draw
         self.huge = huge
         self.without = without
+        self.nodes = nodes
         self.footprint = Footprint()
         self.steps: list[Step] = []
         self._names = 0
@@ -74,6 +75,9 @@ class _Maker:
         pages = 512 if huge else self.draw(st.integers(1, 12))
         region = self.name("r")
         self.add("map", process=process, region=region, pages=pages, huge=huge)
+        if self.nodes > 1:
+            node = self.draw(st.integers(0, self.nodes - 1))
+            self.add("place", process=process, region=region, node=node)
         target = {"process": process, "region": region}
         steps = self.draw(st.sampled_from(_NEW_REGION))
         for op in steps:
@@ -109,6 +113,13 @@ class _Maker:
         name = self.draw(st.sampled_from(sorted(LATER_TUNABLES.keys() - set(self.without))))
         self.add("set", tunables={name: self.draw(st.sampled_from(LATER_TUNABLES[name]))})
 
+    def merge_any(self, process: str, op: str) -> None:
+        if op == "advise":
+            self.add("merge_any", process=process, by="madvise")
+        else:
+            on = self.draw(st.sampled_from([True, True, False]))
+            self.add("merge_any", process=process, on=on, by="prctl")
+
     def first_tunables(self) -> dict[str, int]:
         optional = {
             name: st.sampled_from(values)
@@ -136,22 +147,32 @@ class _Maker:
                 self.spawn()
             case "map":
                 self.map(process)
-            case "fork":
-                self.add("fork", process=process, child=self.name("c"))
-            case "exit":
-                self.add("exit", process=process)
+            case "fork" | "exit":
+                child = {"child": self.name("c")} if op == "fork" else {}
+                self.add(op, process=process, **child)
+            case "prctl" | "advise":
+                self.merge_any(process, op)
             case _:
                 self.reach(op, process)
 
 
 @st.composite
 def random_workloads(
-    draw: Any, *, huge: bool = False, most_steps: int = 40, without: Collection[str] = ()
+    draw: Any,
+    *,
+    huge: bool = False,
+    most_steps: int = 40,
+    without: Collection[str] = (),
+    more: Sequence[str] = (),
+    nodes: int = 1,
 ) -> Workload:
     """Workloads that end with two full passes and a snapshot with groups; none sets a tunable of
-    `without`."""
-    maker = _Maker(draw, huge=huge, without=without)
+    `without`. `more` are further steps: "pin", and "prctl" and "advise" for merge_any; each
+    region is bound to one of `nodes`."""
+    maker = _Maker(draw, huge=huge, without=without, nodes=nodes)
     tunables = maker.first_tunables()
+    if nodes > 1:
+        tunables["merge_across_nodes"] = draw(st.sampled_from([0, 0, 1]))
     for _ in range(draw(st.integers(1, 3))):
         maker.spawn()
     for process in list(maker.footprint.processes):
@@ -159,10 +180,10 @@ def random_workloads(
             maker.map(process)
     # a list's length would be drawn to be short most of the time
     for _ in range(draw(st.integers(most_steps // 3, most_steps))):
-        maker.step(draw(st.sampled_from(_OPS)))
+        maker.step(draw(st.sampled_from([*_OPS, *more])))
     maker.add("scan", passes=2)
     maker.add("snapshot", name="end", groups=True)
-    return Workload("random", NEWEST, tunables, tuple(maker.steps))
+    return Workload("random", NEWEST, tunables, tuple(maker.steps), nodes)
 
 
 def sample_workloads(count: int, *, number: int = 0, **options: Any) -> list[Workload]:

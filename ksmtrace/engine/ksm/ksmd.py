@@ -54,6 +54,9 @@ class KsmScanner:
         """New memory is mergeable when the process wants all to be."""
         ksm_add_vma(self.ksm, mm, vma)
 
+    def unmapped(self, mm: Mm) -> None:
+        """Nothing: ksmd finds out."""
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """MADV_MERGEABLE or MADV_UNMERGEABLE."""
         (madvise_mergeable if mergeable else madvise_unmergeable)(self.ksm, mm, first, end)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ksmtrace.engine.machine.mm_version import MmVersion
@@ -42,7 +42,11 @@ class Variant(MmVersion):
         chain: how searches choose a dup of a chain.
         checks_before_stable_tree: the checksum is tested, and the zero page tried, first (6.11,
             d58a361b0350 "mm/ksm: don't waste time searching stable tree for fast changing page").
+        memory_merge: there is PR_SET_MEMORY_MERGE (6.4, d7597f59d1d3 "mm: add new api to enable ksm
+            per process").
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
+        own_tunables: files that no version of KSM has, and those with another default than KSM's,
+            with their defaults.
         absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
             /proc/vmstat.
     """
@@ -54,5 +58,7 @@ class Variant(MmVersion):
     chains: bool
     chain: Chain
     checks_before_stable_tree: bool
+    memory_merge: bool
     absent_tunables: frozenset[str]
+    own_tunables: Mapping[str, int | str] = field(default_factory=dict, hash=False)
     absent_counters: frozenset[str]

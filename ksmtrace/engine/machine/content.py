@@ -132,6 +132,13 @@ class PagePool:
             known = data.checksum_memo = self._hash.of_page(bytes(data))
         return known
 
+    def forget_checksums(self) -> None:
+        """From here on checksums are computed otherwise; contents have no numbers."""
+        known = list(self._known.values())
+        for data in known:
+            data.checksum_memo = None
+        self._unhashed = deque(data for data in known if len(data.unit) == _WORD)
+
     def checksums(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
         """The checksums of contents by number."""
         new = len(self.contents) - len(self._hashed)

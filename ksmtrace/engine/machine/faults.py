@@ -29,18 +29,25 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     frame = mm.ptes.get(vpn)
     if memory.owner is not None:
         memory.owner.page_written(mm, vpn)
+    if memory.binds:
+        memory.choose_node(mm, vpn)
     if frame is None:
-        frame = _anonymous_fault(memory, mm, vma, vpn)
+        found = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):
-        frame = _write_huge_zero_page(memory, mm, vma, vpn)
+        found = _write_huge_zero_page(memory, mm, vma, vpn)
     elif not frame.exclusive or not frame.anon or frame.ksm:
-        frame = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
-    return frame
+        found = do_wp_page(memory, mm, vpn, frame, by_kernel=False)
+    else:
+        return frame
+    if memory.anon_owner is not None:
+        memory.anon_owner.write_fault(found, mm, vma, taken_over=found is frame)
+    return found
 
 
 def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: Change) -> None:
     """Write to pages `first` to `end` - 1 of `vma`, in order."""
-    store = None if vma.huge or memory.node_of_next_page else memory.store
+    by_page = vma.huge or vma.nid or memory.node_of_next_page
+    store = None if by_page else memory.store
     while first < end:
         stop = min(end, (first | BLOCK_MASK) + 1)
         if store is None or not store.write(mm, first, stop, change):
@@ -60,6 +67,8 @@ def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: boo
     Returns:
         The frame now mapped.
     """
+    if memory.binds:
+        memory.choose_node(mm, vpn)
     if frame.ksm:
         result = memory.version.cow_fault_result
         memory.watcher.cow_fault(mm, vpn, frame, by_kernel=by_kernel, result=result)
@@ -104,7 +113,8 @@ def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
     # wp_can_reuse_anon_folio, and for a huge page mapped as one do_huge_pmd_wp_page.
     compound = frame.compound
     if compound is None:
-        frame.exclusive = frame.mapcount == 1 and not frame.references
+        held = frame.references and not memory.version.reuses_pinned
+        frame.exclusive = frame.mapcount == 1 and not held
         return frame.exclusive
     mapped_whole = compound.vpn not in mm.tables
     if not _is_sole_owner(mm, compound):
@@ -132,6 +142,8 @@ def _anonymous_fault(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     _note_table(mm, vma, vpn)
     frame = memory.new_frame(memory.pool.zero)
     memory.map_frame(mm, vpn, frame)
+    if memory.anon_owner is not None:
+        memory.anon_owner.anon_fault(frame, mm, vma, vpn)
     return frame
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ksmtrace.engine.machine.content import PageData, PagePool
 from ksmtrace.engine.machine.mm_version import MmVersion
 from ksmtrace.engine.machine.page_table import PageStore, PageTable
+
+if TYPE_CHECKING:
+    from ksmtrace.engine.machine.anon_vma import AnonVma
 
 HUGE_PAGES = 512
 """Pages of 4 KiB in a huge page."""
@@ -93,9 +96,16 @@ class Compound:
 
 
 class Vma:
-    """A private anonymous mapping: the pages `start` to `end` - 1 (struct vm_area_struct)."""
+    """A private anonymous mapping: the pages `start` to `end` - 1 (struct vm_area_struct).
 
-    __slots__ = ("end", "huge", "mergeable", "region", "start")
+    Attributes:
+        anon_vma: that of pages that faults give it; None before the first, and where the machine
+            keeps none.
+        chain: all that it is linked into (anon_vma_chain).
+        nid: NUMA node of the pages to come (mbind with MPOL_BIND).
+    """
+
+    __slots__ = ("anon_vma", "chain", "end", "huge", "mergeable", "nid", "region", "start")
 
     def __init__(
         self, start: int, end: int, region: str, *, mergeable: bool = False, huge: bool = False
@@ -105,10 +115,15 @@ class Vma:
         self.region = region
         self.mergeable = mergeable
         self.huge = huge
+        self.anon_vma: AnonVma | None = None
+        self.chain: list[AnonVma] = []
+        self.nid = 0
 
     def part(self, start: int, end: int) -> Vma:
         """A mapping like this one, of other pages."""
-        return Vma(start, end, self.region, mergeable=self.mergeable, huge=self.huge)
+        made = Vma(start, end, self.region, mergeable=self.mergeable, huge=self.huge)
+        made.nid = self.nid
+        return made
 
 
 class Mm:
@@ -170,6 +185,22 @@ class PageOwner(Protocol):
         ...
 
 
+class AnonOwner(Protocol):
+    """Follows faults on anonymous memory, and pages that nobody refers to any more."""
+
+    def anon_fault(self, page: Frame, mm: Mm, vma: Vma, vpn: int) -> None:
+        """A write to an untouched page has mapped `page`, a small one (do_anonymous_page)."""
+        ...
+
+    def write_fault(self, page: Frame, mm: Mm, vma: Vma, *, taken_over: bool) -> None:
+        """A fault at a write is done: `page` is mapped, `taken_over` if it was before."""
+        ...
+
+    def page_freed(self, page: Frame) -> None:
+        """The last reference to a page that was mapped is gone (free_hot_cold_page)."""
+        ...
+
+
 class FaultWatcher(Protocol):
     """Sees faults at KSM pages."""
 
@@ -191,7 +222,9 @@ class Memory:
         ksm_zero_pages: zero pages placed by KSM that are still mapped.
         cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
         node_of_next_page: NUMA node from which the next frame comes.
+        binds: whether mappings say from which node their frames come.
         owner: follows every page; None without one.
+        anon_owner: follows faults on anonymous memory; None without one.
         store: keeps frozen blocks of all page tables; None when there are none.
     """
 
@@ -203,7 +236,9 @@ class Memory:
         self.ksm_zero_pages = 0
         self.cow_ksm = 0
         self.node_of_next_page = 0
+        self.binds = False
         self.owner: PageOwner | None = None
+        self.anon_owner: AnonOwner | None = None
         self.store: PageStore | None = None
         self.zero_page = ZeroPage(1, pool.zero, 0)
         self._made_mms = 0
@@ -216,6 +251,11 @@ class Memory:
         self._made_mms += 1
         self.mms.append(mm)
         return mm
+
+    def choose_node(self, mm: Mm, vpn: int) -> None:
+        """The next frame is for page `vpn` (the policy of its mapping: get_vma_policy)."""
+        vma = mm.vma_at(vpn)
+        self.node_of_next_page = 0 if vma is None else vma.nid
 
     def new_frame(self, data: PageData) -> Frame:
         """A page frame that nobody maps yet."""
@@ -257,6 +297,14 @@ class Memory:
         frame.mapped -= 1
         if self.owner is not None:
             self.owner.page_unmapped(frame, mm, vpn)
+        if self.anon_owner is not None and frame.anon and not frame.allocated:
+            self.anon_owner.page_freed(frame)
         if vpn in mm.ksm_zero:
             mm.ksm_zero.remove(vpn)
             self.ksm_zero_pages -= 1
+
+    def put_page(self, frame: Frame) -> None:
+        """Let go of a reference to a page."""
+        frame.references -= 1
+        if self.anon_owner is not None and not frame.allocated:
+            self.anon_owner.page_freed(frame)

@@ -46,6 +46,10 @@ class Scanner(Protocol):
         """A process has mapped memory."""
         ...
 
+    def unmapped(self, mm: Mm) -> None:
+        """A process has unmapped memory."""
+        ...
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """A process advises on pages `first` to `end` - 1."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ksmtrace.engine.machine.anon_vma import anon_vma_fork, anon_vma_split, unlink_anon_vmas
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Memory, Mm, Vma
 
 
@@ -20,6 +21,7 @@ def split_vmas(mm: Mm, first: int, end: int) -> list[Vma]:
             pieces = [vma]
         else:
             pieces = [vma.part(a, b) for a, b in pairwise(cuts)]
+            anon_vma_split(vma, pieces, mm)
             for cut in cuts[1:-1]:
                 split_huge_pmd(mm, vma, cut)
         parts += pieces
@@ -75,6 +77,7 @@ def munmap(memory: Memory, mm: Mm, first: int, end: int) -> None:
     gone = split_vmas(mm, first, end)
     for vma in gone:
         zap_range(memory, mm, vma, vma.start, vma.end)
+        unlink_anon_vmas(vma)
     mm.vmas = [vma for vma in mm.vmas if vma not in gone]
 
 
@@ -84,6 +87,8 @@ def dup_mmap(parent: Mm, child: Mm) -> None:
     kernel/fork.c: dup_mmap.
     """
     child.vmas = [vma.part(vma.start, vma.end) for vma in parent.vmas]
+    for before, after in zip(parent.vmas, child.vmas, strict=True):
+        anon_vma_fork(before, after, child)
     child.tables = set(parent.tables)
     child.huge_zero = set(parent.huge_zero)
     parent.ptes.copy_to(child.ptes)
@@ -98,6 +103,8 @@ def exit_mmap(memory: Memory, mm: Mm) -> None:
     mm.exited = True
     for vpn in list(mm.ptes):
         memory.unmap_frame(mm, vpn)
+    for vma in mm.vmas:
+        unlink_anon_vmas(vma)
     memory.mms.remove(mm)
     if mm.slot is None:
         mm.ptes.release()

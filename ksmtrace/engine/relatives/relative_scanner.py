@@ -1,4 +1,4 @@
-"""The base of KSM's relatives, which scan all memory: no registration, and two tunables."""
+"""The base of KSM's relatives, which scan all memory: no registration, and few tunables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.content import PagePool
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
+
+_UINT_MAX = 2**32 - 1
+
+
+def check_unsigned(name: str, value: int | str) -> int:
+    """The number that is written to a file which holds an unsigned int; OSError (EINVAL) else."""
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _UINT_MAX):
+        raise OSError(errno.EINVAL, f"EINVAL on writing {value} to {name}")
+    return int(text)
 
 
 class RelativeScanner:
@@ -40,12 +50,25 @@ class RelativeScanner:
         """Pages examined."""
         return self._scanned
 
+    @property
+    def saved_pages(self) -> int:
+        """Pages that need no memory of their own, by what is mapped."""
+        raise NotImplementedError
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Memory that the daemon keeps of pages."""
+        raise NotImplementedError
+
     def has_work(self) -> bool:
         """Whether there are processes."""
         return bool(self.memory.mms)
 
     def mapped(self, mm: Mm, vma: Vma) -> None:
         """Nothing: all memory is scanned."""
+
+    def unmapped(self, mm: Mm) -> None:
+        """Nothing: what there is to forget goes page by page."""
 
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """Ignored: all memory is scanned."""
@@ -61,10 +84,10 @@ class RelativeScanner:
         """Nothing: what there is to forget goes page by page."""
 
     def write_tunable(self, name: str, value: int | str) -> None:
-        """Set `pages_to_scan` or `sleep_millisecs`; OSError (ENOENT) for everything else."""
+        """Set a tunable, an unsigned int; OSError (ENOENT, EINVAL) for everything else."""
         if name not in self.tunables:
             raise OSError(errno.ENOENT, f"ENOENT on writing {value} to {name}")
-        self.tunables[name] = int(value)
+        self.tunables[name] = check_unsigned(name, value)
 
     def write_run(self, value: int) -> None:
         """Accept 0, 1 and 2; OSError (EINVAL) for everything else."""

@@ -8,7 +8,8 @@ from ksmtrace.engine.ksm.counters import COUNTERS
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
-from ksmtrace.engine.machine.memory import Mm
+from ksmtrace.engine.machine.faults import split_huge_page
+from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.relatives.pte_item import PteItem
 from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
 
@@ -16,13 +17,17 @@ from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
 class ZeroPageScanner(RelativeScanner):
     """A daemon that goes over all present anonymous pages, in the order of processes and addresses.
 
-    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A pinned
-        page is left alone.
-    The zero pages that it has placed are counted as KSM's are.
+    It is a model of an idea, that of empty pages merged in every process: no public source has it.
+    The nearest are the ways in which PKSM, UKSM, and KSM with use_zero_pages treat empty pages.
+
+    A page is compared with zeroes and nothing else: no checksum, no tree, no second pass. A huge
+    page with an empty part is split first, as KSM does; a pinned page is left alone. What `run` 2
+    gives back, and the counters, are made after KSM's.
     """
 
     def __init__(self, variant: Variant, watcher: Watcher) -> None:
         super().__init__(variant, watcher, {"pages_to_scan": 100, "sleep_millisecs": 20})
+        self.memory.owner = self
         self._comparisons = 0
         self._left: list[Mm] = []
         self._vpn = 0
@@ -31,6 +36,27 @@ class ZeroPageScanner(RelativeScanner):
     def comparisons(self) -> int:
         """Pages compared with zeroes."""
         return self._comparisons
+
+    @property
+    def saved_pages(self) -> int:
+        """Zero pages placed."""
+        return self.memory.ksm_zero_pages
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Nothing is kept of pages."""
+        return 0
+
+    def page_mapped(self, page: Frame, mm: Mm, vpn: int, /) -> None:
+        """Nothing: pages are met as the daemon comes by."""
+
+    def page_unmapped(self, page: Frame, mm: Mm, vpn: int, /) -> None:
+        """Nothing: what is unmapped is met no more."""
+
+    def page_written(self, mm: Mm, vpn: int, /) -> None:
+        """A write takes a page that was merged back (do_wp_page)."""
+        if vpn in mm.ksm_zero:
+            self._taken_back(mm, vpn, by_kernel=False)
 
     def scan_batch(self) -> None:
         """Examine pages_to_scan pages; the end of a pass ends the batch."""
@@ -52,6 +78,7 @@ class ZeroPageScanner(RelativeScanner):
         if value == 2:
             for mm in self.memory.mms:
                 for vpn in sorted(mm.ksm_zero):
+                    self._taken_back(mm, vpn, by_kernel=True)
                     self.memory.map_frame(mm, vpn, self.memory.new_frame(self.memory.pool.zero))
             self._passes = 0
             self._left = []
@@ -86,10 +113,17 @@ class ZeroPageScanner(RelativeScanner):
         self._scanned += 1
         self._comparisons += 1
         if frame.data is zero_page.data:
-            err = -EFAULT if frame.references else 0
-            self.watcher.merged_one(entry, frame, zero_page, err)
+            was_compound = frame.compound is not None
+            split = not was_compound or split_huge_page(self.memory, frame)
+            err = 0 if split and not frame.references else -EFAULT
+            self.watcher.merged_one(entry, frame, zero_page, err, was_compound=was_compound)
             if err == 0:
                 self.watcher.replaced(entry, frame, zero_page)
                 self.memory.map_frame(mm, vpn, zero_page)
                 self.memory.mark_ksm_zero_page(mm, vpn)
         self.watcher.candidate_done()
+
+    def _taken_back(self, mm: Mm, vpn: int, *, by_kernel: bool) -> None:
+        result = self.memory.version.cow_fault_result
+        zero_page = self.memory.zero_page
+        self.watcher.cow_fault(mm, vpn, zero_page, by_kernel=by_kernel, result=result)

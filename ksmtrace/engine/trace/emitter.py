@@ -194,7 +194,7 @@ class Emitter(BulkWatcher):
             EventKind.COW_FAULT,
             mm=mm.key,
             address=vpn << _PAGE_SHIFT,
-            flags=Flag.BY_KERNEL if by_kernel else 0,
+            flags=(Flag.BY_KERNEL if by_kernel else 0) | (0 if page.anon else _ZERO_PAGE),
             err=result,
             pfn=page.pfn,
         )

@@ -204,7 +204,7 @@ def test_a_pinned_page_is_not_merged_and_the_first_half_is_undone(variant):
     assert gauges(engine) == (0, 0, 1, 1)
     assert engine.ksm.memory.cow_ksm == 1
     assert not any(frame.ksm for frame in frames(engine, "p", "r"))
-    engine.pin("p", "r", 0, by=-1)
+    engine.unpin("p")
     engine.scan_passes(1)
     assert gauges(engine) == (1, 1, 0, 0)
 
@@ -232,7 +232,7 @@ def test_a_ksm_page_outside_the_tree_never_merges(variant):
     (left,) = frames(engine, "child", "r")
     assert left.ksm
     assert left.stable_node is None
-    engine.pin("pinned", "r", 0, by=-1)
+    engine.unpin("pinned")
     engine.scan_passes(3)
     assert frames(engine, "child", "r") == [left]
     assert gauges(engine) == (1, 1, 0, 1)

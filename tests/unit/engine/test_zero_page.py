@@ -1,8 +1,10 @@
 """Zero-page merging of every process, of zeroes only; then all variants side by side."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
-from unit.engine.machines import region
+from unit.engine.machines import region, repeated
 from unit.engine.strategies import step, workloads
 from unit.engine.test_random_workloads import after_every_batch, check_frames
 
@@ -67,6 +69,25 @@ def test_pinned_pages_are_left_alone_and_run_2_takes_all_back():
     assert engine.counters()["ksm_zero_pages"] == 0
 
 
+def test_an_empty_part_of_a_huge_page_is_merged_alone():
+    engine = Engine("zero-page", {"pages_to_scan": 1000})
+    engine.spawn("p")
+    engine.map("p", "r", 512, huge=True)
+    engine.fill("p", "r", 0, 510, repeated(7))  # the other two parts come with it
+    engine.scan_passes(1)
+    assert engine.counters()["ksm_zero_pages"] == 2
+    assert all(frame.compound is None for frame in engine.processes["p"].mm.ptes.values())
+
+
+@settings(max_examples=30, deadline=None)
+@given(workloads(variants=("zero-page", "pksm"), huge=True))
+def test_memory_with_huge_pages_is_untouched(workload):
+    for engine, shadow in after_every_batch(workload):
+        shadow.check_mapped(engine)
+        if engine.variant.name == "pksm":
+            assert all(item.page.compound is None for item in engine.scanner._items.values())
+
+
 @settings(max_examples=100, deadline=None)
 @given(workloads(variants=("zero-page",)))
 def test_memory_is_untouched_after_every_batch(workload):
@@ -95,7 +116,10 @@ def everything():
 def test_all_variants_on_one_workload(variant):
     """Pages saved, and passes until no more are."""
     saved = []
-    simulation = Simulation(everything(), variant=variant)
+    workload = everything()
+    if variant == "uksm":
+        workload = replace(workload, tunables={})  # its quotas follow from CPU time
+    simulation = Simulation(workload, variant=variant)
     for _ in simulation.run():
         pass
     engine = simulation.engine
@@ -108,6 +132,7 @@ def test_all_variants_on_one_workload(variant):
     expected = {
         "pksm": [15 + 8] * 4,  # all 16 equal pages share one, all 8 empty ones are gone, at once
         "zero-page": [8] * 4,  # only the empty ones, at once
+        "uksm": [15 + 8] * 4,  # as pksm; a round goes over so few pages many times
     }
     # KSM: the asking process's 8 equal pages share one, and its 4 empty ones too (use_zero_pages is
     # off)

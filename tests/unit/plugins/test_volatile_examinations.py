@@ -112,7 +112,7 @@ def test_a_huge_page_that_is_held(variant):
     run.scan(3)
     assert run.now() == {Cause.HUGE_PAGE: run.pages("q", "r", [0, 1])}
     assert run.causes.splits == 0
-    run.engine.pin("p", "huge", 7, by=-1)
+    run.engine.unpin("p")
     run.scan(2)
     assert run.now() == {}
     assert run.causes.splits == 1

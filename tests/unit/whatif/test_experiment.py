@@ -56,7 +56,7 @@ def test_saved_bytes_are_those_of_the_counters(variant):
     )  # fmt: skip
     end = run(steps, variant).at_end
     counters = simulate(steps, variant=variant)["snapshots"][-1]["counters"]
-    saved = {"zero-page": 6, "pksm": 6 + 3}.get(variant, 5 + 3)
+    saved = {"zero-page": 6, "pksm": 6 + 3, "uksm": 6 + 3}.get(variant, 5 + 3)
     assert end.saved_bytes == saved * PAGE
     assert end.pages_sharing == counters["pages_sharing"]
     assert end.pages_scanned > 0

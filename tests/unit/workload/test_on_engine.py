@@ -7,6 +7,7 @@ from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.workload.file import Workload, parse_workload
 from ksmtrace.workload.on_engine import simulate
 from ksmtrace.workload.tunables import RefusedError
+from support.workload_steps import workload as file
 
 TEN_EQUAL_PAGES = b"""
 name = "ten equal pages"
@@ -190,3 +191,39 @@ def test_run_2_and_the_tunables_of_a_later_step():
     assert last["counters"]["full_scans"] == 2
     assert (last["counters"]["pages_shared"], last["counters"]["stable_node_dups"]) == (2, 2)
     assert [len(group) for group in last["groups"]] == [2, 2]
+
+
+@pytest.mark.parametrize("variant", ["ksm-4.4", "ksm-6.1"])
+def test_a_version_without_memory_merge_says_so(variant):
+    workload = file("spawn a", "merge_any a")
+    with pytest.raises(KsmtraceError, match=f"step 1 .*{variant} has no PR_SET_MEMORY_MERGE"):
+        simulate(workload, variant=variant)
+
+
+@pytest.mark.parametrize(("by", "variant"), [("prctl", "ksm-6.18"), ("madvise", "ksm-4.4")])
+def test_memory_that_comes_later_merges_and_in_children_too(by, variant):
+    document = simulate(
+        file(
+            *("spawn a", f"merge_any a by={by}", "map a r 3", "fill a r content=byte:1", "scan 2"),
+            *("fork a b", "map b late 2", "fill b late content=byte:1", "scan 3"),
+            pages_to_scan=100,
+        ),
+        variant=variant,
+    )
+    sharing = [one["counters"]["pages_sharing"] for one in document["snapshots"]]
+    assert sharing == [2, 2 + 3 + 2]
+
+
+def test_a_pin_ends_with_the_last_process_that_has_its_pipe():
+    """b shares the page from before the pin, c the pipe from behind it; twin has an equal page."""
+    document = simulate(
+        file(
+            *("spawn a", "map a r 1", "fill a r content=byte:1", "mergeable a r", "fork a b"),
+            *("pin a r", "fork a c", "unmap c r"),
+            *("spawn twin", "map twin r 1", "fill twin r content=byte:1", "mergeable twin r"),
+            *("scan 3", "exit a", "scan 3", "exit c", "scan 3"),
+            **{"pages_to_scan": 100, "smart_scan": 0},
+        ),
+        variant="ksm-6.18",
+    )
+    assert [one["counters"]["pages_sharing"] for one in document["snapshots"]] == [0, 0, 1]

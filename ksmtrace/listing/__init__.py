@@ -1,0 +1,1 @@
+"""The stream of events as text: one line an event, by the kernel's function names."""
