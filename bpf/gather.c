@@ -24,6 +24,8 @@ struct gather {
     u64 now_slot;
     u64 now_link;
     u64 now_seqnr;
+    u64 left; /* the mm where it was last has passed __ksm_exit: its slot may be elsewhere */
+    u64 looks; /* at the cursor; a batch in which it did not move has no number */
     u64 batch;
     u64 began;
     u64 epoch;     /* one more with each reset: seqnr begins anew */
@@ -55,6 +57,9 @@ static __always_inline void take_cursor(struct gather *gather)
     gather->link = gather->now_link;
     gather->seqnr = gather->now_seqnr;
     gather->mm = gather->slot == SYM_KSM_MM_HEAD ? 0 : load64(gather->slot + MM_SLOT_MM);
+    u64 mm = gather->mm;
+    struct visit *visit = visits.lookup(&mm);
+    gather->left = visit && visit->left && visit->left + 1 >= gather->looks;
 }
 
 /* Whether a slot is still that of its mm, and in the list. */
@@ -142,8 +147,9 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
     put(walk, chunk, WORD_MM);
     put(walk, chunk, mm);
     READ_ITEM(item, at);
-    if (at && ITEM_MM(item) == mm && ITEM_ADDRESS(item) > gather->listed_address) {
-        walk->item = at;
+    if (at && ITEM_MM(item) == mm && PAGE_ADDRESS(ITEM_ADDRESS(item)) == gather->listed_address) {
+        walk->item = ITEM_NEXT(item);
+        walk->last_item = at;
         walk->expected = gather->listed_address | 1;
         put(walk, chunk, word_at(gather->listed_address, 1));
     } else {
@@ -163,7 +169,7 @@ static __always_inline void end_inventory(struct gather *gather, struct walk *wa
     /* Torn: the mms that were not listed to their end are listed from the start. */
     gather->listed_slot = walk->err || !walk->mm ? SYM_KSM_MM_HEAD : walk->slot;
     gather->listed_mm = walk->mm;
-    gather->listed_item = walk->item;
+    gather->listed_item = walk->last_item;
     gather->listed_address = PAGE_ADDRESS(walk->expected);
     walk->err = 0;
     send_chunk(walk, chunk, 0);
@@ -173,7 +179,7 @@ static __always_inline void end_inventory(struct gather *gather, struct walk *wa
 static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
                                        struct chunk *chunk, u64 flags)
 {
-    u64 slot = gather->slot, mm = gather->mm;
+    u64 slot = gather->slot, mm = gather->mm, left = gather->left;
     if (slot == SYM_KSM_MM_HEAD) {
         flags |= GATHER_FROM_HEAD;
         gather->whole = 1;
@@ -192,8 +198,6 @@ static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
     }
     if (slot == SYM_KSM_MM_HEAD)
         return WALK;
-    struct visit *visit = visits.lookup(&mm);
-    int left = visit && visit->left > gather->batch;
     if (left && slot == gather->now_slot)
         return SEND; /* its own chunk has told it */
     if (left || !is_listed(slot, mm)) {
@@ -237,6 +241,7 @@ static __always_inline int begin_gathering(struct gather *gather, struct walk *w
         gather->slot = SYM_KSM_MM_HEAD;
         gather->link = gather->now_link;
         gather->mm = 0;
+        gather->left = 0;
         gather->seqnr = 0;
         if (at_head && !seqnr) {
             clear_walk(gather, walk, flags);
@@ -342,6 +347,7 @@ static __always_inline int gather_batch(void *ctx)
     struct chunk *chunk = gather_chunks.lookup(&zero);
     if (!gather || !chunk)
         return 0;
+    gather->looks++;
     int todo = begin_gathering(gather, &gather->walk, chunk);
     if (todo == WALK)
         gather_all(ctx, gather, chunk);

@@ -10,11 +10,11 @@ BPF_PERCPU_ARRAY(leaving_chunks, struct chunk, 1);
 /* Puts the slot of an mm among those to which ksmd has come since into walk->slot; else 0. It is
  * kept in memory, or the verifier would follow what comes of each of the loop's turns. */
 static __always_inline void find_slot(struct gather *gather, struct walk *walk, u64 mm,
-                                      u64 now_slot)
+                                      u64 now_slot, u64 left)
 {
     walk->slot = gather->slot;
     walk->done = 0;
-    if (gather->slot != SYM_KSM_MM_HEAD && !is_listed(gather->slot, gather->mm))
+    if (gather->slot != SYM_KSM_MM_HEAD && (left || !is_listed(gather->slot, gather->mm)))
         walk->slot = SYM_KSM_MM_HEAD;
 #pragma clang loop unroll(disable)
     for (int looked = 0; looked < MOST_SLOTS; looked++) {
@@ -38,14 +38,17 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
     struct visit *visit = visit_of(mm);
     if (!visit)
         return NOTHING;
-    visit->left = gather->batch + 2;
+    u64 left = gather->left;
+    visit->left = gather->looks;
+    if (mm == gather->mm)
+        gather->left = 1;
     u64 mark = mark_of(gather);
     READ_WORDS(scan, SYM_KSM_SCAN, 4);
     u64 now_slot = scan[KSM_SCAN_MM_SLOT / 8], link = scan[KSM_SCAN_RMAP_LIST / 8];
     if (visit->mark == mark || scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
         || (now_slot == gather->slot && link == gather->link))
         return NOTHING;
-    find_slot(gather, walk, mm, now_slot);
+    find_slot(gather, walk, mm, now_slot, left);
     u64 slot = walk->slot;
     if (!slot || (slot == now_slot && link == slot + MM_SLOT_RMAP_LIST))
         return NOTHING;

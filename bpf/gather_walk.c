@@ -19,7 +19,8 @@ struct walk {
     u64 slot;
     u64 mm;
     u64 item;
-    /* where the cursor stands: the slot, and the last item examined of it, 0 for none */
+    /* where the cursor stands: the slot, and the last item examined of it, 0 for none;
+     * of an inventory, the last item listed */
     u64 last_slot;
     u64 last_item;
     /* address word of an item that would prolong the run; bit 0 alone: there is none, and it is
@@ -46,7 +47,7 @@ struct walk {
 struct visit {
     u64 mark;
     u64 inventory;
-    u64 left; /* batch in which it passed __ksm_exit, plus 2 */
+    u64 left; /* looks at the cursor when it passed __ksm_exit */
 };
 BPF_TABLE("lru_hash", u64, struct visit, visits, 16384);
 
@@ -178,6 +179,8 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     walk->slot = slot;
     walk->item = 0;
     walk->mm = 0;
+    if (inventory)
+        walk->last_item = 0;
     struct visit *visit = visits.lookup(&mm);
     if (visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark))
         return 0;
@@ -271,6 +274,7 @@ static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
         put(walk, chunk, word & KERNEL_STABLE_FLAG ? ITEM_HEAD(item) : 0);
         put(walk, chunk, at);
         walk->expected = PAGE_ADDRESS(word) | 1;
+        walk->last_item = at;
         at = ITEM_NEXT(item);
     }
     walk->items += listed;

@@ -35,8 +35,8 @@ static __always_inline u64 under_examination(u64 seen)
     return read64(SYM_KSM_SCAN + KSM_SCAN_RMAP_LIST);
 }
 
-/* In records of tunables: the rmap_item at which ksmd is, or the mm whose first it has not come to
- * yet; between two passes 1. */
+/* In records of tunables and registrations: the rmap_item at which ksmd is, or the mm whose first
+ * it has not come to yet; between two passes 1. */
 static __always_inline u64 place_of_ksmd(void)
 {
     struct scan scan;

@@ -1,14 +1,24 @@
 /* Processes that register their memory with ksmd, and leave. */
 
+static __always_inline void submit_registration(u8 kind, u64 mm)
+{
+    struct ksm_event event = {};
+    event.ts = bpf_ktime_get_ns();
+    event.kind = kind;
+    event.mm = mm;
+    event.rmap_item = place_of_ksmd();
+    submit(&event);
+}
+
 static __always_inline int on_ksm_enter(u64 mm)
 {
-    submit_plain(MM_ENTER, mm, 0);
+    submit_registration(MM_ENTER, mm);
     submit_process(mm);
     return 0;
 }
 
 static __always_inline int on_ksm_exit(u64 mm)
 {
-    submit_plain(MM_EXIT, mm, 0);
+    submit_registration(MM_EXIT, mm);
     return 0;
 }

@@ -34,6 +34,9 @@ class Knowledge(StrEnum):
     rmap_items: of CMP_AND_MERGE_PAGE, that an rmap_item is a page table entry of one process, met
     again in each pass with its checksum, and gone when the entry is.
     trees: of CMP_AND_MERGE_PAGE, in which tree the page is before and after.
+    checksums: of CMP_AND_MERGE_PAGE, that a checksum is of the whole page and differs only where
+    the page does, so that one that is unchanged and in no tree was kept from it.
+    metadata: of CMP_AND_MERGE_PAGE, that rmap_items and stable nodes are all that is kept of pages.
     """
 
     WHO_BROKE = "who_broke"
@@ -41,6 +44,8 @@ class Knowledge(StrEnum):
     FAULT_TIMES = "fault_times"
     RMAP_ITEMS = "rmap_items"
     TREES = "trees"
+    CHECKSUMS = "checksums"
+    METADATA = "metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +257,7 @@ class Session:
                 return self.sees(EventKind.COW_FAULT) or self.derives_writes
             case Knowledge.FAULT_TIMES:
                 return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
-            case Knowledge.RMAP_ITEMS | Knowledge.TREES:
+            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS | Knowledge.METADATA:
                 return all(need not in probe.lacks for probe in self.probes.values())
         return self.sees(need)
 

@@ -71,6 +71,7 @@ class Engine:
         self.variant = variant
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
+        self._nodes = nodes
         self.mode = "reference"
         if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
             self.mode = mode
@@ -185,6 +186,19 @@ class Engine:
             self.scanner.merge_any(owner.mm, on=on)
         else:
             raise KsmtraceError(f"{self.variant.name} has no PR_SET_MEMORY_MERGE (6.4)")
+
+    def place(self, process: str, region: str, node: int) -> None:
+        """Bind a region's pages to a NUMA node, those that are touched from here on (mbind).
+
+        Raises:
+            KsmtraceError: there is no such node, or some of the region is not mapped.
+        """
+        if not 0 <= node < self._nodes:
+            raise KsmtraceError(f"there is no NUMA node {node}: the machine has {self._nodes}")
+        owner = self._process(process)
+        for vma, _, _ in parts(owner.mm, *owner.all_of(region)):
+            vma.nid = node
+        self.memory.binds = True
 
     def pin(self, process: str, region: str, first: int, pages: int = 1) -> None:
         """Hold references on pages, as vmsplice into a pipe does; untouched ones are read first.

@@ -118,6 +118,11 @@ class Process:
             )
         return start, end
 
+    def all_of(self, region: str) -> tuple[int, int]:
+        """`vpns` of a whole region."""
+        known = self.regions.get(region)
+        return self.vpns(region, 0, 0 if known is None else known.pages)
+
     def _is_mapped(self, start: int, end: int) -> bool:
         for vma in self.mm.vmas:
             if vma.start <= start < vma.end:

@@ -70,6 +70,7 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
+    reuses_pinned=False,
     cow_fault_result=8,
 )
 _KSM_5_10 = replace(
@@ -128,6 +129,7 @@ _PKSM = replace(
     name="pksm",
     make=_pksm,
     checksum=one_by_one(sampled_hash(seed=0)),
+    reuses_pinned=True,
     own_tunables=PKSM_TUNABLES,
 )
 _ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)

@@ -29,7 +29,7 @@ class EngineSource:
         workload: Workload,
         *,
         variant: str | Variant | None = None,
-        nodes: int = 1,
+        nodes: int | None = None,
         say: Say = lambda _: None,
         mode: str = "accelerated",
         count_comparisons: bool = True,

@@ -11,15 +11,15 @@ from typing import Any
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.footprint import Footprint
-from ksmtrace.workload.steps import OPS, check_name, parse_arguments
-from ksmtrace.workload.tunables import DEFAULTS, Tunables, check_tunables
+from ksmtrace.workload.steps import MOST_NODES, OPS, check_name, parse_arguments
+from ksmtrace.workload.tunables import DEFAULTS, Tunables, check_tunables, shown
 
 MOST_BYTES = 1 << 20
 MOST_STEPS = 10_000
 MOST_BYTES_A_LINE = 10_000
 """Files beyond these limits are refused unread, so that none takes long or much memory."""
 
-_KEYS = ("name", "variant", "tunables", "step")
+_KEYS = ("name", "variant", "nodes", "tunables", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,14 @@ class Workload:
 
     Attributes:
         tunables: initial values of those that the file names; others have their `DEFAULTS`.
+        nodes: NUMA nodes that the machine must have.
     """
 
     name: str
     variant: str
     tunables: Tunables
     steps: tuple[Step, ...]
+    nodes: int = 1
 
 
 def load_workload(path: str | Path, settings: Tunables | None = None) -> Workload:
@@ -111,7 +113,14 @@ def _workload(document: Mapping[str, Any], settings: Tunables) -> Workload:
     if not isinstance(tables, list) or not tables:
         raise ValueError("no steps: each is a table [[step]]")
     variant = check_variant(document.get("variant", NEWEST))
-    return Workload(name, variant, tunables, _steps(tables, tunables))
+    nodes = _nodes(document.get("nodes", 1))
+    return Workload(name, variant, tunables, _steps(tables, tunables, nodes), nodes)
+
+
+def _nodes(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_NODES:
+        raise ValueError(f"nodes: {shown(value)} is not in 1 to {MOST_NODES}")
+    return value
 
 
 def check_variant(value: object) -> str:
@@ -135,7 +144,7 @@ def _tunables(document: Mapping[str, Any], settings: Tunables) -> Tunables:
         raise ValueError(f"tunables: {error}") from error
 
 
-def _steps(tables: list[Any], tunables: Tunables) -> tuple[Step, ...]:
+def _steps(tables: list[Any], tunables: Tunables, nodes: int) -> tuple[Step, ...]:
     if len(tables) > MOST_STEPS:
         raise ValueError(f"step {MOST_STEPS}: a workload has at most {MOST_STEPS} steps")
     footprint = Footprint()
@@ -149,6 +158,8 @@ def _steps(tables: list[Any], tunables: Tunables) -> tuple[Step, ...]:
             rest = {key: value for key, value in table.items() if key != "op"}
             arguments = parse_arguments(op, rest)
             footprint.apply(op, arguments)
+            if op == "place" and arguments["node"] >= nodes:
+                raise ValueError(f"node {arguments['node']}: the file has nodes = {nodes}")
             if op == "set":
                 pages_to_scan = arguments["tunables"].get("pages_to_scan", pages_to_scan)
             if op == "scan" and "passes" in arguments and pages_to_scan == 0:

@@ -70,6 +70,8 @@ class Footprint:
                 del self.processes[arguments["process"]]
             case "map":
                 self._map(arguments)
+            case "place":
+                self._reach("place", {**arguments, "first": 0})
             case "merge_any":
                 self._process(arguments)
             case _ if "region" in arguments:

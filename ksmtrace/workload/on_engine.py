@@ -15,7 +15,7 @@ def simulate(
     workload: Workload,
     *,
     variant: str | Variant | None = None,
-    nodes: int = 1,
+    nodes: int | None = None,
     watcher: Watcher | None = None,
     say: Say = lambda _: None,
     mode: str = "accelerated",
@@ -26,7 +26,7 @@ def simulate(
     Args:
         workload: what to run.
         variant: instead of the workload's own.
-        nodes: NUMA nodes of the machine.
+        nodes: NUMA nodes of the machine, instead of the workload's own number.
         watcher: its methods are called for everything that ksmd does.
         say: called with lines that the user should read besides.
         mode: of the engine, one of `ksmtrace.engine.engine.MODES`.
@@ -62,7 +62,7 @@ class Simulation(WorkloadRun):
         workload: Workload,
         *,
         variant: str | Variant | None = None,
-        nodes: int = 1,
+        nodes: int | None = None,
         watcher: Watcher | None = None,
         say: Say = lambda _: None,
         mode: str = "accelerated",
@@ -70,7 +70,7 @@ class Simulation(WorkloadRun):
     ) -> None:
         self.engine = Engine(
             variant or workload.variant,
-            nodes=nodes,
+            nodes=nodes or workload.nodes,
             watcher=watcher,
             mode=mode,
             count_comparisons=count_comparisons,

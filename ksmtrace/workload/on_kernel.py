@@ -38,6 +38,7 @@ def run_on_kernel(workload: Workload, say: Say) -> dict[str, Any]:
     with Interruption() as interruption, ExitStack() as stack:
         guard = KsmGuard(clean=True, alone=True, waiting=interruption.allowed)
         _check_room(workload)
+        _check_nodes(workload)
         ksm = stack.enter_context(guard)
         if any(step.arguments.get("huge") for step in workload.steps):
             stack.enter_context(KhugepagedAsleep(ksm.restore_also))
@@ -71,6 +72,12 @@ def _check_room(workload: Workload) -> None:
                 f"the workload needs {need >> 20} MiB of memory, "
                 f"of which {int(line.split()[1]) >> 10} MiB are available"
             )
+
+
+def _check_nodes(workload: Workload) -> None:
+    nodes = len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1
+    if nodes < workload.nodes:
+        raise HostError(f"the workload needs {workload.nodes} NUMA nodes, this machine has {nodes}")
 
 
 class KernelMachine:
@@ -141,6 +148,10 @@ class KernelMachine:
     def unmap(self, process: str, region: str, first: int, pages: int) -> None:
         """Munmap."""
         self._reach("unmap", process, region, first, pages)
+
+    def place(self, process: str, region: str, node: int) -> None:
+        """Mbind."""
+        self._processes.do(process, "place", region=region, node=node)
 
     def pin(self, process: str, region: str, first: int, pages: int) -> None:
         """Vmsplice."""

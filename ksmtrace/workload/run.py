@@ -49,6 +49,9 @@ class Machine(Protocol):
     def unmap(self, process: str, region: str, first: int, pages: int) -> None:
         """Munmap."""
 
+    def place(self, process: str, region: str, node: int) -> None:
+        """Bind the pages of a region that are touched from here on to a NUMA node (mbind)."""
+
     def pin(self, process: str, region: str, first: int, pages: int) -> None:
         """Hold references on pages as vmsplice does, until the process and its children end."""
 

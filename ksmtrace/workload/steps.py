@@ -14,6 +14,9 @@ from ksmtrace.workload.tunables import check_tunables, shown
 MOST_SCANS = 1_000_000
 """How many passes or batches one `scan` may have."""
 
+MOST_NODES = 64
+"""Of NUMA."""
+
 _NAME_LENGTH = 100
 
 Check = Callable[[object], Any]
@@ -148,6 +151,7 @@ OPS: Mapping[str, Mapping[str, Key]] = {
     "unmergeable": _RANGE,
     "discard": _RANGE,
     "unmap": _RANGE,
+    "place": {**_PROCESS, "region": Key(check_name), "node": Key(_integer(0, MOST_NODES - 1))},
     "pin": _RANGE,
     "merge_any": {
         **_PROCESS,

@@ -28,6 +28,9 @@ _MAP_PRIVATE_ANONYMOUS_FIXED = 0x02 | 0x20 | 0x100000  # MAP_FIXED_NOREPLACE
 _MADVICE = {"discard": 4, "mergeable": 12, "unmergeable": 13, "huge": 14, "nohuge": 15}
 _PR_SET_NAME = 15
 _PR_SET_MEMORY_MERGE = 67
+_SYS_MBIND = {"x86_64": 237, "aarch64": 235, "riscv64": 235}
+_MPOL_BIND = 2
+_NODES_OF_MASK = 65  # one more than there are: get_nodes takes one off
 _F_SETPIPE_SZ = 1031
 _PAGES_A_PIPE = 256
 
@@ -82,6 +85,8 @@ class Worker:
             return self._map(step["region"], step["pages"], huge=step.get("huge", False))
         elif op == "fork":
             self._fork(step["child"])
+        elif op == "place":
+            self._place(step["region"], step["node"])
         elif op == "merge_any":
             self._merge_any(step["by"], on=step["on"])
         elif op in _MADVICE:
@@ -137,6 +142,13 @@ class Worker:
             number = ctypes.get_errno()
             if number != errno.ENOMEM:
                 raise OSError(number, os.strerror(number))
+
+    def _place(self, region: str, node: int) -> None:
+        start, pages = self._regions[region]
+        mask = ctypes.c_ulong(1 << node)
+        arguments = (start, pages * PAGE, _MPOL_BIND, ctypes.addressof(mask), _NODES_OF_MASK, 0)
+        wide = [ctypes.c_ulong(one) for one in (_SYS_MBIND[os.uname().machine], *arguments)]
+        self._check(self._libc.syscall(*wide))
 
     def _merge_any(self, by: str, *, on: bool) -> None:
         if by == "madvise":

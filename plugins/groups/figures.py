@@ -52,7 +52,7 @@ ROW = (
         "metadata_bytes",
         "bytes",
         "As `balance` has it, now.",
-        needs=_SEEN,
+        needs=(*_SEEN, Knowledge.METADATA),
         metric=gauge(
             "ksmtrace_group_metadata_bytes",
             "KSM's own bookkeeping for a cgroup's pages. Large where little is saved: have the "
@@ -88,7 +88,7 @@ ROW = (
         "wasted_pages",
         "pages",
         "Those of them that came to nothing.",
-        needs=(*_SEEN, Knowledge.TREES),
+        needs=(*_SEEN, Knowledge.RMAP_ITEMS, Knowledge.CHECKSUMS),
         metric=counter(
             "ksmtrace_group_wasted_pages_total",
             "Examinations of a cgroup's pages that came to nothing: changed, not to be merged, or "

@@ -113,7 +113,7 @@ COST = (
         "last_pass_zero_checksum_pages",
         "pages",
         "Pages of that pass with the checksum of a page of zeroes.",
-        needs=_ENTRIES,
+        needs=(*_ENTRIES, Knowledge.CHECKSUMS),
         metric=gauge(
             "ksmtrace_scan_zero_checksum_pages",
             "Pages of zeroes examined in the last whole pass. A large part of all: set "

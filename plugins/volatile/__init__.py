@@ -46,6 +46,9 @@ _TOLD_BY = {
 _OF_ENTRIES = frozenset({Cause.FORK_SHARED, Cause.CHAIN_FULL, Cause.GONE, Cause.FIRST_LOOK})
 """Causes that rest on an rmap_item's being met again and again as long as its page is there."""
 
+_BY_CHECKSUM = frozenset({Cause.CHANGED, Cause.FORK_SHARED, Cause.CHAIN_FULL, Cause.FIRST_LOOK})
+"""Causes that rest on checksums."""
+
 
 class Plugin:
     """What ksmd's examinations came to, and why those came to nothing that did.
@@ -66,7 +69,7 @@ class Plugin:
         """Whether a merge that is not seen was not attempted."""
         self._causes = Examinations(
             sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE),
-            once=not session.knows(Knowledge.RMAP_ITEMS),
+            checksums=_checksums_tell(session),
         )
 
     @hookimpl
@@ -173,9 +176,6 @@ class Plugin:
     def _by_cause(self, session: Session) -> dict[str, dict[str, float | None]]:
         now, examined = self._now(), self._examined()
         first = {Cause.FIRST_LOOK: int(self._causes.counts[Cause.FIRST_LOOK])}
-        unknown = {c for c, kind in _TOLD_BY.items() if not session.sees(kind)}
-        if not session.knows(Knowledge.RMAP_ITEMS):
-            unknown |= _OF_ENTRIES
         lines: dict[str, dict[str, float | None]] = {
             cause.name.lower(): {
                 "examined_pages": count,
@@ -184,7 +184,7 @@ class Plugin:
             }
             for cause, count in (examined | first).items()
         }
-        for cause in unknown:
+        for cause in _unknown(session):
             lines[cause.name.lower()] = dict.fromkeys(lines[cause.name.lower()])
         return lines
 
@@ -231,7 +231,7 @@ class Plugin:
         """Metric families of what this run can see."""
         yield from families(FIGURES, self._counted(session))
         if session.sees(EventKind.CMP_AND_MERGE_PAGE) and session.knows(Knowledge.TREES):
-            yield from by_cause(self._examined(), self._now())
+            yield from by_cause(self._examined(), self._now(), _unknown(session))
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
@@ -243,6 +243,20 @@ class Plugin:
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """Why pages do not merge."""
         yield section(self.ksmtrace_analysis(session), self._over_time)
+
+
+def _checksums_tell(session: Session) -> bool:
+    return session.knows(Knowledge.RMAP_ITEMS) and session.knows(Knowledge.CHECKSUMS)
+
+
+def _unknown(session: Session) -> set[Cause]:
+    """Causes of which this run cannot tell whether they apply."""
+    unknown = {cause for cause, kind in _TOLD_BY.items() if not session.sees(kind)}
+    if not session.knows(Knowledge.RMAP_ITEMS):
+        unknown |= _OF_ENTRIES
+    if not session.knows(Knowledge.CHECKSUMS):
+        unknown |= _BY_CHECKSUM
+    return unknown
 
 
 def _sum(tallies: Iterable[Tally]) -> Counts:

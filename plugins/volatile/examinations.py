@@ -66,13 +66,13 @@ class Examinations:
     Args:
         sees_attempts: the run sees TRY_TO_MERGE_ONE_PAGE; else unchanged pages in neither tree are
             OTHER.
-        once: pages are examined once, so that checksums tell nothing: attempts alone decide, and
-            what was not attempted is OTHER.
+        checksums: they tell whether a page has changed; else attempts alone decide, and what was
+            not attempted is OTHER.
     """
 
-    def __init__(self, *, sees_attempts: bool, once: bool = False) -> None:
+    def __init__(self, *, sees_attempts: bool, checksums: bool = True) -> None:
         self._sees_attempts = sees_attempts
-        self._once = once
+        self._checksums_tell = checksums
         self.of = np.zeros(0, dtype=np.uint8)
         self._checksum = np.zeros(0, dtype=np.uint32)
         self._is_new = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
@@ -186,12 +186,13 @@ class Examinations:
         neither = np.flatnonzero(_OUTCOME[batch.flags[rows]] == _NEITHER)
         looked = rows[neither]
         before, after = batch.events["oldchecksum"][looked], batch.events["checksum"][looked]
-        forked = self._sees_attempts and not self._once
+        forked = self._sees_attempts and self._checksums_tell
         unplaced = Cause.FORK_SHARED if forked else Cause.OTHER
         changed = np.where(before == 0, Cause.FIRST_LOOK, Cause.CHANGED)
         tried = attempts[neither]
         unchanged = np.where(tried == Cause.NONE, unplaced, tried)
-        cause[neither] = np.where((before == after) | self._once, unchanged, changed)
+        same = (before == after) | (not self._checksums_tell)
+        cause[neither] = np.where(same, unchanged, changed)
         return cause
 
     def _note(
@@ -204,7 +205,7 @@ class Examinations:
     ) -> None:
         """Keep each rmap_item's cause, and the checksum where it is known to be the content's."""
         items, flags = ids[rows], batch.flags[rows]
-        known = (flags & _UNSTABLE_AFTER != 0) | paired
+        known = ((flags & _UNSTABLE_AFTER != 0) | paired) & self._checksums_tell
         checksum = np.where(known, batch.events["checksum"][rows], 0)
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
         # One that leaves its stable node may be in another by the end of the same look, without

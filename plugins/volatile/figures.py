@@ -12,6 +12,8 @@ from ksmtrace.session import Knowledge
 _EXAMINED = (EventKind.CMP_AND_MERGE_PAGE,)
 _SEEN = (*_EXAMINED, Knowledge.TREES)
 _LIVES = (Knowledge.RMAP_ITEMS,)
+_SAME = (Knowledge.CHECKSUMS,)
+_OF_CHECKSUMS = (Cause.CHANGED, Cause.FORK_SHARED, Cause.CHAIN_FULL)
 
 _OUTCOMES = counter(
     "ksmtrace_examined_pages_total",
@@ -45,7 +47,7 @@ def _by_cause(causes: Iterable[Cause]) -> Specs:
             f"{cause.name.lower()}_pages",
             "pages",
             f"Of the cause {cause.name.lower()}.",
-            needs=_LIVES if cause is Cause.GONE else (),
+            needs=_LIVES if cause is Cause.GONE else _SAME if cause in _OF_CHECKSUMS else (),
         )
         for cause in causes
     )
@@ -110,7 +112,7 @@ FIGURES = (
         "pages",
         "Examinations that ended in neither tree, where the checksum differed from that of the "
         "look before.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         panel="changed",
         metric=_OUTCOMES,
         series=("changed",),
@@ -119,7 +121,7 @@ FIGURES = (
         "first_look_pages",
         "pages",
         "The same where there was no look before (oldchecksum 0), which says nothing about change.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         metric=_OUTCOMES,
         series=("first_look",),
     ),
@@ -128,7 +130,7 @@ FIGURES = (
         "pages",
         "Examinations that ended in neither tree with the checksum unchanged. `causes` has "
         "fork_shared, held, huge_page and other; the rest was replaced by the zero page.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         metric=_OUTCOMES,
         series=("unplaced",),
     ),
@@ -155,7 +157,7 @@ FIGURES = (
         "last_pass_changed_pages",
         "pages",
         "Those of them that had changed.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         metric=gauge(
             "ksmtrace_last_pass_changed_pages",
             "Pages of the last whole pass that had changed since the pass before: work for "
@@ -166,7 +168,7 @@ FIGURES = (
         "last_pass_changed_ratio",
         "ratio",
         "`last_pass_changed_pages` by `last_pass_examined_pages`.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         panel="  last pass",
         metric=gauge(
             "ksmtrace_last_pass_changed_ratio",
@@ -226,15 +228,15 @@ FIGURES = (
         "processes[]",
         "",
         "The ten processes with most `changed_pages`.",
-        needs=_SEEN,
+        needs=(*_SEEN, *_SAME),
         of=(*PROCESS, FigureSpec("changed_pages", "pages", "As of all.")),
     ),
-    FigureSpec("other_changed_pages", "pages", "Of processes not listed.", needs=_SEEN),
+    FigureSpec("other_changed_pages", "pages", "Of processes not listed.", needs=(*_SEEN, *_SAME)),
     FigureSpec(
         "exited_changed_pages",
         "pages",
         "Of processes that have exited.",
-        needs=(*_SEEN, EventKind.MM_EXIT),
+        needs=(*_SEEN, *_SAME, EventKind.MM_EXIT),
     ),
     FigureSpec(
         "cause_processes[]",

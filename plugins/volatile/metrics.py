@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from prometheus_client.core import Metric
 
@@ -10,13 +10,14 @@ from ksmtrace.plugins.volatile.cause import LIVE, Cause, Counts
 from ksmtrace.plugins.volatile.figures import UNPLACED, WASTED
 
 
-def by_cause(examined: Mapping[Cause, int], pages: Counts) -> Iterable[Metric]:
+def by_cause(examined: Mapping[Cause, int], pages: Counts, unknown: Set[Cause]) -> Iterable[Metric]:
     """Examinations that came to nothing, and the pages that each cause keeps from their place."""
     yield WASTED.make(
         *(
             ((cause.name.lower(),), count)
             for cause, count in examined.items()
-            if cause is not Cause.SKIPPED
+            if cause is not Cause.SKIPPED and cause not in unknown
         )
     )
-    yield UNPLACED.make(*(((cause.name.lower(),), int(pages[cause])) for cause in LIVE))
+    told = (cause for cause in LIVE if cause not in unknown)
+    yield UNPLACED.make(*(((cause.name.lower(),), int(pages[cause])) for cause in told))

@@ -2,7 +2,7 @@
 
 The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the
 others unlike any other, all shuffled; the newest kernel without smart scan, each pass one batch.
-Every run is a process of its own.
+Then the relatives of KSM on the same. Every run is a process of its own.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.machine.checksum import xxhash
 from ksmtrace.engine.trace.emitter import Emitter
-from ksmtrace.engine.variants import NEWEST
+from ksmtrace.engine.variants import KERNELS, NEWEST, VARIANTS
 
 PAGES = 1_000_000
 DUPLICATES = 0.4
@@ -35,6 +35,12 @@ MODES: dict[str, Any] = {
 LEAST_RATE = {"counting": 0.2, "not counting": 2.0}
 MOST_BYTES = 400
 COMPARED_PAGES = 300_000
+RELATIVES: dict[str, dict[str, int | str]] = {
+    name: {"page_time_ns": 1} if name == "uksm" else {"pages_to_scan": PAGES + 1}
+    for name in VARIANTS
+    if name not in KERNELS
+}
+"""Relatives of KSM, with tunables by which they come to every page in one or a few batches."""
 HASH_NS = 344
 """`hash_ns` of the machine on which the limits were set."""
 
@@ -59,19 +65,12 @@ def resident() -> int:
 def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
     """Million pages per second of each pass and of all, bytes per page, nanoseconds of a
     checksum."""
-    contents = [word.to_bytes(8, "little") for word in words(pages)]
-    each = pages // PROCESSES
-    before = resident()
     emitter = Emitter() if events else None
     engine = Engine(
         NEWEST, {"pages_to_scan": pages + 1, "smart_scan": 0}, watcher=emitter, **MODES[mode]
     )
-    for number in range(PROCESSES):
-        name = f"p{number}"
-        engine.spawn(name)
-        engine.map(name, "r", each)
-        engine.fill(name, "r", 0, each, lambda i, at=number * each: contents[at + i] * 512)
-        engine.mergeable(name, "r", 0, each)
+    before = populate(engine, pages)
+    each = pages // PROCESSES
     rates, all_began = [], time.process_time()
     for _ in range(PASSES):
         began = time.process_time()
@@ -88,6 +87,38 @@ def measure(mode: str, pages: int, *, events: bool) -> dict[str, object]:
     }
 
 
+def populate(engine: Engine, pages: int) -> int:
+    """Give the engine the population; returns the memory that there was in use before."""
+    contents = [word.to_bytes(8, "little") for word in words(pages)]
+    each = pages // PROCESSES
+    before = resident()
+    for number in range(PROCESSES):
+        name = f"p{number}"
+        engine.spawn(name)
+        engine.map(name, "r", each)
+        engine.fill(name, "r", 0, each, lambda i, at=number * each: contents[at + i] * 512)
+        engine.mergeable(name, "r", 0, each)
+    return before
+
+
+def measure_relative(variant: str, pages: int) -> dict[str, object]:
+    """Million pages examined per second until all were, bytes per page, and what was saved."""
+    engine = Engine(variant, RELATIVES[variant])
+    before = populate(engine, pages)
+    scanner = engine.scanner
+    began = time.process_time()
+    while scanner.pages_scanned < pages:
+        engine.scan_batches(1)
+    seconds = time.process_time() - began
+    frames = {id(f) for p in engine.processes.values() for f in p.mm.ptes.values() if f.anon}
+    return {
+        "rate": scanner.pages_scanned / seconds / 1e6,
+        "bytes": (resident() - before) / pages,
+        "examined": scanner.pages_scanned,
+        "saved": pages - len(frames),
+    }
+
+
 def hash_ns() -> float:
     """Nanoseconds that the checksum of a page takes: a measure of this machine's speed."""
     page = bytes(4096)
@@ -95,7 +126,7 @@ def hash_ns() -> float:
 
 
 def measured(mode: str, pages: int, *, events: bool) -> dict[str, Any]:
-    """`measure` in a process of its own."""
+    """`measure`, or `measure_relative` for the name of one, in a process of its own."""
     options = [mode, str(pages), str(int(events))]
     found: dict[str, Any] = json.loads(
         subprocess.check_output([sys.executable, __file__, *options])
@@ -138,9 +169,28 @@ def main(pages: int = PAGES, runs: int = RUNS) -> None:
             )
 
 
+def relatives(pages: int = PAGES) -> None:
+    """Print a line per relative, one run of each."""
+    for variant in RELATIVES:
+        found = measured(variant, pages, events=False)
+        print(
+            f"engine, {variant}, {pages} pages: {found['rate']:.2f} M pages/s over "
+            f"{found['examined']} examined; {found['bytes']:.0f} bytes a page; "
+            f"{found['saved']} pages saved"
+        )
+
+
+def run_one(mode: str, pages: str, events: str) -> dict[str, object]:
+    """What a process of its own measures."""
+    if mode in RELATIVES:
+        return measure_relative(mode, int(pages))
+    return measure(mode, int(pages), events=events == "1")
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 4:
-        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), events=sys.argv[3] == "1")))
+        print(json.dumps(run_one(*sys.argv[1:])))
     else:
         main()
         compare(COMPARED_PAGES)
+        relatives()

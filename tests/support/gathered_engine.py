@@ -11,7 +11,7 @@ from ksmtrace.engine.ksm.smart_scan import skip_age
 from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.events import RECORD, EventKind, empty_records
-from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, SmartScan, Tag
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkError, ChunkFlag, SmartScan, Tag
 from support.chunks import Item, WordWriter
 
 BETWEEN_PASSES = 1
@@ -19,6 +19,11 @@ NOT_AT_CURSOR, BETWEEN, FROM_REMOVAL, IN_TREE = 0x80, 0x80, 0x40, 0x20
 MM_HEAD = 0xFFFFFFFF83000000
 LINK = 8
 """Where in an mm_slot the link to its first rmap_item is: its address is no rmap_item's."""
+MOST_SLOTS = 24
+"""Among so many mms that ksmd may have come to in a batch, one that leaves is looked for."""
+OF_FIRST = ChunkFlag.FIRST | ChunkFlag.RESET | ChunkFlag.FROM_HEAD | ChunkFlag.GONE
+OF_LAST = ChunkFlag.LAST | ChunkFlag.PASS_ENDED
+WHOLE = ChunkFlag.FIRST | ChunkFlag.LAST
 _TAGS = {Tree.NEITHER: Tag.PLAIN, Tree.UNSTABLE: Tag.UNSTABLE, Tree.STABLE: Tag.STABLE}
 
 
@@ -52,12 +57,21 @@ class Gatherer(Emitter):
     Attributes:
         chunk_items: items in a chunk at most.
         attached: whether anything is seen.
+        most_items: of a batch that are gathered.
+        slice_items: listed at once of an inventory that was asked for.
     """
 
-    def __init__(self, chunk_items=5, *, attached=True):
+    def __init__(self, chunk_items=5, *, attached=True, most_items=1 << 18, slice_items=8192):
         super().__init__(start_ns=10**9)
         self.chunk_items = chunk_items
         self.attached = attached
+        self.most_items = most_items
+        self.slice_items = slice_items
+        self._left = False
+        self._left_in = {}
+        self._looks = 1
+        self._unsure = False
+        self._listing = None
         self._stream = []
         self._ksm = None
         self._at = None
@@ -67,7 +81,6 @@ class Gatherer(Emitter):
         self._ended_pass = None
         self._gathered = set()
         self._named_mm = None
-        self._gone = False
         self._reset = False
         self._batch = 0
         self._began = 0
@@ -103,7 +116,7 @@ class Gatherer(Emitter):
         """Begin, with an inventory."""
         self._collect()
         self.attached = True
-        self._last = self._cursor()
+        self._take_cursor(self._cursor())
         self._named_mm = self._ended_pass = None
         self.inventory()
 
@@ -114,6 +127,11 @@ class Gatherer(Emitter):
         records = [np.frombuffer(record, RECORD) for record, _ in stream]
         words = [words for _, words in stream if words is not None]
         return (np.concatenate(records) if records else empty_records()), words
+
+    @property
+    def listing(self):
+        """Whether an inventory is under way."""
+        return self._listing is not None
 
     # rare hooks
 
@@ -173,21 +191,26 @@ class Gatherer(Emitter):
             rmap_item=rmap_item,
         )
 
+    def mm_enter(self, mm):
+        at = len(self._records)
+        super().mm_enter(mm)
+        self._tell_place(at, "rmap_item")
+
     def mm_exit(self, mm):
         self._leave(mm)
+        at = len(self._records)
         super().mm_exit(mm)
+        self._tell_place(at, "rmap_item")
 
     def tunable_written(self, name, text, err):
         at = len(self._records)
         super().tunable_written(name, text, err)
         if name == "run":  # the time of such a record is when the write began
             self._records[at : at + 8] = self._write_began.to_bytes(8, "little")
-        if self._ksm is not None:
-            mm = at + RECORD.fields["mm"][1]
-            self._records[mm : mm + 8] = self._place().to_bytes(8, "little")
+        self._tell_place(at, "mm")
         self._written = True
         if name == "run" and text == "2" and not err and self.attached:
-            self._last = self._cursor()
+            self._take_cursor(self._cursor())
             self._reset = True
 
     # the walk
@@ -196,47 +219,71 @@ class Gatherer(Emitter):
         """Ksmd goes to sleep."""
         if not self.attached:
             return
+        self._looks += 1
         now = self._cursor()
         self._missed = False
-        if now == self._last:
-            return
-        slot, _, seqnr = self._last
+        if now != self._last:
+            self._gather_batch(now)
+        if self._listing is not None:
+            self._list_some(self.slice_items)
+
+    def _gather_batch(self, now):
+        slot, behind, seqnr = self._last
         from_head = slot is self._ksm.mm_head
-        gone = not from_head and (self._gone or slot.mm is None or slot.mm.slot is not slot)
-        flags = (ChunkFlag.FROM_HEAD if from_head else 0) | (ChunkFlag.GONE if gone else 0)
-        flags |= ChunkFlag.RESET if self._reset else 0
+        flags = (ChunkFlag.FROM_HEAD if from_head else 0) | (ChunkFlag.RESET if self._reset else 0)
         flags |= ChunkFlag.PASS_ENDED if now[2] != seqnr else 0
-        stretches = self._walked(now, gone=gone)
+        torn, self._unsure = self._unsure, False
+        stretches = []
+        left = self._left
+        if not (left and slot is now[0]):
+            if not from_head and (left or not self._is_listed()):
+                flags |= ChunkFlag.GONE
+                torn |= not left
+                slot, behind = self._ksm.mm_head, 0
+            stretches = self._walked(slot, behind, now)
         for mm, *_ in stretches:
             if self._named_mm is not mm:
                 self._named_mm = mm
                 self._process(mm)
-        self._chunks(stretches, flags, seqnr, self._batch)
+        err = ChunkError.TORN if torn else 0
+        if self._cut(stretches):
+            err = ChunkError.CEILING
+        self._chunks(stretches, flags | WHOLE, seqnr, self._batch, err)
         self._batch += 1
-        self._last, self._gone, self._reset = now, False, False
-        self._written = False
+        self._take_cursor(now)
+        self._reset = self._written = False
         if self._ended_pass is not None:
             super().scan_stop(*self._ended_pass)
             self._ended_pass = None
 
-    def _walked(self, now, *, gone):
+    def _walked(self, slot, behind, now):
         """Between the last cursor and this one: mm, first page, items, whether to the end."""
-        slot, behind, _ = self._last
         head = self._ksm.mm_head
-        if slot is head or gone:
+        stretches, begins = [], slot is not head
+        if not begins:
             slot, behind = head.next, 0
-        stretches = []
         while slot is not head:
             here = slot is now[0]
-            if here or not gone or slot.mm not in self._gathered:
+            if begins or slot.mm.key not in self._gathered:
                 end = now[1] if here else 1 << 60
                 items = [one for one in rmap_items(slot.mm) if behind <= one.vpn < end]
                 stretches.append((slot.mm, behind, items, not here))
-                self._gathered.add(slot.mm)
+                if not here:
+                    self._gathered.add(slot.mm.key)
             if here:
                 break
-            slot, behind = slot.next, 0
+            slot, behind, begins = slot.next, 0, False
         return stretches
+
+    def _cut(self, stretches):
+        """Take away what is above the ceiling; returns whether anything is."""
+        left = self.most_items
+        for number, (mm, behind, items, _) in enumerate(stretches):
+            if len(items) > left:
+                stretches[number:] = [(mm, behind, items[:left], False)]
+                return True
+            left -= len(items)
+        return False
 
     def miss(self):
         """Ksmd goes to sleep, and nobody notices; not as a pass ends."""
@@ -247,40 +294,86 @@ class Gatherer(Emitter):
 
     def inventory(self):
         """All items, as after an attach or a loss."""
-        stretches, slot = [], self._ksm.mm_head.next
-        while slot is not self._ksm.mm_head:
-            stretches.append((slot.mm, 0, list(rmap_items(slot.mm)), True))
-            slot = slot.next
-        self._chunks(stretches, ChunkFlag.INVENTORY, 0, 0)
+        self.ask()
+        while self._listing is not None:
+            self._list_some(1 << 60)
+
+    def ask(self):
+        """An inventory is asked for, which begins when ksmd next sleeps."""
+        self._listing = _Listing(self._ksm.mm_head)
+
+    def _list_some(self, most):
+        """A part of an inventory."""
+        listing, head, stretches = self._listing, self._ksm.mm_head, []
+        flags = ChunkFlag.INVENTORY | (ChunkFlag.FIRST if listing.listed is None else 0)
+        listing.listed = listing.listed or set()
+        slot, behind = listing.slot, 0
+        if slot is head or slot.mm is None or slot.mm.slot is not slot:
+            slot = head.next
+        elif listing.last is not None and slot.mm.ptes.item(listing.last.vpn) is listing.last:
+            behind = listing.last.vpn + 1
+        while slot is not head:
+            if slot.mm.key not in listing.listed:
+                items = [one for one in rmap_items(slot.mm) if one.vpn >= behind]
+                part = items[:most]
+                ended = len(part) == len(items) < most
+                stretches.append((slot.mm, behind, part, ended))
+                most -= len(part)
+                listing.slot, listing.last = slot, part[-1] if part else None
+                if not ended:
+                    break
+                listing.listed.add(slot.mm.key)
+            slot, behind = slot.next, 0
+        if slot is head:
+            self._listing = None
+            flags |= ChunkFlag.LAST
+        self._chunks(stretches, flags, 0, 0)
 
     def _leave(self, mm):
         """What was examined of an mm since the last gathering, before it loses its items."""
-        if not self.attached or self._cursor() == self._last:
+        if not self.attached:
             return
+        left = self._left
+        self._left_in[mm.key] = self._looks
+        if mm.key == self._last_mm:
+            self._left = True
         slot, behind, seqnr = self._last
-        now = self._ksm.scan.slot
-        head = self._ksm.mm_head
-        if self._gone or (slot is not head and slot.mm.slot is not slot):
-            slot, behind = head, 0
+        scan, head = self._ksm.scan, self._ksm.mm_head
+        if mm.key in self._gathered or self._cursor() == self._last:
+            return
         first = slot
-        while slot.mm is not mm:
-            if slot is now and not (slot is first and self._ksm.scan.seqnr != seqnr):
+        if slot is not head and (left or not self._is_listed()):
+            slot, behind, first = head, 0, None
+        for looked in range(MOST_SLOTS):
+            if slot is not head and slot.mm is mm:
+                break
+            if slot is scan.slot and (slot is not head or looked):
                 return
             slot, behind = slot.next, 0
-            if slot is head:
-                return
-        items = [one for one in rmap_items(mm) if one.vpn >= behind]
-        if slot is now:
-            items = [one for one in items if one.vpn < self._ksm.scan.rmap_from]
-        elif slot is first:
-            self._gone = True
-        if mm in self._gathered and slot is not first:
+        else:
+            self._unsure = True
             return
-        self._gathered.add(mm)
-        passed = slot is not now
-        self._chunks([(mm, behind, items, passed)], ChunkFlag.LEAVING, seqnr, self._batch)
+        here = slot is scan.slot
+        if here and not scan.rmap_from:
+            return
+        items = [one for one in rmap_items(mm) if one.vpn >= (behind if slot is first else 0)]
+        if here:
+            items = [one for one in items if one.vpn < scan.rmap_from]
+        self._gathered.add(mm.key)
+        stretch = mm, behind, items, not here
+        self._chunks([stretch], ChunkFlag.LEAVING | WHOLE, seqnr, self._batch)
 
-    def _chunks(self, stretches, flags, seqnr, batch):
+    def _is_listed(self):
+        """Whether the slot at which the last batch ended is still there, and of the same mm."""
+        slot = self._last[0]
+        return slot.mm.slot is slot and slot.mm.key == self._last_mm
+
+    def _take_cursor(self, now):
+        self._last = now
+        self._last_mm = now[0].mm.key if now[0].mm is not None else None
+        self._left = self._left_in.get(self._last_mm, -2) + 1 >= self._looks
+
+    def _chunks(self, stretches, flags, seqnr, batch, err=0):
         self._collect()
         whole = bool(flags & ChunkFlag.INVENTORY)
         writers = [WordWriter()]
@@ -296,18 +389,18 @@ class Gatherer(Emitter):
             if ended:
                 writers[-1].end()
         for number, writer in enumerate(writers):
-            mark = ChunkFlag.FIRST if number == 0 else 0
-            mark |= ChunkFlag.LAST if number == len(writers) - 1 else 0
-            self._header(writer, flags | mark, seqnr, batch)
+            said = flags & ~OF_FIRST if number else flags
+            last = number == len(writers) - 1
+            self._header(writer, said if last else said & ~OF_LAST, seqnr, batch, err * last)
 
-    def _header(self, writer, flags, seqnr, batch):
+    def _header(self, writer, flags, seqnr, batch, err):
         absent = self._ksm.variant.absent_counters
         counters = self._ksm.counters
         header = empty_records(1)
         header["ts"], header["seq"] = self._tick(), self._seq
         self._seq = self._seq + 1 & 0xFFFF
         header["kind"], header["flags"] = GATHERED, int(flags)
-        header["oldchecksum"] = writer.items
+        header["oldchecksum"], header["err"] = writer.items, err
         smart_scan = int(SmartScan.ON) if self._ksm.tunables["smart_scan"] else 0
         smart_scan |= SmartScan.TUNABLE_WRITTEN if self._written else 0
         header["checksum"] = smart_scan
@@ -346,11 +439,15 @@ class Gatherer(Emitter):
             return scan.slot.mm.key + LINK
         return scan.slot.mm.ptes.item(scan.rmap_from - 1).key
 
-    def _place(self):
-        scan = self._ksm.scan
-        if scan.slot is self._ksm.mm_head:
-            return BETWEEN_PASSES
-        return self._link() if scan.rmap_from else scan.slot.mm.key
+    def _tell_place(self, record, column):
+        """Where ksmd is, in a column of the record that begins at this byte."""
+        if self._ksm is None:
+            return
+        scan, place = self._ksm.scan, BETWEEN_PASSES
+        if scan.slot is not self._ksm.mm_head:
+            place = self._link() if scan.rmap_from else scan.slot.mm.key
+        at = record + RECORD.fields[column][1]
+        self._records[at : at + 8] = place.to_bytes(8, "little")
 
     def _tick(self):
         self._now += 1000
@@ -365,6 +462,15 @@ class Gatherer(Emitter):
 
     def _marked(self, item):
         return _Marked(self, item is not self._at)
+
+
+class _Listing:
+    """An inventory under way: which mms are listed whole, and the last item of one that is not."""
+
+    def __init__(self, head):
+        self.slot = head
+        self.last = None
+        self.listed = None
 
 
 class _Marked:

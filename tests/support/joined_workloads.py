@@ -44,7 +44,8 @@ def join(workloads: Sequence[Workload]) -> Joined:
         steps += [Step("exit", {"process": f"w{number}{name}"}) for name in footprint.processes]
         steps += [Step("run", {"value": 2}), Step("run", {"value": 0})]
     steps.append(Step("exit", {"process": _MOTHER}))
-    return Joined(Workload("joined", first.variant, {}, tuple(steps)), tuple(begins))
+    nodes = max(one.nodes for one in workloads)
+    return Joined(Workload("joined", first.variant, {}, tuple(steps), nodes), tuple(begins))
 
 
 def _renamed(step: Step, prefix: str) -> Step:

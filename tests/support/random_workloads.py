@@ -44,10 +44,11 @@ _NEW_REGION = [("fill", "mergeable"), ("fill", "mergeable"), ("mergeable", "fill
 
 
 class _Maker:
-    def __init__(self, draw: Any, *, huge: bool, without: Collection[str]) -> None:
+    def __init__(self, draw: Any, *, huge: bool, without: Collection[str], nodes: int = 1) -> None:
         self.draw = draw
         self.huge = huge
         self.without = without
+        self.nodes = nodes
         self.footprint = Footprint()
         self.steps: list[Step] = []
         self._names = 0
@@ -74,6 +75,9 @@ class _Maker:
         pages = 512 if huge else self.draw(st.integers(1, 12))
         region = self.name("r")
         self.add("map", process=process, region=region, pages=pages, huge=huge)
+        if self.nodes > 1:
+            node = self.draw(st.integers(0, self.nodes - 1))
+            self.add("place", process=process, region=region, node=node)
         target = {"process": process, "region": region}
         steps = self.draw(st.sampled_from(_NEW_REGION))
         for op in steps:
@@ -160,11 +164,15 @@ def random_workloads(
     most_steps: int = 40,
     without: Collection[str] = (),
     more: Sequence[str] = (),
+    nodes: int = 1,
 ) -> Workload:
     """Workloads that end with two full passes and a snapshot with groups; none sets a tunable of
-    `without`. `more` are further steps: "pin", and "prctl" and "advise" for merge_any."""
-    maker = _Maker(draw, huge=huge, without=without)
+    `without`. `more` are further steps: "pin", and "prctl" and "advise" for merge_any; each
+    region is bound to one of `nodes`."""
+    maker = _Maker(draw, huge=huge, without=without, nodes=nodes)
     tunables = maker.first_tunables()
+    if nodes > 1:
+        tunables["merge_across_nodes"] = draw(st.sampled_from([0, 0, 1]))
     for _ in range(draw(st.integers(1, 3))):
         maker.spawn()
     for process in list(maker.footprint.processes):
@@ -175,7 +183,7 @@ def random_workloads(
         maker.step(draw(st.sampled_from([*_OPS, *more])))
     maker.add("scan", passes=2)
     maker.add("snapshot", name="end", groups=True)
-    return Workload("random", NEWEST, tunables, tuple(maker.steps))
+    return Workload("random", NEWEST, tunables, tuple(maker.steps), nodes)
 
 
 def sample_workloads(count: int, *, number: int = 0, **options: Any) -> list[Workload]:

@@ -9,6 +9,8 @@ from ksmtrace.workload.file import Workload
 def to_toml(workload: Workload) -> str:
     """Text that parses to an equal workload."""
     lines = [f"name = {value(workload.name)}", f"variant = {value(workload.variant)}"]
+    if workload.nodes != 1:
+        lines.append(f"nodes = {workload.nodes}")
     if workload.tunables:
         lines += ["", "[tunables]"]
         lines += [f"{name} = {value(setting)}" for name, setting in workload.tunables.items()]

@@ -5,6 +5,7 @@ command in it.
     .venv/bin/python tests/vm/guest.py 6.1 -- ksmtrace doctor  any command
     .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is
                                                                instructions executed
+    .venv/bin/python tests/vm/guest.py --nodes 2 6.1 -- ...    its memory is on two NUMA nodes
     .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below
@@ -46,14 +47,16 @@ mount --bind /run/out {OUT}
 """Puts what the guest only reads under a mount that keeps what it has read."""
 
 
-def boot(release: str, command: list[str], *, icount: bool, limit_seconds: int) -> int:
+def boot(
+    release: str, command: list[str], *, icount: bool, limit_seconds: int, nodes: int = 1
+) -> int:
     """Run `command` in a guest of that kernel, as root in the repository; returns its exit status,
     125 if it has none."""
     OUT.mkdir(exist_ok=True)
     for attempt in range(1, BOOTS + 1):
         with tempfile.TemporaryDirectory(dir=OUT) as scratch:
             status, log = (Path(scratch) / name for name in ("status", "log"))
-            console = _run(release, command, Path(scratch), icount, limit_seconds)
+            console = _run(release, command, Path(scratch), icount, limit_seconds, nodes)
             if status.exists():
                 print(log.read_text(errors="replace"), flush=True)
                 return int(status.read_text())
@@ -71,6 +74,7 @@ def _run(
     scratch: Path,
     icount: bool,
     limit_seconds: int,
+    nodes: int,
 ) -> str:
     """Boot once; returns the end of what the guest's console and vng said."""
     script = scratch / "run.sh"
@@ -93,6 +97,8 @@ def _run(
     emulation += (
         " -virtfs local,path=/,mount_tag=cached,security_model=none,readonly=on,multidevs=remap"
     )
+    if nodes > 1:
+        run.append(f"--append=numa=fake={nodes}")
     clock = " -icount shift=0,sleep=off" if icount else ""
     run += [f"--qemu-opts={emulation}{clock}", "--exec", f"bash {script}"]
     with subprocess.Popen(
@@ -121,13 +127,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kernel", choices=sorted(kernels()))
     parser.add_argument("--icount", action="store_true", help="time is instructions executed")
+    parser.add_argument("--nodes", type=int, default=1, help="NUMA nodes, feigned by the kernel")
     parser.add_argument("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS")
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     release = install(kernels()[options.kernel])
     command = options.command or TESTS
-    return boot(release, command, icount=options.icount, limit_seconds=options.limit)
+    return boot(
+        release,
+        command,
+        icount=options.icount,
+        limit_seconds=options.limit,
+        nodes=options.nodes,
+    )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
     frame = mm.ptes.get(vpn)
     if memory.owner is not None:
         memory.owner.page_written(mm, vpn)
+    if memory.binds:
+        memory.choose_node(mm, vpn)
     if frame is None:
         found = _anonymous_fault(memory, mm, vma, vpn)
     elif not frame.anon and _is_huge_zero(mm, vpn):
@@ -44,7 +46,8 @@ def writable_page(memory: Memory, mm: Mm, vma: Vma, vpn: int) -> Frame:
 
 def write_pages(memory: Memory, mm: Mm, vma: Vma, first: int, end: int, change: Change) -> None:
     """Write to pages `first` to `end` - 1 of `vma`, in order."""
-    store = None if vma.huge or memory.node_of_next_page else memory.store
+    by_page = vma.huge or vma.nid or memory.node_of_next_page
+    store = None if by_page else memory.store
     while first < end:
         stop = min(end, (first | BLOCK_MASK) + 1)
         if store is None or not store.write(mm, first, stop, change):
@@ -64,6 +67,8 @@ def do_wp_page(memory: Memory, mm: Mm, vpn: int, frame: Frame, *, by_kernel: boo
     Returns:
         The frame now mapped.
     """
+    if memory.binds:
+        memory.choose_node(mm, vpn)
     if frame.ksm:
         result = memory.version.cow_fault_result
         memory.watcher.cow_fault(mm, vpn, frame, by_kernel=by_kernel, result=result)
@@ -108,7 +113,8 @@ def _take_over(memory: Memory, mm: Mm, frame: Frame) -> bool:
     # wp_can_reuse_anon_folio, and for a huge page mapped as one do_huge_pmd_wp_page.
     compound = frame.compound
     if compound is None:
-        frame.exclusive = frame.mapcount == 1 and not frame.references
+        held = frame.references and not memory.version.reuses_pinned
+        frame.exclusive = frame.mapcount == 1 and not held
         return frame.exclusive
     mapped_whole = compound.vpn not in mm.tables
     if not _is_sole_owner(mm, compound):

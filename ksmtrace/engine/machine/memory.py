@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ksmtrace.engine.machine.content import PageData, PagePool
 from ksmtrace.engine.machine.mm_version import MmVersion
+from ksmtrace.engine.machine.owners import AnonOwner, FaultWatcher, PageOwner
 from ksmtrace.engine.machine.page_table import PageStore, PageTable
 
 if TYPE_CHECKING:
@@ -102,9 +103,10 @@ class Vma:
         anon_vma: that of pages that faults give it; None before the first, and where the machine
             keeps none.
         chain: all that it is linked into (anon_vma_chain).
+        nid: NUMA node of the pages to come (mbind with MPOL_BIND).
     """
 
-    __slots__ = ("anon_vma", "chain", "end", "huge", "mergeable", "region", "start")
+    __slots__ = ("anon_vma", "chain", "end", "huge", "mergeable", "nid", "region", "start")
 
     def __init__(
         self, start: int, end: int, region: str, *, mergeable: bool = False, huge: bool = False
@@ -116,10 +118,13 @@ class Vma:
         self.huge = huge
         self.anon_vma: AnonVma | None = None
         self.chain: list[AnonVma] = []
+        self.nid = 0
 
     def part(self, start: int, end: int) -> Vma:
         """A mapping like this one, of other pages."""
-        return Vma(start, end, self.region, mergeable=self.mergeable, huge=self.huge)
+        made = Vma(start, end, self.region, mergeable=self.mergeable, huge=self.huge)
+        made.nid = self.nid
+        return made
 
 
 class Mm:
@@ -165,46 +170,6 @@ class Mm:
         return None
 
 
-class PageOwner(Protocol):
-    """Follows what happens to every page, except for forks and what it does itself."""
-
-    def page_mapped(self, page: Frame, mm: Mm, vpn: int) -> None:
-        """The entry of page number `vpn` maps `page` now."""
-        ...
-
-    def page_unmapped(self, page: Frame, mm: Mm, vpn: int) -> None:
-        """The entry of page number `vpn`, which mapped `page`, is gone."""
-        ...
-
-    def page_written(self, mm: Mm, vpn: int) -> None:
-        """A process is about to write to page number `vpn`."""
-        ...
-
-
-class AnonOwner(Protocol):
-    """Follows faults on anonymous memory, and pages that nobody refers to any more."""
-
-    def anon_fault(self, page: Frame, mm: Mm, vma: Vma, vpn: int) -> None:
-        """A write to an untouched page has mapped `page`, a small one (do_anonymous_page)."""
-        ...
-
-    def write_fault(self, page: Frame, mm: Mm, vma: Vma, *, taken_over: bool) -> None:
-        """A fault at a write is done: `page` is mapped, `taken_over` if it was before."""
-        ...
-
-    def page_freed(self, page: Frame) -> None:
-        """The last reference to a page that was mapped is gone (free_hot_cold_page)."""
-        ...
-
-
-class FaultWatcher(Protocol):
-    """Sees faults at KSM pages."""
-
-    def cow_fault(self, mm: Mm, vpn: int, page: Frame, *, by_kernel: bool, result: int) -> None:
-        """do_wp_page on a KSM page is about to return `result`."""
-        ...
-
-
 class Memory:
     """All processes, and the page frames that they use.
 
@@ -218,6 +183,7 @@ class Memory:
         ksm_zero_pages: zero pages placed by KSM that are still mapped.
         cow_ksm: KSM pages copied by do_wp_page (/proc/vmstat).
         node_of_next_page: NUMA node from which the next frame comes.
+        binds: whether mappings say from which node their frames come.
         owner: follows every page; None without one.
         anon_owner: follows faults on anonymous memory; None without one.
         store: keeps frozen blocks of all page tables; None when there are none.
@@ -231,6 +197,7 @@ class Memory:
         self.ksm_zero_pages = 0
         self.cow_ksm = 0
         self.node_of_next_page = 0
+        self.binds = False
         self.owner: PageOwner | None = None
         self.anon_owner: AnonOwner | None = None
         self.store: PageStore | None = None
@@ -245,6 +212,11 @@ class Memory:
         self._made_mms += 1
         self.mms.append(mm)
         return mm
+
+    def choose_node(self, mm: Mm, vpn: int) -> None:
+        """The next frame is for page `vpn` (the policy of its mapping: get_vma_policy)."""
+        vma = mm.vma_at(vpn)
+        self.node_of_next_page = 0 if vma is None else vma.nid
 
     def new_frame(self, data: PageData) -> Frame:
         """A page frame that nobody maps yet."""

@@ -25,6 +25,8 @@ class MmVersion:
             (6.15, 1da190f4d0a6 "mm: Copy-on-Write (COW) reuse support for PTE-mapped THP").
         discard_frees_page_tables: MADV_DONTNEED of 2 MiB makes room for a huge page again (6.14,
             6375e95f381e "mm: pgtable: reclaim empty PTE page in madvise(MADV_DONTNEED)").
+        reuses_pinned: a page that is mapped once is written to in place although somebody holds it
+            (reuse_swap_page of 3.10).
         cow_fault_result: what do_wp_page returns for a copy; 8 is VM_FAULT_WRITE, gone in 6.2.
     """
 
@@ -35,4 +37,5 @@ class MmVersion:
     huge_zero_write_allocates: bool
     reuses_huge_parts: bool
     discard_frees_page_tables: bool
+    reuses_pinned: bool
     cow_fault_result: int

@@ -54,6 +54,7 @@ class PageHash:
         """Sample so many words from now on."""
         self.strength = strength
         self.pool.forget_checksums()
+        self._zero_hash = self.of(self.pool.zero)
 
     def of(self, data: PageData) -> int:
         """The hash at the present strength, 32 bits (page_hash, random_sample_hash)."""
@@ -73,7 +74,7 @@ class PageHash:
         The kernel's table ends before the highest strength. What it reads there is unknown; here it
         equals nothing.
         """
-        return self.strength < HASH_STRENGTH_MAX and value == self.of(self.pool.zero)
+        return value == self._zero_hash and self.strength < HASH_STRENGTH_MAX
 
     def _sampled(self, highest: bool = False) -> list[int]:
         strength = HASH_STRENGTH_MAX if highest else self.strength

@@ -173,6 +173,20 @@ def test_state_is_consistent_and_memory_is_untouched_after_every_batch(workload)
     assert scanner.saved_pages == 0
 
 
+def check_reverse_mapping(engine, item):
+    """Every entry that maps a page lies in a mapping under its anon_vma; all of those are alive."""
+    under = item.anon_vma.vmas
+    alive = {id(vma): mm for mm in engine.memory.mms for vma in mm.vmas}
+    assert all(alive[id(vma)] is mm for vma, mm in under)
+    assert [vma.start for vma, _ in under] == sorted(vma.start for vma, _ in under)
+    for process in engine.processes.values():
+        for vpn, frame in process.mm.ptes.items():
+            if frame is item.page:
+                assert vpn == item.vpn
+                places = [vma for vma, mm in under if mm is process.mm]
+                assert any(vma.start <= vpn < vma.end for vma in places)
+
+
 def check_items(engine):
     """What the counters say is what items and page tables show."""
     scanner = engine.scanner
@@ -186,6 +200,9 @@ def check_items(engine):
     assert scanner.pages_sharing >= sum(item.mapcount for item in items) >= 0
     assert set(scanner._lists._new) == set(in_tree[PksmFlag.NEWLIST])
     assert set(scanner._lists._rescan) == set(in_tree[PksmFlag.RESCAN_LIST])
+    for item in items:
+        if item.page is not None and not item.page.ksm:
+            check_reverse_mapping(engine, item)
     entries = Counter(
         frame for p in engine.processes.values() for frame in p.mm.ptes.values() if frame.ksm
     )

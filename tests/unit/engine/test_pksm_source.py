@@ -133,6 +133,17 @@ def test_p3c_pieces_of_a_mapping_share_its_anon_vma_and_nothing_merges_there():
     assert engine.scanner.rmap_items == 4
 
 
+def test_a_piece_that_is_left_alone_merges_again():
+    engine = pksm(1, 2, 3, 4, 5)
+    engine.unmap("p", "r", 2, 2)
+    batches(engine)
+    engine.unmap("p", "r", 0, 2)
+    region(engine, "q", "r", [5], mergeable=False)
+    batches(engine)
+    assert gauges(engine) == (1, 1, 0, 0)
+    assert engine.groups() == [["p/r/4", "q/r/0"]]
+
+
 def test_p3d_an_empty_page_that_a_child_has_copied_away_leaves_a_zero_page():
     engine = pksm(0)
     engine.fork("p", "c")
@@ -165,6 +176,18 @@ def test_a_page_taken_over_belongs_to_its_writers_mapping():
     batches(engine, 2)
     assert gauges(engine) == (1, 1, 0, 0)
     assert engine.groups() == [["c/r/0", "q/r/0"]]
+
+
+def test_a_pinned_page_is_taken_over_too():
+    """reuse_swap_page of 3.10 asks for the mapcount alone: the page keeps its item."""
+    engine = pksm(7)
+    engine.fork("p", "c")
+    engine.exit("c")
+    engine.pin("p", "r", 0)
+    fill(engine, "p", 0, 8)
+    engine.unpin("p")
+    batches(engine)
+    assert gauges(engine) == (0, 0, 1, 0)
 
 
 def test_all_entries_of_a_shared_page_are_replaced():
@@ -229,6 +252,16 @@ def test_p5b_with_pages_to_scan_0_two_are_swept():
     assert gauges(engine) == (0, 0, 3, 0)
 
 
+def test_fewer_unshared_pages_than_pages_to_scan_are_all_swept():
+    for pages_to_scan, unshared in ((4, 4), (5, 3)):
+        engine = pksm(1, 2, 3, 4)
+        batches(engine)
+        engine.write_tunable("pages_to_scan", pages_to_scan)  # 4 * 20 / 10000 is 0
+        fill(engine, "p", 0, 9)
+        batches(engine)
+        assert gauges(engine) == (0, 0, unshared, 0)
+
+
 def test_period_seconds_sets_how_many_are_swept_and_0_is_a_division_by_zero():
     engine = pksm(*range(1, 41))
     batches(engine)
@@ -271,6 +304,19 @@ def test_p7_what_is_scanned_again_has_a_quota_of_its_own():
     engine.unpin("p")
     batches(engine)
     assert gauges(engine) == (0, 0, 6, 0)
+
+
+def test_a_partner_that_is_pinned_strands_the_page_that_is_a_ksm_page_already():
+    """PKSM_FAULT_TRY of the second half puts the first page to be scanned again: then it drops."""
+    engine = pksm(7)
+    batches(engine)
+    engine.pin("p", "r", 0)
+    region(engine, "q", "r", [7], mergeable=False)
+    batches(engine)
+    assert (gauges(engine), engine.scanner.rmap_items) == ((0, 0, 1, 0), 2)
+    batches(engine)
+    assert (gauges(engine), engine.scanner.rmap_items) == ((0, 0, 1, 0), 1)
+    assert engine.groups() == [["q/r/0"]]
 
 
 def test_an_item_freed_while_it_waits_to_be_scanned_again_goes_at_once():

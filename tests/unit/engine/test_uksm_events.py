@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.engine.machines import region
-from unit.engine.strategies import workloads
+from unit.engine.strategies import step, workloads
 from unit.engine.test_events import reading, recorded
 from unit.engine.test_random_workloads import Shadow, check_frames
 
@@ -17,7 +17,10 @@ from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.session import Exactness, Session
 from ksmtrace.sources.engine import EngineSource
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Workload
 from ksmtrace.workload.on_engine import Simulation
+from support.runs import plugin, runner
 
 E = EventKind
 TREES = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING, Gauge.PAGES_UNSHARED)
@@ -58,6 +61,9 @@ def check_state(engine):
     assert {id(item) for node in shared for vma in node.vmas for item in vma.items} == {
         id(item) for item in stable
     }
+    for item in items:
+        if item.tree is Tree.UNSTABLE and item.hash_round == uksm.hash_round:
+            assert uksm.unstable_tree[item.tree_node.hash] is item.tree_node
     for rung in uksm.rungs:
         assert rung.count == len(rung.slots())
         assert rung.pages == sum(slot.pages for slot in rung.slots())
@@ -182,6 +188,53 @@ def test_a_zero_page_has_no_item():
     assert sorted(int(item) > 0 for item in examined["rmap_item"]) == [False, True]
     (placed,) = events[events["kind"] == E.REPLACE_PAGE]
     assert placed["flags"] == Flag.ZERO_PAGE
+
+
+def test_the_pipeline_reconciles_a_run_and_is_silent_where_checksums_would_tell():
+    reach = {"process": "p", "region": "r", "first": 0, "pages": 40}
+    steps = (
+        step("spawn", process="p"),
+        step("map", process="p", region="r", pages=40, huge=False),
+        step("fill", **reach, content=Content("byte", 1)),
+        step("fill", **reach | {"pages": 9}, content=Content("unique", 1)),
+        step("fill", **reach | {"first": 9, "pages": 4}, content=Content("zero")),
+        step("scan", passes=20),
+        step("fork", process="p", child="c"),
+        step("poke", **reach | {"first": 30, "pages": 5}, offset=0, value=9),
+        step("scan", passes=20),
+    )
+    source = EngineSource(Workload("w", "uksm", {"page_time_ns": 20_000}, steps))
+    plugins = {
+        name: plugin(name) for name in ("volatile", "stable_tree", "groups", "scan_cost", "balance")
+    }
+    run = runner(list(source.batches()), plugins, of=source.session, interval=3600).run()
+    document, scanner = run.document, source._simulation.engine.scanner
+    for gauge in ("pages_shared", "pages_sharing", "pages_unshared"):
+        assert document["reconciliation"][gauge]["difference"] == 0
+    # volatile, chains and profit are none of UKSM's
+    assert {"pages_volatile", "stable_node_chains", "general_profit"}.isdisjoint(
+        document["counters"]
+    )
+    volatile = document["analyzers"]["volatile"]
+    assert volatile["examined_pages"] == scanner.pages_scanned
+    assert scanner.uksm.strength.strength != 64  # every checksum has changed, and no page has
+    for key in ("changed_pages", "first_look_pages", "unplaced_pages", "processes"):
+        assert volatile[key] is None
+    for cause in ("changed", "fork_shared", "chain_full", "first_look"):
+        assert set(volatile["causes"][cause].values()) == {None}
+    families = {one.name: one for one in plugins["volatile"].ksmtrace_metrics(source.session)}
+    told = {one.labels["cause"] for one in families["ksmtrace_unplaced_pages"].samples}
+    assert told == {"held", "huge_page", "other"}
+    (section,) = plugins["volatile"].ksmtrace_sections(source.session)
+    (chart,) = section.charts
+    assert chart.series.keys() == {"locked or pinned", "huge page", "other"}
+    other, balance = document["analyzers"]["groups"]["other"], document["analyzers"]["balance"]
+    assert (other["wasted_pages"], other["metadata_bytes"]) == (None, None)
+    for row in (balance["total"], *balance["processes"]):
+        assert (row["metadata_bytes"], row["net_saved_bytes"]) == (None, None)
+        assert row["rmap_items"] > 0
+    assert document["analyzers"]["scan_cost"]["last_pass_zero_checksum_pages"] is None
+    assert document["analyzers"]["stable_tree"]["zero_page_pages"] == 4
 
 
 OF_THE_TRACE = {E.LOST, E.TOTAL, E.PROBE_TIME, E.STREAM_END}

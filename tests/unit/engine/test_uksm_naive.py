@@ -11,6 +11,7 @@ from ksmtrace.engine.uksm.ladder import judge_slot
 from ksmtrace.engine.uksm.page_hash import PageHash
 from ksmtrace.engine.uksm.rung import Rung
 from ksmtrace.engine.uksm.slot import Slot
+from ksmtrace.engine.uksm.strength import HashStrength
 from ksmtrace.engine.variants import VARIANTS
 from support import naive_uksm
 
@@ -97,6 +98,31 @@ def test_one_round_visits_every_so_manieth_page(sizes, sampled, seed):
         else:
             rung.offset += rung.step
     assert visited == naive_uksm.walk(sizes, start, rung.step)
+
+
+costs = st.lists(
+    st.tuples(
+        st.integers(0, 100_000),
+        st.one_of(st.just(0), st.just(0), st.integers(0, 100_000)),
+        st.integers(1, 100),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(costs, st.integers(1, 300))
+def test_the_search_for_a_strength(scans, first):
+    ours, theirs = HashStrength(), naive_uksm.Strength()
+    hashed = 0
+    for number, (pos, neg, pages) in enumerate(scans, start=first):
+        ours.pos, ours.neg = pos, neg
+        hashed += pages
+        before = ours.strength
+        changed = ours.adjust(hashed, number)
+        assert ours.strength == theirs.scanned(pos, neg, pages, number)
+        assert changed == (ours.strength != before)
+    assert not ours.adjust(hashed, 1)
 
 
 def here(rung, slots):

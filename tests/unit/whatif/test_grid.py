@@ -50,6 +50,16 @@ def test_a_variant_without_a_tunable_runs_without_it_and_says_so():
     assert grid(["ksm-6.1", NEWEST], ["smart_scan=1"])[1].left_out == ("smart_scan",)
 
 
+def test_files_of_a_relative_are_left_out_elsewhere_and_kernels_files_there():
+    found = grid(["uksm", "ksm-6.1"], ["page_time_ns=700"], ["cpu_governor=low,quiet"])
+    assert [(one.variant, one.left_out, dict(one.tunables)) for one in found[1:]] == [
+        ("uksm", ("pages_to_scan",), {"cpu_governor": "low", "page_time_ns": 700}),
+        ("uksm", ("pages_to_scan",), {"cpu_governor": "quiet", "page_time_ns": 700}),
+        ("ksm-6.1", ("cpu_governor", "page_time_ns"), {"pages_to_scan": 50}),
+    ]
+    assert len(grid(["uksm"], [], ["page_time_ns=700,700"])) == 2
+
+
 @pytest.mark.parametrize(
     ("variants", "settings", "sweeps", "words"),
     [

@@ -54,6 +54,14 @@ def test_the_description_names_every_key(repository, case):
     assert list(found["scenarios"][0]["over_time"][0]) == list(POINT_FIELDS)
 
 
+def test_a_batch_of_a_relative_sleeps_as_long_as_its_own_default_says():
+    found = answers(Case("workload", "w", STEPS), ("ksm-6.1", "uksm"))["scenarios"]
+    (uksm,) = (one for one in found if one["variant"] == "uksm")
+    batches = uksm["settled_after_batches"]
+    assert batches > 0
+    assert uksm["settled_after_sleep_seconds"] == batches * 0.1
+
+
 def test_a_workload_is_the_truth_itself():
     found = answers(Case("workload", "w", STEPS))
     assert (found["passes"], found["baseline_difference"], found["assumptions"]) == (None, None, [])

@@ -10,8 +10,10 @@ from ksmtrace.errors import ExitStatus
 from ksmtrace.kernel.sysfs import TUNABLES
 from ksmtrace.workload.tunables import (
     DEFAULTS,
+    RELATIVES_DEFAULTS,
     RefusedError,
     check_tunables,
+    defaults_of,
     is_default_without,
 )
 
@@ -20,6 +22,16 @@ def test_every_tunable_of_a_kernel_has_a_default():
     assert set(DEFAULTS) == set(TUNABLES) - {"run"}
     assert next(iter(DEFAULTS)) == "advisor_mode"
     assert check_tunables(DEFAULTS) == DEFAULTS
+
+
+def test_relatives_have_files_of_their_own():
+    assert check_tunables(RELATIVES_DEFAULTS) == RELATIVES_DEFAULTS
+    assert RELATIVES_DEFAULTS.keys().isdisjoint(DEFAULTS)
+    uksm = defaults_of("uksm")
+    assert uksm["sleep_millisecs"] == 100  # KSM's is 20
+    assert "pages_to_scan" not in uksm
+    assert uksm.keys() - DEFAULTS.keys() <= RELATIVES_DEFAULTS.keys()
+    assert defaults_of("ksm-7.2") == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -34,6 +46,13 @@ def test_every_tunable_of_a_kernel_has_a_default():
         ("smart_scan", 2, "EINVAL"),
         ("advisor_target_scan_time", 0, "EINVAL"),
         ("advisor_mode", "nonsense", "EINVAL"),
+        ("cpu_governor", "greedy", "EINVAL"),
+        ("cpu_ratios", "20 40 MAX/0 MAX/1", "EINVAL"),
+        ("eval_intervals", "1000 500 200", "EINVAL"),
+        ("thrash_threshold", 100, "EINVAL"),
+        ("page_time_ns", 0, "EINVAL"),
+        ("seed", "one", "not an integer"),
+        ("cpu_governor", 1, "not a string"),
     ],
 )
 def test_the_errno_is_named(name, value, word):
@@ -42,7 +61,13 @@ def test_the_errno_is_named(name, value, word):
 
 
 @given(
-    st.sampled_from([name for name in DEFAULTS if name != "advisor_mode"]),
+    st.sampled_from(
+        [
+            name
+            for name, value in {**DEFAULTS, **RELATIVES_DEFAULTS}.items()
+            if value in range(10**6)
+        ]
+    ),
     st.one_of(
         st.floats(), st.booleans(), st.text(), st.lists(st.integers()), st.integers(max_value=-1)
     ),

@@ -51,12 +51,14 @@ class Batch(NamedTuple):
         walk: what the chunks say.
         leaving: what was said of mms that exited in it.
         broken: whether something is missing or makes no sense.
+        cut: whether BPF gave a walk up: what is missing then, it has not counted.
     """
 
     header: Header
     walk: Walk
     leaving: list[Walk]
     broken: bool
+    cut: bool
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
@@ -71,14 +73,15 @@ class BatchReader:
         self._leaving: list[Walk] = []
         self._flags = 0
         self._broken = False
+        self._cut = False
 
     def take(self, header: Header, words: Words) -> Batch | None:
         """The batch that this chunk ends."""
         if count_items(words) != header.items:
             self._broken, words = True, _NO_WORDS
+        self._cut |= header.err != 0
         if header.flags & _LEAVING:
             self._leaving.append(read_words(words))
-            self._broken |= header.err != 0
             return None
         if header.flags & _FIRST:
             expected = None if self._number is None else self._number + 1
@@ -91,10 +94,11 @@ class BatchReader:
         assert self._words is not None, "a chunk is taken"
         self._words.append(words)
         self._flags |= header.flags
-        self._broken |= header.err != 0
         if not header.flags & _LAST:
             return None
         walk = read_words(np.concatenate(self._words))
-        batch = Batch(header._replace(flags=self._flags), walk, self._leaving, self._broken)
-        self._words, self._leaving, self._broken = None, [], False
+        broken = self._broken or self._cut
+        said = header._replace(flags=self._flags)
+        batch = Batch(said, walk, self._leaving, broken, self._cut)
+        self._words, self._leaving, self._broken, self._cut = None, [], False, False
         return batch

@@ -13,7 +13,7 @@ from ksmtrace.sources.live.gathered.batch import BatchReader, read_header
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.expansion import Expansion
 from ksmtrace.sources.live.gathered.own import is_own, without_marks
-from ksmtrace.sources.live.gathered.written_tunables import without_cursors
+from ksmtrace.sources.live.gathered.told_places import without_places
 
 _E = EventKind
 _SPECIAL = np.zeros(256, dtype=bool)
@@ -65,7 +65,7 @@ class Expander:
             else:
                 out += [self.flush(), one]
         self._hold(events[start:])
-        return without_cursors(_joined(out))
+        return without_places(_joined(out))
 
     def lose(self) -> None:
         """Records were lost, and have been counted, at a place that is not known."""
@@ -82,14 +82,14 @@ class Expander:
         first = int(np.argmax(stays)) if stays.any() else len(held)
         self._hold(held[first:])
         self._expansion.note(held[:first])
-        return without_cursors(held[:first])
+        return without_places(held[:first])
 
     def flush(self) -> Records:
         """What is held, though the batch has not ended."""
         held = self._take_held()
         if len(held):
             self._expansion.note(held)
-        return without_marks(without_cursors(held))
+        return without_marks(without_places(held))
 
     def _chunk(self, event: np.void, words: Words) -> list[Records]:
         header = read_header(event)

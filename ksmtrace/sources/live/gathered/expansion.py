@@ -27,6 +27,7 @@ from ksmtrace.sources.live.gathered.population import Population
 from ksmtrace.sources.live.gathered.removed_nodes import RemovedNodes
 from ksmtrace.sources.live.gathered.rows import Rows, add_freed, add_items, add_own
 from ksmtrace.sources.live.gathered.shortfall import Shortfall, missing_before
+from ksmtrace.sources.live.gathered.told_places import ToldPlaces, brought_on, told_places
 from ksmtrace.sources.live.gathered.turns import (
     Removals,
     Turns,
@@ -38,12 +39,8 @@ from ksmtrace.sources.live.gathered.turns import (
     without_stale,
 )
 from ksmtrace.sources.live.gathered.unmerge import freed_by_unmerge
-from ksmtrace.sources.live.gathered.visit import Visit, in_order, visit
-from ksmtrace.sources.live.gathered.written_tunables import (
-    SmartScanFollower,
-    Writes,
-    writes_amid,
-)
+from ksmtrace.sources.live.gathered.visit import Freed, Visit, in_order, visit
+from ksmtrace.sources.live.gathered.written_tunables import SmartScanFollower
 
 _E = EventKind
 _FIRST = -(1 << 62)
@@ -147,27 +144,32 @@ class Expansion:
             self._meet(batch)
         skipped_over = missing_before(batch, self._cursor, self._order, self._populations)
         cursor = HEAD if header.flags & _FROM_HEAD else self._cursor[0]
-        former = self._former(held)
-        walk, leaving = in_order(batch.walk, batch.leaving, self._order, cursor)
+        entered = [mm for mm, kind in registrations(held) if kind == _E.MM_ENTER]
+        former = self._former(entered)
+        walk, leaving = in_order(batch.walk, batch.leaving, self._order, entered, cursor)
         visited = visit(walk, leaving, self._populations)
         without_stale(visited.before, self._removed)
         own_rows = np.flatnonzero(is_own(held))
         own = read_own(held, own_rows, visited)
-        writes = writes_amid(held, header, visited)
-        when = self._when(header, visited, own, writes)
+        told = told_places(held, header, visited)
+        own = brought_on(own, told, visited)
+        when = self._when(header, visited, own, told)
         others = ~self._names.take(held)
         others[own_rows] = False
         other_rows = np.flatnonzero(others)
         places = np.searchsorted(when, held["ts"][other_rows].astype(np.int64), "right")
-        places[np.searchsorted(other_rows, writes.row)] = writes.place
-        other_keys = others_keys(other_rows, places, visited.last, own.row, own.place)
+        places[np.searchsorted(other_rows, told.row)] = told.place
+        bounds = own.place, own.place + own.between
+        other_keys = others_keys(other_rows, places, visited.last, own.row, bounds)
         self._smart_scan.tell(header, held, other_rows, other_keys, visited)
         passage = Passage(self._order, self._populations, former, visited, own, cursor)
         here = passage.go(
             registered(held, other_rows, other_keys, visited),
             pass_ended=bool(header.flags & _PASS_ENDED),
         )
-        freed, freed_mm, freed_key = visited.freed.sorted()
+        # What is not there need not be gone where the batch lacks something.
+        gone_for_good = Freed() if batch.broken else visited.freed
+        freed, freed_mm, freed_key = gone_for_good.sorted()
         without_stale(freed, self._removed)
         own_keys = node_keys(own, visited, freed, freed_key)
         gone = self._nodes_gone(held, own, own_keys, other_rows, other_keys)
@@ -189,7 +191,9 @@ class Expansion:
         strange = int(np.count_nonzero(~known | turned.unexplained))
         lost = self._shortfall.count(batch, len(walk.vpn), skipped_over, strange, strict=strict)
         if lost:
-            rows.make(_E.LOST, np.array([_FIRST]), ts=when[:1], aux=lost)
+            # Behind the beginning of its pass, which is not seen whole.
+            key = FREED - 1 if header.flags & _FROM_HEAD else _FIRST
+            rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else held[other_rows]
@@ -203,18 +207,14 @@ class Expansion:
         elif not flags & _GONE:
             self._cursor = (first.mm, first.behind)
 
-    def _former(self, held: Records) -> dict[int, Population]:
+    def _former(self, entered: list[int]) -> dict[int, Population]:
         """Populations of mms whose address another has registered with."""
-        return {
-            mm: self._populations.pop(mm)
-            for mm, kind in registrations(held)
-            if kind == _E.MM_ENTER and mm in self._populations
-        }
+        return {mm: self._populations.pop(mm) for mm in entered if mm in self._populations}
 
-    def _when(self, header: Header, visited: Visit, own: Own, writes: Writes) -> Ints:
+    def _when(self, header: Header, visited: Visit, own: Own, told: ToldPlaces) -> Ints:
         anchored = own.place >= 0
-        place = np.concatenate([own.place[anchored], writes.place])
-        ts = np.concatenate([own.ts[anchored], writes.ts])
+        place = np.concatenate([own.place[anchored], told.place])
+        ts = np.concatenate([own.ts[anchored], told.ts])
         began = header.began or self._ended or header.ts
         return times(visited.last + 1, began, header.ts, place, ts)
 

@@ -68,6 +68,12 @@ class Own(NamedTuple):
         found: npt.NDArray[np.bool_] = _MARKED[self.kind] & (self.flags & NOT_AT_CURSOR != 0)
         return found
 
+    @property
+    def between(self) -> npt.NDArray[np.bool_]:
+        """Which are about stable nodes removed behind the item at the cursor."""
+        behind: npt.NDArray[np.bool_] = self.flags & BETWEEN != 0
+        return self.where(EventKind.REMOVE_STABLE_NODE) & behind
+
 
 def is_own(held: Records) -> npt.NDArray[np.bool_]:
     """Which records are of ksmd's thread and of what it does with pages."""

@@ -105,19 +105,18 @@ class Passage:
         here = self._cursor
         if here != HEAD and here not in self._order:
             self._order.put_behind(HEAD, here)
-        self._register(waiting, 0, here)
+        here = self._register(waiting, 0, here)
         for number, stretch in enumerate(self._visited.walk.stretches):
             if stretch.mm != here:
                 before = self._visited.end_of(number - 1)
                 here = self._move(here, stretch.mm, before, first=number == 0)
-            self._register(waiting, self._visited.end_of(number), here)
+            here = self._register(waiting, self._visited.end_of(number), here)
         end = self._visited.last
         if pass_ended:
             here = self._move(here, HEAD, end, first=not self._visited.walk.stretches)
             for mm in [mm for mm in self._populations if mm not in self._order]:
                 self._gone(mm, end)
-        self._register(waiting, None, here)
-        return here
+        return self._register(waiting, None, here)
 
     def _move(self, here: int, there: int, place: int, *, first: bool) -> int:
         """Go on from `here` to `there`, passing what is between."""
@@ -167,11 +166,16 @@ class Passage:
         heads[own.item[rows]] = own.aux[rows]
         return heads
 
-    def _register(self, waiting: list[Registration], until: int | None, here: int) -> None:
-        """Carry out what came up to place `until`, ksmd being at `here`."""
+    def _register(self, waiting: list[Registration], until: int | None, here: int) -> int:
+        """Carry out what came up to place `until`, ksmd being at `here`; returns where it is then.
+
+        Where the address at which it is registers again, it has left the mm that had it.
+        """
         while waiting and (until is None or waiting[0].place <= until):
             one = waiting.pop(0)
             if one.kind == EventKind.MM_ENTER:
+                if one.mm == here:
+                    here = self._order.before(here)
                 if one.mm in self._former:
                     self._gone(one.mm, one.place - 1, LATE)
                 self._order.put_before(here, one.mm)
@@ -182,3 +186,4 @@ class Passage:
                     self._order.put_behind(here, one.mm)
                 else:
                     self._order.remove(one.mm)
+        return here

@@ -56,7 +56,11 @@ def times(count: int, begin: int, end: int, places: Ints, ts: Ints) -> Ints:
 
 
 def others_keys(
-    rows: npt.NDArray[np.intp], place: Ints, last: int, own_rows: npt.NDArray[np.intp], own: Ints
+    rows: npt.NDArray[np.intp],
+    place: Ints,
+    last: int,
+    own_rows: npt.NDArray[np.intp],
+    own: tuple[Ints, Ints],
 ) -> Ints:
     """Keys of other tasks' records: by their place, and as the ring has them among ksmd's.
 
@@ -65,13 +69,14 @@ def others_keys(
         place: of each, as far as it is known without ksmd's.
         last: the last place.
         own_rows: rows of ksmd's records.
-        own: places of those.
+        own: the last place before each that is another's, and the first behind it, less 1 each.
     """
     if not len(own_rows):
         return keys(place, OTHERS) + 2 * rows
+    before, behind = own
     at = np.searchsorted(own_rows, rows)
-    previous = np.where(at > 0, own[np.maximum(at - 1, 0)], -2)
-    following = np.where(at < len(own), own[np.minimum(at, len(own) - 1)], last + 2)
+    previous = np.where(at > 0, before[np.maximum(at - 1, 0)], -2)
+    following = np.where(at < len(behind), behind[np.minimum(at, len(behind) - 1)], last + 2)
     within = previous == following
     place = np.clip(place, previous + 1, np.maximum(following, previous + 1))
     found: Ints = np.where(within, keys(previous, BODY) + 4 * rows, keys(place, OTHERS) + 2 * rows)

@@ -34,7 +34,7 @@ class Shortfall:
             items: how many items it has, with those of mms that exited.
             before: what `missing_before` says of it.
             strange: items that cannot be told, or whose state cannot be.
-            strict: whether all items ought to be known.
+            strict: whether all items ought to be known: nothing is lost.
         """
         header = batch.header
         counted, self._counted = self._counted, (header.pages_scanned, header.pages_skipped)
@@ -42,10 +42,11 @@ class Shortfall:
         if counted is not None and header.pages_scanned:
             grown = header.pages_scanned - counted[0] + header.pages_skipped - counted[1]
             missing = grown - items
-        if not strict or not (missing or before or strange or batch.broken):
-            return strange
-        if self.lossy:
-            return strange
+        if not strict:
+            self.lossy |= batch.cut
+            return max(strange, int(batch.cut))
+        if not (missing or before or strange or batch.broken):
+            return 0
         self.lossy = True
         return max(1, missing if header.pages_scanned else before, strange)
 

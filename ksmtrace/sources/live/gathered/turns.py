@@ -85,10 +85,8 @@ def node_keys(own: Own, visited: Visit, freed: Items, freed_key: Ints) -> Ints:
     if not len(nodes):
         return found
     before, skipped = visited.before, visited.walk.skipped
-    stable = freed.tree == IN_STABLE
-    first_freed = dict(
-        zip(freed.head[stable][::-1].tolist(), freed_key[stable][::-1].tolist(), strict=True)
-    )
+    sharers = np.flatnonzero(freed.tree == IN_STABLE)
+    latest = 0
     for row in nodes.tolist():
         at, node, flags = int(own.cursor[row]), own.aux[row], int(own.flags[row])
         mine = at >= 0 and before.tree[at] == IN_STABLE and before.head[at] == node
@@ -96,8 +94,11 @@ def node_keys(own: Own, visited: Visit, freed: Items, freed_key: Ints) -> Ints:
         if flags & FROM_REMOVAL and mine:
             if skipped[at]:
                 found[row] = (place << PLACE_SHIFT) + SKIPPED + 2
-        elif flags & FROM_REMOVAL and (key := first_freed.get(int(node))) is not None:
-            found[row] = key + 1
+        elif flags & FROM_REMOVAL and len(of := sharers[freed.head[sharers] == node]):
+            # While others mapped its page, the node outlived sharers that were freed.
+            keys = freed_key[of]
+            after = keys[keys >= max(latest, place << PLACE_SHIFT)]
+            found[row] = latest = (after[0] if len(after) else keys[-1]) + 1
         elif flags & (BETWEEN | FROM_REMOVAL):
             found[row] = (place + 1 << PLACE_SHIFT) + FREED - 1
     return found

@@ -89,7 +89,7 @@ class Visit:
 
 
 def in_order(
-    walked: Walk, leaving: Sequence[Walk], order: MmList, cursor: int
+    walked: Walk, leaving: Sequence[Walk], order: MmList, entered: Sequence[int], cursor: int
 ) -> tuple[Walk, list[bool]]:
     """The stretches of a batch, with those of mms that exited in it where ksmd met them.
 
@@ -97,6 +97,7 @@ def in_order(
         walked: what the walk at the batch's end found.
         leaving: what was found as each exited.
         order: the mms as ksmd met them before they exited.
+        entered: those that have registered since the last batch, in order.
         cursor: the mm at which the batch began.
 
     Returns:
@@ -107,7 +108,8 @@ def in_order(
     parts = [(walked, stretch, False) for stretch in walked.stretches]
     for walk in leaving:
         for stretch in walk.stretches:
-            parts.insert(_index_of(stretch.mm, parts, order, cursor), (walk, stretch, True))
+            index = _index_of(stretch.mm, parts, order, entered, cursor)
+            parts.insert(index, (walk, stretch, True))
     columns = [
         np.concatenate([walk[index][part.first : part.stop] for walk, part, _ in parts])
         for index in range(1, len(walked))
@@ -120,10 +122,20 @@ def in_order(
     return Walk(stretches, *columns), [left for _, _, left in parts]
 
 
-def _index_of(mm: int, parts: list[tuple[Walk, Stretch, bool]], order: MmList, cursor: int) -> int:
+def _index_of(
+    mm: int,
+    parts: list[tuple[Walk, Stretch, bool]],
+    order: MmList,
+    entered: Sequence[int],
+    cursor: int,
+) -> int:
     index_of = {stretch.mm: index for index, (_, stretch, _) in enumerate(parts)}
-    if mm == cursor or mm not in order:
+    if mm == cursor:
         return 0
+    if mm not in order:
+        # It registered between two passes: ksmd came to it behind all others.
+        later = entered[entered.index(mm) + 1 :] if mm in entered else ()
+        return min((index_of[one] for one in later if one in index_of), default=len(parts))
     one = order.before(mm)
     while one not in (HEAD, cursor) and one not in index_of:
         one = order.before(one)

@@ -1,8 +1,6 @@
-"""Writes to tunables while ksmd is at work: at which item each found it, and what follows."""
+"""What follows of writes to tunables while ksmd is at work."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,57 +9,12 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.gathered.batch import Header
-from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Ints, SmartScan
-from ksmtrace.sources.live.gathered.own import find_rmap_items
+from ksmtrace.sources.live.gathered.chunk import Ints, SmartScan
 from ksmtrace.sources.live.gathered.places import PLACE_SHIFT, SKIPPED
 from ksmtrace.sources.live.gathered.visit import Visit
 
-BETWEEN_PASSES = 1
-"""Raw mark of writes to tunables: ksmd had ended a pass and not begun the next."""
-
 _ON, _WRITTEN = int(SmartScan.ON), int(SmartScan.TUNABLE_WRITTEN)
-_FROM_HEAD = int(ChunkFlag.FROM_HEAD)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
-
-
-class Writes(NamedTuple):
-    """TUNABLE records of a batch that say where ksmd was.
-
-    Attributes:
-        row: of each in what was handed over.
-        ts: when the write began.
-        place: of the first item whose turn had not begun when it ended.
-    """
-
-    row: npt.NDArray[np.intp]
-    ts: Ints
-    place: Ints
-
-
-def writes_amid(held: Records, header: Header, visited: Visit) -> Writes:
-    """The writes since the batch began, where the kernel's own cursor was seen."""
-    amid = (held["kind"] == EventKind.TUNABLE) & (held["ts"] >= header.began)
-    rows = np.flatnonzero(amid & (held["mm"] != 0))
-    # Ksmd was at the last item of the batch before where none of this one is named.
-    place = np.zeros(len(rows), dtype=np.int64)
-    if len(rows):
-        told = held["mm"][rows]
-        at = find_rmap_items(visited, told)
-        place[at >= 0] = visited.place[at[at >= 0]] + 1
-        for number, stretch in enumerate(visited.walk.stretches):
-            place[told == stretch.mm] = visited.end_of(number - 1) + 1
-        if not header.flags & _FROM_HEAD:
-            place[told == BETWEEN_PASSES] = visited.last + 1
-    return Writes(rows, held["ts"][rows].astype(np.int64), place)
-
-
-def without_cursors(events: Records) -> Records:
-    """The same with TUNABLE records as intercepting gives them."""
-    rows = np.flatnonzero((events["kind"] == EventKind.TUNABLE) & (events["mm"] != 0))
-    if len(rows):
-        events = events.copy()
-        events["mm"][rows] = 0
-    return events
 
 
 class SmartScanFollower:

@@ -1,97 +1,57 @@
 """What is expanded is what intercepting gives, event for event: the engine tells both."""
 
-from contextlib import suppress
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.engine.strategies import workloads
 
-from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkError
-from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
-from ksmtrace.workload.on_engine import Simulation
-from ksmtrace.workload.tunables import RefusedError
-from support.gathered_engine import Both, Gatherer, comparable
+from support.gathered_engine import Gatherer, comparable
 from support.random_workloads import random_workloads
+from support.told_twice import Twice, by_mm, without
 
 LATER = frozenset().union(*(kernel.absent_tunables for kernel in KERNELS.values()))
 """Tunables that some variants lack; 4.4 also lacks what every such workload sets."""
 
 
-def told_twice(
-    workload, *, variant=None, nodes=1, chunk_items=5, drains=None, misses=None, attach=0
-):
+def told_twice(workload, *, chunk_items=5, drains=None, misses=None, attach=0, **options):
     """(intercepted, expanded) events of a run, and how often a baseline was asked for.
 
     Args:
         workload: what runs.
-        variant: instead of its own.
-        nodes: of NUMA.
         chunk_items: in a chunk at most.
-        drains: draws whether the ring is read after a step or batch.
+        drains: draws whether the ring is read after a step or batch, and where that is cut.
         misses: draws whether the end of a batch is missed, so that two are gathered as one.
         attach: after so many steps and batches the trace begins.
+        options: of the simulation.
     """
-    emitter, gatherer = Emitter(), Gatherer(chunk_items, attached=not attach)
-    asked = []
-    expander = Expander(lambda: asked.append(1))
-    simulation = Simulation(
-        workload, variant=variant, nodes=nodes, watcher=Both(emitter, gatherer), mode="reference"
-    )
-    gatherer.watch(simulation.engine)
-    expanded = []
-    with suppress(RefusedError):
-        for number, step in enumerate(simulation.run(), 1):
-            if number == attach:
-                emitter.take()
-                gatherer.attach()
-            following = [one.op for one in workload.steps[step : step + 2]]
-            if (
-                misses is None
-                or {"run", "fork", "exit"} & {*following}
-                or misses.draw(st.booleans())
-            ):
-                gatherer.gather()
-            else:
-                gatherer.miss()
-            if drains is None or drains.draw(st.booleans()):
-                expanded.append(expander.feed(*gatherer.take_raw()))
-    if not gatherer.attached:
-        emitter.take()
-    gatherer.gather()
-    expanded += [expander.feed(*gatherer.take_raw()), expander.flush()]
-    return emitter.take().events, np.concatenate(expanded), len(asked)
+    twice = Twice(workload, Gatherer(chunk_items, attached=not attach), **options)
+    missed = False
+    for number, step in enumerate(twice.run(), 1):
+        if number == attach:
+            twice.begin_anew()
+            twice.gatherer.attach()
+        resets = "run" in [one.op for one in workload.steps[step : step + 2]]
+        missed = misses is not None and not (missed or resets) and misses.draw(st.booleans())
+        if missed:
+            twice.gatherer.miss()
+        else:
+            twice.gatherer.gather()
+        if drains is None or drains.draw(st.booleans()):
+            twice.drain(drains)
+    if not twice.gatherer.attached:
+        twice.emitter.take()
+    return *twice.end(), twice.asked
 
 
 def check(workload, **options):
     intercepted, expanded, asked = told_twice(workload, **options)
     assert comparable(expanded) == comparable(intercepted)
     assert not asked
-
-
-OF_ITEMS = [
-    EventKind.CMP_AND_MERGE_PAGE,
-    EventKind.SKIPPED,
-    EventKind.TRY_TO_MERGE_ONE_PAGE,
-    EventKind.REPLACE_PAGE,
-    EventKind.STABLE_APPEND,
-    EventKind.BREAK_COW,
-]
-
-
-def by_mm(records):
-    """What befell the items of each mm, in order."""
-    records = records[np.isin(records["kind"], OF_ITEMS)]
-    return {mm: comparable(records[records["mm"] == mm]) for mm in set(records["mm"].tolist())}
-
-
-def without(records, kinds):
-    return records[~np.isin(records["kind"], kinds)]
 
 
 @settings(max_examples=100)
@@ -109,7 +69,7 @@ def test_on_workloads_that_kernels_are_asked(workload, variant):
 @settings(max_examples=60)
 @given(workloads(variants=tuple(KERNELS)), st.data())
 def test_two_batches_gathered_as_one_have_the_same_items(workload, data):
-    """Where ksmd was as another task did something meanwhile is known by the time alone."""
+    """Where ksmd was as other memory changed meanwhile is known by the time alone."""
     intercepted, expanded, asked = told_twice(workload, misses=data)
     assert by_mm(expanded) == by_mm(intercepted)
     assert not asked
@@ -180,42 +140,30 @@ def damaged(events, words, lost, torn):
                     event["err"] = ChunkError.TORN
                 left.append(chunk)
         kept.append(event)
-    return (np.concatenate(kept) if kept else events), left, items
+    return ((np.concatenate(kept) if kept else events), left), items
 
 
 @settings(max_examples=100)
 @given(workloads(variants=tuple(KERNELS)), st.integers(1, 30), st.data())
 def test_after_damage_and_a_baseline_all_is_exact_again(workload, when, data):
     """What was lost is announced, a baseline asked for once, and nothing raises."""
-    emitter, gatherer = Emitter(), Gatherer()
-    asked = []
-    expander = Expander(lambda: asked.append(1))
-    simulation = Simulation(workload, watcher=Both(emitter, gatherer), mode="reference")
-    gatherer.watch(simulation.engine)
-    expanded, whole = [], False
-    with suppress(RefusedError):
-        for number, _ in enumerate(simulation.run()):
-            gatherer.gather()
-            raw = gatherer.take_raw()
-            if number >= when and not asked:
-                events, words, lost = damaged(*raw, data, data)
-                raw = events, words
-                known = expander.feed(*raw)
-                announced = known["aux"][known["kind"] == EventKind.LOST].sum()
-                assert announced >= lost or not len(known)
-                assert not lost or asked
-                continue
-            expanded.append(expander.feed(*raw))
-            if asked and not whole:
-                gatherer.inventory()
-                expander.feed(*gatherer.take_raw())
-                emitter.take()
-                expanded, whole = [], True
-    gatherer.gather()
-    expanded += [expander.feed(*gatherer.take_raw()), expander.flush()]
+    twice = Twice(workload, Gatherer())
+    names, whole = [EventKind.PROCESS], False
+    for number, _ in enumerate(twice.run()):
+        twice.gatherer.gather()
+        if number >= when and not twice.asked:
+            raw, lost = damaged(*twice.gatherer.take_raw(), data, data)
+            known = twice.expander.feed(*raw)
+            announced = known["aux"][known["kind"] == EventKind.LOST].sum()
+            assert announced >= lost or not len(known)
+            assert not lost or twice.asked
+            continue
+        twice.drain()
+        if twice.asked and not whole:
+            twice.gatherer.inventory()
+            twice.drain()
+            twice.begin_anew()
+            whole = True
+    intercepted, expanded = twice.end()
     if whole:
-        names = [EventKind.PROCESS]
-        intercepted = emitter.take().events
-        assert comparable(without(np.concatenate(expanded), names)) == comparable(
-            without(intercepted, names)
-        )
+        assert comparable(without(expanded, names)) == comparable(without(intercepted, names))

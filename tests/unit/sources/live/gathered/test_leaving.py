@@ -1,0 +1,197 @@
+"""Processes that come and go while ksmd is at work, and what ksmd passes while it is listed."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ksmtrace.engine.variants import KERNELS
+from ksmtrace.events import EventKind
+from ksmtrace.events.kinds import Flag
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Step, Workload
+from support.gathered_engine import Gatherer, comparable
+from support.told_twice import OF_ITEMS, Twice, by_mm, without
+
+CONTENTS = ["zero", "byte:1", "twin:5", "unique:7"]
+NAMES = [EventKind.PROCESS]
+"""Not compared: where ksmd next comes to a process, it is named again."""
+
+
+def start(process, contents):
+    """A process with mergeable memory."""
+    reach = {"process": process, "region": "r"}
+    steps = [
+        Step("spawn", {"process": process}),
+        Step("map", {**reach, "pages": len(contents), "huge": False}),
+    ]
+    steps += [
+        Step("fill", {**reach, "first": page, "pages": 1, "content": Content.parse(content)})
+        for page, content in enumerate(contents)
+    ]
+    return [*steps, Step("mergeable", {**reach, "first": 0, "pages": len(contents)})]
+
+
+@st.composite
+def crowds(draw, most_steps=14):
+    """Small processes, batches of a few pages, and many that come and go between them."""
+    contents = st.lists(st.sampled_from(CONTENTS), min_size=1, max_size=4)
+    living, steps, count = {}, [], draw(st.integers(2, 4))
+    for number in range(count):
+        living[f"p{number}"] = draw(contents)
+        steps += start(f"p{number}", living[f"p{number}"])
+    steps.append(Step("scan", {"passes": draw(st.integers(1, 3))}))
+    for _ in range(draw(st.integers(3, most_steps))):
+        match draw(st.integers(0, 5)):
+            case 0 if living:
+                process = draw(st.sampled_from(sorted(living)))
+                del living[process]
+                steps.append(Step("exit", {"process": process}))
+            case 1 if len(living) < 5:
+                count += 1
+                living[f"p{count}"] = draw(contents)
+                steps += start(f"p{count}", living[f"p{count}"])
+            case 2 if living:
+                process = draw(st.sampled_from(sorted(living)))
+                page = draw(st.integers(0, len(living[process]) - 1))
+                reach = {"process": process, "region": "r", "first": page, "pages": 1}
+                content = Content.parse(draw(st.sampled_from(CONTENTS)))
+                steps.append(
+                    Step("fill", {**reach, "content": content})
+                    if draw(st.booleans())
+                    else Step("discard", reach)
+                )
+            case _:
+                steps.append(Step("scan", {"batches": draw(st.integers(1, 3))}))
+    steps.append(Step("scan", {"passes": 2}))
+    tunables = {"pages_to_scan": draw(st.sampled_from([1, 2, 3, 5]))}
+    return Workload("crowd", draw(st.sampled_from(list(KERNELS))), tunables, tuple(steps))
+
+
+def run(twice, data=None):
+    """All of it; with `data` batches are missed, no two in succession, and drains cut anywhere."""
+    missed = False
+    for _ in twice.run():
+        missed = data is not None and not missed and data.draw(st.booleans())
+        if missed:
+            twice.gatherer.miss()
+        else:
+            twice.gatherer.gather()
+        if data is None or data.draw(st.booleans()):
+            twice.drain(data)
+    return twice.end()
+
+
+@settings(max_examples=100)
+@given(crowds(), st.booleans(), st.data())
+def test_within_a_batch(workload, reuse, data):
+    """Also where the addresses of what has gone are given out again."""
+    twice = Twice(workload, Gatherer(), reuse=reuse)
+    intercepted, expanded = run(twice, data)
+    assert by_mm(expanded) == by_mm(intercepted)
+    assert not twice.asked
+
+
+@settings(max_examples=60)
+@given(crowds(), st.integers(1, 2), st.booleans())
+def test_between_batches(workload, nodes, across):
+    """With addresses that are given out again, and NUMA nodes with trees of their own."""
+    tunables = {**workload.tunables, "merge_across_nodes": int(across)}
+    workload = replace(workload, tunables=tunables)
+    twice = Twice(workload, Gatherer(), reuse=True, nodes=nodes)
+    intercepted, expanded = run(twice)
+    assert comparable(expanded) == comparable(intercepted)
+    assert not twice.asked
+
+
+@settings(max_examples=60)
+@given(crowds(), st.integers(1, 12), st.integers(1, 4), st.booleans())
+def test_a_baseline_in_slices_while_ksmd_goes_on(workload, when, slice_items, reuse):
+    """Once it is complete, all is exact."""
+    twice = Twice(workload, Gatherer(slice_items=slice_items), reuse=reuse)
+    complete = False
+    for number, _ in enumerate(twice.run()):
+        twice.gatherer.gather()
+        twice.drain()
+        if number == when:
+            twice.expander.lose()
+            twice.gatherer.ask()
+        elif number > when and not complete and not twice.gatherer.listing:
+            complete = True
+            twice.begin_anew()
+    intercepted, expanded = twice.end()
+    if complete:
+        assert comparable(without(expanded, NAMES)) == comparable(without(intercepted, NAMES))
+    assert twice.asked <= 1
+
+
+def passes(records):
+    """The pages that ksmd came to in each pass that was seen whole, by its number."""
+    marks = [EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST]
+    rows = np.flatnonzero(np.isin(records["kind"], marks)).tolist()
+    found = {}
+    for begin, stop in pairwise(rows):
+        if [records["kind"][row] for row in (begin, stop)] == marks[:2]:
+            part = records[begin:stop]
+            part = part[np.isin(part["kind"], OF_ITEMS[:2])]
+            found[int(records["aux"][stop])] = list(
+                zip(part["mm"].tolist(), part["address"].tolist(), strict=True)
+            )
+    return found
+
+
+@settings(max_examples=60)
+@given(crowds(), st.integers(1, 6))
+def test_a_pass_that_lacks_something_is_not_seen_whole(workload, most_items):
+    """Above the ceiling of a batch; what is not seen is not told to be gone."""
+    workload = replace(workload, tunables={"pages_to_scan": 1000})
+    twice = Twice(workload, Gatherer(most_items=most_items))
+    for _ in twice.run():
+        twice.gatherer.gather()
+        twice.drain()
+        if twice.asked:
+            twice.asked = 0
+            twice.gatherer.ask()
+    intercepted, expanded = twice.end()
+    whole = passes(expanded)
+    assert whole == {seqnr: passes(intercepted)[seqnr] for seqnr in whole}
+    gone = expanded["kind"] == EventKind.REMOVE_RMAP_ITEM
+    gone &= expanded["flags"] & Flag.FREED != 0
+    told = set(comparable(without(intercepted, NAMES)))
+    places = {(one[5], one[6], one[8]) for one in told if one[0] == "REMOVE_RMAP_ITEM"}
+    columns = (expanded[name][gone].tolist() for name in ("mm", "address", "rmap_item"))
+    assert set(zip(*columns, strict=True)) <= places
+
+
+def test_many_leave_a_crowd_of_thousands_in_one_batch():
+    """More than are looked for: that is told, nothing else is wrong, and all is exact again."""
+    count = 2000
+    steps = [one for number in range(count) for one in start(f"p{number}", CONTENTS[2:])]
+    begun = len(steps)
+    steps += [Step("scan", {"passes": 2}), Step("scan", {"batches": 1})]
+    steps += [Step("exit", {"process": f"p{number}"}) for number in range(5, 1500, 50)]
+    all_left = len(steps)
+    steps += [Step("scan", {"batches": 1}), Step("scan", {"passes": 2})]
+    workload = Workload("crowd", "ksm-6.1", {"pages_to_scan": 3000}, tuple(steps))
+    twice = Twice(workload, Gatherer())
+    met = False
+    for step in twice.run():
+        if begun < step < all_left:
+            twice.gatherer.miss()
+            continue
+        twice.gatherer.gather()
+        twice.drain()
+        if twice.asked and not met:
+            met = True
+            twice.gatherer.inventory()
+    intercepted, expanded = twice.end()
+    assert expanded["aux"][expanded["kind"] == EventKind.LOST].tolist() == [1]
+    whole = passes(expanded)
+    assert set(whole) == {0, 1, 3, 4}
+    assert whole == {seqnr: passes(intercepted)[seqnr] for seqnr in whole}
+    missing = by_mm(intercepted).keys() ^ by_mm(expanded).keys()
+    assert not missing
+    for mm, told in by_mm(expanded).items():
+        assert not set(told) - set(by_mm(intercepted[intercepted["mm"] == mm])[mm])
