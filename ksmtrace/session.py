@@ -36,6 +36,7 @@ class Knowledge(StrEnum):
     trees: of CMP_AND_MERGE_PAGE, in which tree the page is before and after.
     checksums: of CMP_AND_MERGE_PAGE, that a checksum is of the whole page and differs only where
     the page does, so that one that is unchanged and in no tree was kept from it.
+    metadata: of CMP_AND_MERGE_PAGE, that rmap_items and stable nodes are all that is kept of pages.
     """
 
     WHO_BROKE = "who_broke"
@@ -44,6 +45,7 @@ class Knowledge(StrEnum):
     RMAP_ITEMS = "rmap_items"
     TREES = "trees"
     CHECKSUMS = "checksums"
+    METADATA = "metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ class Session:
                 return self.sees(EventKind.COW_FAULT) or self.derives_writes
             case Knowledge.FAULT_TIMES:
                 return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
-            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS:
+            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS | Knowledge.METADATA:
                 return all(need not in probe.lacks for probe in self.probes.values())
         return self.sees(need)
 

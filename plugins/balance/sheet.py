@@ -108,7 +108,7 @@ def total_of(
     if shared is not None and sharing is not None:
         total.put("saved_bytes", sharing * session.kernel.page_size_bytes)
         total.put("merged_pages", shared + sharing)
-        if items is not None:
+        if items is not None and session.knows(Knowledge.METADATA):
             nodes = shared + counters.get(Gauge.STABLE_NODE_CHAINS, 0)
             of_items = items * session.kernel.rmap_item_size_bytes
             total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
@@ -166,8 +166,10 @@ def _share(
     where = np.array([place.get(one, -1) for one in shares.number.tolist()], dtype=np.int64)
     figures = {"saved_bytes": shares.saved_bytes, "merged_pages": shares.merged_pages}
     if session.sees(EventKind.CMP_AND_MERGE_PAGE):
+        figures["rmap_items"] = shares.rmap_items
+    if "rmap_items" in figures and session.knows(Knowledge.METADATA):
         of_items = shares.rmap_items * session.kernel.rmap_item_size_bytes
-        figures |= {"rmap_items": shares.rmap_items, "metadata_bytes": of_items + shares.node_bytes}
+        figures["metadata_bytes"] = of_items + shares.node_bytes
     for name, values in figures.items():
         rows.put(name, 0)
         rows.put(name, values[where >= 0], where[where >= 0])
@@ -175,6 +177,8 @@ def _share(
 
 
 def _put_net(session: Session, rows: Rows) -> None:
+    if not session.knows(Knowledge.METADATA):
+        return
     zero_bytes = rows.column("zero_pages") * session.kernel.page_size_bytes
     rows.put(
         "net_saved_bytes",

@@ -52,7 +52,7 @@ ROW = (
         "metadata_bytes",
         "bytes",
         "As `balance` has it, now.",
-        needs=_SEEN,
+        needs=(*_SEEN, Knowledge.METADATA),
         metric=gauge(
             "ksmtrace_group_metadata_bytes",
             "KSM's own bookkeeping for a cgroup's pages. Large where little is saved: have the "

@@ -231,8 +231,7 @@ class Plugin:
         """Metric families of what this run can see."""
         yield from families(FIGURES, self._counted(session))
         if session.sees(EventKind.CMP_AND_MERGE_PAGE) and session.knows(Knowledge.TREES):
-            unknown = _unknown(session) & (_OF_ENTRIES | _BY_CHECKSUM)
-            yield from by_cause(self._examined(), self._now(), unknown)
+            yield from by_cause(self._examined(), self._now(), _unknown(session))
 
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:

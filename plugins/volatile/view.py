@@ -83,7 +83,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
         _lead(analysis),
         section_figures(FIGURES, analysis),
         tables,
-        [_chart(over_time)] if over_time.points() and lines else [],
+        [_chart(over_time, lines)] if over_time.points() and lines else [],
         _EXACTNESS,
     )
 
@@ -101,13 +101,14 @@ def _by_cause(title: str, name: str, rows: Sequence[Json]) -> Table:
     return Table(title, columns, ("text", *["pages"] * len(REMEDIES)), cells)
 
 
-def _chart(over_time: Timeline) -> Chart:
+def _chart(over_time: Timeline, lines: Json) -> Chart:
+    told = [cause for cause in LIVE if lines[cause.name.lower()]["now_pages"] is not None]
     return Chart(
         "Pages kept from their place, at the end of each pass",
         "line",
         "time",
         over_time.column("seconds"),
-        {_LABELS[cause]: over_time.column(cause.name) for cause in LIVE},
+        {_LABELS[cause]: over_time.column(cause.name) for cause in told},
         ("seconds", "pages"),
     )
 

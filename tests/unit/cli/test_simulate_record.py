@@ -79,7 +79,7 @@ def test_a_refused_tunable_leaves_what_was_recorded_readable(tmp_path):
     assert json.loads(replayed.stdout)["passes"] == 5
 
 
-@pytest.mark.parametrize("variant", ["pksm", "zero-page"])
+@pytest.mark.parametrize("variant", ["pksm", "zero-page", "uksm"])
 def test_relatives_of_ksm_are_recorded_and_replayed(tmp_path, file, variant):
     ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--variant", variant, "--json")
     assert (ran.returncode, ran.stderr) == (0, "")

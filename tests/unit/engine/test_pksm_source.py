@@ -252,6 +252,16 @@ def test_p5b_with_pages_to_scan_0_two_are_swept():
     assert gauges(engine) == (0, 0, 3, 0)
 
 
+def test_fewer_unshared_pages_than_pages_to_scan_are_all_swept():
+    for pages_to_scan, unshared in ((4, 4), (5, 3)):
+        engine = pksm(1, 2, 3, 4)
+        batches(engine)
+        engine.write_tunable("pages_to_scan", pages_to_scan)  # 4 * 20 / 10000 is 0
+        fill(engine, "p", 0, 9)
+        batches(engine)
+        assert gauges(engine) == (0, 0, unshared, 0)
+
+
 def test_period_seconds_sets_how_many_are_swept_and_0_is_a_division_by_zero():
     engine = pksm(*range(1, 41))
     batches(engine)
@@ -294,6 +304,19 @@ def test_p7_what_is_scanned_again_has_a_quota_of_its_own():
     engine.unpin("p")
     batches(engine)
     assert gauges(engine) == (0, 0, 6, 0)
+
+
+def test_a_partner_that_is_pinned_strands_the_page_that_is_a_ksm_page_already():
+    """PKSM_FAULT_TRY of the second half puts the first page to be scanned again: then it drops."""
+    engine = pksm(7)
+    batches(engine)
+    engine.pin("p", "r", 0)
+    region(engine, "q", "r", [7], mergeable=False)
+    batches(engine)
+    assert (gauges(engine), engine.scanner.rmap_items) == ((0, 0, 1, 0), 2)
+    batches(engine)
+    assert (gauges(engine), engine.scanner.rmap_items) == ((0, 0, 1, 0), 1)
+    assert engine.groups() == [["q/r/0"]]
 
 
 def test_an_item_freed_while_it_waits_to_be_scanned_again_goes_at_once():

@@ -204,7 +204,9 @@ def test_the_pipeline_reconciles_a_run_and_is_silent_where_checksums_would_tell(
         step("scan", passes=20),
     )
     source = EngineSource(Workload("w", "uksm", {"page_time_ns": 20_000}, steps))
-    plugins = {name: plugin(name) for name in ("volatile", "stable_tree", "groups", "scan_cost")}
+    plugins = {
+        name: plugin(name) for name in ("volatile", "stable_tree", "groups", "scan_cost", "balance")
+    }
     run = runner(list(source.batches()), plugins, of=source.session, interval=3600).run()
     document, scanner = run.document, source._simulation.engine.scanner
     for gauge in ("pages_shared", "pages_sharing", "pages_unshared"):
@@ -220,7 +222,17 @@ def test_the_pipeline_reconciles_a_run_and_is_silent_where_checksums_would_tell(
         assert volatile[key] is None
     for cause in ("changed", "fork_shared", "chain_full", "first_look"):
         assert set(volatile["causes"][cause].values()) == {None}
-    assert document["analyzers"]["groups"]["other"]["wasted_pages"] is None
+    families = {one.name: one for one in plugins["volatile"].ksmtrace_metrics(source.session)}
+    told = {one.labels["cause"] for one in families["ksmtrace_unplaced_pages"].samples}
+    assert told == {"held", "huge_page", "other"}
+    (section,) = plugins["volatile"].ksmtrace_sections(source.session)
+    (chart,) = section.charts
+    assert chart.series.keys() == {"locked or pinned", "huge page", "other"}
+    other, balance = document["analyzers"]["groups"]["other"], document["analyzers"]["balance"]
+    assert (other["wasted_pages"], other["metadata_bytes"]) == (None, None)
+    for row in (balance["total"], *balance["processes"]):
+        assert (row["metadata_bytes"], row["net_saved_bytes"]) == (None, None)
+        assert row["rmap_items"] > 0
     assert document["analyzers"]["scan_cost"]["last_pass_zero_checksum_pages"] is None
     assert document["analyzers"]["stable_tree"]["zero_page_pages"] == 4
 
