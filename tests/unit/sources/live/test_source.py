@@ -3,7 +3,7 @@
 import pytest
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.sources.live import attachment, source
+from ksmtrace.sources.live import attachment, opening, source
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Placement
 from ksmtrace.sources.live.opening import LiveOptions
