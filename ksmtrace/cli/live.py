@@ -74,7 +74,8 @@ def trace(
     from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.probemap.format import ProbeMap
-    from ksmtrace.sources.live.source import LiveOptions, LiveSource
+    from ksmtrace.sources.live.opening import LiveOptions
+    from ksmtrace.sources.live.source import LiveSource
     from ksmtrace.sources.pid_filter import PidFilter
 
     if options.totals:

@@ -25,8 +25,8 @@ from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.sources.live import program, source
 from ksmtrace.sources.live.attachment import attach
 from ksmtrace.sources.live.bpf_parts import PARTS
+from ksmtrace.sources.live.opening import LiveOptions
 from ksmtrace.sources.live.program import RING_BYTES
-from ksmtrace.sources.live.source import LiveOptions
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.ksmd import drain_lru
 

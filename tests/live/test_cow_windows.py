@@ -14,7 +14,8 @@ from ksmtrace.capture.reader import open_capture
 from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.sources.live import windows
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.source import LiveSource
 from support.command import KSMTRACE
 from support.copies import written
 from support.tracing import trace

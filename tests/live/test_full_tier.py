@@ -11,7 +11,8 @@ from ksmtrace.capture.reader import open_capture
 from ksmtrace.events import EventKind, Flag
 from ksmtrace.kernel.host import read_build_id
 from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.source import LiveSource
 from support.totals import check_totals
 from support.tracing import trace
 from support.truth import GAUGES, Truth, differences, figures

@@ -6,7 +6,8 @@ from ksmtrace.events import EventBatch, EventKind, ProcessGauge, empty_records
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat
 from ksmtrace.model.processes import ProcessTable
 from ksmtrace.sources.live.identities import Identities
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.source import LiveSource
 from support.tracing import Gated
 
 pytestmark = pytest.mark.live

@@ -8,7 +8,8 @@ from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.source import LiveSource
 
 
 class Gated:

@@ -12,7 +12,8 @@ import numpy as np
 from ksmtrace.events import EventKind
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.source import LiveSource
 
 OF_KSMD = (
     EventKind.CMP_AND_MERGE_PAGE,

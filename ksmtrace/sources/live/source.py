@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,36 +14,21 @@ from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.probe_time import StreamEnd
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.totals import Outcome, total_records
-from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.processes import read_rest
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
-from ksmtrace.probemap.format import ProbeMap
-from ksmtrace.session import Exactness, Kernel, Probe, Session
+from ksmtrace.session import Exactness, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.budget import Budget
-from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.gathered.expander import Expander
-from ksmtrace.sources.live.identities import Identities, identity_probes
-from ksmtrace.sources.live.inlined import with_probe_map
+from ksmtrace.sources.live.identities import Identities
 from ksmtrace.sources.live.losses import LossTracker
-from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
-from ksmtrace.sources.live.plan import (
-    CHOICES,
-    Plan,
-    check_choice,
-    counters_only,
-    make_plan,
-    make_totals_plan,
-)
+from ksmtrace.sources.live.opening import LiveOptions, merged_before_of, plan_of, session_of
+from ksmtrace.sources.live.plan import check_choice
 from ksmtrace.sources.live.preconditions import check_host
-from ksmtrace.sources.live.probe_spec import ProbeTable
-from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.probe_timer import ProbeTimer
 from ksmtrace.sources.live.probe_watch import ProbeWatch
-from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
@@ -56,42 +40,6 @@ _READINGS_AT_THE_ENDS = 50
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
 """Kinds of events that nobody sends a second time."""
-
-_NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
-
-
-@dataclass(frozen=True, slots=True)
-class LiveOptions:
-    """How to trace.
-
-    Attributes:
-        duration: seconds, or None for as long as nobody stops it.
-        interval: seconds between two readings of the kernel's counters.
-        probes: a key of `plan.CHOICES`.
-        probe_map: where the inlined functions of this very build are, or None.
-        mapped: read the ring mapped (True), by callback (False), or as the machine allows (None).
-        hidden: functions, tracepoints and symbols to trace without, as if the kernel lacked them.
-        cow: the share of the time for which the probes on COW faults are attached, by windows; 1
-            for always, 0 for never.
-        dropping: whether `drop_capabilities` will be called. Windows are then by fentry where that
-            is to be had: CAP_BPF and CAP_PERFMON are enough for it, where kprobes take
-            CAP_SYS_ADMIN if perf_event_paranoid is 3, Debian's default.
-        totals: count rare events in the kernel, and take in no stream.
-        budget: share of ksmd's CPU time above which the stream ends and totals go on; None for no
-            limit.
-    """
-
-    duration: float | None = None
-    interval: float = 1.0
-    probes: str = "auto"
-    probe_map: ProbeMap | None = None
-    ring_bytes: int = RING_BYTES
-    mapped: bool | None = None
-    hidden: frozenset[str] = frozenset()
-    cow: float = 1.0
-    dropping: bool = False
-    totals: bool = False
-    budget: float | None = None
 
 
 class LiveSource:
@@ -138,11 +86,11 @@ class LiveSource:
         check_choice(options.probes)
         ksmd_pid = check_host(with_probes=options.probes != "sysfs")
         kernel = read_kernel()
-        plan = _plan(options, kernel.build_id)
+        plan = plan_of(options, kernel.build_id)
         attachment = attach(plan, ksmd_pid, options.ring_bytes, mapped=options.mapped)
         try:
-            session = _session(plan, kernel)
-            merged_before = _merged_before(session)
+            session = session_of(plan, kernel)
+            merged_before = merged_before_of(session)
         except BaseException:
             attachment.close()
             raise
@@ -250,7 +198,7 @@ class LiveSource:
     def _attach_totals(self) -> Attachment:
         """What counts where nothing is sent; nothing where the kernel refuses it now."""
         try:
-            plan = _plan(replace(self._options, totals=True, probe_map=None), "")
+            plan = plan_of(replace(self._options, totals=True, probe_map=None), "")
             return attach(plan, self._ksmd_pid, self._options.ring_bytes)
         except HostError:
             return Attachment()
@@ -328,56 +276,6 @@ class LiveSource:
             return np.concatenate([totals, _samples(counters), known])
         shares = self._identities.sample(at_end=at_end)
         return np.concatenate([events, missed, shares, totals, _samples(counters)])
-
-
-def _plan(options: LiveOptions, build_id: str) -> Plan:
-    if options.probes == "sysfs":
-        return counters_only()
-    table: ProbeTable = PROBES
-    if options.probe_map is not None:
-        options.probe_map.check(build_id)
-        table = with_probe_map(options.probe_map)
-    if not options.cow:
-        table = without_faults(table)
-    btf = Btf()
-    try:
-        specs = [spec for candidates in table.values() for spec in candidates]
-        kernel = Capabilities(btf, specs, hidden=options.hidden)
-        if options.totals:
-            return make_totals_plan(kernel, options.probes)
-        plan = make_plan(kernel, options.probes, table)
-        if 0 < options.cow < 1:
-            narrow = options.dropping and "fentry" in CHOICES[options.probes]
-            plan = with_windows(plan, kernel, options.cow, "fentry" if narrow else "")
-        return plan
-    finally:
-        btf.close()
-
-
-def _session(plan: Plan, kernel: Kernel) -> Session:
-    """The facts of a run that begins now."""
-    snapshot = _NOT_LOOKED_FOR if plan.totals else snapshot_probe()
-    return Session(
-        source="live",
-        kernel=kernel,
-        tier=plan.tier,
-        probes={
-            **plan.probes,
-            EventKind.SNAPSHOT: snapshot,
-            **identity_probes(plan.probes[EventKind.PROCESS]),
-        },
-        tunables=read_tunables(),
-        monotonic_ns=time.monotonic_ns(),
-        realtime_ns=time.time_ns(),
-        capture_id=os.urandom(8).hex(),
-    )
-
-
-def _merged_before(session: Session) -> list[EventBatch]:
-    """What KSM has merged already, where that can be seen; none where the kernel counts none."""
-    if not session.sees(EventKind.SNAPSHOT) or not read_counters().get(Gauge.PAGES_SHARED):
-        return []
-    return list(read_merged_before())
 
 
 def _samples(counters: dict[Gauge, int]) -> Records:

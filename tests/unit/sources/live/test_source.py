@@ -3,12 +3,13 @@
 import pytest
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.sources.live import attachment, source
+from ksmtrace.sources.live import attachment, opening, source
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.opening import LiveOptions
 from ksmtrace.sources.live.plan import Plan, counters_only
 from ksmtrace.sources.live.probe_spec import Hook, Place
-from ksmtrace.sources.live.source import LiveOptions, LiveSource
+from ksmtrace.sources.live.source import LiveSource
 from support.streams import KERNEL
 
 
@@ -29,13 +30,13 @@ def opened(monkeypatch, tmp_path):
     made = Attachment(Closable(), Closable())
     monkeypatch.setattr(source, "check_host", lambda **_: 41)
     monkeypatch.setattr(source, "read_kernel", lambda: KERNEL)
-    monkeypatch.setattr(source, "_plan", lambda *_: counters_only(tmp_path))
+    monkeypatch.setattr(source, "plan_of", lambda *_: counters_only(tmp_path))
     monkeypatch.setattr(source, "attach", lambda *_, **__: made)
-    monkeypatch.setattr(source, "read_counters", dict)
+    monkeypatch.setattr(opening, "read_counters", dict)
     return made
 
 
-@pytest.mark.parametrize("step", ["_session", "_merged_before"])
+@pytest.mark.parametrize("step", ["session_of", "merged_before_of"])
 def test_a_step_that_fails_leaves_nothing_attached(opened, monkeypatch, step):
     def fail(*_):
         raise OSError("the disk is gone")
