@@ -76,7 +76,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->slot = SYM_KSM_MM_HEAD;
     walk->mm = 0;
     walk->item = 0;
-    walk->expected = 1;
+    walk->expected = NO_RUN;
     walk->run = 0;
     walk->batch = gather->batch;
     walk->pass = gather->seqnr;
@@ -84,7 +84,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->flags = flags;
     walk->err = 0;
     walk->items = 0;
-    walk->words = HEADER_WORDS;
+    walk->bytes = HEADER_WORDS * sizeof(u64);
     walk->mark = mark_of(gather);
     walk->inventory = gather->inventory;
     walk->done = 0;
@@ -112,7 +112,7 @@ static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u6
     }
     READ_ITEM(item, link);
     walk->item = ITEM_NEXT(item);
-    walk->expected = PAGE_ADDRESS(ITEM_ADDRESS(item) + PAGE_BYTES) | 1;
+    walk->expected = PAGE_ADDRESS(ITEM_ADDRESS(item) + PAGE_BYTES) | NO_RUN;
     put(walk, chunk, word_at(ITEM_ADDRESS(item), 1));
     return ITEM_MM(item) == mm;
 }
@@ -150,7 +150,7 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
     if (at && ITEM_MM(item) == mm && PAGE_ADDRESS(ITEM_ADDRESS(item)) == gather->listed_address) {
         walk->item = ITEM_NEXT(item);
         walk->last_item = at;
-        walk->expected = gather->listed_address | 1;
+        walk->expected = gather->listed_address | NO_RUN;
         put(walk, chunk, word_at(gather->listed_address, 1));
     } else {
         walk->item = load64(slot + MM_SLOT_RMAP_LIST);

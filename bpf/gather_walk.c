@@ -14,6 +14,8 @@ struct chunk {
     };
 };
 
+#define NO_RUN 0x800 /* in no rmap_item's address word */
+
 struct walk {
     /* the list under way, and the item to come; mm 0: the list is passed over */
     u64 slot;
@@ -23,8 +25,8 @@ struct walk {
      * of an inventory, the last item listed */
     u64 last_slot;
     u64 last_item;
-    /* address word of an item that would prolong the run; bit 0 alone: there is none, and it is
-     * only where the next page would be */
+    /* address word of an item that would prolong the run; with NO_RUN, only where the next page
+     * would be */
     u64 expected;
     u64 run; /* address of its first page, and its tag; 0 for none */
     /* the header's */
@@ -34,7 +36,7 @@ struct walk {
     u64 flags;
     u64 err;
     u64 items;
-    u64 words;
+    u64 bytes;
     u64 smart_scan;
     u64 writes; /* to tunables, so far */
     /* of the pass, and of the inventory, by which visits are told from earlier ones */
@@ -68,9 +70,9 @@ static __always_inline u64 *word_of_chunk(struct chunk *chunk, u64 place)
 
 static __always_inline void put(struct walk *walk, struct chunk *chunk, u64 word)
 {
-    u64 place = walk->words;
-    chunk->word[place & (CHUNK_WORDS - 1)] = word;
-    walk->words = place + 1;
+    u64 place = walk->bytes;
+    *word_of_chunk(chunk, place) = word;
+    walk->bytes = place + sizeof(u64);
 }
 
 static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u64 flags)
@@ -99,7 +101,7 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
 #ifdef WITH_PAGES_SCANNED
     header->aux = load64(SYM_KSM_PAGES_SCANNED);
 #endif
-    u64 size = walk->words * sizeof(u64);
+    u64 size = walk->bytes;
     if (size > CHUNK_WORDS * sizeof(u64))
         size = CHUNK_WORDS * sizeof(u64);
     if (events.ringbuf_output(chunk, size, BPF_RB_NO_WAKEUP))
@@ -108,7 +110,7 @@ static __always_inline void send_chunk(struct walk *walk, struct chunk *chunk, u
         producer->sent++;
     walk->flags &= ~(u64)(GATHER_FIRST | GATHER_RESET | GATHER_FROM_HEAD | GATHER_GONE);
     walk->items = 0;
-    walk->words = HEADER_WORDS;
+    walk->bytes = HEADER_WORDS * sizeof(u64);
 }
 
 static __always_inline u64 pages_of_run(u64 run, u64 expected)
@@ -128,13 +130,13 @@ static __always_inline void end_run(struct walk *walk, struct chunk *chunk)
         return;
     put(walk, chunk, word_of_run(walk->run, walk->expected));
     walk->run = 0;
-    walk->expected = PAGE_ADDRESS(walk->expected) | 1;
+    walk->expected = PAGE_ADDRESS(walk->expected) | NO_RUN;
 }
 
 /* Room for all words of a call; a chunk that begins within a list says where it is. */
 static __always_inline void make_room(struct walk *walk, struct chunk *chunk)
 {
-    if (walk->words > CHUNK_WORDS - WORDS_A_CALL) {
+    if (walk->bytes > (CHUNK_WORDS - WORDS_A_CALL) * sizeof(u64)) {
         end_run(walk, chunk);
         send_chunk(walk, chunk, 0);
         put(walk, chunk, WORD_MM);
@@ -185,7 +187,7 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     if (visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark))
         return 0;
     walk->mm = mm;
-    walk->expected = 1;
+    walk->expected = NO_RUN;
     put(walk, chunk, WORD_MM);
     put(walk, chunk, mm);
     submit_process(mm);
@@ -199,48 +201,72 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
  * it need not follow each case. */
 #define IN_MEMORY(member) (*(volatile u64 *)&(member))
 
+/* So is an item's state, which few of the cases need. */
+#ifdef WITH_AGES
+static __always_inline int is_passed_over(struct walk *walk, u64 *state)
+{
+    return IN_MEMORY(walk->smart_scan) == GATHER_SMART_SCAN_ON && is_skipped(IN_MEMORY(*state));
+}
+
+/* Whether an item whose word is the one expected is what the run is of. */
+static __always_inline int prolongs_run(u64 word, u64 *state)
+{
+    return word & TREE_FLAGS || is_skipped(IN_MEMORY(*state));
+}
+#else
+static __always_inline int is_passed_over(struct walk *walk, u64 *state)
+{
+    return 0;
+}
+
+static __always_inline int prolongs_run(u64 word, u64 *state)
+{
+    return 1;
+}
+#endif
+
 /* The next few items of the list under way; 0 while there is more to walk. */
 static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
 {
     u64 at = walk->item, examined = 0;
 #pragma clang loop unroll(disable)
-    for (; examined < ITEMS_A_CALL; examined++) {
-        if (!at)
-            break;
+    for (; examined < ITEMS_A_CALL && at; examined++) {
         READ_ITEM(item, at);
         u64 word = ITEM_ADDRESS(item), expected = IN_MEMORY(walk->expected);
+        u64 *state = &ITEM_STATE(item);
         if (ITEM_MM(item) != IN_MEMORY(walk->mm))
             goto torn;
-        if (word == expected && (word & TREE_FLAGS || is_skipped(ITEM_STATE(item)))) {
+        if (word == expected && prolongs_run(word, state)) {
             IN_MEMORY(walk->expected) = expected + PAGE_BYTES;
-        } else {
-            u64 state = ITEM_STATE(item), tag = 0;
+            goto next;
+        }
+        if (word + NO_RUN != expected || is_passed_over(walk, state)) {
+            u64 tag = 0;
             if (word & KERNEL_STABLE_FLAG)
                 tag = WORD_STABLE;
             else if (word & KERNEL_UNSTABLE_FLAG)
                 tag = WORD_UNSTABLE;
-            else if (IN_MEMORY(walk->smart_scan) == GATHER_SMART_SCAN_ON && is_skipped(state))
+            else if (is_passed_over(walk, state))
                 tag = WORD_SKIPPED;
-            if (word + 1 != expected || tag) {
-                if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))
-                    goto torn;
-                end_run(walk, chunk);
-                if (tag)
-                    IN_MEMORY(walk->run) = PAGE_ADDRESS(word) | tag;
-                else if (PAGE_ADDRESS(word) != PAGE_ADDRESS(expected))
-                    put(walk, chunk, word_at(word, 0));
-            }
+            if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))
+                goto torn;
+            end_run(walk, chunk);
             if (tag) {
+                IN_MEMORY(walk->run) = PAGE_ADDRESS(word) | tag;
                 IN_MEMORY(walk->expected) = word + PAGE_BYTES;
-            } else {
-                IN_MEMORY(walk->expected) = PAGE_ADDRESS(word + PAGE_BYTES) | 1;
-                u64 place = IN_MEMORY(walk->words);
-                u64 *pair = &chunk->word[place & (CHUNK_WORDS - 1)];
-                pair[0] = packed_state(state);
-                pair[1] = at;
-                IN_MEMORY(walk->words) = place + 2;
+                goto next;
             }
+            if (PAGE_ADDRESS(word) != PAGE_ADDRESS(expected))
+                put(walk, chunk, word_at(word, 0));
+            expected = PAGE_ADDRESS(word) | NO_RUN;
         }
+        IN_MEMORY(walk->expected) = expected + PAGE_BYTES;
+        u64 place = IN_MEMORY(walk->bytes);
+        u64 *pair = word_of_chunk(chunk, place);
+        pair[0] = packed_state(IN_MEMORY(*state));
+        pair[1] = at;
+        IN_MEMORY(walk->bytes) = place + 2 * sizeof(u64);
+    next:
         if (at == IN_MEMORY(walk->last_item)) {
             walk->items += examined + 1;
             return end_walk(walk, 0);
@@ -273,7 +299,7 @@ static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
         put(walk, chunk, packed_state(ITEM_STATE(item)));
         put(walk, chunk, word & KERNEL_STABLE_FLAG ? ITEM_HEAD(item) : 0);
         put(walk, chunk, at);
-        walk->expected = PAGE_ADDRESS(word) | 1;
+        walk->expected = PAGE_ADDRESS(word) | NO_RUN;
         walk->last_item = at;
         at = ITEM_NEXT(item);
     }
