@@ -22,10 +22,11 @@ from probes_variants import VARIANTS
 
 from ksmtrace.cli.options import add_source_options
 from ksmtrace.kernel.host import find_ksmd
-from ksmtrace.sources.live import program, source
+from ksmtrace.sources.live import program
 from ksmtrace.sources.live.attachment import attach
 from ksmtrace.sources.live.bpf_parts import PARTS
 from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.ksmd import drain_lru
@@ -64,7 +65,7 @@ class Product:
         add_source_options(parser)
         asked = parser.parse_args(variant.asked.split())
         options = LiveOptions(probes=asked.probes, cow=asked.cow, totals=asked.totals)
-        plan = source._plan(options, "")
+        plan = plan_of(options, "")
         left_out = {body for part in PARTS if part.file in variant.without for body in part.bodies}
         for hook in [hook for hook in plan.placements if hook.body in left_out]:
             del plan.placements[hook]
