@@ -25,7 +25,6 @@ from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.sources.live import program
 from ksmtrace.sources.live.attachment import attach
 from ksmtrace.sources.live.bpf_parts import PARTS
-from ksmtrace.sources.live.opening import LiveOptions
 from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.workload.guard import KsmGuard
