@@ -88,6 +88,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->mark = mark_of(gather);
     walk->inventory = gather->inventory;
     walk->done = 0;
+    walk->runs = 0;
     walk->smart_scan = 0;
 #ifdef WITH_SMART_SCAN
     walk->writes = tunable_writes_so_far();
@@ -310,6 +311,7 @@ static __always_inline void gather_all(void *ctx, struct gather *gather, struct 
 /* A program may jump to others 33 times, and the verifier follows each turn of a loop. */
 BPF_PROG_ARRAY(gather_tails, 2);
 #define ROUNDS 48
+#define RUNS_OF_INVENTORY (CALLS_AN_INVENTORY / ROUNDS)
 #define ROUNDS_OF_LEAVING 16
 
 int gather_more(void *ctx)
@@ -324,9 +326,12 @@ int gather_more(void *ctx)
     for (int round = 0; round < ROUNDS; round++)
         if (walk_on(walk, chunk))
             break;
-    if (!walk->done && !(walk->flags & GATHER_INVENTORY)) {
+    int inventory = (walk->flags & GATHER_INVENTORY) != 0;
+    walk->runs++;
+    if (!walk->done && (!inventory || walk->runs < RUNS_OF_INVENTORY)) {
         gather_tails.call(ctx, 0);
-        walk->err = GATHER_CEILING;
+        if (!inventory)
+            walk->err = GATHER_CEILING;
     }
     end_gathering(gather, walk, chunk);
     return 0;

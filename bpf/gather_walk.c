@@ -43,6 +43,7 @@ struct walk {
     u64 mark;
     u64 inventory;
     u64 done;
+    u64 runs; /* of a program that calls itself */
 };
 
 /* What was gathered of an mm last. An mm that is not there any more leaves its row to others. */

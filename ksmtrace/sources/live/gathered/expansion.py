@@ -14,6 +14,7 @@ from ksmtrace.sources.live.gathered.chunk import (
     NEITHER,
     ChunkFlag,
     Ints,
+    Walk,
     Words,
     read_words,
 )
@@ -146,7 +147,8 @@ class Expansion:
         cursor = HEAD if header.flags & _FROM_HEAD else self._cursor[0]
         entered = [mm for mm, kind in registrations(held) if kind == _E.MM_ENTER]
         former = self._former(entered)
-        walk, leaving = in_order(batch.walk, batch.leaving, self._order, entered, cursor)
+        walked = self._passed(batch)
+        walk, leaving = in_order(walked, batch.leaving, self._order, entered, cursor)
         visited = visit(walk, leaving, self._populations)
         without_stale(visited.before, self._removed)
         own_rows = np.flatnonzero(is_own(held))
@@ -197,6 +199,15 @@ class Expansion:
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else held[other_rows]
+
+    def _passed(self, batch: Batch) -> Walk:
+        """The walk, without mms that have registered in front of the cursor: ksmd is past them."""
+        walk = batch.walk
+        if not batch.header.flags & _GONE:
+            return walk
+        known = self._populations
+        met = [one for one in walk.stretches if one.stop > one.first or known.get(one.mm)]
+        return walk._replace(stretches=met)
 
     def _meet(self, batch: Batch) -> None:
         """The first batch: where it begins, ksmd was as the trace began."""
