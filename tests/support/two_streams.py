@@ -172,7 +172,9 @@ class Stream:
         try:
             for batch in self.source.batches():
                 self._pieces.append(np.array(batch.events))
-                self._begun.set()
+                # what comes before the first reading is of a time before it
+                if len(batch.of(EventKind.SAMPLE)):
+                    self._begun.set()
         finally:
             self._begun.set()
 
