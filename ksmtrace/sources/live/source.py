@@ -36,6 +36,8 @@ _LONGEST_WAIT_NS = 2_000_000_000
 """Other tasks' events wait so long for the end of a batch of ksmd, which may be at rest."""
 _READINGS_WHILE_BUSY = 3
 _READINGS_AT_THE_ENDS = 50
+_LONGEST_READING_SECONDS = 10.0
+_FEWEST_READINGS = 3
 
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
@@ -239,7 +241,8 @@ class LiveSource:
         Counters read while ksmd works belong to no point of the stream. So the reading is repeated
         until no event arrives during it, and where batches are gathered, until ksmd sleeps through
         it, which soon happens: ksmd sleeps between batches of pages.
-        A ksmd that never sleeps (sleep_millisecs 0) is read as it is.
+        A ksmd that never sleeps (sleep_millisecs 0) is read as it is, and so is one that is ahead
+        of us for ten seconds.
 
         Args:
             tries: how often at most.
@@ -249,7 +252,10 @@ class LiveSource:
         """
         pieces = [self._drain()]
         counters: dict[Gauge, int] = {}
+        deadline = time.monotonic() + _LONGEST_READING_SECONDS
         for attempt in range(tries):
+            if attempt >= _FEWEST_READINGS and time.monotonic() > deadline:
+                break
             if attempt:
                 time.sleep(0.001 * attempt)
                 pieces.append(self._drain())

@@ -3,12 +3,14 @@
 import pytest
 
 from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.events import empty_records
 from ksmtrace.sources.live import attachment, opening, source
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Placement
-from ksmtrace.sources.live.opening import LiveOptions
+from ksmtrace.sources.live.opening import LiveOptions, session_of
 from ksmtrace.sources.live.plan import Plan, counters_only
 from ksmtrace.sources.live.probe_spec import Hook, Place
+from ksmtrace.sources.live.ring import Drained
 from ksmtrace.sources.live.source import LiveSource
 from support.streams import KERNEL
 
@@ -93,3 +95,47 @@ def test_a_program_is_detached_though_its_ring_fails_to_close():
 def test_a_quarter_of_the_ring_at_once_is_filling_it(drained, filling):
     assert Attachment(Closable(), Closable(capacity=400)).is_filling(drained) is filling
     assert not Attachment().is_filling(drained)
+
+
+class NeverQuiet(Attachment):
+    """Events arrive with every look, which takes long."""
+
+    def __init__(self, clock, seconds):
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+        self.drains = 0
+
+    def drain(self):
+        self.drains += 1
+        self._clock.now += self._seconds
+        return Drained(empty_records(1), [], 1)
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def monotonic_ns(self):
+        return int(self.now * 1e9)
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("look_seconds", "most_seconds"), [(0.001, 3), (5, 40)])
+def test_a_run_ends_though_events_never_stop(monkeypatch, tmp_path, look_seconds, most_seconds):
+    """A reading is repeated until nothing arrives during it: often where that is soon done, not for
+    minutes where each look is as long as what it has to take in."""
+    clock = Clock()
+    monkeypatch.setattr(source, "time", clock)
+    monkeypatch.setattr(source, "read_counters", lambda **_: {})
+    monkeypatch.setattr(opening, "read_counters", dict)
+    session = session_of(counters_only(tmp_path), KERNEL)
+    attached = NeverQuiet(clock, look_seconds)
+    live = LiveSource(LiveOptions(probes="sysfs"), session, 41, attached, [])
+    live.stop()
+    list(live.batches())
+    assert clock.now < 2 * most_seconds
+    assert attached.drains > 2 * 3
