@@ -150,7 +150,7 @@ def engine_session(scanner: Scanner) -> Session:
         lacks = frozenset({Knowledge.RMAP_ITEMS})
     elif isinstance(scanner, UksmScanner):
         seen, notes, shown = _UKSM, _UKSM_NOTES, scanner.shown_tunables
-        lacks = frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA})
+        lacks = frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA, Knowledge.SINGLE_LOOKS})
         item_bytes = UKSM_RMAP_ITEM_SIZE
     probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
     examined = probes[EventKind.CMP_AND_MERGE_PAGE]
