@@ -147,7 +147,7 @@ UKSM = Visibility(
     _UKSM,
     _UKSM_NOTES,
     UKSM_RMAP_ITEM_SIZE,
-    frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA}),
+    frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA, Knowledge.SINGLE_LOOKS}),
 )
 """Of UKSM."""
 

@@ -164,8 +164,8 @@ def test_records_of_a_merge():
     kinds, events = recorded(engine, emitter)
     merged = [
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
