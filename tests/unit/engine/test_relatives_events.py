@@ -215,7 +215,8 @@ def reading_of(events):
 
 def test_sessions_say_what_is_not_there_and_why():
     for variant in ("pksm", "zero-page"):
-        session = engine_session(Engine(variant, {"pages_to_scan": 7}).scanner)
+        engine = Engine(variant, {"pages_to_scan": 7})
+        session = engine_session(engine.variant, engine.scanner)
         assert session.kernel.release == variant
         more = {"period_seconds": "10"} if variant == "pksm" else {}
         assert session.tunables == {"pages_to_scan": "7", "sleep_millisecs": "20", **more}
