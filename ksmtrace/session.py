@@ -39,6 +39,9 @@ class Knowledge(StrEnum):
     metadata: of CMP_AND_MERGE_PAGE, that rmap_items and stable nodes are all that is kept of pages.
     single_looks: of CMP_AND_MERGE_PAGE, that a pass comes to no page twice.
     times: of all events, that `ts` is a time, and does not only show the order.
+    one_tree: of CMP_AND_MERGE_PAGE, that a page is compared with all others, so that nothing except
+    max_page_sharing keeps it from a KSM page that is equal: not where each NUMA node has a tree
+    (merge_across_nodes is 0), or each class of pages.
     """
 
     WHO_BROKE = "who_broke"
@@ -50,6 +53,7 @@ class Knowledge(StrEnum):
     METADATA = "metadata"
     SINGLE_LOOKS = "single_looks"
     TIMES = "times"
+    ONE_TREE = "one_tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,8 @@ class Session:
                 return self.timed
             case EventKind():
                 return self.sees(need)
+            case Knowledge.ONE_TREE if self.tunables.get("merge_across_nodes") == "0":
+                return False
         return all(need not in probe.lacks for probe in self.probes.values())
 
     @property
