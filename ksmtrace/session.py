@@ -37,6 +37,7 @@ class Knowledge(StrEnum):
     checksums: of CMP_AND_MERGE_PAGE, that a checksum is of the whole page and differs only where
     the page does, so that one that is unchanged and in no tree was kept from it.
     metadata: of CMP_AND_MERGE_PAGE, that rmap_items and stable nodes are all that is kept of pages.
+    single_looks: of CMP_AND_MERGE_PAGE, that a pass comes to no page twice.
     """
 
     WHO_BROKE = "who_broke"
@@ -46,6 +47,7 @@ class Knowledge(StrEnum):
     TREES = "trees"
     CHECKSUMS = "checksums"
     METADATA = "metadata"
+    SINGLE_LOOKS = "single_looks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +259,9 @@ class Session:
                 return self.sees(EventKind.COW_FAULT) or self.derives_writes
             case Knowledge.FAULT_TIMES:
                 return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
-            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS | Knowledge.METADATA:
-                return all(need not in probe.lacks for probe in self.probes.values())
-        return self.sees(need)
+            case EventKind():
+                return self.sees(need)
+        return all(need not in probe.lacks for probe in self.probes.values())
 
     @property
     def timed(self) -> bool:

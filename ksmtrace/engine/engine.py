@@ -13,6 +13,7 @@ from ksmtrace.engine.ksm.state import Ksm
 from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.content import PageData
 from ksmtrace.engine.machine.faults import read_page, write_pages
 from ksmtrace.engine.machine.memory import Frame, Mm
@@ -43,7 +44,8 @@ class Engine:
 
     Attributes:
         scanner: the algorithm at work.
-        mode: as above; a relative of KSM is not accelerated, and always "reference".
+        mode: as above; always "reference" for what is not KSM itself: the accelerator decides as
+            those classes alone do.
         memory: all processes' memory.
         processes: by name.
 
@@ -64,16 +66,12 @@ class Engine:
     ) -> None:
         if mode not in MODES:
             raise KsmtraceError(f"no mode {mode}: there are {', '.join(MODES)}")
-        if isinstance(variant, str):
-            if variant not in VARIANTS:
-                raise KsmtraceError(f"no variant {variant}: there are {', '.join(VARIANTS)}")
-            variant = VARIANTS[variant]
-        self.variant = variant
+        self.variant = variant = VARIANTS.named(variant) if isinstance(variant, str) else variant
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
         self._nodes = nodes
         self.mode = "reference"
-        if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
+        if mode == "accelerated" and type(self.scanner) is KsmScanner and type(self.ksm) is Ksm:
             self.mode = mode
             accelerate(self.ksm, count_comparisons=count_comparisons)
         self.memory = self.scanner.memory
@@ -111,6 +109,8 @@ class Engine:
         """Write whole pages; `content` gives the 4096 bytes of a page by its number."""
         pool = self.memory.pool
         self._write(process, region, first, pages, lambda page, _: pool.page(content(page)))
+        mm, start, end = self._range(process, region, first, pages)
+        self.scanner.written(mm, start, end, 0, PAGE_SIZE)
 
     def poke(
         self, process: str, region: str, first: int, pages: int, offset: int, value: int
@@ -118,6 +118,8 @@ class Engine:
         """Write one byte into each page."""
         pool = self.memory.pool
         self._write(process, region, first, pages, lambda _, data: pool.poke(data, offset, value))
+        mm, start, end = self._range(process, region, first, pages)
+        self.scanner.written(mm, start, end, offset, 1)
 
     def read(self, process: str, region: str, first: int, pages: int) -> None:
         """Touch pages by reading."""

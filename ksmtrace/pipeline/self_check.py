@@ -83,7 +83,7 @@ class SelfCheck:
             self._first = sample
         if Gauge.CANDIDATES_FOUND in sample:
             self._compare_found(sample[Gauge.CANDIDATES_FOUND])
-        elif self._first is not None:
+        elif self._first is not None and not reading.at_scan_stop:
             self.rows = tuple(self._compare(self._first, sample))
 
     def _compare_found(self, found: int) -> None:

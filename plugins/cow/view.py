@@ -51,7 +51,7 @@ def _bounds(analysis: Json, quantile: str) -> str:
 
 
 def section(
-    analysis: Json, starts: Sequence[float], note: str, *, derived: bool = False
+    analysis: Json, starts: Sequence[float], note: str, pages: str, *, derived: bool = False
 ) -> Section:
     """The whole section.
 
@@ -59,6 +59,7 @@ def section(
         analysis: the analyzer's part of the JSON document.
         starts: seconds at which the rates' intervals begin.
         note: what the probe cannot know.
+        pages: what kind of pages is copied, "KSM" or "zero".
         derived: whether who wrote is derived.
     """
     exactness = _EXACT
@@ -69,7 +70,7 @@ def section(
     seen = analysis["user_pages"] is not None
     return Section(
         "Copy on write",
-        _lead(analysis),
+        _lead(analysis, pages),
         section_figures(FIGURES, analysis),
         [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
         [_over_time(analysis, starts), _latency(analysis)]
@@ -98,13 +99,16 @@ def _sampled(analysis: Json) -> str:
     return told
 
 
-def _lead(analysis: Json) -> str:
+def _lead(analysis: Json, pages: str) -> str:
     user, ratio = analysis["user_pages"], analysis["regret_ratio"]
     if user is None:
-        return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
+        return (
+            f"Writes to {pages} pages are not seen one by one here: who breaks them cannot be told."
+        )
     if not user:
-        return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
-    lead = f"Writes broke {user:,} KSM pages"
+        unbroken = "merged pages stay merged, and no write was slowed"
+        return f"No process wrote to a {pages} page: {unbroken}."
+    lead = f"Writes broke {user:,} {pages} pages"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
         lead += f", at {p50} each (99 in 100 under {p99})"

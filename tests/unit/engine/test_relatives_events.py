@@ -96,14 +96,14 @@ def test_records_of_a_merge_by_pksm():
         (E.SCAN_START, 0),
         (E.PROCESS, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
@@ -177,7 +177,7 @@ def test_records_of_zero_pages():
         assert kinds == [
             (E.SCAN_START, 0),
             (E.PROCESS, 0),
-            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE | Flag.PAGE_STATE),
+            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE),
             (E.REPLACE_PAGE, Flag.ZERO_PAGE),
             (E.CMP_AND_MERGE_PAGE, 0),
             *freed,
@@ -215,7 +215,8 @@ def reading_of(events):
 
 def test_sessions_say_what_is_not_there_and_why():
     for variant in ("pksm", "zero-page"):
-        session = engine_session(Engine(variant, {"pages_to_scan": 7}).scanner)
+        engine = Engine(variant, {"pages_to_scan": 7})
+        session = engine_session(engine.variant, engine.scanner)
         assert session.kernel.release == variant
         more = {"period_seconds": "10"} if variant == "pksm" else {}
         assert session.tunables == {"pages_to_scan": "7", "sleep_millisecs": "20", **more}

@@ -164,8 +164,8 @@ def test_records_of_a_merge():
     kinds, events = recorded(engine, emitter)
     merged = [
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
@@ -242,7 +242,8 @@ OF_THE_TRACE = {E.LOST, E.TOTAL, E.PROBE_TIME, E.STREAM_END}
 
 
 def test_the_session_says_what_is_not_there_and_why():
-    session = engine_session(Engine("uksm", {"seed": 7}).scanner)
+    engine = Engine("uksm", {"seed": 7})
+    session = engine_session(engine.variant, engine.scanner)
     assert session.kernel.release == "uksm"
     assert session.tunables["cpu_ratios"] == "20 40 MAX/4 MAX/1"
     assert session.tunables["seed"] == "7"
