@@ -39,8 +39,14 @@ class Successions:
 
     def where(self, mask: npt.NDArray[np.bool_]) -> Successions:
         """Those at which `mask` is true."""
-        columns = (self.rows, self.items, self.known, self.left, self.since, self.nodes)
-        return Successions(*(column[mask] for column in columns))
+        return Successions(
+            self.rows[mask],
+            self.items[mask],
+            self.known[mask],
+            self.left[mask],
+            self.since[mask],
+            self.nodes[mask],
+        )
 
 
 class MergeFollower:
