@@ -94,6 +94,7 @@ def trace(
                 dropping=options.drop_capabilities,
             )
         )
+        control.attach(traced)
         if options.drop_capabilities:
             writes = options.record or options.textfile
             traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])

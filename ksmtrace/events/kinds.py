@@ -53,7 +53,8 @@ class EventKind(IntEnum):
     its comm. Emitted when ksmd comes to the mm and when the mm registers."""
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
-    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    complement, err = 0, or -errno where it could not be read: aux is then what was read last, 0
+    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""

@@ -72,8 +72,11 @@ class SelfCheck:
             self._succeeded += int(np.count_nonzero(merged))
 
     def read(self, reading: Reading) -> None:
-        """Compare, at a reading, what was counted up to and with the batch that ends with it."""
-        if self._limited or self._ended:
+        """Compare, at a reading, what was counted up to and with the batch that ends with it.
+
+        A reading of which a gauge failed is passed over.
+        """
+        if self._limited or self._ended or reading.failed:
             return
         sample = reading.values
         if self._first is None and not reading.at_scan_stop:

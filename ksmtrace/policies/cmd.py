@@ -20,6 +20,7 @@ from ksmtrace.engine.ksm.watcher import Watcher
 from ksmtrace.engine.machine.memory import Frame, Mm
 from ksmtrace.engine.variants import KERNELS
 from ksmtrace.events import EventKind
+from ksmtrace.session import Knowledge
 
 CLASSES = 16
 """How many pairs of trees there are."""
@@ -217,7 +218,7 @@ def _on(kernel: str, name: str) -> Variant:
         absent_tunables=base.absent_tunables | {"merge_across_nodes"},
         own_tunables=TUNABLES,
         check_own_tunable=check_tunable,
-        visibility=replace(base.visibility, notes=notes),
+        visibility=replace(base.visibility, notes=notes, lacks=frozenset({Knowledge.ONE_TREE})),
     )
 
 

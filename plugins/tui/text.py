@@ -15,6 +15,7 @@ from ksmtrace.drawing.summary import (
     ended,
     length,
     probe_time,
+    unread,
     verdict,
 )
 from ksmtrace.plugins import BUILTINS
@@ -230,6 +231,8 @@ def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
     if document["source"] == "live" or document["probe_time"]["samples"]:
         sentence = probe_time(document)
         yield wrapped(f"{sentence[0].upper()}{sentence[1:]}.")
+    if sentence := unread(document):
+        yield wrapped(sentence[:1].upper() + sentence[1:])
     if sentence := ended(document):
         yield wrapped(sentence)
     for name in MISSION_NAMES:

@@ -29,8 +29,12 @@ from ksmtrace.policies.cmd import (
     class_by_writes,
     lines_of,
 )
+from ksmtrace.sources.engine import EngineSource
+from ksmtrace.workload.file import parse_workload
 from ksmtrace.workload.on_engine import Simulation
 from ksmtrace.workload.tunables import RefusedError
+from support.runs import plugin, runner
+from support.workload_steps import workload, workload_toml
 
 KERNEL_OF = {"cmd": "ksm-4.4", "cmd-7.2": "ksm-7.2"}
 
@@ -291,3 +295,51 @@ def test_the_session_shows_its_files_and_says_what_records_do_not():
     assert (session.tunables["classify"], session.tunables["count_passes"]) == ("writes", "2")
     assert "merge_across_nodes" not in session.tunables
     assert "class" in session.probes[next(iter(session.probes))].note
+
+
+APART = (
+    "spawn a", "map a r 40", "fill a r content=twin:7", "poke a r first=20 offset=3000 value=0",
+    "fill a r first=20 content=twin:7", "poke a r first=39 offset=0 value=7", "mergeable a r",
+    "scan 4",
+)  # fmt: skip
+"""Equal pages of two classes, and one of a third, which has nobody."""
+
+
+def analysed(source, *names):
+    plugins = {name: plugin(name) for name in names}
+    run = runner(list(source.batches()), plugins, of=source.session, interval=3600).run()
+    return run.document, plugins
+
+
+@pytest.mark.parametrize("variant", KERNEL_OF)
+def test_analyzers_say_what_they_say_of_ksm_and_nothing_of_full_chains(variant):
+    source = EngineSource(workload(*APART), variant=variant)
+    document, plugins = analysed(source, "volatile", "stable_tree", "unstable_tree")
+    for gauge in ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile"):
+        assert document["reconciliation"][gauge]["difference"] == 0
+    found = document["analyzers"]
+    assert found["stable_tree"]["sharing_pages"] == 37
+    assert found["unstable_tree"]["unshared_pages"] == 1  # equal to KSM pages of other classes
+    assert found["volatile"]["wasted_pages"] == found["volatile"]["changed_pages"] == 0
+    causes = found["volatile"]["causes"]
+    unknown = {name for name, one in causes.items() if one["examined_pages"] is None}
+    assert unknown - {"skipped"} == {"chain_full"}
+    assert ("skipped" in unknown) == (variant == "cmd")  # there is no smart scan in 4.4
+    families = {one.name: one for one in plugins["volatile"].ksmtrace_metrics(source.session)}
+    told = {one.labels["cause"] for one in families["ksmtrace_unplaced_pages"].samples}
+    assert "chain_full" not in told
+    assert "changed" in told
+
+
+def test_nor_do_they_of_trees_by_numa_node():
+    """An equal page on another node waits as one of another class does."""
+    rows = (
+        "spawn a", "map a r 4", "place a r node=0", "fill a r content=twin:7", "map a s 1",
+        "place a s node=1", "fill a s content=twin:7", "mergeable a r", "mergeable a s", "scan 4",
+    )  # fmt: skip
+    made = parse_workload(
+        ("nodes = 2\n" + workload_toml(*rows, merge_across_nodes=0)).encode(), "test"
+    )
+    document, _ = analysed(EngineSource(made, variant="ksm-6.12"), "volatile", "unstable_tree")
+    assert document["analyzers"]["unstable_tree"]["unshared_pages"] == 1
+    assert set(document["analyzers"]["volatile"]["causes"]["chain_full"].values()) == {None}
