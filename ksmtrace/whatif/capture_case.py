@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import KERNELS, is_no_ksm, variant_of
@@ -34,13 +35,13 @@ _ALWAYS = (
 )
 
 
-def capture_case(path: Path) -> tuple[Case, list[str]]:
+def capture_case(path: Path, most_batch_bytes: int = MOST_BATCH_BYTES) -> tuple[Case, list[str]]:
     """The case of the capture at `path`, and warnings about what is missing from the file.
 
     Raises:
         KsmtraceError: it cannot be read, or holds no candidates or no complete pass.
     """
-    with open_capture(path) as capture:
+    with open_capture(path, most_batch_bytes=most_batch_bytes) as capture:
         session = capture.session
         _check(session, path)
         variant = variant_of(session.kernel.release, session.tunables).name
