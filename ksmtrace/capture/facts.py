@@ -15,7 +15,7 @@ MOST_TEXT = 4096
 """Characters of a text in the header, of which the notes of probes are the longest."""
 _MOST_ITEMS = 4096
 _SMALLEST_PAGE, _LARGEST_PAGE = 1 << 12, 1 << 21
-_LARGEST_ITEM = 1 << 12
+_LARGEST_STRUCT = 1 << 12
 _CLOCK_END = 1 << 63
 _MOST_PIDS, _PID_END = 1 << 16, 1 << 31
 
@@ -52,10 +52,9 @@ def _check(facts: Mapping[str, Any]) -> None:
     size = _integer(kernel.get("page_size_bytes"), "kernel.page_size_bytes", _LARGEST_PAGE)
     if size < _SMALLEST_PAGE or size & (size - 1):
         _refuse("kernel.page_size_bytes is no size of a page")
-    if "rmap_item_size_bytes" in kernel:
-        name = "kernel.rmap_item_size_bytes"
-        if not _integer(kernel["rmap_item_size_bytes"], name, _LARGEST_ITEM):
-            _refuse(f"{name} is 0")
+    for name in ("rmap_item_size_bytes", "stable_node_size_bytes"):
+        if not _integer(kernel.get(name, 64), f"kernel.{name}", _LARGEST_STRUCT):
+            _refuse(f"kernel.{name} is 0")
     _text(facts.get("tier"), "tier")
     _text(facts.get("capture_id"), "capture_id")
     for name, value in _object(facts.get("tunables"), "tunables").items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import open_capture
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import KERNELS, is_no_ksm, variant_of
 from ksmtrace.errors import KsmtraceError
@@ -88,6 +89,12 @@ def _check(session: Session, path: Path) -> None:
         raise KsmtraceError(
             f"{path}: a run of {session.kernel.release} does not tell what processes did: "
             "give whatif its workload file"
+        )
+    if session.kernel.page_size_bytes != PAGE_SIZE:
+        raise KsmtraceError(
+            f"{path}: its pages ({session.kernel.machine}) have {session.kernel.page_size_bytes} "
+            f"bytes, those of the engine {PAGE_SIZE}: what pages of another size would have saved "
+            "does not follow from it"
         )
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE):
         raise KsmtraceError(
