@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.panel import Panel
@@ -72,10 +72,8 @@ def section(
         "Copy on write",
         _lead(analysis, pages),
         section_figures(FIGURES, analysis),
-        [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
-        [_over_time(analysis, starts), _latency(analysis)]
-        if seen and analysis["user_pages"]
-        else [],
+        [_processes(analysis), _ranges(analysis), *_storms(analysis)] if seen else [],
+        [*_over_time(analysis, starts), *_latency(analysis)] if analysis["user_pages"] else [],
         f"{exactness}; {note}" if note else exactness,
     )
 
@@ -148,7 +146,9 @@ def _ranges(analysis: Json) -> Table:
     return Table("By range", columns, ("text", "pages", "pages"), rows)
 
 
-def _storms(analysis: Json) -> Table:
+def _storms(analysis: Json) -> Iterable[Table]:
+    if analysis["last_storms"] is None:
+        return
     rows = [
         (
             storm["start_seconds"],
@@ -160,7 +160,7 @@ def _storms(analysis: Json) -> Table:
         )
         for storm in analysis["last_storms"]
     ]
-    return Table(
+    yield Table(
         "Latest storms",
         ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
         ("seconds", "seconds", "pages", "pages", "pages", "text"),
@@ -170,9 +170,11 @@ def _storms(analysis: Json) -> Table:
     )
 
 
-def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
+def _over_time(analysis: Json, starts: Sequence[float]) -> Iterable[Chart]:
+    if analysis["user_per_second"] is None:
+        return
     lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
-    return Chart(
+    yield Chart(
         "Pages broken a second",
         "line",
         "time",
@@ -182,9 +184,11 @@ def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
     )
 
 
-def _latency(analysis: Json) -> Chart:
+def _latency(analysis: Json) -> Iterable[Chart]:
+    if analysis["fault_histogram"] is None:
+        return
     pairs = analysis["fault_histogram"]
-    return Chart(
+    yield Chart(
         "Faults by the time that they took",
         "bar",
         "under",

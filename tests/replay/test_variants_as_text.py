@@ -96,3 +96,21 @@ def test_results_of_pksm_have_their_names(captures):
     assert "(PKSM_FAULT_DROP 55)" in " ".join(ksmtrace("replay", capture).stdout.split())
     attempts = ksmtrace("replay", capture, "--events", "--kind", "try_to_merge_one_page").stdout
     assert attempts.count(" err=PKSM_FAULT_DROP ") == 55
+
+
+@pytest.mark.parametrize("variant", ["ksm-7.2", "uksm"])
+def test_nothing_is_told_in_seconds_of_a_clock_that_is_made_up(captures, variant):
+    analyzers = json.loads(ksmtrace("replay", captures / variant, "--json").stdout)["analyzers"]
+    seconds = {
+        (name, key): value
+        for name, figures in analyzers.items()
+        for key, value in figures.items()
+        if "seconds" in key or "per_second" in key or key in ("regret_pages", "regret_ratio")
+        if value is not None
+    }
+    assert seconds == {}
+    assert sum(analyzers["merge_life"]["merge_latency_passes"].values()) > 0
+    assert all(node["age_seconds"] is None for node in analyzers["stable_tree"]["most_shared"])
+    report = ksmtrace("report", captures / variant).stdout
+    assert "were under 60 s old" not in report
+    assert "how long that took is not known" in " ".join(report.split())
