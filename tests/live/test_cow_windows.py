@@ -78,7 +78,7 @@ def copying(ksm, processes, enough):
     for beat in range(MOST_ROUNDS):
         if beat >= 4 and enough():
             break
-        for name, first in (("writer", 20 * (beat % 8)), ("other", 50)):
+        for name, first in (("writer", 20 * (beat % 4)), ("other", 50)):
             processes.do(name, "poke", region="r", first=first, pages=100, offset=3, value=beat + 1)
         ksm.scan(1)
         processes.do("writer", "fill", region="r", content="unique:5")

@@ -167,14 +167,16 @@ def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_
         ksm.write("use_zero_pages", 1)  # before 6.11 a KSM page of zeros, once there, comes first
         ksm.write("run", 1)
         wait_for_passes(ksm, 3)
-        for beat in range(24):
-            ksm.write("use_zero_pages", beat % 2)
-            if has_smart_scan:
-                ksm.write("smart_scan", beat // 2 % 2)
-            reach = {"region": "empty", "first": beat * 10, "pages": 10}
+        for beat in range(6):
+            reach = {"region": "empty", "first": beat * 40, "pages": 40}
             processes.do("p", "poke", **reach, offset=0, value=1)
-            # until the page is merged: one that is written to while it is examined explains nothing
-            wait_for_passes(ksm, 6)
+            for turn in range(5):
+                ksm.write("use_zero_pages", (beat + turn) % 2)
+                if has_smart_scan:
+                    ksm.write("smart_scan", turn // 2 % 2)
+                # until the page is merged: one that is written to while it is examined explains
+                # nothing
+                wait_for_passes(ksm, 2)
             processes.do("p", "poke", **reach, offset=0, value=0)
         ksm.write("run", 0)
 

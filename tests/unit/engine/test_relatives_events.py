@@ -3,7 +3,7 @@
 from collections import Counter
 
 from hypothesis import given, settings
-from unit.engine.machines import region, repeated
+from unit.engine.machines import batches_with_entries, region, repeated
 from unit.engine.strategies import step, workloads
 from unit.engine.test_events import reading, recorded
 
@@ -68,13 +68,7 @@ def test_readings_and_reconstruction_equal_pksm_after_every_batch(workload):
 @given(workloads(variants=("pksm", "zero-page")))
 def test_every_entry_that_changed_its_page_has_a_record(workload):
     """Between two looks at all page tables, entries changed as REPLACE_PAGE records say."""
-    source = EngineSource(workload)
-    memory = source._simulation.engine.memory
-    before = {}
-    for batch in source.batches():
-        entries = {
-            (mm.key, vpn << 12): frame.pfn for mm in memory.mms for vpn, frame in mm.ptes.items()
-        }
+    for batch, before, entries in batches_with_entries(workload):
         if len(batch.of(E.SCAN_START)) or len(batch.of(E.CMP_AND_MERGE_PAGE)):
             replaced = batch.of(E.REPLACE_PAGE)
             said = {
@@ -84,7 +78,6 @@ def test_every_entry_that_changed_its_page_has_a_record(workload):
             changed = {at for at in entries if at in before and entries[at] != before[at]}
             assert said == {at: (before[at], entries[at]) for at in changed}
             assert entries.keys() == before.keys()
-        before = entries
 
 
 def test_records_of_a_merge_by_pksm():
