@@ -64,6 +64,7 @@ docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.probes
 	$(TOOL).docs.variants
 	$(TOOL).docs.uksm
+	$(TOOL).docs.cmd
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
 	$(TOOL).docs.architecture

@@ -1,5 +1,7 @@
 """The exceptions that end a run with a message, and the exit statuses of the command line."""
 
+import errno
+import os
 from enum import IntEnum
 
 
@@ -11,6 +13,16 @@ class ExitStatus(IntEnum):
     BAD_INPUT = 2
     HOST_CANNOT = 3
     INTERRUPTED = 130
+
+
+def reason_of(number: int) -> str:
+    """An errno in words: "EMFILE: Too many open files".
+
+    EBADMSG stands for a file whose content is not what the file is known to hold.
+    """
+    if number == errno.EBADMSG:
+        return "it holds something else than is known of it"
+    return f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"
 
 
 class KsmtraceError(Exception):

@@ -37,6 +37,11 @@ class Knowledge(StrEnum):
     checksums: of CMP_AND_MERGE_PAGE, that a checksum is of the whole page and differs only where
     the page does, so that one that is unchanged and in no tree was kept from it.
     metadata: of CMP_AND_MERGE_PAGE, that rmap_items and stable nodes are all that is kept of pages.
+    single_looks: of CMP_AND_MERGE_PAGE, that a pass comes to no page twice.
+    times: of all events, that `ts` is a time, and does not only show the order.
+    one_tree: of CMP_AND_MERGE_PAGE, that a page is compared with all others, so that nothing except
+    max_page_sharing keeps it from a KSM page that is equal: not where each NUMA node has a tree
+    (merge_across_nodes is 0), or each class of pages.
     """
 
     WHO_BROKE = "who_broke"
@@ -46,6 +51,9 @@ class Knowledge(StrEnum):
     TREES = "trees"
     CHECKSUMS = "checksums"
     METADATA = "metadata"
+    SINGLE_LOOKS = "single_looks"
+    TIMES = "times"
+    ONE_TREE = "one_tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +264,14 @@ class Session:
             case Knowledge.WRITES:
                 return self.sees(EventKind.COW_FAULT) or self.derives_writes
             case Knowledge.FAULT_TIMES:
-                return self.sees(EventKind.COW_FAULT) or self.faults_by_windows
-            case Knowledge.RMAP_ITEMS | Knowledge.TREES | Knowledge.CHECKSUMS | Knowledge.METADATA:
-                return all(need not in probe.lacks for probe in self.probes.values())
-        return self.sees(need)
+                return self.timed and (self.sees(EventKind.COW_FAULT) or self.faults_by_windows)
+            case Knowledge.TIMES:
+                return self.timed
+            case EventKind():
+                return self.sees(need)
+            case Knowledge.ONE_TREE if self.tunables.get("merge_across_nodes") == "0":
+                return False
+        return all(need not in probe.lacks for probe in self.probes.values())
 
     @property
     def timed(self) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=1.0,
         metavar="SHARE",
-        help="of each property's examples try this share only, but never fewer than five",
+        help="try this share only of each property's examples and of a guest test's rounds, never "
+        "fewer than five",
     )
 
 
@@ -99,6 +100,13 @@ def borrowed_ksm(request: pytest.FixtureRequest) -> Iterator[KsmGuard]:
         cannot(request, "--require-live", str(error))
     with guard:
         yield guard
+
+
+@pytest.fixture
+def scaled(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """So many of a test's own rounds as --examples leaves, and never fewer than five."""
+    share: float = request.config.getoption("--examples")
+    return lambda count: min(count, max(5, round(count * share)))
 
 
 @pytest.fixture

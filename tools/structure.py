@@ -32,6 +32,7 @@ FLOORS = (
     ("engine.uksm",),
     ("engine.trace",),
     ("engine",),
+    ("policies",),
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -52,9 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     # NumPy would start a thread per core for algebra that nobody does here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _open_closed_streams()
     parser = build_parser()
-    options = parser.parse_args(argv)
     try:
+        options = parser.parse_args(argv)
         if options.version:
             from ksmtrace import __version__
 
@@ -72,6 +74,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as in `ksmtrace … | head`: nowhere to print to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_to_nowhere()
         return ExitStatus.DONE
+    except OSError as error:
+        if error.filename is not None or error.errno not in _CANNOT_WRITE:
+            raise
+        _print_to_nowhere()
+        print(
+            f"ksmtrace: standard output: {error.strerror}: make room, or print elsewhere",
+            file=sys.stderr,
+        )
+        return ExitStatus.HOST_CANNOT
     return status
+
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to standard output can meet; files that a verb writes report their own."""
+
+
+def _print_to_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_closed_streams() -> None:
+    """Give a command that was started with closed streams (`>&-`) ones that lead nowhere.
+
+    Otherwise the next file that is opened would be the standard output of every library.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w"))

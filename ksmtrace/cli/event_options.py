@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import re
 from typing import TYPE_CHECKING
 
 from ksmtrace.errors import KsmtraceError
 
 if TYPE_CHECKING:
-    from ksmtrace.events import EventBatch
     from ksmtrace.listing.choice import Choice, Span
+    from ksmtrace.sources import Source
 
 _CHOOSING = {"mm": "--mm", "pid": "--pid", "kind": "--kind", "address": "--address"} | {
     "passes": "--pass"
 }
+
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]+")
+_MOST_DIGITS = 40
+_MOST_SHOWN = 60
 
 
 def add_event_options(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +36,14 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
         ("address", "A[-B]", "about pages from address A to B"),
         ("passes", "N[-M]", "in ksmd's passes N to M"),
     ):
+        # not nargs="+", which would take the file behind it for one more value
         group.add_argument(
             _CHOOSING[name],
             dest=f"events_{name}",
-            nargs="+",
+            type=lambda text: text.split(","),
             action="extend",
             default=[],
-            metavar=metavar,
+            metavar=f"{metavar},...",
             help=f"only events {what}",
         )
 
@@ -63,15 +68,15 @@ def check_event_options(options: argparse.Namespace, refused: dict[str, str]) ->
             raise KsmtraceError(f"--events prints events and nothing else: leave out {option}")
 
 
-def print_events(options: argparse.Namespace, batches: Iterable[EventBatch]) -> None:
-    """Print the chosen events.
+def print_events(options: argparse.Namespace, source: Source) -> None:
+    """Print the chosen events of `source`.
 
     Raises:
         KsmtraceError: an option's value makes no sense.
     """
     from ksmtrace.listing.lines import event_lines
 
-    for line in event_lines(batches, event_choice(options)):
+    for line in event_lines(source.batches(), event_choice(options), source.session):
         print(line)
 
 
@@ -100,20 +105,21 @@ def _span(option: str, text: str) -> Span:
     from ksmtrace.listing.choice import Span
 
     first, dash, last = text.partition("-")
-    low = _number(option, first)
-    high = _number(option, last) if dash else low
+    low = _number(option, first, text)
+    high = _number(option, last, text) if dash else low
     if high < low:
-        raise KsmtraceError(f"{option}: {text!r} ends before it begins")
+        raise KsmtraceError(f"{option}: {text[:_MOST_SHOWN]!r} ends before it begins")
     return Span(low, high)
 
 
-def _number(option: str, text: str) -> int:
-    try:
-        number = int(text, 16 if text.lower().startswith("0x") else 10)
-    except ValueError as error:
+def _number(option: str, text: str, whole: str | None = None) -> int:
+    """The number that is `text`; `whole` is what was given, of which it is a part."""
+    given = repr((text if whole is None else whole)[:_MOST_SHOWN])
+    if not _NUMBER.fullmatch(text):
+        ends = "" if whole is None else " or two with a dash in between"
         raise KsmtraceError(
-            f"{option}: {text!r} is not a number (hexadecimal ones begin with 0x)"
-        ) from error
-    if not 0 <= number < 1 << 64:
-        raise KsmtraceError(f"{option}: {text!r} is not a number of 64 bits")
+            f"{option}: {given} is not a number{ends} (hexadecimal ones begin with 0x)"
+        )
+    if len(text) > _MOST_DIGITS or (number := int(text, 0 if "x" in text.lower() else 10)) >> 64:
+        raise KsmtraceError(f"{option}: {given} is not a number of 64 bits")
     return number

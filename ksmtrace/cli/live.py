@@ -94,6 +94,7 @@ def trace(
                 dropping=options.drop_capabilities,
             )
         )
+        control.attach(traced)
 
         def drop() -> None:
             if options.drop_capabilities:

@@ -104,7 +104,7 @@ def _events(options: Namespace) -> int:
 
     capture = CaptureSource(options.capture, speed=options.speed)
     with closing(capture):
-        print_events(options, capture.batches())
+        print_events(options, capture)
     _warn(capture)
     return ExitStatus.DONE
 

@@ -126,7 +126,7 @@ def _events(
     from ksmtrace.sources.engine import EngineSource
 
     source = EngineSource(workload, variant=variant, say=say, count_comparisons=False)
-    print_events(options, source.batches())
+    print_events(options, source)
     return ExitStatus.DONE
 
 

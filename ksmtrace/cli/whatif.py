@@ -59,6 +59,7 @@ def run(options: Namespace) -> int:
     from ksmtrace.whatif.result import document
     from ksmtrace.whatif.text import table
 
+    _say_what_is_broken(options)
     with _terminable():
         with _progress("reading", None):
             case, warnings = load_case(options.file)
@@ -71,6 +72,15 @@ def run(options: Namespace) -> int:
         answers = document(case, scenarios, _outcomes(case, scenarios))
     print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
     return ExitStatus.DONE
+
+
+def _say_what_is_broken(options: Namespace) -> None:
+    # every variant is asked for: what cannot be used costs itself alone
+    from ksmtrace.engine.variants import VARIANTS
+
+    if not (options.variant or options.set or options.sweep):
+        for line in VARIANTS.broken():
+            print(f"ksmtrace: {line}", file=sys.stderr)
 
 
 def _outcomes(case: Case, scenarios: list[Scenario]) -> list[Outcome]:

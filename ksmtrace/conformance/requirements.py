@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmtrace.engine.variants import KERNELS, VARIANTS
+from ksmtrace.engine.variants import is_no_ksm
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventKind
 from ksmtrace.session import Session
@@ -27,8 +27,11 @@ def check_session(session: Session) -> None:
         KsmtraceError: kinds of events are missing, the capture is limited to some processes, or
             it is of an engine without ksmd.
     """
-    if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
-        raise KsmtraceError(f"--engine: {session.kernel.release} has no ksmd to compare with")
+    if is_no_ksm(session.kernel.release):
+        raise KsmtraceError(
+            f"--engine: {session.kernel.release} is no version of KSM, so that there is no ksmd to "
+            "compare with: give the capture of a kernel"
+        )
     needed = [*NEEDED]
     if "smart_scan" in session.tunables:
         needed.append(EventKind.SKIPPED)

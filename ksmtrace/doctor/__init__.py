@@ -12,6 +12,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.btf import VMLINUX, Btf
 from ksmtrace.kernel.distribution import read_distribution
 from ksmtrace.kernel.features import FEATURES, has_feature
+from ksmtrace.kernel.files import read_text
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.privileges import missing_capabilities, read_lockdown
 from ksmtrace.kernel.sysfs import ROOT
@@ -53,7 +54,4 @@ def examine(root: Path = ROOT) -> Report:
 
 
 def _kptr_restrict(root: Path) -> str:
-    try:
-        return (root / "proc/sys/kernel/kptr_restrict").read_text().strip()
-    except OSError:
-        return ""
+    return read_text(root / "proc/sys/kernel/kptr_restrict") or ""

@@ -21,9 +21,23 @@ def facts(document: Document) -> list[str]:
         length(document),
         f"{passes:,} pass{'' if passes == 1 else 'es'}",
         f"{events['total']:,} events, {f'{lost:,} LOST' if lost else 'none lost'}",
+        *([sentence] if (sentence := unread(document)) else []),
         *([probe_time(document)] if document["probe_time"]["samples"] else []),
         *([sentence] if (sentence := ended(document)) else []),
     ]
+
+
+def unread(document: Document) -> str:
+    """Which of the kernel's counters could not be read at times, in a few words; "" for none."""
+    found = document["counters_unread"]
+    if not found:
+        return ""
+    old = [name for name, one in found.items() if one["old"]]
+    last = next(iter(found.values()))
+    times = sum(one["failures"] for one in found.values())
+    return f"counters could not be read {times:,} times ({one_line(last['reason'])}), " + (
+        f"OLD: {', '.join(old)}" if old else "all were at the last reading"
+    )
 
 
 def length(document: Document) -> str:

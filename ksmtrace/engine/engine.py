@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import errno
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ksmtrace.engine.bulk.accelerator import accelerate
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
-from ksmtrace.engine.ksm.tunables import RUN_MERGE, RUN_STOP
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
-from ksmtrace.engine.machine.content import PageData
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.faults import read_page, write_pages
-from ksmtrace.engine.machine.memory import Frame, Mm
+from ksmtrace.engine.machine.memory import Mm
+from ksmtrace.engine.machine.page_table import Change
 from ksmtrace.engine.machine.vmas import dup_mmap, exit_mmap, munmap, zap_range
-from ksmtrace.engine.process import Process, parts
+from ksmtrace.engine.process import Process, groups_of, parts
+from ksmtrace.engine.scanning import run_ksmd
 from ksmtrace.engine.variants import NEWEST, VARIANTS
 from ksmtrace.errors import KsmtraceError
 
@@ -43,7 +43,8 @@ class Engine:
 
     Attributes:
         scanner: the algorithm at work.
-        mode: as above; a relative of KSM is not accelerated, and always "reference".
+        mode: as above; always "reference" for what is not KSM itself: the accelerator decides as
+            those classes alone do.
         memory: all processes' memory.
         processes: by name.
 
@@ -64,16 +65,12 @@ class Engine:
     ) -> None:
         if mode not in MODES:
             raise KsmtraceError(f"no mode {mode}: there are {', '.join(MODES)}")
-        if isinstance(variant, str):
-            if variant not in VARIANTS:
-                raise KsmtraceError(f"no variant {variant}: there are {', '.join(VARIANTS)}")
-            variant = VARIANTS[variant]
-        self.variant = variant
+        self.variant = variant = VARIANTS.named(variant) if isinstance(variant, str) else variant
         self._watcher = Watcher() if watcher is None else watcher
         self.scanner = variant.make(variant, nodes, self._watcher)
         self._nodes = nodes
         self.mode = "reference"
-        if mode == "accelerated" and isinstance(self.scanner, KsmScanner):
+        if mode == "accelerated" and type(self.scanner) is KsmScanner and type(self.ksm) is Ksm:
             self.mode = mode
             accelerate(self.ksm, count_comparisons=count_comparisons)
         self.memory = self.scanner.memory
@@ -110,14 +107,18 @@ class Engine:
     ) -> None:
         """Write whole pages; `content` gives the 4096 bytes of a page by its number."""
         pool = self.memory.pool
-        self._write(process, region, first, pages, lambda page, _: pool.page(content(page)))
+        mm, start, end = self._range(process, region, first, pages)
+        self._write(
+            mm, start, end, lambda vpn, _: pool.page(content(vpn - start + first)), 0, PAGE_SIZE
+        )
 
     def poke(
         self, process: str, region: str, first: int, pages: int, offset: int, value: int
     ) -> None:
         """Write one byte into each page."""
         pool = self.memory.pool
-        self._write(process, region, first, pages, lambda _, data: pool.poke(data, offset, value))
+        mm, start, end = self._range(process, region, first, pages)
+        self._write(mm, start, end, lambda _, data: pool.poke(data, offset, value), offset, 1)
 
     def read(self, process: str, region: str, first: int, pages: int) -> None:
         """Touch pages by reading."""
@@ -210,16 +211,6 @@ class Engine:
         mm, start, end = self._range(process, region, first, pages)
         owner.pin([mm.ptes[vpn] for vpn in range(start, end)])
 
-    def hold(self, process: str, region: str, page: int, *, by: int) -> None:
-        """Hold `by` references on a page that is present, or let go of some; no step of a file."""
-        mm, vpn, _ = self._range(process, region, page, 1)
-        if vpn not in mm.ptes:
-            raise KsmtraceError(f"page {page} of {process}/{region} is not present")
-        frame = mm.ptes[vpn]
-        frame.references += max(by, 0)
-        for _ in range(-by):
-            self.memory.put_page(frame)
-
     def unpin(self, process: str) -> None:
         """Let go of all that the process, alone or with its children, holds by `pin`."""
         self._process(process).unpin(self.memory)
@@ -263,21 +254,7 @@ class Engine:
         Raises:
             KsmtraceError: pages_to_scan is 0, so that no pass would ever end.
         """
-        scanner = self.scanner
-        if passes and not scanner.tunables.get("pages_to_scan", 1):
-            raise KsmtraceError("with pages_to_scan = 0 no pass ever ends")
-        before = scanner.full_scans
-        ran = done = 0
-        scanner.write_run(RUN_MERGE)
-        try:
-            while done < (passes or batches) and scanner.has_work():
-                with _collector_paused():
-                    scanner.scan_batch()
-                ran += 1
-                done = scanner.full_scans - before if passes else ran
-                yield done
-        finally:
-            scanner.write_run(RUN_STOP)
+        return run_ksmd(self.scanner, passes=passes, batches=batches)
 
     def counters(self) -> dict[str, int | None]:
         """What /sys/kernel/mm/ksm shows, by file; None where this version has no such file."""
@@ -285,14 +262,7 @@ class Engine:
 
     def groups(self) -> list[list[str]]:
         """Who shares a physical KSM page with whom, as sorted lists of "process/region/page"."""
-        sharers: dict[Frame, list[str]] = {}
-        for name, process in self.processes.items():
-            for region_name, region in process.regions.items():
-                for index in range(region.pages):
-                    frame = process.mm.ptes.ksm_page(region.first_vpn + index)
-                    if frame is not None:
-                        sharers.setdefault(frame, []).append(f"{name}/{region_name}/{index}")
-        return sorted(sorted(group) for group in sharers.values())
+        return groups_of(self.processes)
 
     @contextmanager
     def _reported(self, name: str, value: int | str) -> Iterator[None]:
@@ -319,27 +289,8 @@ class Engine:
         return owner.mm, *owner.vpns(region, first, pages)
 
     def _write(
-        self,
-        process: str,
-        region: str,
-        first: int,
-        pages: int,
-        change: Callable[[int, PageData], PageData],
+        self, mm: Mm, start: int, end: int, change: Change, offset: int, length: int
     ) -> None:
-        mm, start, end = self._range(process, region, first, pages)
         for vma, low, high in parts(mm, start, end):
-            write_pages(
-                self.memory, mm, vma, low, high, lambda vpn, data: change(vpn - start + first, data)
-            )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    # Python's cycle collector would visit a million new objects over and over.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+            write_pages(self.memory, mm, vma, low, high, change)
+        self.scanner.written(mm, start, end, offset, length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ksmtrace.engine.machine.memory import HUGE_PAGES, Frame, Memory, Mm, Vma
@@ -70,9 +70,10 @@ class Process:
         self.pipes.append(Pipe(frames))
 
     def unpin(self, memory: Memory) -> None:
-        """Take all pages out of all pipes."""
+        """Take all pages out of all pipes, and forget those."""
         for pipe in self.pipes:
             pipe.drain(memory)
+        self.pipes = []
 
     def close_pipes(self, memory: Memory) -> None:
         """Close all pipes."""
@@ -139,3 +140,15 @@ def parts(mm: Mm, start: int, end: int) -> Iterator[tuple[Vma, int, int]]:
         low, high = max(start, vma.start), min(end, vma.end)
         if low < high:
             yield vma, low, high
+
+
+def groups_of(processes: Mapping[str, Process]) -> list[list[str]]:
+    """Who shares a physical KSM page with whom, as sorted lists of "process/region/page"."""
+    sharers: dict[Frame, list[str]] = {}
+    for name, process in processes.items():
+        for region_name, region in process.regions.items():
+            for index in range(region.pages):
+                frame = process.mm.ptes.ksm_page(region.first_vpn + index)
+                if frame is not None:
+                    sharers.setdefault(frame, []).append(f"{name}/{region_name}/{index}")
+    return sorted(sorted(group) for group in sharers.values())

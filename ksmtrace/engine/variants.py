@@ -1,4 +1,4 @@
-"""The variants by name: kernels that differ, and relatives of KSM."""
+"""The variants by name: kernels that differ, relatives of KSM, and what packages bring."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from ksmtrace.engine.installed_variants import InstalledVariants
 from ksmtrace.engine.ksm.chains import chain_best_dup, chain_candidate_or_any
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.state import Ksm
@@ -16,9 +17,12 @@ from ksmtrace.engine.machine.bulk_checksum import JHASH2, XXHASH, one_by_one
 from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import sampled_hash
 from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
+from ksmtrace.engine.relatives.relative_scanner import check_unsigned
 from ksmtrace.engine.relatives.zero_page import ZeroPageScanner
+from ksmtrace.engine.trace import visibility
 from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.engine.uksm.tunables import DEFAULTS as UKSM_DEFAULTS
+from ksmtrace.engine.uksm.tunables import check_tunable
 
 
 def _ksm(variant: Variant, nodes: int, watcher: Watcher) -> KsmScanner:
@@ -72,6 +76,7 @@ _KSM_4_4 = Variant(
     discard_frees_page_tables=False,
     reuses_pinned=False,
     cow_fault_result=8,
+    visibility=visibility.KSM,
 )
 _KSM_5_10 = replace(
     _KSM_4_4,
@@ -131,8 +136,10 @@ _PKSM = replace(
     checksum=one_by_one(sampled_hash(seed=0)),
     reuses_pinned=True,
     own_tunables=PKSM_TUNABLES,
+    check_own_tunable=check_unsigned,
+    visibility=visibility.PKSM,
 )
-_ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page)
+_ZERO_PAGE = replace(_RELATIVE, name="zero-page", make=_zero_page, visibility=visibility.ZERO_PAGE)
 _UKSM = replace(
     _KSM_6_1,
     name="uksm",
@@ -141,6 +148,8 @@ _UKSM = replace(
     counts_zero_pages=True,
     absent_tunables=frozenset(DEFAULTS) - {"sleep_millisecs"},
     own_tunables=UKSM_DEFAULTS,
+    check_own_tunable=check_tunable,
+    visibility=visibility.UKSM,
 )
 
 KERNELS = {
@@ -149,8 +158,11 @@ KERNELS = {
 }
 """The versions of KSM by name, oldest first."""
 
-VARIANTS = {**KERNELS, **{one.name: one for one in (_PKSM, _ZERO_PAGE, _UKSM)}}
-"""Every variant by name."""
+BUILT_IN = {**KERNELS, **{one.name: one for one in (_PKSM, _ZERO_PAGE, _UKSM)}}
+"""Those that need no entry point, by name."""
+
+VARIANTS = InstalledVariants(BUILT_IN)
+"""Every variant by name: those above, then those of installed packages."""
 
 NEWEST = next(reversed(KERNELS))
 """The name of the newest version of KSM."""
@@ -161,7 +173,8 @@ _XXHASH_SINCE = (5, 0)
 def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
     """The variant that works as a kernel does.
 
-    An engine's run has the variant's name as its release. Of a kernel it is the last variant whose
+    An engine's run has the variant's name as its release; what a package brings is no kernel's. Of
+    a kernel it is the last variant whose
     `Variant.since` is no later; the oldest for a release that does not begin with a version. A
     version that came in several steps is split where a decision of ksmd changed: 6.11 to 6.12 for
     the order of cmp_and_merge_page, although zero pages were counted from 6.6 on. Two things are
@@ -175,8 +188,8 @@ def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
             max_page_sharing has chains, whatever its number, and `absent_tunables` is what is not
             among them.
     """
-    if release in VARIANTS:
-        return VARIANTS[release]
+    if release in BUILT_IN:
+        return BUILT_IN[release]
     number = _number(release)
     known = [one for one in KERNELS.values() if one.chains or "max_page_sharing" not in tunables]
     variant = [known[0], *(one for one in known if one.since <= number)][-1]
@@ -185,6 +198,14 @@ def variant_of(release: str, tunables: Collection[str] = ()) -> Variant:
     if tunables:
         variant = replace(variant, absent_tunables=frozenset(DEFAULTS).difference(tunables))
     return variant
+
+
+def is_no_ksm(release: str) -> bool:
+    """Whether a session's release names a variant that is no version of KSM, installed or not.
+
+    A kernel's release begins with its number.
+    """
+    return release not in KERNELS and not release[:1].isdecimal()
 
 
 def _number(release: str) -> tuple[int, int]:

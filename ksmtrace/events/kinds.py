@@ -20,11 +20,12 @@ class EventKind(IntEnum):
     so it follows the records of what the call did; ts is the time at which the call began."""
     TRY_TO_MERGE_ONE_PAGE = 2
     """One attempt. mm, address, rmap_item, pfn = the page, err = return value (0 or -errno), aux =
-    pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE. With flag PAGE_STATE, what the page was as
-    the attempt ended: oldchecksum = its reference count, ksmd's own included, checksum = page table
-    entries that map it, flags LOCKED (by somebody else: ksmd has let go of it) and COMPOUND (still
-    part of a huge page), for which the counts are of the whole huge page and not to be relied on;
-    WAS_COMPOUND says that it was part of one as the attempt began."""
+    pfn of kpage, flags HAS_KPAGE, SAME_PAGE, ZERO_PAGE. With flag PAGE_STATE, which older captures
+    have of successes too, what the page was as an attempt failed: oldchecksum = its reference
+    count, ksmd's own included, checksum = page table entries that map it, flags LOCKED (by somebody
+    else: ksmd has let go of it) and COMPOUND (still part of a huge page), for which the counts are
+    of the whole huge page and not to be relied on; WAS_COMPOUND says that it was part of one as the
+    attempt began."""
     REPLACE_PAGE = 3
     """A page table entry now maps kpage. mm, address, rmap_item, pfn = old page, aux = pfn of
     kpage, flag ZERO_PAGE."""
@@ -52,7 +53,8 @@ class EventKind(IntEnum):
     its comm. Emitted when ksmd comes to the mm and when the mm registers."""
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
-    complement. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    complement, err = 0, or -errno where it could not be read: aux is then what was read last, 0
+    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ksmtrace.events.batch import EventBatch
@@ -19,6 +19,7 @@ class Reading:
 
     Attributes:
         values: by gauge; pages, counts, bytes or nanoseconds as the gauge is. Read-only.
+        failed: why others could not be read, as errno, by gauge. Read-only.
         ns: CLOCK_MONOTONIC of the last of them, in nanoseconds.
         at_scan_stop: the probe itself read them as a pass ended.
     """
@@ -26,6 +27,7 @@ class Reading:
     values: Mapping[Gauge, int]
     ns: int
     at_scan_stop: bool
+    failed: Mapping[Gauge, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def rmap_items(self) -> int | None:
@@ -38,9 +40,14 @@ class Reading:
 
     @property
     def pages_volatile(self) -> int | None:
-        """As read, or as pages_volatile_show makes it of ksm_rmap_items; None without either."""
+        """As read, or as pages_volatile_show makes it of ksm_rmap_items; None without either.
+
+        None too where a gauge that takes part failed.
+        """
         if Gauge.PAGES_VOLATILE in self.values or Gauge.RMAP_ITEMS not in self.values:
             return self.values.get(Gauge.PAGES_VOLATILE)
+        if not self.failed.keys().isdisjoint(PAGE_GAUGES):
+            return None
         others = sum(self.values.get(gauge, 0) for gauge in PAGE_GAUGES)
         return max(0, self.values[Gauge.RMAP_ITEMS] - others)
 
@@ -53,6 +60,7 @@ class ReadingTracker:
 
     def __init__(self) -> None:
         self._values: dict[Gauge, int] = {}
+        self._failed: dict[Gauge, int] = {}
 
     def apply(self, batch: EventBatch) -> list[Reading]:
         """The readings that end in this batch, in order, without gauges of a newer version.
@@ -61,20 +69,24 @@ class ReadingTracker:
             batch: a part that `ksmtrace.events.cut.cut` makes.
         """
         if batch.lost:
-            self._values = {}
+            self._values, self._failed = {}, {}
         samples = batch.of(EventKind.SAMPLE)
         found = []
-        for gauge, value, flags, ns in zip(
+        for gauge, value, err, flags, ns in zip(
             samples["address"].tolist(),
             samples["aux"].astype("<i8").tolist(),
+            samples["err"].tolist(),
             samples["flags"].tolist(),
             samples["ts"].tolist(),
             strict=True,
         ):
-            if gauge in _COUNTERS:
+            if gauge in _COUNTERS and err:
+                self._failed[Gauge(gauge)] = -err
+            elif gauge in _COUNTERS:
                 self._values[Gauge(gauge)] = value
             if flags & Flag.LAST_OF_SAMPLE:
                 values = MappingProxyType(self._values)
-                found.append(Reading(values, ns, bool(flags & Flag.AT_SCAN_STOP)))
-                self._values = {}
+                why = MappingProxyType(self._failed)
+                found.append(Reading(values, ns, bool(flags & Flag.AT_SCAN_STOP), why))
+                self._values, self._failed = {}, {}
         return found

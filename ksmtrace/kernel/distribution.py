@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ksmtrace.kernel.files import read_text
 from ksmtrace.kernel.sysfs import ROOT
 
 
@@ -149,16 +150,17 @@ class Distribution:
 def read_distribution(root: Path = ROOT) -> Distribution:
     """This host's distribution, by its os-release file; an empty one where none can be read."""
     for path in ("etc/os-release", "usr/lib/os-release"):
-        try:
-            text = (root / path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+        text = read_text(root / path)
+        if text is None:
             continue
         facts = dict(_assignments(text))
         return Distribution(
             name=facts.get("PRETTY_NAME") or facts.get("NAME", ""),
             identity=facts.get("ID", "").lower(),
             like=tuple(facts.get("ID_LIKE", "").lower().split()),
-            version=tuple(int(part) for part in re.findall(r"\d+", facts.get("VERSION_ID", ""))),
+            version=tuple(
+                int(part) for part in re.findall(r"[0-9]{1,9}", facts.get("VERSION_ID", ""))
+            ),
         )
     return Distribution()
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.files import UnreadError, load_bytes
 from ksmtrace.kernel.sysfs import ROOT
 
 
@@ -112,12 +113,10 @@ def has_feature(feature: Feature, btf: Btf | None, root: Path = ROOT) -> bool | 
         return path.exists()
     if feature.sign is Sign.LINE:
         try:
-            text = path.read_text(encoding="ascii", errors="replace")
-        except FileNotFoundError:
-            return False
-        except OSError:
+            content = load_bytes(path) or b""
+        except UnreadError:
             return None
-        return any(line.startswith(feature.word) for line in text.splitlines())
+        return any(line.startswith(feature.word.encode()) for line in content.splitlines())
     if btf is None:
         return None
     if feature.sign is Sign.TRACEPOINT:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.distribution import read_distribution
+from ksmtrace.kernel.files import process_ids, read_bytes, read_text
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.session import Kernel
 
@@ -31,10 +32,7 @@ def read_kernel(root: Path = ROOT) -> Kernel:
 
 def read_build_id(root: Path = ROOT) -> str:
     """GNU build id of the running kernel as hex, from /sys/kernel/notes; "" if it has none."""
-    try:
-        notes = (root / "sys/kernel/notes").read_bytes()
-    except OSError:
-        return ""
+    notes = read_bytes(root / "sys/kernel/notes") or b""
     offset = 0
     while offset + 12 <= len(notes):
         name_size, size, kind = struct.unpack_from("<III", notes, offset)
@@ -53,17 +51,11 @@ def find_ksmd(root: Path = ROOT) -> int | None:
 
 def find_kernel_thread(name: str, root: Path = ROOT) -> int | None:
     """Process id of a kernel thread, or None."""
-    for entry in (root / "proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            # A process may call itself so; only a kernel thread has an empty command line and
-            # parent 2.
-            fields = (entry / "stat").read_text().rpartition(")")
-            if fields[0].partition("(")[2] == name and fields[2].split()[1] in ("2", "0"):
-                return int(entry.name)
-        except OSError:
-            continue
+    for pid in process_ids(root):
+        # A process may call itself so; only a kernel thread has an empty command line and parent 2.
+        before, _, after = (read_text(root / f"proc/{pid}/stat") or "").rpartition(")")
+        if before.partition("(")[2] == name and after.split()[1:2] in (["2"], ["0"]):
+            return pid
     return None
 
 

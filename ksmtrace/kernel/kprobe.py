@@ -6,12 +6,14 @@ bcc would fall back on tracefs where that is refused, leave its probe there, and
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
 import struct
 from pathlib import Path
 
+from ksmtrace.kernel.files import load_number
 from ksmtrace.kernel.sysfs import ROOT
 
 _SYSCALLS = {"x86_64": 298, "ppc64le": 319, "s390x": 331}
@@ -31,7 +33,9 @@ def attach_kprobe(program: int, function: str, *, at_return: bool, root: Path = 
     Raises:
         OSError: the kernel refuses, or has no kprobes.
     """
-    kind = int((root / "sys/bus/event_source/devices/kprobe/type").read_text())
+    kind = load_number(root / "sys/bus/event_source/devices/kprobe/type")
+    if kind is None:
+        raise OSError(errno.ENOENT, "this kernel has no kprobes for perf events (4.17)")
     name = ctypes.create_string_buffer(function.encode())
     fields = (kind, _ATTRIBUTE.size, int(at_return), 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
     attribute = ctypes.create_string_buffer(_ATTRIBUTE.pack(*fields))

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ksmtrace.kernel.files import process_ids, read_lines
 from ksmtrace.kernel.sysfs import ROOT
 
 
 def find_mergeable(root: Path = ROOT) -> list[int]:
     """Process ids, sorted: those with a mergeable mapping, or opted in by PR_SET_MEMORY_MERGE."""
-    found = []
-    for entry in (root / "proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if _is_mergeable(entry):
-                    found.append(int(entry.name))
-            except OSError:
-                continue  # the process has gone meanwhile
-    return sorted(found)
+    return sorted(pid for pid in process_ids(root) if _is_mergeable(root / f"proc/{pid}"))
 
 
 def _is_mergeable(entry: Path) -> bool:
-    try:
-        stat = dict(
-            line.split(maxsplit=1) for line in (entry / "ksm_stat").read_text().splitlines()
-        )
-    except FileNotFoundError:
-        stat = {}
-    if "ksm_mergeable:" in stat:
-        return "yes" in (stat["ksm_mergeable:"], stat.get("ksm_merge_any:"))
+    stat = dict(line.partition(": ")[::2] for line in read_lines(entry / "ksm_stat"))
+    if "ksm_mergeable" in stat:
+        return "yes" in (stat["ksm_mergeable"].strip(), stat.get("ksm_merge_any", "").strip())
     # before 6.14 only the flags of each mapping show it
-    for line in (entry / "smaps").read_text().splitlines():
-        if line.startswith("VmFlags:") and "mg" in line.split():
-            return True
-    return False
+    return any(
+        line.startswith("VmFlags:") and "mg" in line.split() for line in read_lines(entry / "smaps")
+    )

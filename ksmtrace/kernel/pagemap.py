@@ -5,14 +5,18 @@ A tracer that joins late starts from this.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.kernel.anonymous import present_spans
+from ksmtrace.kernel.files import NOT_AS_KNOWN, UNREAD, UnreadError, load_bytes, number, process_ids
 from ksmtrace.kernel.sysfs import ROOT
 
 _KPF_KSM = np.uint64(1 << 21)
@@ -20,7 +24,10 @@ _PRESENT = np.uint64(1 << 63)
 _PFN = np.uint64((1 << 55) - 1)
 _WORD = 8
 _NEAR_PAGES = 4096
-_MOST_PAGES = 1 << 20
+_PIECE_PAGES = 1 << 18
+_FRAMES_AT_ONCE = 1024
+MOST_PAGES = 1 << 29
+"""Page table entries looked at at most."""
 
 Words = npt.NDArray[np.uint64]
 
@@ -53,40 +60,90 @@ def ksm_page_file(root: Path = ROOT) -> str:
     return "kpagecount" if flags.any() and int(flags[0] & _KPF_KSM) else "kpageflags"
 
 
-def read_ksm_pages(root: Path = ROOT) -> KsmPages:
-    """Every KSM page that a process maps, in processes that have merged pages.
+class KsmPageReader:
+    """Reads in pieces every KSM page that a process maps, in processes that have merged pages.
 
     By "kpagecount" the frames are those of merging processes that are mapped more than once: forked
     pages that were never merged count too, and KSM pages with one mapper do not. Pages change while
     they are read: this is a snapshot.
 
+    Args:
+        root: where /proc is.
+        most_pages: page table entries looked at at most; each piece is `_PIECE_PAGES` of them.
+
+    Attributes:
+        left_out: pids of processes of which something was not read, as `most_pages` had been.
+    """
+
+    def __init__(self, root: Path = ROOT, most_pages: int = MOST_PAGES) -> None:
+        self._root = root
+        self._left = most_pages
+        self.left_out: list[int] = []
+
+    def pieces(self) -> Iterator[KsmPages]:
+        """The pages, by process and address; a piece is empty where none of its pages is merged.
+
+        Raises:
+            OSError: not root, or the kernel has no pagemap.
+        """
+        via = ksm_page_file(self._root)
+        for pid in _merging(self._root):
+            path = self._root / f"proc/{pid}/pagemap"
+            try:
+                pagemap = path.open("rb", buffering=0)
+            except OSError as error:
+                _note(path, error)
+                continue
+            with pagemap:
+                yield from self._of_process(pid, pagemap.fileno(), via)
+
+    def _of_process(self, pid: int, pagemap: int, via: str) -> Iterator[KsmPages]:
+        for span in present_spans(self._root, pid, pagemap):
+            sought = span.most_present
+            for first in range(span.start, span.end, _PIECE_PAGES * mmap.PAGESIZE):
+                wanted = min(_PIECE_PAGES, (span.end - first) // mmap.PAGESIZE)
+                count = min(wanted, self._left)
+                if count:
+                    self._left -= count
+                    pfn = self._frames(pid, pagemap, first, count)
+                    sought -= int(np.count_nonzero(pfn))
+                    yield self._piece(pid, first, pfn, via)
+                if count < wanted:
+                    self.left_out.append(pid)
+                    return
+                if sought <= 0:
+                    break
+
+    def _frames(self, pid: int, pagemap: int, first: int, count: int) -> Words:
+        try:
+            return _entries(pagemap, first, count)
+        except OSError as error:
+            _note(self._root / f"proc/{pid}/pagemap", error)
+            return np.zeros(0, dtype=np.uint64)
+
+    def _piece(self, pid: int, first: int, pfn: Words, via: str) -> KsmPages:
+        mapped = np.flatnonzero(pfn)
+        distinct, back = np.unique(pfn[mapped], return_inverse=True)
+        if via == "kpageflags":
+            merged = (_by_pfn(self._root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
+        else:
+            merged = _by_pfn(self._root / "proc/kpagecount", distinct) > 1
+        mapped = mapped[merged[back]]
+        address = np.uint64(first) + mapped.astype(np.uint64) * np.uint64(mmap.PAGESIZE)
+        return KsmPages(np.full(len(mapped), pid, dtype=np.uint64), address, pfn[mapped], via)
+
+
+def read_ksm_pages(root: Path = ROOT) -> KsmPages:
+    """All pieces of a `KsmPageReader` as one.
+
     Raises:
         OSError: not root, or the kernel has no pagemap.
     """
-    via = ksm_page_file(root)
-    pids: list[Words] = []
-    addresses: list[Words] = []
-    frames: list[Words] = []
-    for pid in _merging(root):
-        for start, end in _private_ranges(root, pid):
-            for first in range(start, end, _MOST_PAGES * mmap.PAGESIZE):
-                count = min(_MOST_PAGES, (end - first) // mmap.PAGESIZE)
-                pfn = _frames(root, pid, first, count)
-                mapped = np.flatnonzero(pfn)
-                addresses.append(
-                    np.uint64(first) + mapped.astype(np.uint64) * np.uint64(mmap.PAGESIZE)
-                )
-                frames.append(pfn[mapped])
-                pids.append(np.full(len(mapped), pid, dtype=np.uint64))
+    pieces = list(KsmPageReader(root).pieces())
     empty = [np.zeros(0, dtype=np.uint64)]
-    pid_of, address, pfn = (np.concatenate(column or empty) for column in (pids, addresses, frames))
-    distinct, back = np.unique(pfn, return_inverse=True)
-    if via == "kpageflags":
-        merged = (_by_pfn(root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
-    else:
-        merged = _by_pfn(root / "proc/kpagecount", distinct) > 1
-    chosen = merged[back]
-    return KsmPages(pid_of[chosen], address[chosen], pfn[chosen], via)
+    columns = zip(*((piece.pid, piece.address, piece.pfn) for piece in pieces), strict=True)
+    pid, address, pfn = (np.concatenate(column) for column in columns) if pieces else empty * 3
+    return KsmPages(pid, address, pfn, pieces[0].via if pieces else ksm_page_file(root))
 
 
 def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Words:
@@ -98,8 +155,8 @@ def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Wo
         OSError: not root, or the kernel has no pagemap.
     """
     frames = np.zeros(count, dtype=np.uint64)
-    for first in range(0, count, _MOST_PAGES):
-        part = frames[first : first + _MOST_PAGES]
+    for first in range(0, count, _PIECE_PAGES):
+        part = frames[first : first + _PIECE_PAGES]
         part[:] = _frames(root, pid, address + first * mmap.PAGESIZE, len(part))
     distinct, back = np.unique(frames, return_inverse=True)
     merged = (_by_pfn(root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
@@ -109,49 +166,50 @@ def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Wo
 def _merging(root: Path) -> list[int]:
     """Processes with merged pages; before 5.19, which has no count of them, all processes."""
     found = []
-    for entry in (root / "proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                merging = (entry / "ksm_merging_pages").read_text()
-            except FileNotFoundError:
-                merging = "1" if entry.exists() else "0"
-            except OSError:
-                continue
-            if int(merging or 0):  # a kernel thread's is empty
-                found.append(int(entry.name))
+    for pid in process_ids(root):
+        path = root / f"proc/{pid}/ksm_merging_pages"
+        try:
+            text = load_bytes(path)
+        except UnreadError:
+            continue
+        if text is None:
+            merging: int | None = int((root / f"proc/{pid}/maps").exists())
+        elif not text.strip():
+            merging = 0  # a kernel thread's
+        else:
+            merging = number(text.strip())
+        if merging is None:
+            UNREAD.note(path, NOT_AS_KNOWN)
+        elif merging:
+            found.append(pid)
     return sorted(found)
-
-
-def _private_ranges(root: Path, pid: int) -> list[tuple[int, int]]:
-    """(start, end) of private mappings without a file: KSM merges no others."""
-    try:
-        lines = (root / f"proc/{pid}/maps").read_text().splitlines()
-    except OSError:
-        return []
-    ranges = []
-    for line in lines:
-        fields = line.split(maxsplit=5)
-        # [vdso], [vvar…], [vsyscall], [uprobes] are the kernel's own pages, the same in every
-        # process
-        own = len(fields) == 5 or not fields[5].startswith(("[v", "[uprobes"))
-        if own and fields[1][3] == "p" and fields[4] == "0":
-            start, end = (int(part, 16) for part in fields[0].split("-"))
-            ranges.append((start, end))
-    return ranges
 
 
 def _frames(root: Path, pid: int, address: int, count: int) -> Words:
     """Frame numbers of pages from `address` on; 0 for one that is not present."""
     try:
         with (root / f"proc/{pid}/pagemap").open("rb", buffering=0) as pagemap:
-            entries = np.frombuffer(
-                os.pread(pagemap.fileno(), count * _WORD, address // mmap.PAGESIZE * _WORD),
-                dtype=np.uint64,
-            )
+            return _entries(pagemap.fileno(), address, count)
     except (ProcessLookupError, FileNotFoundError):
         return np.zeros(count, dtype=np.uint64)  # the process has gone meanwhile
+
+
+def _entries(pagemap: int, address: int, count: int) -> Words:
+    """The same by the descriptor of a pagemap."""
+    entries = _words(os.pread(pagemap, count * _WORD, address // mmap.PAGESIZE * _WORD))
     pfn = np.where(entries & _PRESENT, entries & _PFN, np.uint64(0))
     return np.pad(pfn, (0, count - len(pfn)))
+
+
+def _words(read: bytes) -> Words:
+    """The whole words in what was read: a file that shrinks is read short."""
+    return np.frombuffer(read[: len(read) // _WORD * _WORD], dtype=np.uint64)
+
+
+def _note(path: Path, error: OSError) -> None:
+    """Count a failure, unless it is that the process has gone."""
+    if error.errno not in (errno.ESRCH, errno.ENOENT):
+        UNREAD.note(path, error.errno or errno.EIO)
 
 
 def _by_pfn(path: Path, pfn: Words) -> Words:
@@ -160,13 +218,11 @@ def _by_pfn(path: Path, pfn: Words) -> Words:
     cuts = np.flatnonzero(np.diff(pfn) > _NEAR_PAGES) + 1
     with path.open("rb", buffering=0) as file:
         for part in np.split(np.arange(len(pfn)), cuts):
-            if not len(part):
-                continue
-            first, last = int(pfn[part[0]]), int(pfn[part[-1]])
-            read = np.frombuffer(
-                os.pread(file.fileno(), (last - first + 1) * _WORD, first * _WORD), dtype=np.uint64
-            )
-            inside = (pfn[part] - np.uint64(first)).astype(np.int64)
-            known = inside < len(read)
-            words[part[known]] = read[inside[known]]
+            for at in range(0, len(part), _FRAMES_AT_ONCE):
+                near = part[at : at + _FRAMES_AT_ONCE]
+                first, last = int(pfn[near[0]]), int(pfn[near[-1]])
+                read = _words(os.pread(file.fileno(), (last - first + 1) * _WORD, first * _WORD))
+                inside = (pfn[near] - np.uint64(first)).astype(np.int64)
+                known = inside < len(read)
+                words[near[known]] = read[inside[known]]
     return words

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from ksmtrace.kernel.capabilities import NUMBERS
+from ksmtrace.kernel.files import read_lines, read_text
 from ksmtrace.kernel.sysfs import ROOT
 
 CAPABILITIES = {
@@ -17,23 +19,18 @@ CAPABILITIES = {
 
 def read_lockdown(root: Path = ROOT) -> str:
     """Return "none", "integrity" or "confidentiality"; "" where the kernel does not tell."""
-    try:
-        text = (root / "sys/kernel/security/lockdown").read_text()
-    except OSError:
-        return ""
+    text = read_text(root / "sys/kernel/security/lockdown") or ""
     return text.partition("[")[2].partition("]")[0]
 
 
 def missing_capabilities(root: Path = ROOT) -> list[str]:
     """Those of `CAPABILITIES` that this process lacks."""
-    effective = 0
-    try:
-        for line in (root / "proc/self/status").read_text().splitlines():
-            if line.startswith("CapEff:"):
-                effective = int(line.split()[1], 16)
-    except OSError:
-        return []
-    return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+    for line in read_lines(root / "proc/self/status"):
+        found = re.fullmatch(r"CapEff:\s*([0-9a-fA-F]{1,16})\s*", line)
+        if found:
+            effective = int(found[1], 16)
+            return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+    return []
 
 
 def why_refused(what: str, error: OSError, root: Path = ROOT) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from ksmtrace.events.kinds import ProcessGauge
+from ksmtrace.kernel.files import NOT_AS_KNOWN, UNREAD, number, read_bytes, read_lines
 from ksmtrace.kernel.sysfs import ROOT
 
 
@@ -16,10 +17,10 @@ def read_cgroup(pid: int, root: Path = ROOT) -> str:
     process or no cgroup.
     """
     found = ""
-    for line in _read(root / f"proc/{pid}/cgroup").splitlines():
-        number, _, rest = line.partition(":")
+    for line in read_lines(root / f"proc/{pid}/cgroup"):
+        hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if (number == "0" and not controllers) or (
+        if (hierarchy == "0" and not controllers) or (
             not found and "memory" in controllers.split(",")
         ):
             found = path
@@ -28,10 +29,7 @@ def read_cgroup(pid: int, root: Path = ROOT) -> str:
 
 def read_vm(pid: int, root: Path = ROOT) -> str:
     """Name of the guest that the process runs, "" when it runs none that its command line names."""
-    try:
-        line = (root / f"proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return ""
+    line = read_bytes(root / f"proc/{pid}/cmdline") or b""
     return parse_vm([word.decode("utf-8", "replace") for word in line.rstrip(b"\0").split(b"\0")])
 
 
@@ -41,11 +39,11 @@ def read_rest(pid: int, root: Path = ROOT) -> int | None:
     None while it works, waits uninterruptibly, or is no more.
     """
     found: dict[str, str] = dict(
-        line.partition(":")[::2] for line in _read(root / f"proc/{pid}/status").splitlines()
+        line.partition(":")[::2] for line in read_lines(root / f"proc/{pid}/status")
     )
     if found.get("State", "").split()[:1] not in (["S"], ["I"]):
         return None
-    return int(found.get("voluntary_ctxt_switches", "0"))
+    return number(found.get("voluntary_ctxt_switches", "0").strip())
 
 
 def parse_vm(words: Sequence[str]) -> str:
@@ -77,17 +75,26 @@ def read_ksm_stat(pid: int, root: Path = ROOT) -> dict[ProcessGauge, int]:
     They are pages, except ksm_process_profit, which is bytes. Empty when the process is gone or may
     not be read.
     """
-    found = {}
-    for line in _read(root / f"proc/{pid}/ksm_stat").splitlines():
-        name, _, value = line.partition(" ")
+    found: dict[ProcessGauge, int] = {}
+    path = root / f"proc/{pid}/ksm_stat"
+    for line in read_lines(path):
+        name, _, text = line.partition(" ")
         member = ProcessGauge.__members__.get(name.upper())
-        if member is not None and value.lstrip("-").isdecimal():
-            found[member] = int(value)
+        if member is not None:
+            _take(found, member, text, path)
     if ProcessGauge.KSM_MERGING_PAGES not in found:
-        value = _read(root / f"proc/{pid}/ksm_merging_pages").strip()
-        if value.isdecimal():
-            found[ProcessGauge.KSM_MERGING_PAGES] = int(value)
+        path = root / f"proc/{pid}/ksm_merging_pages"
+        for line in read_lines(path):
+            _take(found, ProcessGauge.KSM_MERGING_PAGES, line, path)
     return found
+
+
+def _take(found: dict[ProcessGauge, int], member: ProcessGauge, text: str, path: Path) -> None:
+    value = number(text.strip())
+    if value is None:
+        UNREAD.note(path, NOT_AS_KNOWN)
+    else:
+        found[member] = value
 
 
 def _value(words: Sequence[str], *options: str) -> str:
@@ -98,10 +105,3 @@ def _value(words: Sequence[str], *options: str) -> str:
             if word.startswith(f"{option}="):
                 return word.removeprefix(f"{option}=")
     return ""
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from ksmtrace.kernel.files import read_bytes
 from ksmtrace.kernel.sysfs import ROOT
 
+_ADDRESS = re.compile(rb"[0-9a-fA-F]{1,16}")
 _CLONE = re.compile(r"([^.]+)((\.(isra|constprop)\.\d+)+)")
 
 
@@ -30,27 +32,22 @@ def read_ranges(wanted: Collection[str], root: Path = ROOT) -> dict[str, tuple[i
     names = frozenset(name.encode() for name in wanted)
     found: dict[str, tuple[int, int]] = {}
     open_ended: list[str] = []
-    try:
-        listing = (root / "proc/kallsyms").open("rb")
-    except OSError:
-        return found
-    with listing:
-        for line in listing:
-            # "address type name"; symbols of modules carry a tab and "[module]" and never match
-            space = line.find(b" ")
-            if open_ended:
-                address = int(line[:space], 16)
-                if address > found[open_ended[0]][0]:
-                    for one in open_ended:
-                        found[one] = found[one][0], address
-                    open_ended.clear()
-            name = line[space + 3 : -1]
-            if name not in names and not (b"." in name and _base(name) in names):
-                continue
-            text = name.decode()
-            if text not in found:
-                found[text] = int(line[:space], 16), 0
-                open_ended.append(text)
+    for line in (read_bytes(root / "proc/kallsyms") or b"").split(b"\n"):
+        # "address type name"; symbols of modules carry a tab and "[module]" and never match
+        space = line.find(b" ")
+        name = line[space + 3 :]
+        is_wanted = name in names or (b"." in name and _base(name) in names)
+        if not (open_ended or is_wanted) or not _ADDRESS.fullmatch(line[: max(space, 0)]):
+            continue
+        address = int(line[:space], 16)
+        if open_ended and address > found[open_ended[0]][0]:
+            for one in open_ended:
+                found[one] = found[one][0], address
+            open_ended.clear()
+        text = name.decode("utf-8", "replace")
+        if is_wanted and text not in found:
+            found[text] = address, 0
+            open_ended.append(text)
     return found
 
 

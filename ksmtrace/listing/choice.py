@@ -56,6 +56,10 @@ class Choice:
     addresses: tuple[Span, ...] = ()
     passes: tuple[Span, ...] = ()
 
+    def wanted_kinds(self) -> frozenset[EventKind]:
+        """The kinds of events that are wanted."""
+        return frozenset(self.kinds) or frozenset(EventKind) - READINGS
+
     def rows(
         self,
         batch: EventBatch,
@@ -69,8 +73,7 @@ class Choice:
             pids: of the process of each; -1 where it is not known.
             passes: the pass in which each happened; -1 for none.
         """
-        kinds = self.kinds or tuple(frozenset(EventKind) - READINGS)
-        wanted = np.isin(batch.kind, kinds)
+        wanted = np.isin(batch.kind, tuple(self.wanted_kinds()))
         if self.mms:
             wanted &= np.isin(batch.events["mm"], np.array(self.mms, dtype=np.uint64))
         if self.pids:
@@ -100,5 +103,6 @@ def kind_named(text: str) -> EventKind:
         if text.lower() in (kind.name.lower(), FUNCTIONS[kind]):
             return kind
     raise ValueError(
-        f"{text!r} is no kind of event (known: {', '.join(one.name.lower() for one in EventKind)})"
+        f"{text[:60]!r} is no kind of event "
+        f"(known: {', '.join(one.name.lower() for one in EventKind)})"
     )

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.listing.choice import Choice
+from ksmtrace.listing.unseen import unseen_lines
 from ksmtrace.listing.words import FUNCTIONS, words_of
 from ksmtrace.model.processes import ProcessTable
+from ksmtrace.session import Session
 
 HEAD = f"#{'seconds':>14} {'pass':>5} function"
 """The line above all others."""
@@ -20,14 +22,17 @@ HEAD = f"#{'seconds':>14} {'pass':>5} function"
 _NO_PASS = -1
 
 
-def event_lines(batches: Iterable[EventBatch], choice: Choice) -> Iterator[str]:
+def event_lines(batches: Iterable[EventBatch], choice: Choice, session: Session) -> Iterator[str]:
     """One line for each event that is chosen, in stream order, below `HEAD`.
+
+    Lines that begin with "#" between them say what the run does not show (`unseen_lines`).
 
     A line has the seconds since the first event of the stream (of a page that was gathered, as near
     as they are known), the pass under way ("-" before the first that begins, and between two), the
     function, and what the event says as `name=value`: process and mm first.
     """
     yield HEAD
+    yield from unseen_lines(session, choice)
     stream = _Stream(choice)
     for batch in batches:
         yield from stream.lines(batch)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Flag, Gauge, ProcessGauge, ProcessText
+from ksmtrace.events.result import result_name
 from ksmtrace.events.tunable import tunable_writes
 
 _E, _F = EventKind, Flag
@@ -87,8 +88,9 @@ def _result(event: np.void) -> list[Word]:
 
 
 def errno_word(err: int) -> str:
-    """0, or the errno's name as -EFAULT; the number of one that has none here."""
-    return f"-{errorcode[-err]}" if -err in errorcode else str(err)
+    """0, or the result's name: -EFAULT, PKSM_FAULT_DROP; the number of one that has none here."""
+    name = result_name(err)
+    return f"-{name}" if -err in errorcode else name
 
 
 def _tree(flags: int) -> str:

@@ -21,7 +21,8 @@ class Copies:
     Where every COW_FAULT is seen, they are these. Where not, and ksmd's looks at its pages are, a
     copy is derived: ksmd comes to an rmap_item that is still a page of a mergeable area, and its
     page is no longer that of the stable node that it had joined. It has been written to since the
-    last look, mostly. What is freed (unmapped, exited, run=2, MADV_UNMERGEABLE) is none.
+    last look, mostly. That smart scan skips it says so too, since it never skips a KSM page
+    (should_skip_rmap_item, 6.7). What is freed (unmapped, exited, run=2, MADV_UNMERGEABLE) is none.
 
     What derived copies cannot tell: a page that is written to twice between two looks counts once;
     one whose content is back, and which is merged again, before the look counts not at all, nor one
@@ -60,7 +61,7 @@ class Copies:
             return
         self._follower.grow(capacity)
         self._joins = grown(self._joins, capacity)
-        self._follower.merged[born] = False
+        self._follower.begin(born)
         if batch.lost:
             self._follower.forget()
         self.rows = self._departures(batch, ids)
@@ -77,15 +78,17 @@ class Copies:
         stays[stays] = ~self._follower.merged[ids[stays]]
         begins = joins | stays
         # What is merged, or was until this batch, can be found to have left without a removal: its
-        # node had gone first.
+        # node had gone first. A skip comes before the removal, if there is one.
         self._joins[ids[begins]] = True
-        silent = known & ((examined & (flags & _STABLE_AFTER == 0)) | (removed & ~left))
+        found_out = (examined & (flags & _STABLE_AFTER == 0)) | (kind == EventKind.SKIPPED)
+        silent = known & (found_out | (removed & ~left))
         silent[silent] = self._follower.merged[ids[silent]] | self._joins[ids[silent]]
         self._joins[ids[begins]] = False
         rows = np.flatnonzero(begins | (left & known) | silent)
         found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins[rows])
         gone = found.rows
-        copied = (found.known | left[gone]) & ~(removed[gone] & (flags[gone] & _FREED != 0))
+        copied = found.known | (left[gone] & ~found.left)
+        copied &= ~(removed[gone] & (flags[gone] & _FREED != 0))
         # A page that is found where it should be has not left.
         copied &= ~stays[gone]
         unknown = np.flatnonzero(left & ~known & (flags & _FREED == 0))

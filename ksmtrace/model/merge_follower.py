@@ -25,6 +25,7 @@ class Successions:
         rows: of the events; in the order of rmap_items, those of one in stream order.
         items: their rmap_items.
         known: whether the rmap_item was merged until then, by all that was seen.
+        left: whether it was known to be merged no more; neither, where nothing was seen of it.
         since: when that merge began; means nothing where there was none.
         nodes: the number of the stable node that it had joined; likewise.
     """
@@ -32,13 +33,19 @@ class Successions:
     rows: Ids
     items: Ids
     known: npt.NDArray[np.bool_]
+    left: npt.NDArray[np.bool_]
     since: Times
     nodes: Ids
 
     def where(self, mask: npt.NDArray[np.bool_]) -> Successions:
         """Those at which `mask` is true."""
         return Successions(
-            self.rows[mask], self.items[mask], self.known[mask], self.since[mask], self.nodes[mask]
+            self.rows[mask],
+            self.items[mask],
+            self.known[mask],
+            self.left[mask],
+            self.since[mask],
+            self.nodes[mask],
         )
 
 
@@ -50,23 +57,29 @@ class MergeFollower:
 
     Attributes:
         merged: by number of rmap_item, whether it is merged; dtype bool.
+        left: by number, whether it was seen to have left, and not to join since; dtype bool.
         since: by number, when it was; dtype uint64.
         nodes: by number, the number of the stable node that it joined; dtype int64.
     """
 
     def __init__(self) -> None:
         self.merged = np.zeros(0, dtype=bool)
+        self.left = np.zeros(0, dtype=bool)
         self.since: Times = np.zeros(0, dtype=np.uint64)
         self.nodes: Ids = np.zeros(0, dtype=np.int64)
 
     def grow(self, capacity: int) -> None:
         """Make room for all numbers below `capacity`."""
-        self.merged = grown(self.merged, capacity)
+        self.merged, self.left = grown(self.merged, capacity), grown(self.left, capacity)
         self.since, self.nodes = grown(self.since, capacity), grown(self.nodes, capacity)
 
+    def begin(self, born: Ids) -> None:
+        """Nothing has been seen yet of the rmap_items with these numbers."""
+        self.merged[born] = self.left[born] = False
+
     def forget(self) -> None:
-        """Nothing is known to be merged any more."""
-        self.merged[:] = False
+        """Nothing is known to be merged any more, nor to have left."""
+        self.merged[:] = self.left[:] = False
 
     def follow(
         self,
@@ -93,11 +106,12 @@ class MergeFollower:
             rows,
             items,
             _before(first, self.merged[items], begins),
+            _before(first, self.left[items], ~begins),
             _before(first, self.since[items], times),
             _before(first, self.nodes[items], joined),
         )
         last = np.append(first[1:], True)[: len(items)]
-        self.merged[items[last]] = begins[last]
+        self.merged[items[last]], self.left[items[last]] = begins[last], ~begins[last]
         self.since[items[last]] = times[last]
         self.nodes[items[last]] = joined[last]
         return found

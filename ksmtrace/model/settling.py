@@ -26,6 +26,7 @@ class Settling:
     Attributes:
         change_ratio: how much pages_sharing changed in the last pass, of the larger of both values;
             None while fewer than two pass ends in a row are known.
+        gauge: what that is of: PAGES_SHARING, or KSM_ZERO_PAGES.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Settling:
         self._quiet = 0
         self._since: tuple[int, int] | None = None  # pass ends counted from 1, time
         self.change_ratio: float | None = None
+        self.gauge = Gauge.PAGES_SHARING
 
     @property
     def settled(self) -> bool | None:
@@ -57,10 +59,12 @@ class Settling:
 
     def read(self, reading: Reading, session: Session) -> None:
         """Take in a reading of the kernel's counters."""
-        placed = reading.values.get(Gauge.KSM_ZERO_PAGES, self._read)
-        if Gauge.PAGES_SHARING in reading.values or Gauge.GENERAL_PROFIT not in reading.values:
-            placed = self._read
-        self._read = reading.values.get(Gauge.PAGES_SHARING, placed)
+        values = reading.values
+        if Gauge.PAGES_SHARING in values:
+            self.gauge = Gauge.PAGES_SHARING
+        elif Gauge.KSM_ZERO_PAGES in values and Gauge.GENERAL_PROFIT in values:
+            self.gauge = Gauge.KSM_ZERO_PAGES
+        self._read = values.get(self.gauge, self._read)
         scans = reading.values.get(Gauge.FULL_SCANS)
         if session.sees(EventKind.SCAN_STOP) or scans is None:
             return

@@ -18,6 +18,7 @@ class Answer(StrEnum):
     OFF = "KSM is off"
     NOTHING = "nothing to merge"
     NOT_SETTLED = "not yet settled"
+    NOT_KNOWN = "not known"
     COSTS_MORE = "costs more than it saves"
     WORTH_IT = "worth it"
 
@@ -34,6 +35,7 @@ class Facts:
         net_saved_bytes: less KSM's own bookkeeping.
         cost_cores: cores that ksmd and the copies of written pages took.
         settled, change_ratio: as in `Settling`.
+        gauge: the counter that has settled or not, by its name.
     """
 
     run: str | None
@@ -44,6 +46,7 @@ class Facts:
     cost_cores: float | None
     settled: bool | None
     change_ratio: float | None
+    gauge: str = "pages_sharing"
 
     @property
     def bytes_per_core(self) -> float | None:
@@ -71,8 +74,9 @@ def judge(facts: Facts) -> Verdict:
 
     KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all. Not yet
     settled: pages_sharing still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen
-    to tell. Costs more: nothing is left of what is saved after KSM's own bookkeeping, or less than
-    `LEAST_GIB_PER_CORE` is saved for each core that is spent.
+    to tell. Not known: this run does not show what is saved, or what KSM takes for it. Costs more:
+    nothing is left of what is saved after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE`
+    is saved for each core that is spent.
     """
     held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
     if facts.run not in (None, "1") and not facts.active:
@@ -80,14 +84,17 @@ def judge(facts: Facts) -> Verdict:
     if facts.rmap_items == 0:
         return Verdict(Answer.NOTHING, ("no process has mergeable memory that ksmd has met",))
     if not facts.settled:
-        return Verdict(Answer.NOT_SETTLED, (_unrest(facts.change_ratio),))
+        return Verdict(Answer.NOT_SETTLED, (_unrest(facts),))
     return _weigh(facts)
 
 
 def _weigh(facts: Facts) -> Verdict:
     net, per_core = facts.net_saved_bytes, facts.bytes_per_core
+    if net is None and facts.saved_bytes is None:
+        return Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
     if net is None:
-        return Verdict(Answer.NOT_SETTLED, ("what is saved is not known",))
+        saved = f"{size(facts.saved_bytes)} saved"
+        return Verdict(Answer.NOT_KNOWN, (saved, "KSM's own bookkeeping is not known"))
     saves = f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping"
     if net <= 0:
         return Verdict(Answer.COSTS_MORE, (saves,))
@@ -104,12 +111,12 @@ def _weigh(facts: Facts) -> Verdict:
     return Verdict(Answer.WORTH_IT, (saves, cost))
 
 
-def _unrest(change_ratio: float | None) -> str:
-    if change_ratio is None:
+def _unrest(facts: Facts) -> str:
+    if facts.change_ratio is None:
         return "too few passes were seen whole"
-    if change_ratio < MOST_CHANGE_RATIO:
+    if facts.change_ratio < MOST_CHANGE_RATIO:
         return "the last pass was quiet, one more tells"
-    return f"pages_sharing changed by {change_ratio:.0%} in the last pass"
+    return f"{facts.gauge} changed by {facts.change_ratio:.0%} in the last pass"
 
 
 def size(value_bytes: int | None) -> str:

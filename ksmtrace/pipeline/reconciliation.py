@@ -12,6 +12,9 @@ class Reconciliation:
 
     Attributes:
         counters: the kernel's counters at the last reading, and those that only an earlier one had.
+        failures: by gauge, how often it could not be read, and why the last time, as errno.
+        old: by gauge that the last reading did not have for that reason: CLOCK_MONOTONIC in
+            nanoseconds at which `counters` has it from, None where it was never read.
         first: the kernel's counters at the first reading.
         pairs: by page gauge, in pages at the last reading: the reconstructed value, None where it
             is not reconstructed, and the kernel's, None where it was not read.
@@ -21,10 +24,13 @@ class Reconciliation:
 
     def __init__(self) -> None:
         self.counters: dict[Gauge, int] = {}
+        self.failures: dict[Gauge, tuple[int, int]] = {}
+        self.old: dict[Gauge, int | None] = {}
         self.first: dict[Gauge, int] = {}
         self.pairs: dict[Gauge, tuple[int | None, int | None]] = {}
         self.at_scan_stop = 0
         self.at_scan_stop_differing = 0
+        self._read_at: dict[Gauge, int] = {}
 
     def read(self, reading: Reading, reconstruction: Reconstruction) -> None:
         """Compare `reading` with `reconstruction`, the state after the batch that ends with it."""
@@ -34,6 +40,12 @@ class Reconciliation:
         reconstruction.start(sample)
         self.first = self.first or dict(sample)
         self.counters.update(sample)
+        for gauge in sample:
+            self._read_at[gauge] = reading.ns
+            self.old.pop(gauge, None)
+        for gauge, why in reading.failed.items():
+            self.failures[gauge] = self.failures.get(gauge, (0, 0))[0] + 1, why
+            self.old[gauge] = self._read_at.get(gauge)
         self.pairs = {
             gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
         }

@@ -29,6 +29,7 @@ def run_metrics(state: RunState, calls: PluginCalls) -> list[Metric]:
         *_facts(state),
         *_events(state),
         *_checks(state),
+        *_unread(state),
         *_probe_times(state),
         *_plugins(calls),
     ]
@@ -121,6 +122,26 @@ def _checks(state: RunState) -> Iterator[Metric]:
         counts.add_metric([row.name, row.against], row.events - row.other)
     if counts.samples:
         yield counts
+
+
+def _unread(state: RunState) -> Iterator[Metric]:
+    checked = state.reconciliation
+    failures = CounterMetricFamily(
+        "ksmtrace_counter_read_failures_total",
+        "How often a counter of the kernel could not be read. Growing: this process lacks file "
+        "descriptors, or the file holds something else; figures rest on older values.",
+        labels=["counter"],
+    )
+    old = GaugeMetricFamily(
+        "ksmtrace_counter_old",
+        "1 for a counter that could not be read at the last reading: its last value is kept.",
+        labels=["counter"],
+    )
+    for gauge in sorted(checked.counters.keys() | checked.failures.keys()):
+        failures.add_metric([gauge.name.lower()], checked.failures.get(gauge, (0, 0))[0])
+        old.add_metric([gauge.name.lower()], int(gauge in checked.old))
+    if old.samples:
+        yield from (failures, old)
 
 
 def _probe_times(state: RunState) -> Iterator[Metric]:

@@ -72,15 +72,18 @@ class SelfCheck:
             self._succeeded += int(np.count_nonzero(merged))
 
     def read(self, reading: Reading) -> None:
-        """Compare, at a reading, what was counted up to and with the batch that ends with it."""
-        if self._limited or self._ended:
+        """Compare, at a reading, what was counted up to and with the batch that ends with it.
+
+        A reading of which a gauge failed is passed over.
+        """
+        if self._limited or self._ended or reading.failed:
             return
         sample = reading.values
         if self._first is None and not reading.at_scan_stop:
             self._first = sample
         if Gauge.CANDIDATES_FOUND in sample:
             self._compare_found(sample[Gauge.CANDIDATES_FOUND])
-        elif self._first is not None:
+        elif self._first is not None and not reading.at_scan_stop:
             self.rows = tuple(self._compare(self._first, sample))
 
     def _compare_found(self, found: int) -> None:

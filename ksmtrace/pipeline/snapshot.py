@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ksmtrace import __version__
+from ksmtrace.errors import reason_of
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
 from ksmtrace.pipeline.metric_names import RUN, Publishers
@@ -80,6 +81,7 @@ class Snapshot:
             "passes": state.passes,
             "counters_at_start": {g.name.lower(): v for g, v in sorted(checked.first.items())},
             "counters": {g.name.lower(): v for g, v in sorted(checked.counters.items())},
+            "counters_unread": self._unread(),
             "reconstruction": {
                 "complete": state.reconstruction.complete,
                 "reason": state.reconstruction.reason,
@@ -91,6 +93,22 @@ class Snapshot:
                 "counts": state.self_check.to_json(),
             },
         }
+
+    def _unread(self) -> dict[str, dict[str, Any]]:
+        """The counters that could not be read at times: how often, why, and how old each is."""
+        checked, session = self._state.reconciliation, self.session
+        found = {}
+        for gauge, (count, why) in sorted(checked.failures.items()):
+            since = checked.old.get(gauge)
+            found[gauge.name.lower()] = {
+                "failures": count,
+                "reason": reason_of(why),
+                "old": gauge in checked.old,
+                "read_seconds": None
+                if since is None
+                else round((since - session.monotonic_ns) / 1e9, 3),
+            }
+        return found
 
     def _stream(self) -> dict[str, Any]:
         """Whether the events ended before the run, when and why."""

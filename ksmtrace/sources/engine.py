@@ -46,7 +46,8 @@ class EngineSource:
         )
         self._emitter.take()  # writes of the workload's own tunables: those of the session
         self._stopping = False
-        self.session = engine_session(self._simulation.engine.scanner)
+        scanner = self._simulation.engine.scanner
+        self.session = engine_session(self._simulation.engine.variant, scanner)
 
     def batches(self) -> Iterator[EventBatch]:
         """Readings of the counters first and last; in between, the events of batches and steps."""

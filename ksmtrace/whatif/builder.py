@@ -88,12 +88,15 @@ class _Builder:
         return len(self._steps)
 
     def _scan(self, interval: Interval) -> None:
-        held = sorted(place for place in interval.held if self._has(place))
-        for place in held:
-            self._hold(place, 1)
+        held = defaultdict(list)
+        for number, vpn in sorted(place for place in interval.held if self._has(place)):
+            held[number].append(vpn)
+        for number, vpns in held.items():
+            for run in self._runs(number, vpns):
+                self._reach("pin", number, run)
         self._add("scan", passes=1)
-        for place in held:
-            self._hold(place, -1)
+        for number in held:
+            self._add("unpin", process=_name(number))
 
     def _change(self, interval: Interval) -> None:
         if interval.unmerged:
@@ -159,11 +162,6 @@ class _Builder:
             for run in self._runs(number, words):
                 content = Words(run.first, tuple(words[vpn] for vpn in run.vpns))
                 self._reach("fill", number, run, content=content)
-
-    def _hold(self, place: Place, by: int) -> None:
-        for run in self._runs(place[0], [place[1]]):
-            name = _name(place[0])
-            self._add("hold", process=name, region=run.region, page=run.first, by=by)
 
     def _has(self, place: Place) -> bool:
         return place[1] in self._memory.get(place[0], ())

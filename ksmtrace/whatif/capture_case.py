@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.engine.tunables_shadow import TunablesShadow
-from ksmtrace.engine.variants import KERNELS, VARIANTS, variant_of
+from ksmtrace.engine.variants import KERNELS, is_no_ksm, variant_of
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventKind, Gauge
 from ksmtrace.events.cut import cut
@@ -23,7 +23,7 @@ from ksmtrace.workload.tunables import Tunables, check_tunables
 _ALWAYS = (
     "contents are known by their 32-bit checksums: pages with equal ones count as equal, "
     "also if they were never merged",
-    "what lies between two scans of a page is not seen: a page counts as written once, "
+    "what lies between two scans of a page is not seen: a page counts as written once, all of it, "
     "just before the pass that found it changed",
     "pages that ksmd never examined are not there: not mergeable, never present while it came by, "
     "or swapped out",
@@ -44,8 +44,8 @@ def capture_case(path: Path) -> tuple[Case, list[str]]:
         session = capture.session
         _check(session, path)
         variant = variant_of(session.kernel.release, session.tunables).name
-        writes = CaseTunables(TunablesShadow(VARIANTS[variant], session.tunables))
-        checks_first = VARIANTS[variant].checks_before_stable_tree
+        writes = CaseTunables(TunablesShadow(KERNELS[variant], session.tunables))
+        checks_first = KERNELS[variant].checks_before_stable_tree
         reader = CaptureReader(
             checks_first=checks_first, tunables=writes, derives=session.derives_writes
         )
@@ -83,7 +83,7 @@ def capture_case(path: Path) -> tuple[Case, list[str]]:
 
 
 def _check(session: Session, path: Path) -> None:
-    if session.kernel.release in VARIANTS.keys() - KERNELS.keys():
+    if is_no_ksm(session.kernel.release):
         raise KsmtraceError(
             f"{path}: a run of {session.kernel.release} does not tell what processes did: "
             "give whatif its workload file"
@@ -108,7 +108,7 @@ def _kernel_point(reading: Reading) -> KernelPoint | None:
 
 def _guess(release: str, variant: str) -> tuple[str, ...]:
     """A line that names the variant taken for a kernel; none where the engine was recorded."""
-    if release in VARIANTS:
+    if release in KERNELS:
         return ()
     return (f"kernel {release} is taken as the engine's {variant}",)
 
@@ -125,7 +125,7 @@ def _tunables(session: Session, variant: str) -> tuple[Tunables, list[str]]:
             if name != "run":
                 ignored.append(f"{name} = {text} of the traced kernel is not followed")
             continue
-        if name in VARIANTS[variant].absent_tunables:
+        if name in KERNELS[variant].absent_tunables:
             ignored.append(f"{variant} has no {name}, which the traced kernel had as {text}")
         elif (name, value) == ("pages_to_scan", 0):
             ignored.append("pages_to_scan = 0 of the traced kernel is not followed")

@@ -10,10 +10,9 @@ from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.scenario import Scenario
 from ksmtrace.workload.file import Workload, check_variant
 from ksmtrace.workload.tunables import (
-    DEFAULTS,
-    RELATIVES_DEFAULTS,
     Tunables,
     check_tunables,
+    default_of,
     defaults_of,
     is_default_without,
 )
@@ -74,14 +73,13 @@ def _combinations(
 
 def _scenario(variant: str, own: Tunables, asked: Tunables) -> Scenario:
     present = defaults_of(variant)
-    elsewhere = {**DEFAULTS, **RELATIVES_DEFAULTS}
     wanted = {**own, **asked}
     left_out = tuple(
         name
         for name, value in sorted(wanted.items())
         if name not in present
         and not is_default_without(name, value)
-        and (name in asked or value != elsewhere[name])
+        and (name in asked or value != default_of(name))
     )
     kept = tuple((name, value) for name, value in sorted(wanted.items()) if name in present)
     return Scenario(variant, kept, left_out, tuple(sorted(asked.keys() & present.keys())))

@@ -9,8 +9,6 @@ from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
 from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.ksm.watcher import Node, Tracked, Watcher
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
-from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
-from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.whatif.scenario import Point
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 _STABLE_NODE_SIZE = 64
 """Bytes of a struct stable_node on 64-bit machines."""
-
-_RELATIVES = (RelativeScanner, UksmScanner)
 
 
 class OutcomeMeter(Watcher):
@@ -104,7 +100,7 @@ class OutcomeMeter(Watcher):
             counters = scanner.ksm.counters
             nodes = len(self._nodes) + counters.stable_node_chains
             return counters.rmap_items * RMAP_ITEM_SIZE + nodes * _STABLE_NODE_SIZE
-        return scanner.metadata_bytes if isinstance(scanner, _RELATIVES) else 0
+        return scanner.metadata_bytes
 
 
 def since(point: Point, start: Point) -> Point:
@@ -126,6 +122,6 @@ def _less(count: int | None, start: int | None) -> int | None:
 def _saved_pages(engine: Engine, zero: int) -> int:
     # A relative's own counters may lag behind what is mapped.
     scanner = engine.scanner
-    if isinstance(scanner, _RELATIVES):
-        return scanner.saved_pages
-    return (scanner.ksm.counters.pages_sharing if isinstance(scanner, KsmScanner) else 0) + zero
+    if isinstance(scanner, KsmScanner):
+        return scanner.ksm.counters.pages_sharing + zero
+    return scanner.saved_pages

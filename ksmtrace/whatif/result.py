@@ -102,7 +102,7 @@ def _scenario(scenario: Scenario, outcome: Outcome, *, baseline: bool) -> dict[s
     saved = [point.saved_bytes for point in points]
     when = settled(points)
     tunables = {**defaults_of(scenario.variant), **dict(scenario.tunables)}
-    sleep = float(tunables["sleep_millisecs"]) / 1000
+    sleep = tunables.get("sleep_millisecs")
     return {
         "variant": scenario.variant,
         "tunables": dict(scenario.tunables),
@@ -114,7 +114,9 @@ def _scenario(scenario: Scenario, outcome: Outcome, *, baseline: bool) -> dict[s
         "mean_saved_bytes": round(fmean(saved)) if saved else None,
         "settled_after_passes": None if when is None else when.passes,
         "settled_after_batches": None if when is None else when.batches,
-        "settled_after_sleep_seconds": None if when is None else round(when.batches * sleep, 3),
+        "settled_after_sleep_seconds": (
+            None if when is None or sleep is None else round(when.batches * float(sleep) / 1000, 3)
+        ),
         "passes": end.passes,
         "batches": end.batches,
         "pages_scanned": end.pages_scanned,

@@ -127,11 +127,12 @@ def check_variant(value: object) -> str:
     """The variant of this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it cannot be used.
     """
-    if not isinstance(value, str) or value not in VARIANTS:
-        raise ValueError(f"unknown variant {str(value)[:60]!r} (known: {', '.join(VARIANTS)})")
-    return value
+    try:
+        return VARIANTS.named(str(value)).name
+    except KsmtraceError as error:
+        raise ValueError(str(error)) from error
 
 
 def _tunables(document: Mapping[str, Any], settings: Tunables) -> Tunables:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.ksm.watcher import Watcher
+from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.run import Say, WorkloadRun
 
@@ -68,17 +70,26 @@ class Simulation(WorkloadRun):
         mode: str = "accelerated",
         count_comparisons: bool = True,
     ) -> None:
-        self.engine = Engine(
-            variant or workload.variant,
-            nodes=nodes or workload.nodes,
-            watcher=watcher,
-            mode=mode,
-            count_comparisons=count_comparisons,
-        )
+        chosen = variant or workload.variant
+        chosen = VARIANTS.named(chosen) if isinstance(chosen, str) else chosen
+        with VARIANTS.blamed(chosen):
+            self.engine = Engine(
+                chosen,
+                nodes=nodes or workload.nodes,
+                watcher=watcher,
+                mode=mode,
+                count_comparisons=count_comparisons,
+            )
         about = {
             "on": "engine",
             "variant": self.engine.variant.name,
             "mode": self.engine.mode,
             "kernel": None,
         }
-        super().__init__(workload, self.engine, about, say)
+        with VARIANTS.blamed(chosen):
+            super().__init__(workload, self.engine, about, say)
+
+    def run(self) -> Iterator[int]:
+        """As `WorkloadRun.run`."""
+        with VARIANTS.blamed(self.engine.variant):
+            yield from super().run()

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ksmtrace.engine.ksm.tunables import DEFAULTS as KERNEL_DEFAULTS
-from ksmtrace.engine.relatives.pksm_lists import TUNABLES as PKSM_TUNABLES
-from ksmtrace.engine.relatives.relative_scanner import check_unsigned
-from ksmtrace.engine.uksm.tunables import check_tunable
-from ksmtrace.engine.variants import VARIANTS
+from ksmtrace.engine.ksm.variant import Variant
+from ksmtrace.engine.variants import BUILT_IN, VARIANTS
 from ksmtrace.errors import ExitStatus, KsmtraceError
 
 Tunables = Mapping[str, int | str]
@@ -50,14 +48,6 @@ DEFAULTS: Tunables = {
     **{name: KERNEL_DEFAULTS[name] for name in _NUMBERS},
 }
 """The kernel's defaults; `advisor_mode` first: while it is on, some others cannot be written."""
-
-RELATIVES_DEFAULTS: Tunables = {
-    name: value
-    for variant in VARIANTS.values()
-    for name, value in variant.own_tunables.items()
-    if name not in DEFAULTS
-}
-"""Tunables that only relatives of KSM have, and their defaults there."""
 
 _WITHOUT: Tunables = {
     "advisor_mode": "none",
@@ -108,6 +98,24 @@ def defaults_of(variant: str) -> Tunables:
     return {**kernels, **one.own_tunables}
 
 
+def own_defaults() -> Tunables:
+    """Tunables that no version of KSM has, and their defaults in the first variant that has them.
+
+    Packages' variants are loaded for that.
+    """
+    return {
+        name: value
+        for variant in reversed(list(VARIANTS.values()))
+        for name, value in variant.own_tunables.items()
+        if name not in DEFAULTS
+    }
+
+
+def default_of(name: str) -> int | str:
+    """The default of a tunable: KSM's, else that of the first variant that has it."""
+    return DEFAULTS[name] if name in DEFAULTS else _owner(name).own_tunables[name]
+
+
 def is_default_without(name: str, value: int | str) -> bool:
     """Whether a kernel that does not have the tunable behaves as if it had this value."""
     return _WITHOUT.get(name) == value
@@ -122,12 +130,9 @@ def _checked(name: str, value: object) -> int | str:
         if value == "scan-time":
             raise ValueError("advisor_mode = 'scan-time': what the advisor does depends on time")
         raise ValueError(f"advisor_mode = {shown(value)}: refused with {errno_text(errno.EINVAL)}")
-    if name in RELATIVES_DEFAULTS:
-        return _checked_of_relative(name, value)
     numbers = _NUMBERS.get(name)
     if numbers is None:
-        known = ", ".join({**DEFAULTS, **RELATIVES_DEFAULTS})
-        raise ValueError(f"unknown tunable {name[:60]!r} (known: {known})")
+        return _checked_by(_owner(name), name, value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} = {shown(value)} is not an integer")
     if not numbers.least <= value <= numbers.most:
@@ -139,16 +144,23 @@ def _checked(name: str, value: object) -> int | str:
     return value
 
 
-def _checked_of_relative(name: str, value: object) -> int | str:
-    kind = type(RELATIVES_DEFAULTS[name])
+def _owner(name: str) -> Variant:
+    # only a name that nothing built in knows has packages looked at
+    for variants in (BUILT_IN, VARIANTS):
+        for variant in variants.values():
+            if name in variant.own_tunables:
+                return variant
+    known = ", ".join({**DEFAULTS, **own_defaults()})
+    raise ValueError(f"unknown tunable {name[:60]!r} (known: {known})")
+
+
+def _checked_by(owner: Variant, name: str, value: object) -> int | str:
+    kind = type(owner.own_tunables[name])
     if not isinstance(value, kind) or isinstance(value, bool):
         wanted = "an integer" if kind is int else "a string"
         raise ValueError(f"{name} = {shown(value)} is not {wanted}")
     try:
-        if name in PKSM_TUNABLES:
-            check_unsigned(name, value)
-        else:
-            check_tunable(name, value)
+        owner.check_own_tunable(name, value)
     except OSError as error:
         number = error.errno or errno.EINVAL
         text = f"{name} = {shown(value)}: refused with {errno_text(number)}"

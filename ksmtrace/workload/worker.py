@@ -166,8 +166,8 @@ class Worker:
         """PR_SET_MEMORY_MERGE is for the regions: the interpreter's memory is none of them."""
         if not self._all_mergeable:
             return
-        with open("/proc/self/maps", encoding="utf-8") as maps:
-            spans = [line.split(" ", 1)[0].split("-") for line in maps]
+        with open("/proc/self/maps", "rb") as maps:
+            spans = [line.split(b" ", 1)[0].split(b"-") for line in maps]
         for first, end in spans:
             start, size = int(first, 16), int(end, 16) - int(first, 16)
             if not _BASE <= start < self._next:

@@ -128,6 +128,7 @@ def make_balance(
         cost_cores=None if spent is None else spent / accounts.ksmd.wall_ns,
         settled=settling.settled,
         change_ratio=settling.change_ratio,
+        gauge=settling.gauge.name.lower(),
     )
     cores = None if ksmd is None else ksmd / accounts.ksmd.wall_ns
     return Balance(sheet, total, facts, cores, counters.get(Gauge.GENERAL_PROFIT))

@@ -151,8 +151,8 @@ FIGURES = (
     FigureSpec(
         "verdict",
         "text",
-        '"worth it", "costs more than it saves", "not yet settled", "nothing to merge" or "KSM is '
-        'off"; thresholds are at `ksmtrace.model.verdict.judge`.',
+        '"worth it", "costs more than it saves", "not yet settled", "not known", "nothing to '
+        'merge" or "KSM is off"; thresholds are at `ksmtrace.model.verdict.judge`.',
     ),
     FigureSpec("verdict_reasons[]", "text", "Why, a phrase each."),
     FigureSpec(

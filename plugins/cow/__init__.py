@@ -187,7 +187,9 @@ class Plugin:
         probe = session.probes.get(EventKind.COW_FAULT)
         note = "" if probe is None else probe.note
         analysis, derived = self.ksmtrace_analysis(session), session.derives_writes
-        yield section(analysis, self._breaks.rates.seconds(), note, derived=derived)
+        # without trees there are no KSM pages: zero pages are all that is merged
+        pages = "KSM" if session.knows(Knowledge.TREES) else "zero"
+        yield section(analysis, self._breaks.rates.seconds(), note, pages, derived=derived)
 
 
 def _pages(count: Count) -> dict[str, int]:

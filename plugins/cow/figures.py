@@ -17,6 +17,7 @@ from ksmtrace.session import Knowledge
 
 _SEEN = (EventKind.COW_FAULT,)
 _WRITES = (Knowledge.WRITES,)
+_DATED = (Knowledge.WRITES, Knowledge.TIMES)
 _TIMED = (Knowledge.FAULT_TIMES,)
 _FOLLOWED = (
     Knowledge.RMAP_ITEMS,
@@ -54,7 +55,10 @@ _SAMPLE = (
     FigureSpec("p99_low_seconds", "seconds", "99 in 100: the time is above this, likewise."),
     FigureSpec("p99_high_seconds", "seconds", "It is below this, likewise."),
 )
-_COUNTS = (*_BROKEN, FigureSpec("regret_pages", "pages", "As `regret_pages` of all."))
+_COUNTS = (
+    *_BROKEN,
+    FigureSpec("regret_pages", "pages", "As `regret_pages` of all.", needs=(Knowledge.TIMES,)),
+)
 _STORM = (
     FigureSpec("start_seconds", "seconds", "Its start, from the start of the trace."),
     FigureSpec("seconds", "seconds", "Its length."),
@@ -170,7 +174,7 @@ FIGURES = (
         "regret_pages",
         "pages",
         "Those of them that were written to within 60 s: work for nothing, and a fault on top.",
-        needs=_FOLLOWED,
+        needs=(*_FOLLOWED, Knowledge.TIMES),
         panel="within 60 s",
         section="written to within 60 s of merging",
         exactness="derived",
@@ -184,7 +188,7 @@ FIGURES = (
         "regret_ratio",
         "ratio",
         "`regret_pages` by `written_merge_pages`.",
-        needs=_FOLLOWED,
+        needs=(*_FOLLOWED, Knowledge.TIMES),
         section="of merges that ended by a write",
         exactness="derived",
     ),
@@ -206,7 +210,7 @@ FIGURES = (
         "By what age half of the merges are written to, by the method of Kaplan and Meier: merges "
         "that end otherwise or are still there count for as long as they were seen. Null while "
         "more than half survive.",
-        needs=_FOLLOWED,
+        needs=(*_FOLLOWED, Knowledge.TIMES),
         panel="half-life",
         section="half-life of a merge",
         exactness="derived",
@@ -221,7 +225,7 @@ FIGURES = (
         "",
         f"Seconds, or runs of them, with at least {STORM_FLOOR} breaks and more than "
         f"{STORM_MULTIPLE} times the median of the {MEDIAN_SECONDS} seconds before.",
-        needs=_WRITES,
+        needs=_DATED,
         panel="storms",
         section="storms",
         metric=counter(
@@ -231,21 +235,21 @@ FIGURES = (
             "Each is a burst of faults: `ksmtrace live --json` names the processes.",
         ),
     ),
-    FigureSpec("last_storms[]", "", "The latest of them.", needs=_WRITES, of=_STORM),
+    FigureSpec("last_storms[]", "", "The latest of them.", needs=_DATED, of=_STORM),
     FigureSpec(
         "interval_seconds",
         "seconds",
         "Length of the intervals of the two lists that follow.",
-        needs=_WRITES,
+        needs=_DATED,
     ),
     FigureSpec(
-        "user_per_second[]", "", "Writes a second, from the start of the trace on.", needs=_WRITES
+        "user_per_second[]", "", "Writes a second, from the start of the trace on.", needs=_DATED
     ),
     FigureSpec(
         "kernel_per_second[]",
         "",
         "The kernel's breaks a second, likewise.",
-        needs=(*_SEEN, Knowledge.WHO_BROKE),
+        needs=(*_SEEN, Knowledge.WHO_BROKE, Knowledge.TIMES),
     ),
     FigureSpec(
         "processes[]",

@@ -68,7 +68,7 @@ class Merges:
         capacity = reconstruction.items.capacity + 1  # the number -1 is the last, and never merged
         self._follower.grow(capacity)
         self._joins = grown(self._joins, capacity)
-        self._follower.merged[reconstruction.items.born] = False
+        self._follower.begin(reconstruction.items.born)
         if batch.lost:
             self._follower.forget()
         rows, joined, known = self._endings(batch, reconstruction.ids)
@@ -110,7 +110,8 @@ class Merges:
         removed = (kind == EventKind.REMOVE_RMAP_ITEM) & (ids >= 0)
         left = removed & (flags & int(Flag.STABLE_BEFORE) != 0)
         found_out = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _PLACED == 0)
-        found_out |= removed & ~left
+        # smart scan never skips a KSM page
+        found_out |= (removed & ~left) | (kind == EventKind.SKIPPED)
         silent = np.flatnonzero(found_out)
         self._joins[ids[appended]] = True
         silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
@@ -118,7 +119,7 @@ class Merges:
         rows = np.concatenate([np.flatnonzero(appended | left), silent])
         found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], appended[rows])
         # An rmap_item that joins while it is thought merged had left before, unseen.
-        found = found.where(found.known | left[found.rows])
+        found = found.where(found.known | (left[found.rows] & ~found.left))
         order = np.argsort(found.rows, kind="stable")
         return found.rows[order], found.since[order], found.known[order]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.panel import Panel
@@ -51,7 +51,7 @@ def _bounds(analysis: Json, quantile: str) -> str:
 
 
 def section(
-    analysis: Json, starts: Sequence[float], note: str, *, derived: bool = False
+    analysis: Json, starts: Sequence[float], note: str, pages: str, *, derived: bool = False
 ) -> Section:
     """The whole section.
 
@@ -59,6 +59,7 @@ def section(
         analysis: the analyzer's part of the JSON document.
         starts: seconds at which the rates' intervals begin.
         note: what the probe cannot know.
+        pages: what kind of pages is copied, "KSM" or "zero".
         derived: whether who wrote is derived.
     """
     exactness = _EXACT
@@ -69,12 +70,10 @@ def section(
     seen = analysis["user_pages"] is not None
     return Section(
         "Copy on write",
-        _lead(analysis),
+        _lead(analysis, pages),
         section_figures(FIGURES, analysis),
-        [_processes(analysis), _ranges(analysis), _storms(analysis)] if seen else [],
-        [_over_time(analysis, starts), _latency(analysis)]
-        if seen and analysis["user_pages"]
-        else [],
+        [_processes(analysis), _ranges(analysis), *_storms(analysis)] if seen else [],
+        [*_over_time(analysis, starts), *_latency(analysis)] if analysis["user_pages"] else [],
         f"{exactness}; {note}" if note else exactness,
     )
 
@@ -98,13 +97,16 @@ def _sampled(analysis: Json) -> str:
     return told
 
 
-def _lead(analysis: Json) -> str:
+def _lead(analysis: Json, pages: str) -> str:
     user, ratio = analysis["user_pages"], analysis["regret_ratio"]
     if user is None:
-        return "Writes to KSM pages are not seen one by one here: who breaks them cannot be told."
+        return (
+            f"Writes to {pages} pages are not seen one by one here: who breaks them cannot be told."
+        )
     if not user:
-        return "No process wrote to a KSM page: merged pages stay merged, and no write was slowed."
-    lead = f"Writes broke {user:,} KSM pages"
+        unbroken = "merged pages stay merged, and no write was slowed"
+        return f"No process wrote to a {pages} page: {unbroken}."
+    lead = f"Writes broke {user:,} {pages} pages"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
         lead += f", at {p50} each (99 in 100 under {p99})"
@@ -144,7 +146,9 @@ def _ranges(analysis: Json) -> Table:
     return Table("By range", columns, ("text", "pages", "pages"), rows)
 
 
-def _storms(analysis: Json) -> Table:
+def _storms(analysis: Json) -> Iterable[Table]:
+    if analysis["last_storms"] is None:
+        return
     rows = [
         (
             storm["start_seconds"],
@@ -156,7 +160,7 @@ def _storms(analysis: Json) -> Table:
         )
         for storm in analysis["last_storms"]
     ]
-    return Table(
+    yield Table(
         "Latest storms",
         ("start", "length", "by writes", "by the kernel", "worst second", "processes"),
         ("seconds", "seconds", "pages", "pages", "pages", "text"),
@@ -166,9 +170,11 @@ def _storms(analysis: Json) -> Table:
     )
 
 
-def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
+def _over_time(analysis: Json, starts: Sequence[float]) -> Iterable[Chart]:
+    if analysis["user_per_second"] is None:
+        return
     lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
-    return Chart(
+    yield Chart(
         "Pages broken a second",
         "line",
         "time",
@@ -178,9 +184,11 @@ def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
     )
 
 
-def _latency(analysis: Json) -> Chart:
+def _latency(analysis: Json) -> Iterable[Chart]:
+    if analysis["fault_histogram"] is None:
+        return
     pairs = analysis["fault_histogram"]
-    return Chart(
+    yield Chart(
         "Faults by the time that they took",
         "bar",
         "under",

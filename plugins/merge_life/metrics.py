@@ -15,7 +15,7 @@ from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, Lives
 def metrics(figures: Row, lives: Lives) -> Iterable[Metric]:
     """What is known of `figures`, which are those of the JSON document, and the latencies."""
     yield from families(FIGURES, figures, ("counter",))
-    if figures["merge_latency_pages"] is not None:
+    if figures["merge_latency_buckets_pages"] is not None:
         bounds = [*map(str, LATENCY_BUCKETS), "+Inf"]
         counts = np.cumsum(lives.latency_counts()).tolist()
         yield LATENCY.make_buckets(zip(bounds, counts, strict=True), lives.latency.sum_ns / 1e9)

@@ -25,18 +25,22 @@ def panel(figures: Row) -> Panel:
 def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
     """How fast pages are merged, and how long that lasts; `spans`: ends of merges are seen."""
     notes = {"merge_half_life_seconds": _half_life_note(figures)}
+    timed = figures["merge_latency_buckets_pages"] is not None
     return Section(
         "Life of merges",
         _lead(figures),
         section_figures(FIGURES, figures, notes),
         [_stages_table(figures)],
-        [*_latency_charts(lives), *(_survival_chart(lives) if spans else ())],
+        [
+            *_latency_charts(lives, timed=timed),
+            *(_survival_chart(lives) if spans and timed else ()),
+        ],
         "Exact for pages met while all others were known; times within 5 %. What was merged before "
         "the trace is left out.",
     )
 
 
-def _latency_charts(lives: Lives) -> Iterable[Chart]:
+def _latency_charts(lives: Lives, *, timed: bool) -> Iterable[Chart]:
     if not len(lives.latency):
         return
     counts = lives.latency_counts()
@@ -44,16 +48,17 @@ def _latency_charts(lives: Lives) -> Iterable[Chart]:
     chosen = slice(int(used[0]), int(used[-1]) + 1)
     most = int(np.flatnonzero(lives.latency_passes)[-1]) + 1
     bounds = [*(f"<= {format_value(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
+    if timed:
+        yield Chart(
+            "From first sight to merge",
+            "bar",
+            "time",
+            bounds[chosen],
+            {"pages": counts[chosen]},
+            ("text", "pages"),
+        )
     yield Chart(
-        "From first sight to merge",
-        "bar",
-        "time",
-        bounds[chosen],
-        {"pages": counts[chosen]},
-        ("text", "pages"),
-    )
-    yield Chart(
-        "The same in passes of ksmd",
+        "The same in passes of ksmd" if timed else "From first sight to merge, in passes of ksmd",
         "bar",
         "passes",
         list(PASS_NAMES[:most]),
@@ -99,6 +104,11 @@ def _lead(figures: Row) -> str:
     measured, half = figures["merge_latency_pages"], _half_life(figures)
     if not measured:
         return "No page that was new to ksmd has been merged yet."
+    if figures["merge_latency_p50_seconds"] is None:
+        return (
+            f"{format_value(measured, 'pages')} pages that were new to ksmd have been merged; how "
+            "long that took is not known."
+        )
     fast = (
         f"Of {format_value(measured, 'pages')} new pages that were merged, half waited at most "
         f"{format_value(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "

@@ -100,7 +100,7 @@ COST = (
         "coverage_ratio",
         "ratio",
         "`last_pass_examined_pages` by `last_pass_rmap_items`.",
-        needs=_ENTRIES,
+        needs=(*_ENTRIES, Knowledge.SINGLE_LOOKS),
         panel="coverage",
         section="covered by the last pass",
         metric=gauge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +13,7 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.result import result_name
 from ksmtrace.events.totals import Outcome, Totals
 from ksmtrace.figures import known
 from ksmtrace.model.reconstruction import Reconstruction
@@ -59,7 +59,7 @@ class Plugin:
         self._kernel_breaks += int(np.count_nonzero(copies.by_kernel))
         err = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["err"]
         for value in err[err != 0].tolist():
-            self._failed[_errno(value)] += 1
+            self._failed[result_name(value)] += 1
 
     @hookimpl
     def ksmtrace_reading(self, reading: Reading, session: Session) -> None:
@@ -102,7 +102,7 @@ class Plugin:
         failed = self._failed.copy()
         for outcome, number in self._totals.of(EventKind.TRY_TO_MERGE_ONE_PAGE).items():
             if outcome.err:
-                failed[_errno(outcome.err)] += number
+                failed[result_name(outcome.err)] += number
         placed = Outcome(EventKind.REPLACE_PAGE, zero_page=True)
         zero_pages = self._zero_pages + self._totals.counts.get(placed, 0)
         return known(
@@ -149,10 +149,6 @@ class Plugin:
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What is shared, by whom, and since when."""
         yield section(self.ksmtrace_analysis(session), self._readings)
-
-
-def _errno(err: int) -> str:
-    return errno.errorcode.get(-err, str(err))
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:

@@ -242,14 +242,14 @@ _NODES = (
         "node_age_p50_seconds",
         "seconds",
         "Half of the stable nodes that there are now are at most so old.",
-        needs=_APPENDED,
+        needs=(*_APPENDED, Knowledge.TIMES),
         section="age of half",
     ),
     FigureSpec(
         "node_age_oldest_seconds",
         "seconds",
         "The age of the oldest stable node.",
-        needs=_APPENDED,
+        needs=(*_APPENDED, Knowledge.TIMES),
         section="age of the oldest",
     ),
     FigureSpec(
@@ -266,7 +266,7 @@ _NODES = (
         of=(
             FigureSpec("kpfn", "", "Its page frame; null where not seen."),
             FigureSpec("sharer_pages", "pages", "Pages that share it."),
-            FigureSpec("age_seconds", "seconds", "Its age."),
+            FigureSpec("age_seconds", "seconds", "Its age.", needs=(Knowledge.TIMES,)),
             FigureSpec("older", "flag", "Its age is a lower bound."),
             FigureSpec(
                 "processes[]",

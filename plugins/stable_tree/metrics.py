@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from prometheus_client.core import Metric
 
+from ksmtrace.events.result import PKSM_RESULTS
 from ksmtrace.figures import Row, families
 from ksmtrace.plugins.stable_tree.figures import ATTEMPTS, CHAINS, COPIES, SHARERS, TREE
 from ksmtrace.plugins.stable_tree.nodes import SHARERS_BUCKETS
 
-_ERRNOS = frozenset(errno.errorcode.values())
+_RESULTS = frozenset((*errno.errorcode.values(), *PKSM_RESULTS.values()))
 
 
 def metrics(figures: Row, chains: tuple[int, int] | None) -> Iterable[Metric]:
@@ -31,7 +32,7 @@ def metrics(figures: Row, chains: tuple[int, int] | None) -> Iterable[Metric]:
 
 
 def _attempts(attempted: int, failed: Mapping[str, int]) -> Metric:
-    named = {name: count for name, count in failed.items() if name in _ERRNOS}
+    named = {name: count for name, count in failed.items() if name in _RESULTS}
     samples = [("done", attempted - sum(failed.values())), *sorted(named.items())]
     if len(named) < len(failed):
         samples.append(("other", sum(failed.values()) - sum(named.values())))

@@ -63,8 +63,9 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
         return "What is shared is not known: the kernel's counters were not read."
     if not shared:
         return "No page is shared."
+    stand = "page stands" if shared == 1 else "pages stand"
     lead = (
-        f"{format_value(shared, 'pages')} KSM pages stand for "
+        f"{format_value(shared, 'pages')} KSM {stand} for "
         f"{format_value(shared + sharing, 'pages')}: "
         f"{format_value(sharing, 'pages')} pages saved"
     )
@@ -111,7 +112,7 @@ def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:
     if figures["failed_pages"]:
         yield Table(
             "Attempts that failed",
-            ("errno", "attempts"),
+            ("result", "attempts"),
             ("text", "pages"),
             list(figures["failed_pages"].items()),
         )

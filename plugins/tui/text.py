@@ -15,6 +15,7 @@ from ksmtrace.drawing.summary import (
     ended,
     length,
     probe_time,
+    unread,
     verdict,
 )
 from ksmtrace.plugins import BUILTINS
@@ -83,9 +84,10 @@ def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
     shared, sharing = counters.get("pages_shared"), counters.get("pages_sharing")
     zero_pages = counters.get("ksm_zero_pages")
     if shared is not None and sharing is not None:
+        stand = "page stands" if shared == 1 else "pages stand"
         yield wrapped(
             f"KSM saves {size(sharing * page_size_bytes)}: "
-            f"{shared:,} KSM pages stand for {shared + sharing:,} pages."
+            f"{shared:,} KSM {stand} for {shared + sharing:,} pages."
         )
     elif zero_pages is None:
         yield "What KSM saves is not known: the kernel's counters were not read."
@@ -139,16 +141,15 @@ def _examinations(document: Document) -> Iterator[str]:
     examined = volatile.get("examined_pages")
     if not examined:
         return
-    unplaced = volatile["unplaced_pages"] or 0
     causes = (volatile["causes"] or {}).get
     kept = sum((causes(name) or {}).get("examined_pages") or 0 for name in _UNCHANGED)
     outcomes = (
         (volatile["placed_stable_pages"], "in the stable tree"),
         (volatile["placed_unstable_pages"], "waiting in the unstable tree"),
-        (unplaced - kept, "replaced by the zero page"),
+        (_zero_pages(document, kept), "replaced by the zero page"),
         (volatile["changed_pages"], "changed since the last look"),
         (volatile["first_look_pages"], "looked at for the first time"),
-        (kept, "unchanged but not placed"),
+        (kept, "not placed" if volatile["changed_pages"] is None else "unchanged but not placed"),
         (volatile["freed_pages"], "gone before the outcome was read"),
     )
     clauses = [f"{pages / examined:.1%} {what}" for pages, what in outcomes if pages]
@@ -156,6 +157,15 @@ def _examinations(document: Document) -> Iterator[str]:
         yield wrapped(f"Of {examined:,} pages examined: {', '.join(clauses)}.")
     else:
         yield f"{examined:,} pages were examined."
+
+
+def _zero_pages(document: Document, kept: int) -> int | None:
+    """Examinations that ended with the zero page: told by attempts where checksums tell nothing."""
+    unplaced: int | None = document["analyzers"]["volatile"]["unplaced_pages"]
+    if unplaced is not None:
+        return unplaced - kept
+    found: int | None = document["analyzers"].get("stable_tree", {}).get("zero_page_pages")
+    return found
 
 
 def _gauges(document: Document) -> Iterator[str]:
@@ -221,6 +231,8 @@ def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
     if document["source"] == "live" or document["probe_time"]["samples"]:
         sentence = probe_time(document)
         yield wrapped(f"{sentence[0].upper()}{sentence[1:]}.")
+    if sentence := unread(document):
+        yield wrapped(sentence[:1].upper() + sentence[1:])
     if sentence := ended(document):
         yield wrapped(sentence)
     for name in MISSION_NAMES:

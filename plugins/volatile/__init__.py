@@ -70,6 +70,7 @@ class Plugin:
         self._causes = Examinations(
             sees_attempts=session.sees(EventKind.TRY_TO_MERGE_ONE_PAGE),
             checksums=_checksums_tell(session),
+            one_tree=session.knows(Knowledge.ONE_TREE),
         )
 
     @hookimpl
@@ -256,6 +257,8 @@ def _unknown(session: Session) -> set[Cause]:
         unknown |= _OF_ENTRIES
     if not session.knows(Knowledge.CHECKSUMS):
         unknown |= _BY_CHECKSUM
+    if not session.knows(Knowledge.ONE_TREE):
+        unknown |= {Cause.CHAIN_FULL}
     return unknown
 
 

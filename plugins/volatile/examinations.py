@@ -68,9 +68,14 @@ class Examinations:
             OTHER.
         checksums: they tell whether a page has changed; else attempts alone decide, and what was
             not attempted is OTHER.
+        one_tree: a page that equals a KSM page is kept from it by max_page_sharing alone; else none
+            is CHAIN_FULL.
     """
 
-    def __init__(self, *, sees_attempts: bool, checksums: bool = True) -> None:
+    def __init__(
+        self, *, sees_attempts: bool, checksums: bool = True, one_tree: bool = True
+    ) -> None:
+        self._one_tree = one_tree
         self._sees_attempts = sees_attempts
         self._checksums_tell = checksums
         self.of = np.zeros(0, dtype=np.uint8)
@@ -259,6 +264,8 @@ class Examinations:
 
     def chain_full(self, reconstruction: Reconstruction) -> Ids:
         """rmap_items in the unstable tree with the checksum of one that is merged now."""
+        if not self._one_tree:
+            return np.zeros(0, dtype=np.int64)
         alive = reconstruction.items.alive
         checksum = self._checksum[: len(alive)]
         state = reconstruction.state[: len(alive)]

@@ -13,7 +13,13 @@ _EXAMINED = (EventKind.CMP_AND_MERGE_PAGE,)
 _SEEN = (*_EXAMINED, Knowledge.TREES)
 _LIVES = (Knowledge.RMAP_ITEMS,)
 _SAME = (Knowledge.CHECKSUMS,)
-_OF_CHECKSUMS = (Cause.CHANGED, Cause.FORK_SHARED, Cause.CHAIN_FULL)
+_NEEDS = {
+    Cause.GONE: _LIVES,
+    Cause.CHANGED: _SAME,
+    Cause.FORK_SHARED: _SAME,
+    Cause.CHAIN_FULL: (*_SAME, Knowledge.ONE_TREE),
+}
+"""What must be known so that a cause is."""
 
 _OUTCOMES = counter(
     "ksmtrace_examined_pages_total",
@@ -47,7 +53,7 @@ def _by_cause(causes: Iterable[Cause]) -> Specs:
             f"{cause.name.lower()}_pages",
             "pages",
             f"Of the cause {cause.name.lower()}.",
-            needs=_LIVES if cause is Cause.GONE else _SAME if cause in _OF_CHECKSUMS else (),
+            needs=_NEEDS.get(cause, ()),
         )
         for cause in causes
     )

@@ -31,6 +31,7 @@ ALLOWED = {
     },
     "workload": {"events", "kernel", "errors", "engine", "workload"},
     "engine": {"events", "session", "errors", "engine"},
+    "policies": {"events", "session", "errors", "engine", "policies"},
     "whatif": {
         *("events", "session", "errors", "capture"),
         *("workload", "engine", "drawing", "whatif", ""),

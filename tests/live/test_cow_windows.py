@@ -24,6 +24,7 @@ from support.truth import Truth
 pytestmark = pytest.mark.guest
 
 PAGES = 256
+MOST_ROUNDS = 200
 SHARE = 0.3
 READ_SEARCH, SYS_ADMIN, PERFMON, BPF = 1 << 2, 1 << 21, 1 << 38, 1 << 39
 
@@ -49,17 +50,35 @@ class Everything:
         self.events = np.concatenate(self._found)
 
 
-def copying(ksm, processes):
-    """Two processes with equal pages, merged, written to and merged again, in many rounds; some
-    are unmerged at the end."""
+class Seen:
+    """What the windows of a run have shown so far."""
+
+    def __init__(self):
+        self.closed = self.faults = 0
+
+    def look(self, batch):
+        marks = batch.of(EventKind.SAMPLE)
+        marks = marks[marks["address"] == Gauge.FAULT_PROBES]
+        self.closed += np.count_nonzero(marks["aux"] == 0)
+        self.faults += len(users(batch.of(EventKind.COW_FAULT)))
+
+    def enough(self):
+        return self.closed > 1 and self.faults > 20
+
+
+def copying(ksm, processes, enough):
+    """Two processes with equal pages, merged, written to and merged again, in as many rounds as
+    the windows, which open at random, need; some are unmerged at the end."""
     for name in ("writer", "other"):
         processes.spawn(name)
         processes.do(name, "map", region="r", pages=PAGES)
         processes.do(name, "fill", region="r", content="unique:5")
         processes.do(name, "mergeable", region="r")
     ksm.scan(3)
-    for beat in range(4):
-        for name, first in (("writer", 20 * beat), ("other", 50)):
+    for beat in range(MOST_ROUNDS):
+        if beat >= 4 and enough():
+            break
+        for name, first in (("writer", 20 * (beat % 4)), ("other", 50)):
             processes.do(name, "poke", region="r", first=first, pages=100, offset=3, value=beat + 1)
         ksm.scan(1)
         processes.do("writer", "fill", region="r", content="unique:5")
@@ -77,9 +96,13 @@ def test_windows_against_every_fault(ksm, processes, monkeypatch):
     """Who wrote where is what every fault says; what a window shows is what happened in it."""
     monkeypatch.setattr(windows, "PERIOD_SECONDS", 1.0)
     ksm.start_stepping()
+    seen = Seen()
     out = Path("/dev/shm/windows.ksmtrace")
     with Truth() as truth, Everything() as everything:
-        document = trace(lambda: copying(ksm, processes), record=str(out), cow=SHARE)
+        document = trace(
+            lambda: copying(ksm, processes, seen.enough),
+            seen=seen.look, record=str(out), cow=SHARE,
+        )  # fmt: skip
         counted = truth.read()
     with open_capture(str(out)) as capture:
         session = capture.session
@@ -107,19 +130,19 @@ def test_windows_against_every_fault(ksm, processes, monkeypatch):
         assert told["unplaced_pages"] == len(faults) - expected.total()
         assert told["unplaced_pages"] >= 10  # unmerged at the end
 
-    seen = sampled[sampled["kind"] == EventKind.COW_FAULT]
+    shown = sampled[sampled["kind"] == EventKind.COW_FAULT]
     marks = sampled[
         (sampled["kind"] == EventKind.SAMPLE) & (sampled["address"] == Gauge.FAULT_PROBES)
     ]
     assert marks["aux"].tolist() == [1, 0] * (len(marks) // 2)
     begins, ends = marks["ts"][::2], marks["ts"][1::2]
     sample = told["fault_sample"]
-    print(sample, len(seen), "sampled of", len(faults), "in windows of", (ends - begins) / 1e9)
+    print(sample, len(shown), "sampled of", len(faults), "in windows of", (ends - begins) / 1e9)
     assert sample["windows"] == len(begins) > 1
-    assert sample["faults"] == len(users(seen)) > 20
+    assert sample["faults"] == len(users(shown)) > 20
     keys = [
         Counter(zip(one["mm"].tolist(), one["address"].tolist(), strict=True))
-        for one in (seen, faults)
+        for one in (shown, faults)
     ]
     assert not keys[0] - keys[1], "a fault was seen that was none"
     inside = np.zeros(len(faults), dtype=bool)

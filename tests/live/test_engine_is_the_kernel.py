@@ -1,13 +1,12 @@
 """The same random workloads on this kernel and on the engine's variant of it: equal counters."""
 
 import platform
-import time
 
 import pytest
 
 from conftest import cannot
 from ksmtrace.engine.variants import KERNELS
-from support.joined_workloads import join
+from support.joined_workloads import assert_engine_is_this_kernel
 from support.oracle import differences, missing_tunables, on_engine, on_kernel
 from support.random_workloads import sample_workloads
 from support.workload_steps import workload
@@ -114,25 +113,7 @@ def test_random_workloads_in_a_guest(clean_ksm):
         return
     without = missing_tunables() | {"max_page_sharing"}
     workloads = sample_workloads(COUNT, number=NUMBER, most_steps=12, without=without)
-    joined = join(workloads)
-    started = time.monotonic()
-    theirs = on_kernel(joined.workload)
-    seconds = time.monotonic() - started
-    apart = differences(theirs, on_engine(joined.workload, variant))
-    merged = {
-        joined.number(snapshot["step"])
-        for snapshot in theirs.snapshots
-        if snapshot["counters"]["pages_shared"]
-    }
-    print(
-        f"{platform.release()} and {variant}: {COUNT} workloads, {len(apart)} differences, "
-        f"{len(merged)} merged pages, "
-        f"{seconds:.1f} s, and {time.monotonic() - started - seconds:.1f} s on the engine"
-    )
-    assert theirs.refused is None
-    numbers = {joined.number(int(line.split()[1])) for line in apart if line.startswith("step ")}
-    assert apart == [], f"workloads {sorted(numbers)}"
-    assert len(merged) > COUNT // 3
+    assert_engine_is_this_kernel(workloads, variant)
 
 
 @pytest.mark.guest

@@ -7,7 +7,13 @@ import pytest
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.sources.live.capabilities import Capabilities
-from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, count_items, read_words
+from ksmtrace.sources.live.gathered.chunk import (
+    GATHERED,
+    ChunkFlag,
+    SmartScan,
+    count_items,
+    read_words,
+)
 from ksmtrace.sources.live.plan import make_plan
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.program import RING_BYTES, Program
@@ -46,8 +52,12 @@ class Gatherer:
             walk = read_words(words)
             seqnr = int(header["address"])
             self.passes[seqnr] = self.passes.get(seqnr, 0) + len(walk.vpn)
-            self.skipped += int(walk.skipped.sum())
-            self.examined += int((~walk.skipped).sum())
+            # `run` was written amid the batch: whether smart scan, on all the while, passed over an
+            # item, its age says
+            written = header["checksum"] & SmartScan.TUNABLE_WRITTEN
+            skipped = walk.passed_over if written else walk.skipped
+            self.skipped += int(skipped.sum())
+            self.examined += int((~skipped).sum())
 
     def close(self):
         self.ring.close()

@@ -61,14 +61,15 @@ def test_everything(ksm, processes):
 
 
 @pytest.mark.parametrize("number", [11, 12])
-def test_random_workloads(clean_ksm, number):
+def test_random_workloads(clean_ksm, number, scaled):
     """Forks, exits, unmaps, writes, run=2, tunables, batches of any size: fifty of each number."""
     without = missing_tunables() | {"max_page_sharing"}
-    workloads = sample_workloads(COUNT, number=number, most_steps=12, without=without)
+    count = scaled(COUNT)
+    workloads = sample_workloads(count, number=number, most_steps=12, without=without)
     joined = join(workloads).workload
     found = both(lambda: run_on_kernel(joined, lambda line: None), f"random workloads {number}")
     check(found)
-    assert found.shared > COUNT
+    assert found.shared > count
 
 
 def test_attached_late(ksm, processes):
@@ -90,7 +91,7 @@ def test_attached_late(ksm, processes):
 @pytest.mark.parametrize(
     ("pages_to_scan", "sleep_millisecs"), [(5000, 20), (1000, 0), (500_000, 0)]
 )
-def test_nothing_is_lost_of_a_busy_ksmd(ksm, processes, pages_to_scan, sleep_millisecs):
+def test_nothing_is_lost_of_a_busy_ksmd(ksm, processes, pages_to_scan, sleep_millisecs, scaled):
     """With the ring as it is by default."""
     for name, content in (("twins", "twin:1"), ("unique", "unique:1"), ("more", "unique:2")):
         processes.spawn(name)
@@ -102,7 +103,7 @@ def test_nothing_is_lost_of_a_busy_ksmd(ksm, processes, pages_to_scan, sleep_mil
 
     def busy():
         ksm.write("run", 1)
-        for beat in range(8):
+        for beat in range(scaled(8)):
             processes.do("more", "poke", region="r", offset=0, value=beat + 1)
             processes.do("twins", "poke", region="r", first=50 * beat, pages=50, value=1, offset=0)
             processes.do("twins", "fill", region="r", first=50 * beat, pages=50, content="twin:1")

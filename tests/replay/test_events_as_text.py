@@ -44,7 +44,7 @@ def printed(*arguments):
     ran = ksmtrace(*arguments)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    return [line.split(maxsplit=2) for line in ran.stdout.splitlines()[1:]]
+    return [line.split(maxsplit=2) for line in ran.stdout.splitlines() if line[0] != "#"]
 
 
 def test_as_many_of_each_kind_as_the_document_counts(bundled_capture):
@@ -61,12 +61,21 @@ def test_as_many_of_each_kind_as_the_document_counts(bundled_capture):
     assert set(counted) - set(found) <= {"sample", "process_text", "process_sample"}
 
 
+def test_what_a_run_does_not_show_is_said_at_the_top(tmp_path):
+    (tmp_path / "pair.toml").write_text(PAIR)
+    run = ("simulate", tmp_path / "pair.toml", "--variant", "ksm-6.1", "--events", "--kind")
+    assert ksmtrace(*run, "skipped,break_cow").stdout.splitlines()[1:] == [
+        "# should_skip_rmap_item: not seen: this version has no smart scan"
+    ]
+    assert ksmtrace(*run, "break_cow").stdout.splitlines()[1:] == []
+
+
 def test_options_choose(bundled_capture):
     """As grep would of the whole."""
     whole = printed("replay", bundled_capture, "--events")
     chosen = printed(
-        *("replay", bundled_capture, "--events", "--kind", "stable_append", "do_wp_page"),
-        *("--pass", "3-9", "--pid", "124", "--address", "0x100000000000-0x100000100000"),
+        *("replay", "--events", "--kind", "stable_append,do_wp_page", "--pass", "3-5,6-0X9"),
+        *("--pid", "124", "--address", "0x100000000000-0x100000100000", bundled_capture),
     )
     wanted = []
     for seconds, number, rest in whole:
@@ -112,6 +121,11 @@ def test_the_calls_by_which_two_equal_pages_merge(tmp_path):
         (("--events", "--mm", "ff00"), ("--mm", "'ff00'", "0x")),
         (("--events", "--address", "0x1ffffffffffffffff"), ("--address", "64 bits")),
         (("--events", "--pid", "1-2"), ("--pid", "'1-2'")),
+        (("--events", "--pid", "1_2"), ("--pid", "'1_2' is not a number")),
+        (("--events", "--pid", "\u0661"), ("--pid", "is not a number")),
+        (("--events", "--pid", "9" * 5000), ("--pid", "64 bits")),
+        (("--events", "--pid", "1,"), ("--pid", "'' is not a number")),
+        (("--events", "--pass", "1-"), ("--pass", "'1-'", "a dash in between")),
         (("--events", "--json"), ("leave out --json",)),
         (("--events", "-p", "cow"), ("leave out -p",)),
     ],

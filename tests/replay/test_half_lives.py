@@ -1,14 +1,17 @@
-"""An engine run with both half-lives known, of merges and until a write: promtool accepts its
-metrics."""
+"""A run with both half-lives known, of merges and until a write: promtool accepts its metrics."""
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from ksmtrace.sources.engine import EngineSource
+from ksmtrace.workload.file import parse_workload
 from support.command import ksmtrace
 from support.exposition import samples
 from support.prometheus import need_prometheus
+from support.recordings import write
 
 STEPS = (
     'op = "spawn"\nprocess = "a"',
@@ -31,10 +34,11 @@ def replayed(tmp_path_factory):
     text = "\n".join(
         ('name = "half-lives"', "[tunables]", "smart_scan = 0", *(f"[[step]]\n{s}" for s in STEPS))
     )
-    (directory / "workload.toml").write_text(text)
-    capture = directory / "run.ksmtrace"
-    simulated = ksmtrace("simulate", directory / "workload.toml", "-o", capture)
-    assert simulated.returncode == 0, simulated.stderr
+    source = EngineSource(parse_workload(text.encode(), "half-lives"))
+    # the engine's events as if a kernel's: only of such is time known
+    kernel = replace(source.session.kernel, machine="x86_64")
+    source.session = replace(source.session, kernel=kernel)
+    capture = write(directory / "run.ksmtrace", source, source.batches())
     ran = ksmtrace("replay", capture, "--json", "--textfile", directory)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout), (directory / "ksmtrace.prom").read_text()

@@ -136,7 +136,6 @@ class Gatherer(Emitter):
     # rare hooks
 
     def candidate(self, item, page):
-        self._found += 1
         self._at = item
         self._removing = None
 
@@ -144,7 +143,6 @@ class Gatherer(Emitter):
         self._at = self._removing = None
 
     def skipped(self, item):
-        self._found += 1
         self._removing = None
 
     def rmap_item_removed(self, item, *, freed):

@@ -1,10 +1,13 @@
-"""Joins many workloads into one, for kernels on which a process takes seconds to start."""
+"""Joins many workloads into one, for kernels on which a process takes seconds to start, and
+compares this kernel's run of it with the engine's."""
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ksmtrace.workload.file import Step, Workload
 from ksmtrace.workload.footprint import Footprint
+from support.oracle import differences, on_engine, on_kernel
 
 _MOTHER = "mother"
 _LIMITS = (2, 3, 5, 256)
@@ -55,3 +58,24 @@ def _renamed(step: Step, prefix: str) -> Step:
         key: prefix + step.arguments[key] for key in ("process", "child") if key in step.arguments
     }
     return Step(step.op, {**step.arguments, **names})
+
+
+def assert_engine_is_this_kernel(workloads: Sequence[Workload], variant: str) -> Joined:
+    """Run them joined on this kernel and on the engine: no difference, and many have merged."""
+    joined = join(workloads)
+    theirs = on_kernel(joined.workload)
+    apart = differences(theirs, on_engine(joined.workload, variant))
+    merged = {
+        joined.number(snapshot["step"])
+        for snapshot in theirs.snapshots
+        if snapshot["counters"]["pages_shared"]
+    }
+    print(
+        f"{platform.release()} and {variant}: {len(workloads)} workloads, {len(apart)} "
+        f"differences, {len(merged)} merged pages"
+    )
+    assert theirs.refused is None
+    numbers = {joined.number(int(line.split()[1])) for line in apart if line.startswith("step ")}
+    assert apart == [], f"workloads {sorted(numbers)}"
+    assert len(merged) > len(workloads) // 3
+    return joined

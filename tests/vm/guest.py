@@ -6,6 +6,7 @@ command in it.
     .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is
                                                                instructions executed
     .venv/bin/python tests/vm/guest.py --nodes 2 6.1 -- ...    its memory is on two NUMA nodes
+    .venv/bin/python tests/vm/guest.py --examples 0.4 6.12     the guest tests with fewer rounds
     .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below
@@ -128,12 +129,15 @@ def main() -> int:
     parser.add_argument("kernel", choices=sorted(kernels()))
     parser.add_argument("--icount", action="store_true", help="time is instructions executed")
     parser.add_argument("--nodes", type=int, default=1, help="NUMA nodes, feigned by the kernel")
+    parser.add_argument(
+        "--examples", default="1", metavar="SHARE", help="of the rounds of the guest tests"
+    )
     parser.add_argument("--limit", type=int, default=LIMIT_SECONDS, metavar="SECONDS")
     parser.add_argument("command", nargs="*", help="instead of the guest tests")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     release = install(kernels()[options.kernel])
-    command = options.command or TESTS
+    command = options.command or [*TESTS, "--examples", options.examples]
     return boot(
         release,
         command,

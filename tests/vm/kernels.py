@@ -1,5 +1,6 @@
 """Finds Debian kernels of any suite with apt, and unpacks them so that a guest can boot them."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -31,7 +32,14 @@ def kernels() -> dict[str, Kernel]:
 
 def install(kernel: Kernel) -> str:
     """Make the newest build of a kernel bootable from here (unpacked, not installed); returns its
-    release."""
+    release. One at a time: another process waits, since apt would fail beside it."""
+    LISTS.mkdir(parents=True, exist_ok=True)
+    with (LISTS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install(kernel)
+
+
+def _install(kernel: Kernel) -> str:
     apt = _apt(kernel)
     names = _run(["apt-cache", *apt, "pkgnames", "linux-image-"]).split()
     images = [name for name in names if re.fullmatch(kernel.image, name)]

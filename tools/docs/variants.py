@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.relatives.relative_scanner import RelativeScanner
-from ksmtrace.engine.uksm.scanner import UksmScanner
+from ksmtrace.engine.ksm.ksmd import KsmScanner
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.workload.file import load_workload
 from ksmtrace.workload.on_engine import Simulation
@@ -46,7 +45,7 @@ def _row(variant: str) -> str:
 def _saved(engine: Engine) -> int:
     """Pages that need no memory of their own: of a relative by what is mapped."""
     scanner = engine.scanner
-    if isinstance(scanner, (RelativeScanner, UksmScanner)):
+    if not isinstance(scanner, KsmScanner):
         return scanner.saved_pages
     counters = engine.counters()
     return (counters["pages_sharing"] or 0) + (counters["ksm_zero_pages"] or 0)

@@ -28,6 +28,15 @@ class KsmScanner:
         self.tunables = ksm.tunables
 
     @property
+    def shown_tunables(self) -> dict[str, str]:
+        """What the files show, `run` first; those that this version has."""
+        absent, values = self.ksm.variant.absent_tunables, self.ksm.tunables
+        shown = {name: str(value) for name, value in values.items() if name not in absent}
+        if "advisor_mode" in shown:
+            shown["advisor_mode"] = "scan-time" if values["advisor_mode"] else "none"
+        return {"run": str(self.ksm.run), **shown}
+
+    @property
     def full_scans(self) -> int:
         """Passes completed since the last `run` = 2."""
         return self.ksm.scan.seqnr
@@ -56,6 +65,9 @@ class KsmScanner:
 
     def unmapped(self, mm: Mm) -> None:
         """Nothing: ksmd finds out."""
+
+    def written(self, mm: Mm, first: int, end: int, offset: int, length: int) -> None:
+        """Nothing: a page's checksum tells whether it was written to."""
 
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """MADV_MERGEABLE or MADV_UNMERGEABLE."""

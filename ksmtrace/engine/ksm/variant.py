@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from ksmtrace.engine.machine.mm_version import MmVersion
 
 if TYPE_CHECKING:
+    from ksmtrace.engine.ksm.ksmd import KsmScanner
     from ksmtrace.engine.ksm.stable_node import StableNode
     from ksmtrace.engine.ksm.state import Ksm
     from ksmtrace.engine.ksm.watcher import Watcher
     from ksmtrace.engine.machine.bulk_checksum import Checksum
     from ksmtrace.engine.machine.rbtree import RbRoot
-    from ksmtrace.engine.machine.scanner import Scanner
+    from ksmtrace.engine.machine.scanner import Relative
+    from ksmtrace.events import EventKind
+    from ksmtrace.session import Knowledge
 
 
 class Chain(Protocol):
@@ -25,6 +28,27 @@ class Chain(Protocol):
     ) -> tuple[StableNode, StableNode | None]:
         """The node in the tree, and the dup; without a dup the search must start again."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """What records of a variant's run show, as a session says it.
+
+    Attributes:
+        seen: by kind of event that its `Watcher` is told of, the function where.
+        notes: by kind, what such an event means here, or why there is none.
+        item_bytes: of an rmap_item; 0 where there are none.
+        lacks: what CMP_AND_MERGE_PAGE does not tell here.
+    """
+
+    seen: Mapping[EventKind, str]
+    notes: Mapping[EventKind, str]
+    item_bytes: int
+    lacks: frozenset[Knowledge] = frozenset()
+
+
+def takes_every_value(_name: str, _value: int | str) -> None:
+    """Refuses no value of a tunable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +71,15 @@ class Variant(MmVersion):
         absent_tunables: files of /sys/kernel/mm/ksm that came later, of `tunables.DEFAULTS`.
         own_tunables: files that no version of KSM has, and those with another default than KSM's,
             with their defaults.
+        check_own_tunable: OSError for a value that one of those would refuse.
+        visibility: what records of a run show.
         absent_counters: counters that came later: files of `counters.COUNTERS`, and cow_ksm of
             /proc/vmstat.
     """
 
     name: str
     since: tuple[int, int]
-    make: Callable[[Variant, int, Watcher], Scanner]
+    make: Callable[[Variant, int, Watcher], KsmScanner | Relative]
     checksum: Checksum
     chains: bool
     chain: Chain
@@ -61,4 +87,6 @@ class Variant(MmVersion):
     memory_merge: bool
     absent_tunables: frozenset[str]
     own_tunables: Mapping[str, int | str] = field(default_factory=dict, hash=False)
+    check_own_tunable: Callable[[str, int | str], object] = takes_every_value
+    visibility: Visibility = field(hash=False)
     absent_counters: frozenset[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ksmtrace.engine.machine.memory import Memory, Mm, Vma
 
@@ -18,6 +18,11 @@ class Scanner(Protocol):
     name: str
     memory: Memory
     tunables: dict[str, int]
+
+    @property
+    def shown_tunables(self) -> dict[str, str]:
+        """What the files show, by name."""
+        ...
 
     @property
     def full_scans(self) -> int:
@@ -50,6 +55,10 @@ class Scanner(Protocol):
         """A process has unmapped memory."""
         ...
 
+    def written(self, mm: Mm, first: int, end: int, offset: int, length: int) -> None:
+        """A process has written `length` bytes from `offset` on to each of these pages."""
+        ...
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """A process advises on pages `first` to `end` - 1."""
         ...
@@ -80,4 +89,19 @@ class Scanner(Protocol):
 
     def readings(self) -> dict[str, int]:
         """The counters by the lower-case names of `Gauge`, as a live source reads them."""
+        ...
+
+
+@runtime_checkable
+class Relative(Scanner, Protocol):
+    """A `Scanner` other than KSM's: what it saves and costs, KSM's counters do not tell."""
+
+    @property
+    def saved_pages(self) -> int:
+        """Pages that need no memory of their own, by what is mapped."""
+        ...
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Memory that the daemon keeps of pages."""
         ...

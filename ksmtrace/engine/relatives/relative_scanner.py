@@ -41,6 +41,11 @@ class RelativeScanner:
         return {name: value for name, value in self.counters().items() if value is not None}
 
     @property
+    def shown_tunables(self) -> dict[str, str]:
+        """The tunables as text."""
+        return {name: str(value) for name, value in self.tunables.items()}
+
+    @property
     def full_scans(self) -> int:
         """Passes completed, as the relative's class defines them."""
         return self._passes
@@ -69,6 +74,9 @@ class RelativeScanner:
 
     def unmapped(self, mm: Mm) -> None:
         """Nothing: what there is to forget goes page by page."""
+
+    def written(self, mm: Mm, first: int, end: int, offset: int, length: int) -> None:
+        """Nothing: faults tell what a relative wants to know."""
 
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """Ignored: all memory is scanned."""

@@ -15,14 +15,6 @@ NS_PER_RECORD = 1000
 _PAGE_SHIFT = np.uint64(12)
 _E = EventKind
 _HAS_KPAGE, _NEW_NODE = int(Flag.HAS_KPAGE), int(Flag.NEW_NODE)
-_PAGE_STATE = int(Flag.PAGE_STATE)
-
-_KEPT = {"oldchecksum": 2, "checksum": 1}
-_REPLACED = {"oldchecksum": 1, "checksum": 0}
-"""References and mappings of a page after the attempt, which had been private.
-
-ksmd has a reference, and the one entry counts as another if it is kept.
-"""
 
 _KINDS = Done.PAIRED + 1
 
@@ -113,10 +105,9 @@ def _put_shared(
         records,
         last - 4,
         _E.TRY_TO_MERGE_ONE_PAGE,
-        flags=_HAS_KPAGE | _PAGE_STATE,
+        flags=_HAS_KPAGE,
         pfn=pfn,
         aux=kpfn,
-        **_REPLACED,
     )
     _put(records, last - 3, _E.REPLACE_PAGE, pfn=pfn, aux=kpfn)
     _put(records, last - 2, _E.STABLE_APPEND, pfn=kpfn, aux=node)
@@ -132,15 +123,14 @@ def _put_paired(
         "address": partners.vpn << _PAGE_SHIFT,
         "rmap_item": partners.key,
     }
-    _put(records, last - 7, _E.TRY_TO_MERGE_ONE_PAGE, flags=_PAGE_STATE, pfn=pfn, **_KEPT)
+    _put(records, last - 7, _E.TRY_TO_MERGE_ONE_PAGE, pfn=pfn)
     _put(
         records,
         last - 6,
         _E.TRY_TO_MERGE_ONE_PAGE,
-        flags=_HAS_KPAGE | _PAGE_STATE,
+        flags=_HAS_KPAGE,
         pfn=partners.pfn,
         aux=pfn,
-        **_REPLACED,
         **its,
     )
     _put(records, last - 5, _E.REPLACE_PAGE, pfn=partners.pfn, aux=pfn, **its)

@@ -49,7 +49,6 @@ class Emitter(BulkWatcher):
         self._seq = 0
         self._open: tuple[Tracked, int, int, int, int] | None = None
         self._named: Mm | None = None
-        self._found = 0
 
     def __len__(self) -> int:
         return len(self._records) // RECORD.itemsize
@@ -76,11 +75,10 @@ class Emitter(BulkWatcher):
     def scan_stop(self, seqnr: int, counters: Mapping[str, int]) -> None:
         """SCAN_STOP, and the daemon's own counters as they are then."""
         self._add(EventKind.SCAN_STOP, aux=seqnr)
-        self.sample({**counters, "candidates_found": self._found}, Flag.AT_SCAN_STOP)
+        self.sample(counters, Flag.AT_SCAN_STOP)
 
     def candidate(self, item: Tracked, page: Frame) -> None:
         """Note the state before; PROCESS when it is the first of a process."""
-        self._found += 1
         if self._named is not item.mm:
             self._named = item.mm
             self._process(item.mm)
@@ -90,7 +88,6 @@ class Emitter(BulkWatcher):
     def examined(self, pages: BulkResult) -> None:
         """What single calls for all pages would give."""
         records, first = bulk_records(pages, self._now, self._seq)
-        self._found += int(np.count_nonzero(pages.done))
         if first < len(records) and self._named is not pages.mm:
             self._extend(records[:first])
             self._named = pages.mm
@@ -120,7 +117,6 @@ class Emitter(BulkWatcher):
 
     def skipped(self, item: Tracked) -> None:
         """SKIPPED."""
-        self._found += 1
         self._add(EventKind.SKIPPED, item=item)
 
     def rmap_item_removed(self, item: Tracked, *, freed: bool) -> None:
@@ -146,19 +142,23 @@ class Emitter(BulkWatcher):
         zero = _ZERO_PAGE if kpage is not None and not kpage.anon else 0
         flags = zero | (_HAS_KPAGE if kpage is not None else 0)
         flags |= _SAME_PAGE if kpage is page else 0
-        state = _PAGE_STATE | (_WAS_COMPOUND if was_compound else 0)
-        parts = (page,) if page.compound is None else page.compound.frames
-        state |= 0 if page.compound is None else _COMPOUND
+        flags |= _WAS_COMPOUND if was_compound else 0
+        references = mappings = 0
+        if err:
+            parts = (page,) if page.compound is None else page.compound.frames
+            flags |= _PAGE_STATE | (0 if page.compound is None else _COMPOUND)
+            mappings = page.mapcount
+            references = mappings + sum(part.references for part in parts)
         aux = 0 if kpage is None else kpage.pfn
         self._add(
             EventKind.TRY_TO_MERGE_ONE_PAGE,
             item=item,
-            flags=flags | state,
+            flags=flags,
             err=err,
             pfn=page.pfn,
             aux=aux,
-            oldchecksum=page.mapcount + sum(part.references for part in parts),
-            checksum=page.mapcount,
+            oldchecksum=references,
+            checksum=mappings,
         )
 
     def replaced(self, item: Tracked, page: Frame, kpage: Frame) -> None:

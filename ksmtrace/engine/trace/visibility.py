@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ksmtrace.engine.ksm.counters import RMAP_ITEM_SIZE
-from ksmtrace.engine.ksm.ksmd import KsmScanner
+from ksmtrace.engine.ksm.variant import Variant, Visibility
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.machine.scanner import Scanner
-from ksmtrace.engine.relatives.pksm import PksmScanner
 from ksmtrace.engine.relatives.pksm_item import PKSM_RMAP_ITEM_SIZE
-from ksmtrace.engine.uksm.scanner import UksmScanner
 from ksmtrace.engine.uksm.slot import RMAP_ITEM_SIZE as UKSM_RMAP_ITEM_SIZE
 from ksmtrace.events import EventKind
 from ksmtrace.session import ENGINE, Exactness, Kernel, Knowledge, Probe, Session
@@ -134,43 +132,44 @@ _UKSM_NOTES = _KSM_NOTES | {
 }
 
 
-def engine_session(scanner: Scanner) -> Session:
+KSM = Visibility(_KSM, _KSM_NOTES, RMAP_ITEM_SIZE)
+"""Of all versions of KSM."""
+
+PKSM = Visibility(_PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE, frozenset({Knowledge.RMAP_ITEMS}))
+"""Of PKSM."""
+
+ZERO_PAGE = Visibility(
+    _ZERO_PAGE, _ZERO_PAGE_NOTES, 0, frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES})
+)
+"""Of zero-page merging."""
+
+UKSM = Visibility(
+    _UKSM,
+    _UKSM_NOTES,
+    UKSM_RMAP_ITEM_SIZE,
+    frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA, Knowledge.SINGLE_LOOKS}),
+)
+"""Of UKSM."""
+
+
+def engine_session(variant: Variant, scanner: Scanner) -> Session:
     """The facts of an engine's run; each kind of event is seen exactly, or not at all."""
-    seen, notes, item_bytes = _ZERO_PAGE, _ZERO_PAGE_NOTES, 0
-    lacks = frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES})
-    shown = {name: str(value) for name, value in scanner.tunables.items()}
-    if isinstance(scanner, KsmScanner):
-        seen, notes, shown = _KSM, _KSM_NOTES, _ksm_tunables(scanner)
-        lacks, item_bytes = frozenset(), RMAP_ITEM_SIZE
-        if "smart_scan" not in shown:
-            seen = {kind: at for kind, at in seen.items() if kind is not EventKind.SKIPPED}
-            notes = notes | {EventKind.SKIPPED: "this version has no smart scan"}
-    elif isinstance(scanner, PksmScanner):
-        seen, notes, item_bytes = _PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE
-        lacks = frozenset({Knowledge.RMAP_ITEMS})
-    elif isinstance(scanner, UksmScanner):
-        seen, notes, shown = _UKSM, _UKSM_NOTES, scanner.shown_tunables
-        lacks = frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA})
-        item_bytes = UKSM_RMAP_ITEM_SIZE
-    probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in seen | notes}
-    examined = probes[EventKind.CMP_AND_MERGE_PAGE]
-    probes[EventKind.CMP_AND_MERGE_PAGE] = replace(examined, lacks=lacks)
+    seen, notes = variant.visibility.seen, variant.visibility.notes
+    shown = scanner.shown_tunables
+    if EventKind.SKIPPED in seen and "smart_scan" not in shown:
+        seen = {kind: at for kind, at in seen.items() if kind is not EventKind.SKIPPED}
+        notes = {**notes, EventKind.SKIPPED: "this version has no smart scan"}
+    kinds = {**seen, **notes}
+    probes = {kind: _probe(seen.get(kind, ""), notes.get(kind, "")) for kind in kinds}
+    examined = probes.get(EventKind.CMP_AND_MERGE_PAGE, _probe("", ""))
+    probes[EventKind.CMP_AND_MERGE_PAGE] = replace(examined, lacks=variant.visibility.lacks)
     return Session(
         source="engine",
-        kernel=Kernel(scanner.name, "", ENGINE, PAGE_SIZE, item_bytes),
+        kernel=Kernel(variant.name, "", ENGINE, PAGE_SIZE, variant.visibility.item_bytes),
         tier="full",
         probes=probes,
         tunables=shown,
     )
-
-
-def _ksm_tunables(scanner: KsmScanner) -> dict[str, str]:
-    ksm = scanner.ksm
-    absent = ksm.variant.absent_tunables
-    shown = {name: str(value) for name, value in ksm.tunables.items() if name not in absent}
-    if "advisor_mode" in shown:
-        shown["advisor_mode"] = "scan-time" if ksm.tunables["advisor_mode"] else "none"
-    return {"run": str(ksm.run), **shown}
 
 
 def _probe(function: str, note: str) -> Probe:

@@ -103,6 +103,9 @@ class UksmScanner:
         """VMAs have gone, or have been cut."""
         self._hooks.changed(mm)
 
+    def written(self, mm: Mm, first: int, end: int, offset: int, length: int) -> None:
+        """Nothing: a page's hash tells whether it was written to."""
+
     def madvise(self, mm: Mm, first: int, end: int, *, mergeable: bool) -> None:
         """MADV_MERGEABLE is ignored."""
         if not mergeable:

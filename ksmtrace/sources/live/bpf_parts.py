@@ -135,6 +135,7 @@ PARTS = (
         offsets=(*_ITEM, "VMA_MM"),
         extras=(
             Extra("WITH_COMPOUND", offsets=("PAGE_COMPOUND_HEAD",)),
+            Extra("WITH_HEAD_FLAG", offsets=("PAGE_FLAGS", "PAGE_FLAG_HEAD", "PAGE_COMPOUND_HEAD")),
             Extra(
                 "WITH_PAGE_STATE",
                 offsets=("PAGE_FLAGS", "PAGE_COMPOUND_HEAD", "PAGE_REFCOUNT", "PAGE_MAPCOUNT"),

@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass
 
-from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.sysfs import read_counters, read_tunables
@@ -16,7 +15,7 @@ from ksmtrace.sources.live.capabilities import Capabilities
 from ksmtrace.sources.live.fault_probes import with_windows, without_faults
 from ksmtrace.sources.live.identities import identity_probes
 from ksmtrace.sources.live.inlined import with_probe_map
-from ksmtrace.sources.live.merged_before import read_merged_before, snapshot_probe
+from ksmtrace.sources.live.merged_before import MergedBefore, snapshot_probe
 from ksmtrace.sources.live.plan import CHOICES, Plan, counters_only, make_plan, make_totals_plan
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
@@ -108,8 +107,7 @@ def session_of(plan: Plan, kernel: Kernel) -> Session:
     )
 
 
-def merged_before_of(session: Session) -> list[EventBatch]:
+def merged_before_of(session: Session) -> MergedBefore:
     """What KSM has merged already, where that can be seen; none where the kernel counts none."""
-    if not session.sees(EventKind.SNAPSHOT) or not read_counters().get(Gauge.PAGES_SHARED):
-        return []
-    return list(read_merged_before())
+    seen = session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED) != 0
+    return MergedBefore(seen=seen)

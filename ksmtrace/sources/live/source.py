@@ -10,20 +10,23 @@ import numpy as np
 
 from ksmtrace.errors import HostError
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.probe_time import StreamEnd
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.kernel.capabilities import keep_only
+from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.kernel.processes import read_rest
-from ksmtrace.kernel.sysfs import read_counters, read_tunables
+from ksmtrace.kernel.sysfs import Counters, read_tunables
 from ksmtrace.session import Exactness, Session
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.budget import Budget
+from ksmtrace.sources.live.counter_samples import CounterSamples
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.identities import Identities
 from ksmtrace.sources.live.losses import LossTracker
+from ksmtrace.sources.live.merged_before import MergedBefore
 from ksmtrace.sources.live.opening import LiveOptions, merged_before_of, plan_of, session_of
 from ksmtrace.sources.live.plan import check_choice
 from ksmtrace.sources.live.preconditions import check_host
@@ -53,13 +56,16 @@ class LiveSource:
         session: Session,
         ksmd_pid: int,
         attachment: Attachment,
-        merged_before: list[EventBatch],
+        merged_before: MergedBefore,
     ) -> None:
         self.session = session
         self._options = options
         self._ksmd_pid = ksmd_pid
         self._attachment = attachment
         self._merged_before = merged_before
+        self._read_before: list[EventBatch] | None = None
+        self._known_before: list[Records] = []
+        self._counters = CounterSamples(ksmd_pid)
         self._stopping = False
         self._losses = LossTracker()
         self._drained_slots = 0
@@ -77,7 +83,7 @@ class LiveSource:
 
     @classmethod
     def open(cls, options: LiveOptions) -> LiveSource:
-        """Check the host, choose the probes, attach them, and read what was merged before.
+        """Check the host, choose the probes, and attach them.
 
         Where a step fails, nothing stays attached.
 
@@ -86,6 +92,7 @@ class LiveSource:
             HostError: not root, no KSM, no bcc, no BTF, or no probes that fit.
         """
         check_choice(options.probes)
+        UNREAD.clear()
         ksmd_pid = check_host(with_probes=options.probes != "sysfs")
         kernel = read_kernel()
         plan = plan_of(options, kernel.build_id)
@@ -106,6 +113,7 @@ class LiveSource:
         Raises:
             HostError: the kernel refuses.
         """
+        self._read_before = list(self._merged_so_far())
         kept = {"CAP_DAC_READ_SEARCH", *also_keep}
         if self._timer is not None:
             self._timer.hold()
@@ -125,8 +133,7 @@ class LiveSource:
         What was merged before, a reading of the kernel's counters, events as they come with
         readings in between, a last reading.
         """
-        while self._merged_before:
-            yield self._merged_before.pop(0)
+        yield from self._merged_so_far() if self._read_before is None else self._read_before
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, drop=True))
         self._attachment.start_windows()
         now = time.monotonic()
@@ -153,6 +160,16 @@ class LiveSource:
         self._attachment.stop_windows()
         yield EventBatch(self._reading(_READINGS_AT_THE_ENDS, at_end=True))
 
+    def _merged_so_far(self) -> Iterator[EventBatch]:
+        """What was merged before, while the ring is emptied: reading it may take long."""
+        for batch in self._merged_before.batches():
+            if self._stopping:
+                self._merged_before.cut()
+                return
+            yield batch
+            events = self._drain()
+            self._known_before.append(events[_KNOWN_FOR_GOOD[events["kind"]]])
+
     def stop(self) -> None:
         """End after the batch under way."""
         self._stopping = True
@@ -161,7 +178,8 @@ class LiveSource:
     def warnings(self) -> list[str]:
         """What went wrong on the way without ending the run, one line each."""
         why = self._attachment.why_no_windows()
-        return [f"no further windows on COW faults: {why}"] if why else []
+        windows = [f"no further windows on COW faults: {why}"] if why else []
+        return [*windows, *self._merged_before.warnings, *UNREAD.lines()]
 
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""
@@ -251,7 +269,7 @@ class LiveSource:
             at_end: read every process's own counts, however fresh the last reading is.
         """
         pieces = [self._drain()]
-        counters: dict[Gauge, int] = {}
+        counters = Counters({}, {})
         deadline = time.monotonic() + _LONGEST_READING_SECONDS
         for attempt in range(tries):
             if attempt >= _FEWEST_READINGS and time.monotonic() > deadline:
@@ -260,7 +278,7 @@ class LiveSource:
                 time.sleep(0.001 * attempt)
                 pieces.append(self._drain())
             rest = self._ksmd_rest()
-            counters = read_counters(ksmd_pid=self._ksmd_pid)
+            counters = self._counters.read()
             pieces.append(self._drain())
             if not self._drained_slots and rest is not None and rest == self._ksmd_rest():
                 break
@@ -279,17 +297,8 @@ class LiveSource:
         events = np.concatenate(pieces)
         if drop:
             known = events[_KNOWN_FOR_GOOD[events["kind"]]]
-            return np.concatenate([totals, _samples(counters), known])
+            samples = self._counters.records(counters)
+            known_before, self._known_before = self._known_before, []
+            return np.concatenate([totals, samples, *known_before, known])
         shares = self._identities.sample(at_end=at_end)
-        return np.concatenate([events, missed, shares, totals, _samples(counters)])
-
-
-def _samples(counters: dict[Gauge, int]) -> Records:
-    records = empty_records(len(counters))
-    records["kind"] = EventKind.SAMPLE
-    records["ts"] = time.monotonic_ns()
-    records["address"] = list(counters)
-    records["aux"] = np.array(list(counters.values()), dtype="<i8").view("<u8")
-    if len(records):
-        records["flags"][-1] = Flag.LAST_OF_SAMPLE
-    return records
+        return np.concatenate([events, missed, shares, totals, self._counters.records(counters)])

@@ -24,13 +24,16 @@ class TunablesReader:
         self._root = root
 
     def changed(self) -> Records:
-        """A TUNABLE record, with the time of this look, for each changed since the last."""
+        """A TUNABLE record, with the time of this look, for each changed since the last.
+
+        One that cannot be read now, or could not be before, has not changed.
+        """
         now = read_tunables(self._root)
         ts = time.monotonic_ns()
         writes = [
             TunableWrite(name, text, ts=ts)
             for name, text in now.items()
-            if self._known.get(name) != text
+            if self._known.get(name, text) != text
         ]
-        self._known = now
+        self._known |= now
         return tunable_records(*writes)

@@ -1,12 +1,13 @@
 """Bad input: one clear line, the documented exit status, no traceback, nothing half-written."""
 
 import json
+import subprocess
 
 import pyarrow as pa
 import pytest
 
 from ksmtrace.cli import VERBS
-from support.command import assert_one_line, ksmtrace
+from support.command import KSMTRACE, assert_one_line, ksmtrace
 
 
 def test_help_of_every_verb():
@@ -119,10 +120,6 @@ def test_textfile_directory_is_missing(bundled_capture, tmp_path):
 
 
 def test_a_closed_pipe_is_no_error(bundled_capture):
-    import subprocess
-
-    from support.command import KSMTRACE
-
     ran = subprocess.run(
         f"{KSMTRACE} replay {bundled_capture} --json | head -c 10",
         shell=True,
@@ -132,6 +129,30 @@ def test_a_closed_pipe_is_no_error(bundled_capture):
     )
     assert ran.stderr == ""
     assert ran.stdout.startswith("{")
+
+
+@pytest.mark.parametrize("verb", [("replay",), ("replay", "--events"), ("report",), ("--help",)])
+def test_a_full_disk_is_said(bundled_capture, verb):
+    files = () if verb == ("--help",) else (bundled_capture,)
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [KSMTRACE, *verb, *files], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("ksmtrace: standard output: No space left on device: ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("verb", ["replay", "replay --events"])
+def test_closed_streams_lead_nowhere(bundled_capture, verb, closed):
+    ran = subprocess.run(
+        f"{KSMTRACE} {verb} {bundled_capture} {closed}",
+        shell=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
 
 
 def test_not_root(tmp_path, repository):

@@ -241,7 +241,7 @@ def test_a_volatile_page_in_the_unstable_tree_is_explained():
 def test_a_failed_second_half_without_break_cow_is_explained():
     emitter = Emitter()
     engine = machine("ksm-6.1", watcher=emitter)
-    session = engine_session(engine.scanner)
+    session = engine_session(engine.variant, engine.scanner)
     emitter.take()
     emitter.sample(engine.scanner.readings())
     region(engine, "p", "r", [1, 1])

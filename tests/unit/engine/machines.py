@@ -2,6 +2,7 @@
 
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.variants import KERNELS, NEWEST
+from ksmtrace.sources.engine import EngineSource
 
 MODES = {
     "reference": {"mode": "reference"},
@@ -73,3 +74,17 @@ def chains(engine):
     """stable_node_chains, stable_node_dups."""
     counters = engine.ksm.counters
     return counters.stable_node_chains, counters.stable_node_dups
+
+
+def batches_with_entries(workload):
+    """Each batch of a run's records, and all page table entries before and after it: frame numbers
+    by (mm, address)."""
+    source = EngineSource(workload)
+    memory = source._simulation.engine.memory
+    before = {}
+    for batch in source.batches():
+        entries = {
+            (mm.key, vpn << 12): frame.pfn for mm in memory.mms for vpn, frame in mm.ptes.items()
+        }
+        yield batch, before, entries
+        before = entries

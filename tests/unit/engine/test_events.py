@@ -107,8 +107,8 @@ def test_records_of_a_first_merge():
         (E.SCAN_START, 0),
         (E.PROCESS, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
@@ -181,13 +181,13 @@ def test_records_of_the_zero_page_and_of_a_fork():
     region(engine, "p", "r", [0, 1, 1])
     engine.scan_passes(2)
     kinds, _ = recorded(engine, emitter)
-    attempt = Flag.HAS_KPAGE | Flag.ZERO_PAGE | Flag.PAGE_STATE
+    attempt = Flag.HAS_KPAGE | Flag.ZERO_PAGE
     at = kinds.index((E.TRY_TO_MERGE_ONE_PAGE, attempt))
     assert kinds[at + 1 : at + 3] == [(E.REPLACE_PAGE, Flag.ZERO_PAGE), (E.CMP_AND_MERGE_PAGE, 0)]
     engine.fork("p", "child")
     engine.scan_passes(1)
     kinds, _ = recorded(engine, emitter)
-    adopted = (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.SAME_PAGE | Flag.PAGE_STATE)
+    adopted = (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.SAME_PAGE)
     assert kinds[kinds.index(adopted) + 1] == (E.STABLE_APPEND, 0)
     assert E.REPLACE_PAGE not in [kind for kind, _ in kinds]
 
@@ -202,7 +202,7 @@ def test_records_of_a_failed_second_half():
     kinds, events = recorded(engine, emitter)
     at = kinds.index((E.BREAK_COW, 0))
     assert kinds[at - 2 : at + 3] == [
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
         (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
         (E.BREAK_COW, 0),
         (E.COW_FAULT, Flag.BY_KERNEL),
@@ -210,8 +210,8 @@ def test_records_of_a_failed_second_half():
     ]
     attempts = [e for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE]
     assert [int(e["err"]) for e in attempts] == [0, -14]
-    # references and mappings: ksmd's reference and the entry's, and on the pinned page one more
-    assert [(e["oldchecksum"], e["checksum"]) for e in attempts] == [(2, 1), (3, 1)]
+    # references and mappings of the one that failed: ksmd's reference, the entry's, and the pin
+    assert [(e["oldchecksum"], e["checksum"]) for e in attempts] == [(0, 0), (3, 1)]
     assert [int(e["err"]) for e in events if e["kind"] == E.COW_FAULT] == [8]
 
 
@@ -231,9 +231,9 @@ def test_records_of_a_huge_page(pinned):
     engine.scan_passes(2)
     _, events = recorded(engine, emitter)
     own, partners = (e for e in events if e["kind"] == E.TRY_TO_MERGE_ONE_PAGE)
-    assert own["flags"] == Flag.PAGE_STATE
-    split = Flag.HAS_KPAGE | Flag.PAGE_STATE | Flag.WAS_COMPOUND
-    assert partners["flags"] == (split | Flag.COMPOUND if pinned else split)
+    assert own["flags"] == 0
+    split = Flag.HAS_KPAGE | Flag.WAS_COMPOUND
+    assert partners["flags"] == (split | Flag.PAGE_STATE | Flag.COMPOUND if pinned else split)
     assert (partners["err"] != 0) == pinned
 
 

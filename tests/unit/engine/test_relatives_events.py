@@ -3,7 +3,7 @@
 from collections import Counter
 
 from hypothesis import given, settings
-from unit.engine.machines import region, repeated
+from unit.engine.machines import batches_with_entries, region, repeated
 from unit.engine.strategies import step, workloads
 from unit.engine.test_events import reading, recorded
 
@@ -68,13 +68,7 @@ def test_readings_and_reconstruction_equal_pksm_after_every_batch(workload):
 @given(workloads(variants=("pksm", "zero-page")))
 def test_every_entry_that_changed_its_page_has_a_record(workload):
     """Between two looks at all page tables, entries changed as REPLACE_PAGE records say."""
-    source = EngineSource(workload)
-    memory = source._simulation.engine.memory
-    before = {}
-    for batch in source.batches():
-        entries = {
-            (mm.key, vpn << 12): frame.pfn for mm in memory.mms for vpn, frame in mm.ptes.items()
-        }
+    for batch, before, entries in batches_with_entries(workload):
         if len(batch.of(E.SCAN_START)) or len(batch.of(E.CMP_AND_MERGE_PAGE)):
             replaced = batch.of(E.REPLACE_PAGE)
             said = {
@@ -84,7 +78,6 @@ def test_every_entry_that_changed_its_page_has_a_record(workload):
             changed = {at for at in entries if at in before and entries[at] != before[at]}
             assert said == {at: (before[at], entries[at]) for at in changed}
             assert entries.keys() == before.keys()
-        before = entries
 
 
 def test_records_of_a_merge_by_pksm():
@@ -96,14 +89,14 @@ def test_records_of_a_merge_by_pksm():
         (E.SCAN_START, 0),
         (E.PROCESS, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.UNSTABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.PAGE_STATE),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, 0),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.REMOVE_RMAP_ITEM, Flag.UNSTABLE_BEFORE),
         (E.STABLE_APPEND, Flag.NEW_NODE),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
-        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.PAGE_STATE),
+        (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE),
         (E.REPLACE_PAGE, 0),
         (E.STABLE_APPEND, 0),
         (E.CMP_AND_MERGE_PAGE, Flag.STABLE_AFTER),
@@ -177,7 +170,7 @@ def test_records_of_zero_pages():
         assert kinds == [
             (E.SCAN_START, 0),
             (E.PROCESS, 0),
-            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE | Flag.PAGE_STATE),
+            (E.TRY_TO_MERGE_ONE_PAGE, Flag.HAS_KPAGE | Flag.ZERO_PAGE),
             (E.REPLACE_PAGE, Flag.ZERO_PAGE),
             (E.CMP_AND_MERGE_PAGE, 0),
             *freed,
@@ -215,7 +208,8 @@ def reading_of(events):
 
 def test_sessions_say_what_is_not_there_and_why():
     for variant in ("pksm", "zero-page"):
-        session = engine_session(Engine(variant, {"pages_to_scan": 7}).scanner)
+        engine = Engine(variant, {"pages_to_scan": 7})
+        session = engine_session(engine.variant, engine.scanner)
         assert session.kernel.release == variant
         more = {"period_seconds": "10"} if variant == "pksm" else {}
         assert session.tunables == {"pages_to_scan": "7", "sleep_millisecs": "20", **more}

@@ -109,7 +109,7 @@ def test_pages_to_scan_0_would_never_end():
 
 
 def test_an_unknown_variant_is_named():
-    with pytest.raises(KsmtraceError, match=r"no variant ksm-9: there are ksm-4\.4, "):
+    with pytest.raises(KsmtraceError, match=r"unknown variant .ksm-9. \(known: ksm-4\.4, "):
         Engine("ksm-9")
 
 

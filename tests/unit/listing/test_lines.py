@@ -1,6 +1,7 @@
 """The stream as text: every event once, as it is, and the chosen ones alone."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from ksmtrace.events import RECORD, EventBatch, EventKind
 from ksmtrace.listing.choice import Choice, Span, kind_named
 from ksmtrace.listing.lines import HEAD, event_lines
+from ksmtrace.listing.unseen import unseen_lines
 from ksmtrace.listing.words import FUNCTIONS, READINGS, words_of
-from support.streams import events
+from ksmtrace.session import Exactness, Probe
+from support.streams import events, session
 
 MMS = (0, 0x1000, 0x2000, 0x3000)
 EVERYTHING = tuple(EventKind)
@@ -29,7 +32,7 @@ PLAIN = st.fixed_dictionaries(
 
 
 def lines(batches, **choice):
-    head, *found = event_lines(batches, Choice(**choice))
+    head, *found = event_lines(batches, Choice(**choice), session())
     assert head == HEAD
     return found
 
@@ -127,3 +130,23 @@ def test_any_record_has_words_on_one_line(raw):
     text = " ".join(map(str, words_of(event)))
     assert text.isprintable()
     assert all("=" in word for word in text.split())
+
+
+def test_what_is_not_seen_of_what_is_chosen():
+    """As a capture by tracepoints has it, one by windows, and one whose stream has ended."""
+    full = session(unseen=[EventKind.BREAK_COW, EventKind.SAMPLE])
+    probes = {
+        **full.probes,
+        EventKind.SKIPPED: Probe("x", Exactness.SAMPLED, "", "pages_skipped"),
+        EventKind.COW_FAULT: Probe("x", Exactness.SAMPLED, share=0.025),
+        EventKind.STABLE_APPEND: Probe("x", Exactness.EXACT, counted=True),
+    }
+    of = replace(full, probes=probes)
+    assert list(unseen_lines(of, Choice())) == [
+        "# break_cow: not seen: test",
+        "# stable_tree_append: counted, not shown one by one: see --kind total",
+        "# should_skip_rmap_item: not seen one by one: its counter is pages_skipped",
+        "# do_wp_page: seen 2.5% of the time, in windows",
+    ]
+    assert list(unseen_lines(of, Choice(kinds=(EventKind.SAMPLE,)))) == ["# sample: not seen: test"]
+    assert not list(unseen_lines(of, Choice(kinds=(EventKind.REPLACE_PAGE, EventKind.LOST))))

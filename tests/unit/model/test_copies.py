@@ -14,6 +14,7 @@ from support.engine_streams import recorded
 from support.random_workloads import sample_workloads
 from support.runs import FREED, IN_STABLE, TO_STABLE, appended, examined, removed
 from support.streams import events, session
+from support.workload_steps import workload
 
 WINDOWS = Probe("test", Exactness.SAMPLED, share=0.02)
 
@@ -40,13 +41,36 @@ def test_derived_copies_are_the_writes_between_looks():
     """Of random processes that write, unmap, unmerge and exit while ksmd scans."""
     seen = 0
     without = ("discard", "fork", "read", "snapshot", "run")
-    for workload in sample_workloads(60, number=3, without=without):
-        of, records = recorded(workload)
+    for one in sample_workloads(60, number=3, without=without):
+        of, records = recorded(one)
         expected = written(records)
-        assert copies(by_windows(of), records) == expected, workload
-        assert copies(by_windows(of), records, cuts=range(0, len(records), 7)) == expected, workload
+        assert copies(by_windows(of), records) == expected, one
+        assert copies(by_windows(of), records, cuts=range(0, len(records), 7)) == expected, one
         seen += expected.total()
     assert seen > 30
+
+
+SKIP = {"kind": EventKind.SKIPPED, "rmap_item": 1}
+
+
+def test_what_smart_scan_skips_has_been_written_to():
+    """Pages so old that they are skipped while they are other pages, and merged again later."""
+    rows = ["spawn a", "spawn b"]
+    for name in "ab":
+        rows += [f"map {name} r 64", f"fill {name} r content=unique:5", f"mergeable {name} r"]
+    rows.append("scan 30")
+    for beat in range(12):
+        for name, first in (("a", 4 * (beat % 4)), ("b", 12)):
+            rows.append(f"poke {name} r first={first} 24 offset=3 value={beat + 1}")
+        rows += ["scan 1", "fill a r content=unique:5", "fill b r content=unique:5", "scan 3"]
+    rows += ["poke a r offset=3 value=99", "poke b r offset=3 value=98", "scan 1"]
+    of, records = recorded(workload(*rows))
+    skipped = records["kind"] == EventKind.SKIPPED
+    assert skipped.sum() > 500
+    expected = written(records)
+    assert expected.total() > 100
+    assert copies(by_windows(of), records) == expected
+    assert copies(by_windows(of), records, cuts=range(0, len(records), 7)) == expected
 
 
 GONE = {"kind": EventKind.REMOVE_STABLE_NODE, "aux": 9}
@@ -58,6 +82,10 @@ LOOKS = {
     "its node had gone, and it is in no tree": ([GONE, examined(1, old=3, new=4)], 1, 0),
     "its node had gone, and it is merged at once": ([GONE, appended(1, 8, new=True)], 1, 0),
     "its node had gone, and it is freed": ([GONE, removed(1, FREED)], 0, 0),
+    "its node had gone, and it is skipped": ([GONE, SKIP], 1, 0),
+    "its node had gone, it is skipped, then merged": ([GONE, SKIP, appended(1, 8, new=True)], 1, 0),
+    "skipped, and left": ([SKIP, removed(1, IN_STABLE)], 1, 1),
+    "skipped again and again": ([SKIP, removed(1, IN_STABLE), SKIP, SKIP], 1, 1),
     "left, and merged with another": ([removed(1, IN_STABLE), appended(1, 8, new=True)], 1, 1),
     "still there": ([examined(1, IN_STABLE | TO_STABLE, node=9)], 0, 0),
 }

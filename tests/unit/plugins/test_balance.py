@@ -12,6 +12,8 @@ from rich.console import Console
 
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessGauge, ProcessText
 from ksmtrace.model.processes import text_records
+from ksmtrace.model.verdict import Answer, Facts, Verdict, judge
+from ksmtrace.session import Knowledge
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
@@ -508,6 +510,34 @@ def test_not_yet_settled():
         "the last pass was quiet, one more tells",
     )
     assert _verdict(_passes(merged, 3))[0] == "worth it"
+
+
+def test_what_is_saved_is_told_though_the_bookkeeping_is_not_known():
+    facts = Facts("1", True, 9, 4096, None, None, True, 0.0)
+    assert judge(facts) == Verdict(
+        Answer.NOT_KNOWN, ("4.0 KiB saved", "KSM's own bookkeeping is not known")
+    )
+    unknown = replace(facts, saved_bytes=None)
+    assert judge(unknown) == Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
+
+
+def test_what_has_not_settled_is_named():
+    """Where there are zero pages alone, pages_sharing has nothing to do with it."""
+    zeroes = [
+        row
+        for number, pages in enumerate((0, 10, 30))
+        for row in (
+            start(number),
+            stop(number),
+            *sample(ksm_zero_pages=pages, general_profit=pages * PAGE),
+        )
+    ]
+    whole = session()
+    lacks = frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES})
+    examined = replace(whole.probes[EventKind.CMP_AND_MERGE_PAGE], lacks=lacks)
+    probes = {**whole.probes, EventKind.CMP_AND_MERGE_PAGE: examined}
+    (reason,) = _analysis(zeroes, of=replace(whole, probes=probes))["verdict_reasons"]
+    assert reason == "ksm_zero_pages changed by 100% in the last pass"
 
 
 def _measured(rows, cpu_ns, seconds):

@@ -274,10 +274,10 @@ def test_the_text_file_holds_the_metrics_and_nothing_else_is_left(tmp_path):
 
 def test_the_text_file_is_replaced_at_once(tmp_path):
     path = tmp_path / "ksmtrace.prom"
-    path.write_text("old\n")
+    path.write_text("what was there before\n")
     inode = path.stat().st_ino
     _run(lambda sink: None, listen=None, textfile=tmp_path)
-    assert "old" not in path.read_text()
+    assert "what was there before" not in path.read_text()
     assert path.stat().st_ino != inode
 
 

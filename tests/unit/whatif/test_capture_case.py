@@ -168,9 +168,16 @@ def test_a_trace_that_joined_late_begins_with_what_was_merged(tmp_path):
 
 def test_pages_that_could_not_be_merged_are_held(bundled_capture):
     case, _ = capture_case(bundled_capture)
-    held = [step.arguments for step in case.workload.steps if step.op == "hold"]
-    assert len(held) == 2 * 344
-    assert sum(arguments["by"] for arguments in held) == 0
+    pinned, total = set(), 0
+    for step in case.workload.steps:
+        if step.op == "pin":
+            total += step.arguments["pages"]
+            pinned.add(step.arguments["process"])
+        elif step.op == "unpin":
+            pinned.remove(step.arguments["process"])
+        else:
+            assert not pinned or step.op == "scan"
+    assert (total, pinned) == (344, set())
 
 
 def test_run_2_is_found(tmp_path):

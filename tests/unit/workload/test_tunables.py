@@ -10,11 +10,11 @@ from ksmtrace.errors import ExitStatus
 from ksmtrace.kernel.sysfs import TUNABLES
 from ksmtrace.workload.tunables import (
     DEFAULTS,
-    RELATIVES_DEFAULTS,
     RefusedError,
     check_tunables,
     defaults_of,
     is_default_without,
+    own_defaults,
 )
 
 
@@ -25,12 +25,13 @@ def test_every_tunable_of_a_kernel_has_a_default():
 
 
 def test_relatives_have_files_of_their_own():
-    assert check_tunables(RELATIVES_DEFAULTS) == RELATIVES_DEFAULTS
-    assert RELATIVES_DEFAULTS.keys().isdisjoint(DEFAULTS)
+    own = own_defaults()
+    assert check_tunables(own) == own
+    assert own.keys().isdisjoint(DEFAULTS)
     uksm = defaults_of("uksm")
     assert uksm["sleep_millisecs"] == 100  # KSM's is 20
     assert "pages_to_scan" not in uksm
-    assert uksm.keys() - DEFAULTS.keys() <= RELATIVES_DEFAULTS.keys()
+    assert uksm.keys() - DEFAULTS.keys() <= own.keys()
     assert defaults_of("ksm-7.2") == DEFAULTS
 
 
@@ -62,11 +63,7 @@ def test_the_errno_is_named(name, value, word):
 
 @given(
     st.sampled_from(
-        [
-            name
-            for name, value in {**DEFAULTS, **RELATIVES_DEFAULTS}.items()
-            if value in range(10**6)
-        ]
+        [name for name, value in {**DEFAULTS, **own_defaults()}.items() if value in range(10**6)]
     ),
     st.one_of(
         st.floats(), st.booleans(), st.text(), st.lists(st.integers()), st.integers(max_value=-1)

@@ -1,12 +1,18 @@
 """How a live source is opened: step by step, and nothing stays attached where a step fails."""
 
+from itertools import repeat
+
+import numpy as np
 import pytest
 
 from ksmtrace.errors import HostError, KsmtraceError
-from ksmtrace.events import empty_records
-from ksmtrace.sources.live import attachment, opening, source
+from ksmtrace.events import Gauge, empty_records
+from ksmtrace.kernel.pagemap import KsmPages
+from ksmtrace.kernel.sysfs import Counters
+from ksmtrace.sources.live import attachment, counter_samples, opening, source
 from ksmtrace.sources.live.attachment import Attachment, attach
 from ksmtrace.sources.live.capabilities import Placement
+from ksmtrace.sources.live.merged_before import MergedBefore
 from ksmtrace.sources.live.opening import LiveOptions, session_of
 from ksmtrace.sources.live.plan import Plan, counters_only
 from ksmtrace.sources.live.probe_spec import Hook, Place
@@ -34,7 +40,7 @@ def opened(monkeypatch, tmp_path):
     monkeypatch.setattr(source, "read_kernel", lambda: KERNEL)
     monkeypatch.setattr(source, "plan_of", lambda *_: counters_only(tmp_path))
     monkeypatch.setattr(source, "attach", lambda *_, **__: made)
-    monkeypatch.setattr(opening, "read_counters", dict)
+    monkeypatch.setattr(opening, "read_counters", lambda: {Gauge.PAGES_SHARED: 0})
     return made
 
 
@@ -130,12 +136,55 @@ def test_a_run_ends_though_events_never_stop(monkeypatch, tmp_path, look_seconds
     minutes where each look is as long as what it has to take in."""
     clock = Clock()
     monkeypatch.setattr(source, "time", clock)
-    monkeypatch.setattr(source, "read_counters", lambda **_: {})
-    monkeypatch.setattr(opening, "read_counters", dict)
+    monkeypatch.setattr(counter_samples.CounterReader, "read", lambda _: Counters({}, {}))
+    monkeypatch.setattr(opening, "read_counters", lambda: {Gauge.PAGES_SHARED: 0})
     session = session_of(counters_only(tmp_path), KERNEL)
     attached = NeverQuiet(clock, look_seconds)
-    live = LiveSource(LiveOptions(probes="sysfs"), session, 41, attached, [])
+    live = LiveSource(LiveOptions(probes="sysfs"), session, 41, attached, MergedBefore(seen=False))
     live.stop()
     list(live.batches())
     assert clock.now < 2 * most_seconds
     assert attached.drains > 2 * 3
+
+
+def test_a_run_is_ended_while_it_reads_what_was_merged_before(monkeypatch, tmp_path):
+    """32 TiB took minutes, and SIGINT was not heeded."""
+    clock = Clock()
+    monkeypatch.setattr(source, "time", clock)
+    monkeypatch.setattr(counter_samples.CounterReader, "read", lambda _: Counters({}, {}))
+    before = MergedBefore(seen=True)
+    nothing = np.zeros(0, dtype=np.uint64)
+    monkeypatch.setattr(
+        before._reader, "pieces", lambda: repeat(KsmPages(nothing, nothing, nothing, "kpageflags"))
+    )
+    attached = NeverQuiet(clock, 0.001)
+    session = session_of(counters_only(tmp_path), KERNEL)
+    live = LiveSource(LiveOptions(probes="sysfs", duration=1), session, 41, attached, before)
+    batches = live.batches()
+    for _ in range(100):
+        next(batches)
+    assert attached.drains >= 99  # the ring is emptied meanwhile
+    live.stop()
+    rest = list(batches)
+    assert len(rest) < 10
+    assert live.warnings == ["what was merged before was not read to its end: the run ended"]
+
+
+def test_the_duration_counts_from_the_first_reading(monkeypatch, tmp_path):
+    clock = Clock()
+    monkeypatch.setattr(source, "time", clock)
+    monkeypatch.setattr(counter_samples.CounterReader, "read", lambda _: Counters({}, {}))
+    before = MergedBefore(seen=True)
+
+    def slow():
+        for _ in range(60):
+            clock.sleep(1)
+            nothing = np.zeros(0, dtype=np.uint64)
+            yield KsmPages(nothing, nothing, nothing, "kpageflags")
+
+    monkeypatch.setattr(before._reader, "pieces", slow)
+    session = session_of(counters_only(tmp_path), KERNEL)
+    attached = NeverQuiet(clock, 0.001)
+    live = LiveSource(LiveOptions(probes="sysfs", duration=5), session, 41, attached, before)
+    list(live.batches())
+    assert clock.now > 60 + 5

@@ -1,0 +1,1 @@
+"""Published policies of merging: variants of the engine, each a module with an entry point."""

@@ -1,0 +1,44 @@
+"""The kernel's counters as SAMPLE records: what cannot be read keeps its last value, marked so."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ksmtrace.events.kinds import EventKind, Flag, Gauge
+from ksmtrace.events.record import Records, empty_records
+from ksmtrace.kernel.sysfs import ROOT, CounterReader, Counters
+
+
+class CounterSamples:
+    """The counters, and what each was when it was read last.
+
+    Args:
+        ksmd_pid: whose CPU time is one of them.
+        root: where /sys and /proc are.
+    """
+
+    def __init__(self, ksmd_pid: int, root: Path = ROOT) -> None:
+        self._reader = CounterReader(root, ksmd_pid)
+        self._last: dict[Gauge, int] = {}
+
+    def read(self) -> Counters:
+        """The counters now."""
+        return self._reader.read()
+
+    def records(self, counters: Counters) -> Records:
+        """One reading as records, none where this kernel has no counters."""
+        self._last |= counters.values
+        gauges = sorted(counters.values.keys() | counters.failed.keys())
+        records = empty_records(len(gauges))
+        records["kind"] = EventKind.SAMPLE
+        records["ts"] = time.monotonic_ns()
+        records["address"] = gauges
+        records["err"] = [-counters.failed.get(gauge, 0) for gauge in gauges]
+        values = [self._last.get(gauge, 0) for gauge in gauges]
+        records["aux"] = np.array(values, dtype="<i8").view("<u8")
+        if len(records):
+            records["flags"][-1] = Flag.LAST_OF_SAMPLE
+        return records
