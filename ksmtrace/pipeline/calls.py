@@ -157,7 +157,7 @@ def _read(hook: str, result: Any, complain: Complain) -> object:  # noqa: ANN401
     """
     match hook:
         case "ksmtrace_analysis" | "ksmtrace_conclude":
-            return json_object(result or {}, complain)
+            return json_object({} if result is None else result, complain)
         case "ksmtrace_metrics":
             return metrics(() if result is None else result, complain)
         case "ksmtrace_panels":
