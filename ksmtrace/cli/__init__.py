@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
+from ksmtrace.lines import one_line, say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
@@ -34,9 +36,17 @@ exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or b
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in a line that is harmless to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program."""
+        super().error(one_line(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ksmtrace",
         description="Profiler for Linux KSM (Kernel Samepage Merging).",
         epilog=_EPILOG,
@@ -68,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
         sys.stdout.flush()
     except KsmtraceError as error:
-        print(f"ksmtrace: {' '.join(str(error).split())}", file=sys.stderr)
+        say(error)
         return error.status
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
