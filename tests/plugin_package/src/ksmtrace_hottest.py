@@ -11,7 +11,6 @@ from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
 from ksmtrace.section import Chart, Figure, Section
 
-
 if os.environ.get("HOTTEST_PRINTS"):
     print("imported \x1b[2J")
 if os.environ.get("HOTTEST_EXITS") == "import":
