@@ -142,7 +142,7 @@ PARTS = (
             ),
         ),
     ),
-    Part("mm.c", bodies={"on_ksm_enter": 1, "on_ksm_exit": 1}),
+    Part("mm.c", bodies={"on_ksm_enter": 1, "on_ksm_exit": 1}, offsets=("TASK_MM",)),
     Part(
         "removal.c",
         bodies={"on_remove_rmap_item_from_tree": 1},
