@@ -271,7 +271,7 @@ def test_a_panel_that_cannot_be_drawn_spoils_nothing_else():
 
     plugins = {"broken": Broken(), "stable_tree": plugin("stable_tree")}
     shown = Picture.of(runner([events(*story())], plugins, interval=3600).run())
-    drawn = _draw(shown, 120, 40)
+    drawn = _draw(shown, 200, 40)
     assert "the panel of broken cannot be drawn" in drawn
     assert "a?[2Jb" in drawn
     assert "\x1b[2J" not in drawn
