@@ -86,20 +86,27 @@ static __always_inline void count_lost(struct producer *producer, u64 lost)
         __sync_fetch_and_add(of_all, lost);
 }
 
-/* A wake-up per event would cost ksmd several page scans each; the reader polls instead. */
-static __always_inline void submit(struct ksm_event *event)
+/* A wake-up per event would cost ksmd several page scans each; the reader polls instead. The
+ * reader makes `records` of it. */
+static __always_inline void submit_as(struct ksm_event *event, u64 records)
 {
     int zero = 0;
     struct producer *producer = producers.lookup(&zero);
     if (!producer)
         return;
-    event->seq = (u16)producer->seq++;
+    event->seq = (u16)producer->seq;
+    producer->seq += records;
     event->cpu = (u16)bpf_get_smp_processor_id();
     if (!events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP)) {
-        producer->sent++;
+        producer->sent += records;
         return;
     }
-    count_lost(producer, 1);
+    count_lost(producer, records);
+}
+
+static __always_inline void submit(struct ksm_event *event)
+{
+    submit_as(event, 1);
 }
 #endif
 

@@ -78,6 +78,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->item = 0;
     walk->expected = NO_RUN;
     walk->run = 0;
+    walk->skips = ~0ULL;
     walk->batch = gather->batch;
     walk->pass = gather->seqnr;
     walk->began = gather->began;
@@ -352,6 +353,7 @@ static __always_inline int gather_batch(void *ctx)
     struct chunk *chunk = gather_chunks.lookup(&zero);
     if (!gather || !chunk)
         return 0;
+    submit_held(scan_state());
     gather->looks++;
     int todo = begin_gathering(gather, &gather->walk, chunk);
     if (todo == WALK)

@@ -19,12 +19,15 @@
  * The type is one whose first members are unsigned longs: so every member of an rmap_item is a
  * number, pointers too, with which the verifier lets us calculate. */
 static u64 *(*rdonly_cast)(u64 address, u32 type) = (void *)(KFUNC_CALL | KFUNC_RDONLY_CAST);
-#define READ_WORDS(words, at, count) u64 *words = rdonly_cast(at, TYPE_PT_REGS)
+#define WORDS(words, count) u64 *words
+#define READ_INTO(words, at) words = rdonly_cast(at, TYPE_PT_REGS)
 #else
-#define READ_WORDS(words, at, count)                                                               \
-    u64 words[count];                                                                              \
-    bpf_probe_read_kernel(words, sizeof(words), (void *)(at))
+#define WORDS(words, count) u64 words[count]
+#define READ_INTO(words, at) bpf_probe_read_kernel(words, sizeof(words), (void *)(at))
 #endif
+#define READ_WORDS(words, at, count)                                                               \
+    WORDS(words, count);                                                                           \
+    READ_INTO(words, at)
 #define READ_ITEM(item, at) READ_WORDS(item, at, FRONT_WORDS)
 
 static __always_inline u64 load64(u64 at)
@@ -36,6 +39,7 @@ static __always_inline u64 load64(u64 at)
 #ifdef WITH_AGES
 #define STATE_AGE(state) ((state) >> 8 * (RMAP_ITEM_AGE - RMAP_ITEM_OLDCHECKSUM) & 0xff)
 #define STATE_SKIPS(state) ((state) >> 8 * (RMAP_ITEM_SKIPS - RMAP_ITEM_OLDCHECKSUM) & 0xff)
+#define STATE_WITHOUT_CHECKSUM(state) ((state) >> 32)
 
 /* Whether should_skip_rmap_item (6.12) passed over the item when it was last asked. It counts the
  * age up; it sets remaining_skips to skip_age of the age before where it lets an item through, and

@@ -29,6 +29,11 @@ struct walk {
      * would be */
     u64 expected;
     u64 run; /* address of its first page, and its tag; 0 for none */
+    u64 skips; /* of an item that was passed over: its state without the checksum */
+    /* as a call of the loop began */
+    u64 bytes_before;
+    u64 run_before;
+    u64 expected_before;
     /* the header's */
     u64 batch;
     u64 pass;
@@ -209,10 +214,18 @@ static __always_inline int is_passed_over(struct walk *walk, u64 *state)
     return IN_MEMORY(walk->smart_scan) == GATHER_SMART_SCAN_ON && is_skipped(IN_MEMORY(*state));
 }
 
-/* Whether an item whose word is the one expected is what the run is of. */
-static __always_inline int prolongs_run(u64 word, u64 *state)
+static __always_inline void remember_skips(struct walk *walk, u64 *state)
 {
-    return word & TREE_FLAGS || is_skipped(IN_MEMORY(*state));
+    IN_MEMORY(walk->skips) = STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state));
+}
+
+/* Whether an item whose word is the one expected is what the run is of. Neighbours mostly have one
+ * age. */
+static __always_inline int prolongs_run(struct walk *walk, u64 word, u64 *state)
+{
+    return word & TREE_FLAGS
+           || STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state)) == IN_MEMORY(walk->skips)
+           || is_skipped(IN_MEMORY(*state));
 }
 #else
 static __always_inline int is_passed_over(struct walk *walk, u64 *state)
@@ -220,42 +233,62 @@ static __always_inline int is_passed_over(struct walk *walk, u64 *state)
     return 0;
 }
 
-static __always_inline int prolongs_run(u64 word, u64 *state)
+static __always_inline void remember_skips(struct walk *walk, u64 *state)
+{
+}
+
+static __always_inline int prolongs_run(struct walk *walk, u64 word, u64 *state)
 {
     return 1;
 }
 #endif
 
-/* The next few items of the list under way; 0 while there is more to walk. */
+/* What a call has written is undone if it comes to items that are not of the mm: these were among
+ * the last that it read, and nobody knows how many. */
+static __always_inline int undo_call(struct walk *walk)
+{
+    walk->bytes = walk->bytes_before;
+    walk->run = walk->run_before;
+    walk->expected = walk->expected_before;
+    return end_walk(walk, GATHER_TORN);
+}
+
+/* The next few items of the list under way; 0 while there is more to walk. Whoever has left the
+ * list does not come back to it, so that the last item's mm is every item's. */
 static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
 {
-    u64 at = walk->item, examined = 0;
+    u64 at = walk->item, next;
+    u64 left = ITEMS_A_CALL;
+    WORDS(item, FRONT_WORDS);
+    walk->bytes_before = walk->bytes;
+    walk->run_before = walk->run;
+    walk->expected_before = walk->expected;
 #pragma clang loop unroll(disable)
-    for (; examined < ITEMS_A_CALL && at; examined++) {
-        READ_ITEM(item, at);
+    for (;; at = next) {
+        READ_INTO(item, at);
         u64 word = ITEM_ADDRESS(item), expected = IN_MEMORY(walk->expected);
         u64 *state = &ITEM_STATE(item);
-        if (ITEM_MM(item) != IN_MEMORY(walk->mm))
-            goto torn;
-        if (word == expected && prolongs_run(word, state)) {
+        if (word == expected && prolongs_run(walk, word, state)) {
             IN_MEMORY(walk->expected) = expected + PAGE_BYTES;
-            goto next;
+            goto passed;
         }
         if (word + NO_RUN != expected || is_passed_over(walk, state)) {
             u64 tag = 0;
-            if (word & KERNEL_STABLE_FLAG)
+            if (word & KERNEL_STABLE_FLAG) {
                 tag = WORD_STABLE;
-            else if (word & KERNEL_UNSTABLE_FLAG)
+            } else if (word & KERNEL_UNSTABLE_FLAG) {
                 tag = WORD_UNSTABLE;
-            else if (is_passed_over(walk, state))
+            } else if (is_passed_over(walk, state)) {
                 tag = WORD_SKIPPED;
+                remember_skips(walk, state);
+            }
             if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))
-                goto torn;
+                return undo_call(walk);
             end_run(walk, chunk);
             if (tag) {
                 IN_MEMORY(walk->run) = PAGE_ADDRESS(word) | tag;
                 IN_MEMORY(walk->expected) = word + PAGE_BYTES;
-                goto next;
+                goto passed;
             }
             if (PAGE_ADDRESS(word) != PAGE_ADDRESS(expected))
                 put(walk, chunk, word_at(word, 0));
@@ -267,19 +300,18 @@ static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
         pair[0] = packed_state(IN_MEMORY(*state));
         pair[1] = at;
         IN_MEMORY(walk->bytes) = place + 2 * sizeof(u64);
-    next:
-        if (at == IN_MEMORY(walk->last_item)) {
-            walk->items += examined + 1;
-            return end_walk(walk, 0);
-        }
-        at = ITEM_NEXT(item);
+    passed:
+        next = ITEM_NEXT(item);
+        left--;
+        asm volatile("" : "+r"(left)); /* or the compiler counts it twice */
+        if (at == IN_MEMORY(walk->last_item) || !left || !next)
+            break;
     }
-    walk->items += examined;
-    walk->item = at;
-    return 0;
-torn:
-    walk->items += examined;
-    return end_walk(walk, GATHER_TORN);
+    if (ITEM_MM(item) != walk->mm)
+        return undo_call(walk);
+    walk->items += ITEMS_A_CALL - left;
+    walk->item = next;
+    return at == walk->last_item ? end_walk(walk, 0) : 0;
 }
 
 static __always_inline int list_items(struct walk *walk, struct chunk *chunk)

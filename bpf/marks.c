@@ -10,6 +10,9 @@
 #define CALLERS 3
 #define STACK_WORDS 24
 #define BETWEEN_PASSES 1
+#ifndef TOTALS_ONLY
+#define HOLDING 1
+#endif
 
 BPF_ARRAY(tunable_write_counts, u64, 1);
 

@@ -99,6 +99,28 @@ static __always_inline u8 page_state(u64 page, u32 *references, u32 *mappings)
 #endif
 }
 
+/* A trampoline's argument has a type, as has what is loaded from it, and the verifier no arithmetic
+ * for either; what comes out of a map is a number. */
+#ifdef WITH_HEAD_FLAG
+#ifdef TYPED_ON_TRY_TO_MERGE_ONE_PAGE
+#define TAIL_WORD(page) MEMBER(page, PAGE_COMPOUND_HEAD)
+#define HEAD_WORD(page) (MEMBER(page, PAGE_FLAGS) >> PAGE_FLAG_HEAD)
+#endif
+#endif
+#ifdef HEAD_WORD
+static __always_inline u64 was_compound(struct scan_state *state, u64 page)
+{
+    volatile u64 *number = &state->was_compound;
+    *number = TAIL_WORD(page);
+    return (*number | HEAD_WORD(page)) & 1;
+}
+#else
+static __always_inline u64 was_compound(struct scan_state *state, u64 page)
+{
+    return is_compound(*(volatile u64 *)&state->page);
+}
+#endif
+
 static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage)
 {
     struct scan_state *state = scan_state();
@@ -108,9 +130,7 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
     state->page = page;
     state->kpage = kpage;
     state->replacing = 0;
-    /* A trampoline's argument has a type, and the verifier no arithmetic for it; what comes out of
-     * a map is a number. */
-    state->was_compound = is_compound(*(volatile u64 *)&state->page);
+    state->was_compound = was_compound(state, page);
     return 0;
 }
 
@@ -120,34 +140,42 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
 static __always_inline void submit_attempt(struct scan_state *state, struct tried *tried,
                                            u8 zero_page, u64 result)
 {
-    struct ksm_event event = {};
-    event.ts = bpf_ktime_get_ns();
-    event.kind = TRY_TO_MERGE_ONE_PAGE;
-    event.err = (s16)(int)result;
-    event.rmap_item = tried->rmap_item;
-    event.mm = event.rmap_item ? tried->mm : read64(state->vma + VMA_MM);
-    event.address = tried->address;
-    event.pfn = page_to_pfn(state, state->page);
-    event.aux = page_to_pfn(state, state->kpage);
-    event.flags = (state->kpage ? HAS_KPAGE : 0) | (state->kpage == state->page ? SAME_PAGE : 0)
-                  | zero_page | mark_of_item(event.rmap_item, state->examined);
-    state->became_ksm = event.err || state->kpage ? 0 : state->page;
+    submit_held(state);
+    struct ksm_event *event = &state->held;
+    __builtin_memset(event, 0, sizeof(*event));
+    u64 page = state->page, kpage = state->kpage;
+    event->ts = bpf_ktime_get_ns();
+    event->kind = TRY_TO_MERGE_ONE_PAGE;
+    event->err = (s16)(int)result;
+    event->rmap_item = tried->rmap_item;
+    event->mm = tried->rmap_item ? tried->mm : read64(state->vma + VMA_MM);
+    event->address = tried->address;
+    event->pfn = page_to_pfn(state, page);
+    event->aux = page_to_pfn(state, kpage);
+    u8 flags = (kpage ? HAS_KPAGE : 0) | (kpage == page ? SAME_PAGE : 0) | zero_page
+               | mark_of_item(tried->rmap_item, state->examined);
+    state->became_ksm = (s16)(int)result || kpage ? 0 : page;
     if (state->was_compound)
-        event.flags |= WAS_COMPOUND;
-    if (event.err)
-        event.flags |= page_state(state->page, &event.oldchecksum, &event.checksum);
-    submit(&event);
+        flags |= WAS_COMPOUND;
+    if ((s16)(int)result)
+        flags |= page_state(page, &event->oldchecksum, &event->checksum);
+    event->flags = flags;
+#ifdef HOLDING
+    if (kpage && !zero_page && !(s16)(int)result)
+        return;
+#endif
+    submit_held(state);
 #ifndef GATHERING
 #ifdef WITH_REPLACE_PAGE
-    int replaced = !event.err && state->replacing;
+    int replaced = !(s16)(int)result && state->replacing;
 #else
-    int replaced = !event.err && state->kpage && state->kpage != state->page;
+    int replaced = !(s16)(int)result && kpage && kpage != page;
 #endif
     if (!replaced)
         return;
-    event.kind = REPLACE_PAGE;
-    event.flags = zero_page;
-    submit(&event);
+    event->kind = REPLACE_PAGE;
+    event->flags = zero_page;
+    submit_held(state);
 #endif
 }
 

@@ -13,7 +13,10 @@ static __always_inline void submit_registration(u8 kind, u64 mm)
 static __always_inline int on_ksm_enter(u64 mm)
 {
     submit_registration(MM_ENTER, mm);
-    submit_process(mm);
+    /* A fork registers the child's mm while the child still has its parent's number: its name comes
+     * when ksmd does. */
+    if (read64(bpf_get_current_task() + TASK_MM) == mm)
+        submit_process(mm);
     return 0;
 }
 

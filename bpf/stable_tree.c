@@ -25,21 +25,51 @@ static __always_inline void name_item(struct ksm_event *event, u64 rmap_item)
     event->flags |= mark_of_item(rmap_item, under_examination(0));
 }
 
+#ifdef HOLDING
+/* Whether the attempt by which an rmap_item came to the node is held, so that both go together. */
+static __always_inline int submit_merged(struct scan_state *state, u64 rmap_item, u64 stable_node,
+                                         u64 pfn, int is_new)
+{
+    struct ksm_event *held = &state->held;
+    if (!held->kind || held->rmap_item != rmap_item || held->aux != pfn)
+        return 0;
+    held->kind = MERGED;
+    *(u64 *)&held->oldchecksum = stable_node;
+    if (is_new)
+        held->flags |= MERGED_NEW_NODE;
+    submit_as(held, 2);
+    held->kind = 0;
+    return 1;
+}
+#else
+static __always_inline int submit_merged(struct scan_state *state, u64 rmap_item, u64 stable_node,
+                                         u64 pfn, int is_new)
+{
+    return 0;
+}
+#endif
+
 static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
 {
+#ifdef TYPED_ON_STABLE_TREE_APPEND
+    u64 pfn = MEMBER(stable_node, STABLE_NODE_KPFN);
+    int is_new = !MEMBER(stable_node, STABLE_NODE_HLIST);
+#else
+    u64 node[(NODE_END - NODE_BEGIN) / 8];
+    read_bytes(node, sizeof(node), stable_node + NODE_BEGIN);
+    u64 pfn = node[(STABLE_NODE_KPFN - NODE_BEGIN) / 8];
+    int is_new = !node[(STABLE_NODE_HLIST - NODE_BEGIN) / 8];
+#endif
+    struct scan_state *state = scan_state();
+    if (state && submit_merged(state, rmap_item, stable_node, pfn, is_new))
+        return 0;
+    submit_held(state);
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = STABLE_APPEND;
     event.aux = stable_node;
-#ifdef TYPED_ON_STABLE_TREE_APPEND
-    event.pfn = MEMBER(stable_node, STABLE_NODE_KPFN);
-    event.flags = MEMBER(stable_node, STABLE_NODE_HLIST) ? 0 : NEW_NODE;
-#else
-    u64 node[(NODE_END - NODE_BEGIN) / 8];
-    read_bytes(node, sizeof(node), event.aux + NODE_BEGIN);
-    event.pfn = node[(STABLE_NODE_KPFN - NODE_BEGIN) / 8];
-    event.flags = node[(STABLE_NODE_HLIST - NODE_BEGIN) / 8] ? 0 : NEW_NODE;
-#endif
+    event.pfn = pfn;
+    event.flags = is_new ? NEW_NODE : 0;
     name_item(&event, rmap_item);
     submit(&event);
     return 0;
@@ -47,6 +77,7 @@ static __always_inline int on_stable_tree_append(u64 rmap_item, u64 stable_node)
 
 static __always_inline int on_remove_node_from_stable_tree(u64 stable_node, void *context)
 {
+    submit_held(scan_state());
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = REMOVE_STABLE_NODE;
@@ -59,6 +90,7 @@ static __always_inline int on_remove_node_from_stable_tree(u64 stable_node, void
 
 static __always_inline int on_break_cow(u64 rmap_item)
 {
+    submit_held(scan_state());
     struct ksm_event event = {};
     event.ts = bpf_ktime_get_ns();
     event.kind = BREAK_COW;

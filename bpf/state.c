@@ -1,5 +1,12 @@
 /* What the probes of functions remember of ksmd's thread from one to the next. */
 
+/* A write into the ring costs ksmd 230 instructions, and an rmap_item whose page became a KSM page
+ * joins the stable node at once. So, with HOLDING, the attempt is held, and goes into the ring as one
+ * record with its STABLE_APPEND: `oldchecksum` and `checksum` are the node's address, `ts` is the
+ * attempt's. */
+#define MERGED 254 /* its kind, which never leaves the source */
+#define MERGED_NEW_NODE 0x40
+
 /* An rmap_item that was tried to be merged. */
 struct tried {
     u64 rmap_item;
@@ -43,6 +50,7 @@ struct scan_state {
     u64 examined;          /* the candidate, then */
     u64 became_ksm;        /* the page that was made a KSM page by the last attempt */
     u64 replacing;         /* replace_page was entered, where a probe map lets us see it */
+    struct ksm_event held; /* an attempt that is not in the ring yet; kind 0 for none */
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);
 
@@ -50,6 +58,14 @@ static __always_inline struct scan_state *scan_state(void)
 {
     int zero = 0;
     return scan_states.lookup(&zero);
+}
+
+static __always_inline void submit_held(struct scan_state *state)
+{
+    if (!state || !state->held.kind)
+        return;
+    submit(&state->held);
+    state->held.kind = 0;
 }
 
 static __always_inline int in_ksmd(void)

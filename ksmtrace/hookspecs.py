@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 
 @hookspec
+def ksmtrace_prepare(options: RunOptions) -> None:
+    """A run is about to begin: start other processes that need the privileges of this one.
+
+    Called before they are given up (`--drop-capabilities`). A thread that were started here would
+    keep them.
+    """
+
+
+@hookspec
 def ksmtrace_session_start(session: Session, options: RunOptions, control: RunControl) -> None:
     """A run begins: open what the plugin needs.
 

@@ -137,7 +137,9 @@ class Kernel:
         build_id: of /sys/kernel/notes, hex.
         machine: `uname -m`, or `ENGINE`.
         page_size_bytes: of a small page.
-        rmap_item_size_bytes: sizeof(struct ksm_rmap_item).
+        rmap_item_size_bytes: sizeof(struct ksm_rmap_item); where a capture lacks it, and the next,
+            what they are in 64 bits with CONFIG_NUMA.
+        stable_node_size_bytes: sizeof(struct ksm_stable_node).
     """
 
     release: str
@@ -145,6 +147,7 @@ class Kernel:
     machine: str
     page_size_bytes: int
     rmap_item_size_bytes: int = 64
+    stable_node_size_bytes: int = 64
 
 
 _READINGS = (

@@ -36,7 +36,7 @@ FLOORS = (
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif"),
-    ("pipeline", "report", "doctor", "listing"),
+    ("pipeline", "report", "doctor", "listing", "serving"),
     ("hookspecs",),
     ("plugins",),
     ("pipeline.manager",),

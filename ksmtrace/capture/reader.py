@@ -13,11 +13,17 @@ from typing import Self
 
 import pyarrow as pa
 
+from ksmtrace.capture.decoded import (
+    CONTINUATION,
+    LONGEST_HEAD_BYTES,
+    MOST_BATCH_BYTES,
+    decoded_bytes,
+)
+from ksmtrace.capture.plausible import Plausible
 from ksmtrace.capture.schema import (
     CONTINUED,
     END,
     FINISHED,
-    Header,
     from_arrow,
     is_capture_schema,
     not_a_capture,
@@ -33,21 +39,28 @@ _DAMAGE = (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError)
 
 _CUT = "is cut or damaged, what follows is left out"
 _AGAIN = "get a fresh copy of the file, or record anew"
-_CONTINUATION = b"\xff\xff\xff\xff"
-_LONGEST_HEADER_BYTES = 1 << 24
 _END_OF_STREAM_BYTES = 8
 
 
-def open_capture(path: str | os.PathLike[str], source: str = "capture") -> Capture:
+def open_capture(
+    path: str | os.PathLike[str],
+    source: str = "capture",
+    *,
+    most_batch_bytes: int = MOST_BATCH_BYTES,
+) -> Capture:
     """Open the capture at `path`, which is its first segment; a later one starts in the middle.
 
-    `source` becomes the session's.
+    Args:
+        path: of the file.
+        source: becomes the session's.
+        most_batch_bytes: reading a record batch that is larger once decoded raises KsmtraceError,
+            before it is decoded.
 
     Raises:
         KsmtraceError: `path` cannot be read, or is no capture of a version that this ksmtrace
             reads.
     """
-    return Capture(_Segment(os.fspath(path), source), source)
+    return Capture(_Segment(os.fspath(path), source, most_batch_bytes), source)
 
 
 def is_capture(path: str) -> bool:
@@ -58,6 +71,10 @@ def is_capture(path: str) -> bool:
     """
     with open(path, "rb") as file:
         try:
+            start = file.read(len(CONTINUATION) + 4)
+            if int.from_bytes(start[len(CONTINUATION) :], "little") > LONGEST_HEAD_BYTES:
+                return False
+            file.seek(0)
             return is_capture_schema(pa.ipc.open_stream(file).schema)
         except _DAMAGE:
             return False
@@ -83,11 +100,16 @@ class Capture:
         """The recorded events in order, one batch per record batch.
 
         Each call starts at the beginning, and may do so only once the iteration before it is over.
-        Where a segment is cut, damaged, missing or foreign, the batches end there and `warnings`
-        says so.
+        Where a segment is cut, damaged, missing or foreign, or its records are none that
+        ksmtrace writes, the
+        batches end there and `warnings` says so.
+
+        Raises:
+            KsmtraceError: a record batch is too large once decoded.
         """
         self.warnings.clear()
         read = 0
+        plausible = Plausible()
         if self._first.header.segment:
             self.warnings.append(
                 f"{self._first.path}: is segment {self._first.header.segment} of a capture: "
@@ -96,6 +118,9 @@ class Capture:
         segment: _Segment | None = self._first
         while segment is not None:
             for events in segment.read():
+                if fault := plausible.fault(events):
+                    segment.fault, segment.end = fault, b""
+                    break
                 read += len(events)
                 yield EventBatch(events)
             segment = self._following(segment, read)
@@ -115,7 +140,7 @@ class Capture:
         """The segment after this one; None at the end, with a warning if something is missing."""
         following = segment.following_path()
         if segment.end == CONTINUED:
-            return self._open_following(following, segment.header, read)
+            return self._open_following(following, segment, read)
         if segment.fault:
             self._warn(f"{segment.path}: {segment.fault}", read)
         elif segment.end != FINISHED and os.path.exists(following):
@@ -127,16 +152,16 @@ class Capture:
             )
         return None
 
-    def _open_following(self, path: str, before: Header, read: int) -> _Segment | None:
+    def _open_following(self, path: str, segment: _Segment, read: int) -> _Segment | None:
         if not os.path.exists(path):
             self._warn(f"{path}: this segment of the capture is missing", read)
             return None
         try:
-            following = _Segment(path, self._source)
+            following = _Segment(path, self._source, segment.most_batch_bytes)
         except KsmtraceError as error:
             self._warn(str(error), read)
             return None
-        header = following.header
+        header, before = following.header, segment.header
         if (header.capture_id, header.segment) != (before.capture_id, before.segment + 1):
             following.close()
             self._warn(f"{path}: not the next segment of this capture but of another one", read)
@@ -158,12 +183,17 @@ class _Segment:
         fault: what ended `read` before that, or "".
     """
 
-    def __init__(self, path: str, source: str) -> None:
+    def __init__(self, path: str, source: str, most_batch_bytes: int) -> None:
         self.path = path
+        self.most_batch_bytes = most_batch_bytes
         self.end = b""
         self.fault = ""
         self._file = _open(path)
         try:
+            start = self._file.read(len(CONTINUATION) + 4)
+            if int.from_bytes(start[len(CONTINUATION) :], "little") > LONGEST_HEAD_BYTES:
+                raise _bad_start(self._file, path)
+            self._file.seek(0)
             try:
                 schema = pa.ipc.open_stream(self._file).schema
             except _DAMAGE as error:
@@ -182,6 +212,7 @@ class _Segment:
             options = pa.ipc.IpcReadOptions(use_threads=False)  # threads take as long, and more CPU
             stream = pa.ipc.open_stream(self._file, options=options)
             while not self.end:
+                self._check_size()
                 batch, metadata = stream.read_next_batch_with_custom_metadata()
                 facts = dict(metadata or {})
                 events = from_arrow(batch, facts)
@@ -197,6 +228,15 @@ class _Segment:
             return
         except _DAMAGE:
             self.fault = _CUT
+
+    def _check_size(self) -> None:
+        decoded = decoded_bytes(self._file.fileno(), self._file.tell())
+        if decoded > self.most_batch_bytes:
+            raise KsmtraceError(
+                f"{self.path}: a record batch decodes to {-(-decoded >> 20)} MiB, more than "
+                f"{self.most_batch_bytes >> 20} MiB, which no recording of ksmtrace does: "
+                "if you trust the file, raise --max-batch"
+            )
 
     def following_path(self) -> str:
         """Path of the next segment, in the directory of the file itself if `path` is a link."""
@@ -231,11 +271,11 @@ def _open(path: str) -> BufferedReader:
 def _bad_start(file: BufferedReader, path: str) -> KsmtraceError:
     """The error for a file that Arrow cannot open: it is cut short, or of another format."""
     file.seek(0)
-    start = file.read(len(_CONTINUATION) + 4)
-    length = int.from_bytes(start[len(_CONTINUATION) :], "little")
+    start = file.read(len(CONTINUATION) + 4)
+    length = int.from_bytes(start[len(CONTINUATION) :], "little")
     whole = len(start) + length <= os.fstat(file.fileno()).st_size
-    if not _CONTINUATION.startswith(start[: len(_CONTINUATION)]) or length > _LONGEST_HEADER_BYTES:
+    if not CONTINUATION.startswith(start[: len(CONTINUATION)]) or length > LONGEST_HEAD_BYTES:
         return not_a_capture(path)
-    if whole and len(start) == len(_CONTINUATION) + 4:
+    if whole and len(start) == len(CONTINUATION) + 4:
         return KsmtraceError(f"{path}: its header is damaged, or it is no capture: {_AGAIN}")
     return KsmtraceError(f"{path}: is cut before its header was whole: {_AGAIN}")

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from ksmtrace import __version__
+from ksmtrace.capture.facts import parse_number, parse_session
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import RECORD, EventKind, Gauge
 from ksmtrace.events.record import Records
@@ -61,6 +62,7 @@ UNITS = {
     "aux": "by kind",
 }
 COLUMNS = tuple(UNITS)
+_MOST_NUMBER = 10**9 - 1
 _BLOCK = 2048  # events converted at a time: as many as stay in the processor's cache
 TYPES: dict[str, Any] = {name: pa.from_numpy_dtype(RECORD[name]) for name in COLUMNS}
 
@@ -116,7 +118,7 @@ def parse_header(schema: ArrowSchema, path: str, source: str) -> Header:
         f"{path}: its header is damaged: get a fresh copy of the file, or record anew"
     )
     try:
-        version = int(facts[b"format_version"])
+        version = parse_number(facts[b"format_version"], "format_version", _MOST_NUMBER)
         if version > VERSION:
             raise KsmtraceError(
                 f"{path}: capture format version {version} is newer than version {VERSION}, "
@@ -125,12 +127,16 @@ def parse_header(schema: ArrowSchema, path: str, source: str) -> Header:
         if version < 1 or facts[CRC] != _metadata_crc(facts):
             raise damaged
         header = Header(
-            session=Session.from_json(json.loads(facts[b"session"]), source),
+            session=parse_session(facts[b"session"], source),
             capture_id=facts[b"capture_id"].decode(),
-            segment=int(facts[b"segment"]),
+            segment=parse_number(facts[b"segment"], "segment", _MOST_NUMBER),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
         raise damaged from error
+    except ValueError as error:
+        raise KsmtraceError(
+            f"{path}: its header is damaged ({error}): get a fresh copy of the file, or record anew"
+        ) from error
     _check_columns(schema, path)
     return header
 

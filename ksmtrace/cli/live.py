@@ -95,16 +95,21 @@ def trace(
             )
         )
         control.attach(traced)
-        if options.drop_capabilities:
-            writes = options.record or options.textfile
-            traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
+
+        def drop() -> None:
+            if options.drop_capabilities:
+                writes = options.record or options.textfile
+                traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
+
         source: Source = PidFilter(traced, options.pid) if options.pid else traced
         if when_ready is None:
             _warn_if_stopped(source.session.tunables.get("run"))
         else:
             when_ready()
         how = run_options(options, source.session)
-        status = run_pipeline(source, manager, how, control, fail_fast=fail_fast)
+        status = run_pipeline(
+            source, manager, how, control, fail_fast=fail_fast, when_prepared=drop
+        )
         for warning in traced.warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
         return status

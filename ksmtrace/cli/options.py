@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.pipeline.options import MOST_GROUPS
 
 if TYPE_CHECKING:
@@ -31,6 +32,24 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="want plugin NAME, or leave it out with no:NAME",
     )
+
+
+def add_capture_options(parser: argparse.ArgumentParser) -> None:
+    """How a capture is read."""
+    parser.add_argument(
+        "--max-batch",
+        type=_mebibytes,
+        default=MOST_BATCH_BYTES,
+        metavar="MIB",
+        help="refuse a capture with more than MIB to decode at once "
+        f"(default {MOST_BATCH_BYTES >> 20})",
+    )
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 1 << 30:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of MiB")
+    return int(text) << 20
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

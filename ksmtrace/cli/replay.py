@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
-from ksmtrace.cli.options import add_output_options, add_plugin_options
+from ksmtrace.cli.options import add_capture_options, add_output_options, add_plugin_options
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -57,7 +57,14 @@ def add_parser(verbs: Verbs) -> None:
     add_event_options(parser)
     add_output_options(parser)
     add_plugin_options(parser)
+    add_capture_options(parser)
     parser.set_defaults(run=run)
+
+
+def _capture(options: Namespace) -> CaptureSource:
+    from ksmtrace.sources.capture import CaptureSource
+
+    return CaptureSource(options.capture, speed=options.speed, most_batch_bytes=options.max_batch)
 
 
 def speed(text: str) -> float | None:
@@ -77,14 +84,13 @@ def run(options: Namespace) -> int:
     """Replay; returns the exit status."""
     from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
-    from ksmtrace.sources.capture import CaptureSource
 
     check_event_options(options, _WITHOUT_EVENTS)
     if options.events:
         return _events(options)
     manager = build_manager(options.plugins)
     with interruptible() as control:
-        capture = CaptureSource(options.capture, speed=options.speed)
+        capture = _capture(options)
         source: Source = capture
         engine = None
         if options.engine:
@@ -100,9 +106,7 @@ def run(options: Namespace) -> int:
 
 
 def _events(options: Namespace) -> int:
-    from ksmtrace.sources.capture import CaptureSource
-
-    capture = CaptureSource(options.capture, speed=options.speed)
+    capture = _capture(options)
     with closing(capture):
         print_events(options, capture)
     _warn(capture)

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ksmtrace.cli.options import add_plugin_options
+from ksmtrace.cli.options import add_capture_options, add_plugin_options
 from ksmtrace.errors import ExitStatus, HostError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def add_parser(verbs: Verbs) -> None:
         help="the document of replay --json on stdout instead of text",
     )
     add_plugin_options(parser)
+    add_capture_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -56,7 +57,7 @@ def run(options: Namespace) -> int:
     sinks = [f"no:{builtin.name}" for builtin in BUILTINS if builtin.role is Role.SINK]
     manager = build_manager([*options.plugins, *sinks])
     with interruptible() as control:
-        capture = CaptureSource(options.capture, speed=None)
+        capture = CaptureSource(options.capture, speed=None, most_batch_bytes=options.max_batch)
         runner = Runner(
             capture, manager, RunOptions(interval=float("inf")), control, fail_fast=True
         )

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -75,11 +75,12 @@ def run_pipeline(
     *,
     fail_fast: bool,
     engine: Comparison | None = None,
+    when_prepared: Callable[[], None] | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
-    `engine` follows the source, and has a part in the outcome. A replay that serves metrics goes on
-    serving its last state until it is interrupted.
+    `engine` follows the source, and has a part in the outcome. `when_prepared` is as `Runner.run`
+    takes it. A replay that serves metrics goes on serving its last state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
@@ -100,7 +101,7 @@ def run_pipeline(
             print("ksmtrace: replay done, still serving metrics; Ctrl-C ends it", file=sys.stderr)
             control.wait_for_interrupt()
 
-    runner.run(at_end)
+    runner.run(at_end, when_prepared)
     return status
 
 

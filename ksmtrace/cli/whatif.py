@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.options import add_capture_options
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_parser(verbs: Verbs) -> None:
         help="do not count comparisons of pages: faster; the kernel's variants then show none",
     )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    add_capture_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,7 +64,7 @@ def run(options: Namespace) -> int:
     _say_what_is_broken(options)
     with _terminable():
         with _progress("reading", None):
-            case, warnings = load_case(options.file)
+            case, warnings = load_case(options.file, options.max_batch)
         scenarios = [
             replace(scenario, count_comparisons=not options.no_comparisons)
             for scenario in build_grid(case.workload, options.variant, options.set, options.sweep)

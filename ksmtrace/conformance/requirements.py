@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.variants import is_no_ksm
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventKind
@@ -25,12 +26,18 @@ def check_session(session: Session) -> None:
 
     Raises:
         KsmtraceError: kinds of events are missing, the capture is limited to some processes, or
-            it is of an engine without ksmd.
+            it is of an engine without ksmd, or of a kernel with pages of another size.
     """
     if is_no_ksm(session.kernel.release):
         raise KsmtraceError(
             f"--engine: {session.kernel.release} is no version of KSM, so that there is no ksmd to "
             "compare with: give the capture of a kernel"
+        )
+    if session.kernel.page_size_bytes != PAGE_SIZE:
+        raise KsmtraceError(
+            f"--engine: the pages of this capture ({session.kernel.machine}) have "
+            f"{session.kernel.page_size_bytes} bytes, those of the engine {PAGE_SIZE}: "
+            "give the capture of a kernel with such pages"
         )
     needed = [*NEEDED]
     if "smart_scan" in session.tunables:

@@ -12,7 +12,8 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.btf import VMLINUX, Btf, load_libbpf
 from ksmtrace.kernel.distribution import Distribution
 from ksmtrace.kernel.host import find_ksmd, import_bcc
-from ksmtrace.kernel.sysfs import has_ksm, read_tunables
+from ksmtrace.kernel.presence import why_no_ksm, why_no_ksmd
+from ksmtrace.kernel.sysfs import read_tunables
 
 KSM = "KSM"
 """Name of the one check that `--probes sysfs` needs too."""
@@ -42,6 +43,7 @@ class _MissingError(Exception):
 def run_checks(distribution: Distribution, root: Path) -> tuple[Check, ...]:
     """Every check, in the order in which things must be there."""
     looks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("ksmd", lambda: _ksmd(root)),
         ("privileges", _privileges),
         ("BTF", lambda: _btf(distribution, root)),
         ("libbpf", lambda: _libbpf(distribution)),
@@ -59,20 +61,22 @@ def _check(name: str, look: Callable[[], str]) -> Check:
 
 
 def _ksm(root: Path) -> Check:
-    if not has_ksm(root):
-        remedy = "boot a kernel built with CONFIG_KSM=y"
-        return Check(KSM, passed=False, detail="/sys/kernel/mm/ksm is missing", remedy=remedy)
-    ksmd = find_ksmd(root) if (root / "proc").is_dir() else None
-    if ksmd is None:
-        detail = "the kernel thread ksmd is not to be seen in /proc"
-        remedy = "run ksmtrace on the host itself, with its /proc mounted"
-        return Check(KSM, passed=False, detail=detail, remedy=remedy)
+    absence = why_no_ksm(root)
+    if absence is not None:
+        return Check(KSM, passed=False, detail=absence.found, remedy=absence.remedy)
     state = read_tunables(root).get("run", "?")
     if state == "1":
-        return Check(KSM, passed=True, detail=f"on, ksmd is pid {ksmd}")
+        return Check(KSM, passed=True, detail="on")
     # Switched off is no failure: a trace of it is true, and short.
-    detail = f"switched off (run is {state}), ksmd is pid {ksmd}"
-    return Check(KSM, passed=True, detail=detail, remedy="echo 1 > /sys/kernel/mm/ksm/run")
+    remedy = "echo 1 > /sys/kernel/mm/ksm/run"
+    return Check(KSM, passed=True, detail=f"switched off (run is {state})", remedy=remedy)
+
+
+def _ksmd(root: Path) -> str:
+    ksmd = find_ksmd(root)
+    if ksmd is None:
+        raise _MissingError(*why_no_ksmd(root))
+    return f"pid {ksmd}"
 
 
 def _privileges() -> str:

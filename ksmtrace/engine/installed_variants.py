@@ -39,7 +39,7 @@ class InstalledVariants(Mapping[str, Variant]):
 
     def __init__(self, built_in: Mapping[str, Variant]) -> None:
         self._built_in = built_in
-        self._loaded: dict[str, Variant] = {}
+        self._loaded: dict[str, Variant | KsmtraceError] = {}
 
     def named(self, name: str) -> Variant:
         """The variant of this name.
@@ -53,8 +53,14 @@ class InstalledVariants(Mapping[str, Variant]):
         if name not in self._points:
             raise KsmtraceError(f"unknown variant {name[:60]!r} (known: {', '.join(self)})")
         if name not in self._loaded:
-            self._loaded[name] = _load(self._points[name])
-        return self._loaded[name]
+            try:
+                self._loaded[name] = _load(self._points[name])
+            except KsmtraceError as error:
+                self._loaded[name] = error  # what fails slowly does so once
+        found = self._loaded[name]
+        if isinstance(found, KsmtraceError):
+            raise KsmtraceError(str(found)) from found
+        return found
 
     def broken(self) -> list[str]:
         """One line for each entry point that brings no variant."""

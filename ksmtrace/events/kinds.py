@@ -110,9 +110,8 @@ RARE = frozenset(
 class ProcessText(IntEnum):
     """What the text of a PROCESS_TEXT is.
 
-    CGROUP is the path of the process's cgroup (the unified one, else that of the memory
-    controller). VM is the guest's name, from the command line of QEMU, Firecracker or
-    cloud-hypervisor.
+    CGROUP is the path of the process's cgroup, to which its memory is charged. VM is the guest's
+    name, from the command line of the program that runs it (`ksmtrace.kernel.guests`).
     """
 
     CGROUP = 1

@@ -11,7 +11,7 @@ from ksmtrace.kernel.distribution import read_distribution
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
-_STRUCT, _UNION, _TYPEDEF, _FUNC = 4, 5, 8, 12
+_STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC = 4, 5, 6, 8, 12
 _MODIFIERS = (_TYPEDEF, 9, 10, 11)  # volatile, const, restrict
 _INFO_KIND_SHIFT, _INFO_KIND_MASK, _INFO_VLEN_MASK = 24, 0x1F, 0xFFFF
 
@@ -113,6 +113,20 @@ class Btf:
                 f"BTF has no member {member!r} in struct {name}: this kernel is not known yet"
             )
         return found
+
+    def enumerator(self, name: str, enumerator: str) -> int | None:
+        """Value of an enumerator of an enum, None where the kernel has no such one."""
+        identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _ENUM)
+        if identity <= 0:
+            return None
+        address = self._type(identity)
+        count = struct.unpack("<III", ctypes.string_at(address, 12))[1] & _INFO_VLEN_MASK
+        for name_offset, value in struct.iter_unpack(
+            "<Ii", ctypes.string_at(address + 12, 8 * count)
+        ):
+            if self._lib.btf__name_by_offset(self._btf, name_offset) == enumerator.encode():
+                return int(value)
+        return None
 
     def has_member(self, name: str, member: str) -> bool:
         """Whether a struct of this name has this member (a path, as for `offset`)."""

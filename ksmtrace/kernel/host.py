@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmtrace.errors import HostError
+from ksmtrace.kernel.btf import VMLINUX, Btf
 from ksmtrace.kernel.distribution import read_distribution
 from ksmtrace.kernel.files import process_ids, read_bytes, read_text
 from ksmtrace.kernel.sysfs import ROOT
@@ -27,7 +28,25 @@ def read_kernel(root: Path = ROOT) -> Kernel:
         build_id=read_build_id(root),
         machine=platform.machine(),
         page_size_bytes=os.sysconf("SC_PAGE_SIZE"),
+        **_struct_sizes(root),
     )
+
+
+def _struct_sizes(root: Path) -> dict[str, int]:
+    """Facts of `Kernel` by BTF, none without: CONFIG_NUMA and the size of a pointer decide."""
+    try:
+        btf = Btf(root / VMLINUX.relative_to("/"))
+    except HostError:
+        return {}
+    try:
+        return {
+            f"{name}_size_bytes": btf.size(kernels)
+            for name in ("rmap_item", "stable_node")
+            for kernels in (f"ksm_{name}", name)  # the first since 6.1
+            if btf.has_struct(kernels)
+        }
+    finally:
+        btf.close()
 
 
 def read_build_id(root: Path = ROOT) -> str:

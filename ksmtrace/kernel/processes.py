@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ksmtrace.events.kinds import ProcessGauge
-from ksmtrace.kernel.files import NOT_AS_KNOWN, UNREAD, number, read_bytes, read_lines
+from ksmtrace.kernel.files import NOT_AS_KNOWN, UNREAD, number, read_bytes, read_lines, read_text
+from ksmtrace.kernel.guests import parse_vm
 from ksmtrace.kernel.sysfs import ROOT
+
+_START = 19
 
 
 def read_cgroup(pid: int, root: Path = ROOT) -> str:
     """Path of a process's cgroup below the mount, as the reader's own cgroup namespace shows it.
 
-    It is the one of the unified hierarchy, else of the memory controller; "" when there is no such
-    process or no cgroup.
+    It is the one that the process's memory is charged to: of the memory controller where that is of
+    cgroup v1 (a hybrid host has it there, and everyone at "/" of the unified hierarchy), else of
+    the unified hierarchy. Where that is the root, a more telling one: the unified, or systemd's
+    own. "" when there is no such process or no cgroup.
     """
-    found = ""
+    found: dict[str, str] = {}
     for line in read_lines(root / f"proc/{pid}/cgroup"):
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if (hierarchy == "0" and not controllers) or (
-            not found and "memory" in controllers.split(",")
-        ):
-            found = path
-    return found
+        named = {"unified"} if hierarchy == "0" and not controllers else set(controllers.split(","))
+        for name in named & {"memory", "unified", "name=systemd"}:
+            found[name] = path.removesuffix(" (deleted)")
+    candidates = [found[name] for name in ("memory", "unified", "name=systemd") if name in found]
+    return next((path for path in candidates if path not in ("", "/")), max(candidates, default=""))
 
 
-def read_vm(pid: int, root: Path = ROOT) -> str:
-    """Name of the guest that the process runs, "" when it runs none that its command line names."""
+def read_vm(pid: int, cgroup: str = "", root: Path = ROOT) -> str:
+    """Name of the guest that the process runs, by its command line and cgroup; "" for none."""
     line = read_bytes(root / f"proc/{pid}/cmdline") or b""
-    return parse_vm([word.decode("utf-8", "replace") for word in line.rstrip(b"\0").split(b"\0")])
+    words = [word.decode("utf-8", "replace") for word in line.rstrip(b"\0").split(b"\0")]
+    return parse_vm(words, cgroup)
+
+
+def read_start(pid: int, root: Path = ROOT) -> int | None:
+    """When the process began, in clock ticks since boot: with its pid, it names it; None if gone.
+
+    starttime of /proc/<pid>/stat (proc(5)).
+    """
+    fields = (read_text(root / f"proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return number(fields[_START]) if len(fields) > _START else None
 
 
 def read_rest(pid: int, root: Path = ROOT) -> int | None:
@@ -44,29 +58,6 @@ def read_rest(pid: int, root: Path = ROOT) -> int | None:
     if found.get("State", "").split()[:1] not in (["S"], ["I"]):
         return None
     return number(found.get("voluntary_ctxt_switches", "0").strip())
-
-
-def parse_vm(words: Sequence[str]) -> str:
-    """The guest's name in a command line of QEMU, Firecracker or cloud-hypervisor, else "".
-
-    QEMU has `-name guest=NAME,…` or `-name NAME`; Firecracker `--id NAME`; cloud-hypervisor no
-    name, but an API socket that whoever starts it names after the guest. Guests without a name are
-    called after the program.
-    """
-    if not words:
-        return ""
-    program = PurePath(words[0]).name
-    if program.startswith("qemu-system-") or program in ("qemu-kvm", "kvm"):
-        options = _value(words, "-name", "--name").split(",")
-        named = [o.removeprefix("guest=") for o in options if o.startswith("guest=")]
-        first = options[0] if "=" not in options[0] else ""
-        return (named or [first])[0] or "qemu"
-    if program == "firecracker":
-        return _value(words, "--id") or "firecracker"
-    if program == "cloud-hypervisor":
-        socket = _value(words, "--api-socket").removeprefix("path=").split(",")[0]
-        return PurePath(socket).stem or "cloud-hypervisor"
-    return ""
 
 
 def read_ksm_stat(pid: int, root: Path = ROOT) -> dict[ProcessGauge, int]:
@@ -95,13 +86,3 @@ def _take(found: dict[ProcessGauge, int], member: ProcessGauge, text: str, path:
         UNREAD.note(path, NOT_AS_KNOWN)
     else:
         found[member] = value
-
-
-def _value(words: Sequence[str], *options: str) -> str:
-    for index, word in enumerate(words):
-        for option in options:
-            if word == option and index + 1 < len(words):
-                return words[index + 1]
-            if word.startswith(f"{option}="):
-                return word.removeprefix(f"{option}=")
-    return ""

@@ -1,4 +1,4 @@
-"""What the lines of a stream do not show though it may have happened."""
+"""What the lines of a stream do not show though it may have happened, or show by inference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ksmtrace.drawing.lines import one_line
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.listing.choice import Choice
 from ksmtrace.listing.words import FUNCTIONS
-from ksmtrace.session import Session
+from ksmtrace.session import Exactness, Session
 
 _NOTED = frozenset(
     {EventKind.LOST, EventKind.TOTAL, EventKind.PROBE_TIME, EventKind.STREAM_END, EventKind.PROCESS}
@@ -17,13 +17,15 @@ _NOTED = frozenset(
 
 
 def unseen_lines(session: Session, choice: Choice) -> Iterator[str]:
-    """A line for each chosen kind of which this run does not show every event, and why."""
+    """A line for each chosen kind of which this run does not show every event, or derives them."""
     for kind in sorted(choice.wanted_kinds() - _NOTED):
         probe = session.probes.get(kind)
-        if session.sees(kind):
-            continue
         if probe is None:
             how = "not seen: no probe"
+        elif session.sees(kind):
+            if probe.exactness is not Exactness.DERIVED or not probe.note:
+                continue
+            how = f"derived: {probe.note}"
         elif probe.by_windows:
             how = f"seen {probe.share:.1%} of the time, in windows"
         elif probe.counted:

@@ -76,7 +76,7 @@ class Reconstruction:
             int64.
         state: by number of rmap_item, NEITHER, UNSTABLE or the number of its stable node; dtype
             int64.
-        page_bytes: the size of a page.
+        page_bytes, node_bytes: the size of a page, and of a stable node.
         batches: how many were applied.
         batch: the last one of them.
         ids: for each event of it, the number of its rmap_item, or -1; shape (n,).
@@ -101,6 +101,7 @@ class Reconstruction:
         self.copies = Copies(session)
         self.tunables = dict(session.tunables)
         self.page_bytes = session.kernel.page_size_bytes
+        self.node_bytes = session.kernel.stable_node_size_bytes
         self.batches = 0
         self.batch = EventBatch(empty_records())
         self._derived: dict[Callable[[Reconstruction], Any], Any] = {}

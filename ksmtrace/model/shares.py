@@ -14,9 +14,6 @@ from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.session import Knowledge, Session
 
-STABLE_NODE_BYTES = 64
-"""sizeof(struct ksm_stable_node), on every kernel so far."""
-
 _FRACTION_BITS = 10
 """Of a byte: sums of the credits of 2^31 rmap_items are whole numbers below 2^53, so their order
 changes nothing."""
@@ -99,7 +96,7 @@ def _share_out(reconstruction: Reconstruction) -> Shares:
         rmap_items=np.bincount(which, minlength=len(number)),
         merged_pages=pages,
         saved_bytes=saved,
-        node_bytes=apportion(shared * STABLE_NODE_BYTES, pages * page_bytes - saved, order),
+        node_bytes=apportion(shared * reconstruction.node_bytes, pages * page_bytes - saved, order),
     )
 
 

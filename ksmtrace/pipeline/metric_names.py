@@ -12,7 +12,8 @@ RUN = "ksmtrace"
 """The run itself, among the publishers."""
 
 PUBLISHED = "ksmtrace_published_timestamp_seconds"
-"""The family that the prometheus sink adds to those of a snapshot."""
+RESTARTS = "ksmtrace_serving_restarts_total"
+"""The families that the prometheus sink adds to those of a snapshot."""
 
 _SUFFIXES = {
     "counter": ("_total", "_created"),
@@ -35,7 +36,7 @@ class Publishers:
     """
 
     def __init__(self) -> None:
-        self._of: dict[str, str] = {PUBLISHED: RUN}
+        self._of: dict[str, str] = dict.fromkeys((PUBLISHED, RESTARTS), RUN)
 
     def add(self, publisher: str, family: Metric) -> tuple[str, str] | None:
         """Note the names of `family` as those of `publisher`.

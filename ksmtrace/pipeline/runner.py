@@ -48,15 +48,23 @@ class Runner:
         self.calls = PluginCalls(manager, fail_fast=fail_fast)
         self.state = RunState(self.session)
 
-    def run(self, at_end: Callable[[Snapshot], None] | None = None) -> Snapshot:
+    def run(
+        self,
+        at_end: Callable[[Snapshot], None] | None = None,
+        when_prepared: Callable[[], None] | None = None,
+    ) -> Snapshot:
         """Run to the end of the source; returns the final state.
 
-        `at_end` is called with it while the sinks are still open.
+        `at_end` is called with it while the sinks are still open, `when_prepared` before plugins
+        start: the place to give up privileges.
 
         Raises:
             KsmtraceError: the source or, where the run fails fast, a plugin failed.
         """
         try:
+            self.calls.call("ksmtrace_prepare", options=self.options)
+            if when_prepared is not None:
+                when_prepared()
             self.calls.call(
                 "ksmtrace_session_start",
                 session=self.session,

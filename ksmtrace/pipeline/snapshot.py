@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ksmtrace import __version__
 from ksmtrace.errors import reason_of
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
 from ksmtrace.pipeline.metric_names import RUN, Publishers
 from ksmtrace.pipeline.run_metrics import run_metrics
 
@@ -129,34 +130,60 @@ class Snapshot:
         """Metric families of every plugin, then those of the run itself; no name comes twice.
 
         A name is the run's own or else that of the plugin that is registered first. Who else
-        publishes it is named, and that family is left out.
+        publishes it is named, and that family is left out, as is one that cannot be written.
 
         Raises:
-            KsmtraceError: a name comes twice and the run is to fail fast.
+            KsmtraceError: a family is to be left out and the run is to fail fast.
         """
+        return tuple(family for family, _ in self._written)
+
+    @cached_property
+    def exposition(self) -> Exposition:
+        """`metrics` as text.
+
+        Raises:
+            KsmtraceError: as for `metrics`.
+        """
+        text = b"".join(written.text for _, written in self._written)
+        return Exposition(text, b"".join(written.openmetrics for _, written in self._written))
+
+    @cached_property
+    def _written(self) -> tuple[tuple[Metric, Exposition], ...]:
         calls = self._concluded()
         given = dict(calls.each("ksmtrace_metrics", session=self._state.session_now))
         own = run_metrics(self._state, calls)
         publishers = Publishers()
         for family in own:
             publishers.add(RUN, family)
-        for plugin in filter(given.__contains__, calls.seconds):
-            given[plugin] = [
-                family
+        kept = {
+            plugin: [
+                (family, written)
                 for family in given[plugin]
-                if not self._refused(plugin, publishers.add(plugin, family))
+                if (written := self._accepted(publishers, plugin, family)) is not None
             ]
-        return (*(family for some in given.values() for family in some), *own)
+            for plugin in filter(given.__contains__, calls.seconds)
+        }
+        theirs = (pair for plugin in given for pair in kept[plugin])
+        return (*theirs, *((family, exposition_of(family)) for family in own))
 
-    def _refused(self, plugin: str, taken: tuple[str, str] | None) -> bool:
-        """Whether a name of a family is taken; then the plugin is blamed for it."""
+    def _accepted(self, publishers: Publishers, plugin: str, family: Metric) -> Exposition | None:
+        """A family of a plugin as text; None where the plugin is blamed for it."""
+        try:
+            written = checked_exposition(family)
+            taken = publishers.add(plugin, family)
+        except Exception as error:  # noqa: BLE001 - what a plugin made may raise anything
+            name = getattr(family, "name", None)
+            self._calls.blame(
+                plugin, f"plugin {plugin!r} publishes {name!r}, which cannot be written: {error}"
+            )
+            return None
         if taken is None:
-            return False
+            return written
         name, other = taken
         by = {RUN: ", as the run itself does", plugin: " twice"}
         again = by.get(other, f", as plugin {other!r} does")
         self._calls.blame(plugin, f"plugin {plugin!r} publishes {name}{again}")
-        return True
+        return None
 
     @cached_property
     def sections(self) -> tuple[tuple[str, Section], ...]:

@@ -52,7 +52,7 @@ def class_by_address(_lines: Lines, pfn: int) -> int:
     Frames of the engine lie in order; the number is multiplied (by 2^32 over the golden ratio) so
     that neighbours are apart.
     """
-    return (pfn * 0x9E3779B1 & 0xFFFFFFFF) >> 28
+    return (pfn * 0x9E3779B9 & 0xFFFFFFFF) >> 28
 
 
 def one_class(_lines: Lines, _pfn: int) -> int:

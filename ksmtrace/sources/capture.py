@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.events import EventBatch
 
@@ -28,6 +29,7 @@ class CaptureSource:
         path: str | os.PathLike[str],
         *,
         speed: float | None,
+        most_batch_bytes: int = MOST_BATCH_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -36,13 +38,14 @@ class CaptureSource:
         Args:
             path: its first segment.
             speed: seconds of event time per second of real time; None plays as fast as possible.
+            most_batch_bytes: as `open_capture` has it.
             clock: seconds, monotonic.
             sleep: waits for so many seconds.
 
         Raises:
             KsmtraceError: `path` cannot be read, or is no capture of a version that can be read.
         """
-        self._capture = open_capture(path, "capture")
+        self._capture = open_capture(path, "capture", most_batch_bytes=most_batch_bytes)
         self.session = self._capture.session
         self._speed = speed
         self._clock = clock

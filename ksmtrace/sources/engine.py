@@ -8,6 +8,7 @@ from typing import Any
 from ksmtrace.engine.ksm.variant import Variant
 from ksmtrace.engine.trace.emitter import Emitter
 from ksmtrace.engine.trace.visibility import engine_session
+from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import EventBatch
 from ksmtrace.workload.file import Workload
 from ksmtrace.workload.on_engine import Simulation
@@ -50,14 +51,22 @@ class EngineSource:
         self.session = engine_session(self._simulation.engine.variant, scanner)
 
     def batches(self) -> Iterator[EventBatch]:
-        """Readings of the counters first and last; in between, the events of batches and steps."""
+        """Readings of the counters first and last; in between, the events of batches and steps.
+
+        Raises:
+            KsmtraceError: a step cannot be carried out; what it did until then has been yielded.
+        """
         scanner = self._simulation.engine.scanner
         self._emitter.sample(scanner.readings())
         yield self._emitter.take()
-        for _ in self._simulation.run():
-            if self._stopping:
-                break
+        try:
+            for _ in self._simulation.run():
+                if self._stopping:
+                    break
+                yield self._emitter.take()
+        except KsmtraceError:
             yield self._emitter.take()
+            raise
         self._emitter.sample(scanner.readings())
         yield self._emitter.take()
 

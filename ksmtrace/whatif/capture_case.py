@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import open_capture
+from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.engine.tunables_shadow import TunablesShadow
 from ksmtrace.engine.variants import KERNELS, is_no_ksm, variant_of
 from ksmtrace.errors import KsmtraceError
@@ -34,13 +36,13 @@ _ALWAYS = (
 )
 
 
-def capture_case(path: Path) -> tuple[Case, list[str]]:
+def capture_case(path: Path, most_batch_bytes: int = MOST_BATCH_BYTES) -> tuple[Case, list[str]]:
     """The case of the capture at `path`, and warnings about what is missing from the file.
 
     Raises:
         KsmtraceError: it cannot be read, or holds no candidates or no complete pass.
     """
-    with open_capture(path) as capture:
+    with open_capture(path, most_batch_bytes=most_batch_bytes) as capture:
         session = capture.session
         _check(session, path)
         variant = variant_of(session.kernel.release, session.tunables).name
@@ -87,6 +89,12 @@ def _check(session: Session, path: Path) -> None:
         raise KsmtraceError(
             f"{path}: a run of {session.kernel.release} does not tell what processes did: "
             "give whatif its workload file"
+        )
+    if session.kernel.page_size_bytes != PAGE_SIZE:
+        raise KsmtraceError(
+            f"{path}: its pages ({session.kernel.machine}) have {session.kernel.page_size_bytes} "
+            f"bytes, those of the engine {PAGE_SIZE}: what pages of another size would have saved "
+            "does not follow from it"
         )
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE):
         raise KsmtraceError(

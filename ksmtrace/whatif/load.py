@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import is_capture
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.whatif.capture_case import capture_case
@@ -18,7 +19,7 @@ _OF_SET = (
 )
 
 
-def load_case(path: str) -> tuple[Case, list[str]]:
+def load_case(path: str, most_batch_bytes: int = MOST_BATCH_BYTES) -> tuple[Case, list[str]]:
     """The case of a capture or a workload, and warnings about what is missing from a capture.
 
     Raises:
@@ -31,7 +32,7 @@ def load_case(path: str) -> tuple[Case, list[str]]:
         capture = file.suffix != _WORKLOAD and (file.suffix == _CAPTURE or is_capture(path))
     except OSError as error:
         raise KsmtraceError(f"{path}: {error.strerror or error}") from error
-    return capture_case(file) if capture else (_workload_case(file), [])
+    return capture_case(file, most_batch_bytes) if capture else (_workload_case(file), [])
 
 
 def _workload_case(file: Path) -> Case:

@@ -13,7 +13,8 @@ from typing import Self
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
-from ksmtrace.kernel.sysfs import has_ksm, ksm_directory, read_counters, read_tunables
+from ksmtrace.kernel.presence import why_no_ksm
+from ksmtrace.kernel.sysfs import ksm_directory, read_counters, read_tunables
 from ksmtrace.workload.ksmd import Ksmd
 from ksmtrace.workload.restorer import Plan, Restorer, carry_out
 from ksmtrace.workload.tunables import DEFAULTS
@@ -46,8 +47,9 @@ class KsmGuard:
         alone: bool = False,
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        if not has_ksm():
-            raise HostError("this kernel has no KSM (/sys/kernel/mm/ksm is missing)")
+        absence = why_no_ksm()
+        if absence is not None:
+            raise HostError(str(absence))
         if os.geteuid() != 0:
             raise HostError("switching KSM on needs root: run it with sudo")
         self._clean = clean

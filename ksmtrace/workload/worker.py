@@ -14,6 +14,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -32,7 +33,7 @@ _SYS_MBIND = {"x86_64": 237, "aarch64": 235, "riscv64": 235}
 _MPOL_BIND = 2
 _NODES_OF_MASK = 65  # one more than there are: get_nodes takes one off
 _F_SETPIPE_SZ = 1031
-_PAGES_A_PIPE = 256
+_PAGES_A_PIPE = 256  # more takes CAP_SYS_RESOURCE
 
 
 class Worker:
@@ -185,8 +186,10 @@ class Worker:
     def _pin(self, start: int, pages: int) -> None:
         """Hold references on the pages for good, so that they cannot be write-protected.
 
-        They are spliced into pipes, which children inherit.
+        They are spliced into pipes, whose reading ends are kept, and inherited by children.
         """
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for first in range(0, pages, _PAGES_A_PIPE):
             size = min(_PAGES_A_PIPE, pages - first) * PAGE
             ends = os.pipe()
@@ -194,6 +197,7 @@ class Worker:
             vector = (ctypes.c_ulong * 2)(start + first * PAGE, size)
             if self._libc.vmsplice(ends[1], vector, 1, 0) != size:
                 raise OSError(ctypes.get_errno(), "vmsplice did not take all pages")
+            os.close(ends[1])
 
     def _fill(self, start: int, pages: int, first: int, word: int, stride: int) -> None:
         for page in range(pages):

@@ -114,12 +114,12 @@ def declare_memory(facts: Facts) -> Recommendation | None:
 
 
 def stop(facts: Facts) -> Recommendation | None:
-    """Settled, and nothing is left of what is saved after KSM's own bookkeeping.
+    """Settled, and nothing is left of what is saved after KSM's own bookkeeping, which there is.
 
     Source: ksm.rst, "general_profit".
     """
     net = facts.of("balance", "total", "net_saved_bytes")
-    if not facts.settled or net is None or net > 0:
+    if not facts.settled or net is None or net > 0 or facts.verdict == Answer.NOTHING:
         return None
     items = facts.of("balance", "total", "rmap_items") or 0
     return Recommendation(

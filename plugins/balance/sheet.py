@@ -11,7 +11,7 @@ from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
 from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.shares import STABLE_NODE_BYTES, Attribution, attribution_of, shares_of
+from ksmtrace.model.shares import Attribution, attribution_of, shares_of
 from ksmtrace.plugins.balance.rows import Row, Rows
 from ksmtrace.session import Knowledge, Session
 
@@ -111,7 +111,7 @@ def total_of(
         if items is not None and session.knows(Knowledge.METADATA):
             nodes = shared + counters.get(Gauge.STABLE_NODE_CHAINS, 0)
             of_items = items * session.kernel.rmap_item_size_bytes
-            total.put("metadata_bytes", of_items + nodes * STABLE_NODE_BYTES)
+            total.put("metadata_bytes", of_items + nodes * session.kernel.stable_node_size_bytes)
             _put_net(session, total)
     profit = counters.get(Gauge.GENERAL_PROFIT)
     if profit is not None and not session.knows(Knowledge.RMAP_ITEMS):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, make_asgi_app, write_to_textfile
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.pipeline.metric_names import PUBLISHED
+from ksmtrace.pipeline.exposition import EOF, exposition_of
+from ksmtrace.pipeline.metric_names import PUBLISHED, RESTARTS
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.control import RunControl
     from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.snapshot import Snapshot
-    from ksmtrace.plugins.prometheus.endpoint import Endpoint
+    from ksmtrace.serving.endpoint import Endpoint
 
 TEXTFILE = "ksmtrace.prom"
 
@@ -27,8 +29,7 @@ TEXTFILE = "ksmtrace.prom"
 class Plugin:
     """Publishes the metrics of all plugins: `--listen`, `--web-config` and `--textfile`.
 
-    The server's thread sees only a finished tuple of metrics; hooks are called by the run's thread
-    alone.
+    What is served is finished text, and another process serves it (`endpoint.py`).
 
     Attributes:
         port: the TCP port listened on, None when not listening.
@@ -36,35 +37,39 @@ class Plugin:
 
     def __init__(self) -> None:
         self.port: int | None = None
-        self._published: tuple[Metric, ...] = ()
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
         self._textfile: Path | None = None
         self._endpoint: Endpoint | None = None
 
-    def collect(self) -> Iterable[Metric]:
-        """The metrics published last, for prometheus_client."""
-        return self._published
+    @hookimpl
+    def ksmtrace_prepare(self, options: RunOptions) -> None:
+        """Start the process that serves, which changes its user.
+
+        Raises:
+            KsmtraceError: the address or the web configuration cannot be used.
+        """
+        if options.listen is not None:
+            from ksmtrace.serving.access import METRICS
+            from ksmtrace.serving.endpoint import Endpoint
+
+            web_config = None if options.web_config is None else Path(options.web_config)
+            self._endpoint = Endpoint(options.listen, web_config, METRICS, _say)
+            self.port = self._endpoint.address[1]
+        elif options.web_config is not None:
+            raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
     @hookimpl
     def ksmtrace_session_start(self, options: RunOptions, control: RunControl) -> None:
-        """Start serving, and prove that the text file can be written.
+        """Say where metrics are, and prove that the text file can be written.
 
         Raises:
-            KsmtraceError: the address or the directory cannot be used.
+            KsmtraceError: the directory cannot be used.
         """
         if options.textfile is not None:
             self._textfile = Path(options.textfile) / TEXTFILE
-            self._write_textfile()
-        if options.listen is not None:
-            from ksmtrace.plugins.prometheus.endpoint import Endpoint
-
-            web_config = None if options.web_config is None else Path(options.web_config)
-            self._endpoint = Endpoint(options.listen, web_config, make_asgi_app(self._registry))
-            self.port = self._endpoint.address[1]
+            self._write_textfile(b"")
+        if self._endpoint is not None:
+            self._endpoint.watch()
             control.announce(self._endpoint.url)
-        elif options.web_config is not None:
-            raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
@@ -75,8 +80,13 @@ class Plugin:
         """
         if self._endpoint is None and self._textfile is None:
             return
-        self._published = (*snapshot.metrics, published())
-        self._write_textfile()
+        restarts = None if self._endpoint is None else self._endpoint.restarts
+        found = snapshot.exposition + exposition_of(*own_metrics(restarts))
+        self._write_textfile(found.text)
+        if self._endpoint is not None:
+            from ksmtrace.serving.pages import Pages
+
+            self._endpoint.publish(Pages(found.text, found.openmetrics + EOF))
 
     @hookimpl
     def ksmtrace_session_finish(self) -> None:
@@ -85,27 +95,54 @@ class Plugin:
             self._endpoint.close()
         self._endpoint = self.port = None
 
-    def _write_textfile(self) -> None:
+    def _write_textfile(self, text: bytes) -> None:
         if self._textfile is None:
             return
-        # for node_exporter, which is another user, whatever the mask of a service is
-        mask = os.umask(0o022)
         try:
-            write_to_textfile(str(self._textfile), self._registry)
+            _replace(self._textfile, text)
         except OSError as error:
             raise KsmtraceError(
                 f"cannot write {self._textfile}: {error.strerror or error}; "
                 "give a directory that exists and can be written with --textfile DIR"
             ) from error
-        finally:
-            os.umask(mask)
 
 
-def published() -> Metric:
-    """When the figures were made: this sink's own metric."""
-    return GaugeMetricFamily(
+def own_metrics(restarts: int | None) -> Iterator[Metric]:
+    """This sink's own families: when the figures were made, and how serving fares.
+
+    Args:
+        restarts: of the process that serves; None where nothing is served.
+    """
+    yield GaugeMetricFamily(
         PUBLISHED,
         "When these figures were made; a scrape reads the last ones. "
         "Older than a few --interval: the run hangs, or is over.",
         time.time(),
     )
+    if restarts is not None:
+        yield CounterMetricFamily(
+            RESTARTS,
+            "How often the process that serves these figures ended and was started again. If it "
+            "grows: look who connects to the port, and at the kernel's log for want of memory.",
+            restarts,
+        )
+
+
+def _replace(path: Path, text: bytes) -> None:
+    """Have the file hold this text, at once for who reads it."""
+    made = path.with_name(f"{path.name}.new")
+    try:
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
+        with open(descriptor, "wb") as file:
+            # for node_exporter, which is another user, whatever the mask of a service is
+            os.fchmod(descriptor, 0o644)
+            file.write(text)
+        made.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            made.unlink()
+        raise
+
+
+def _say(line: str) -> None:
+    print(f"ksmtrace: {line}", file=sys.stderr)  # noqa: T201 - stdout belongs to the answers

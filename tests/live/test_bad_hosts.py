@@ -43,6 +43,51 @@ def test_no_ksmd():
     assert_one_line(on_host_without("/proc", "live", "--once"), 3, "ksmd")
 
 
+def within(script, *arguments):
+    """Run ksmtrace after a line of shell in mount and PID namespaces of its own."""
+    command = shlex.join([KSMTRACE, *arguments])
+    return subprocess.run(
+        ["unshare", "-m", "-p", "-f", "sh", "-c", f"{script} && {command}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+SYSFS = ("live", "--once", "--json", "--duration", "1", "--probes", "sysfs")
+OWN_PIDS = "mount -t proc proc /proc"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (OWN_PIDS, ("PID namespace of its own", "--pid=host", "--probes sysfs")),
+        ("mount -t tmpfs none /proc", ("lists no process", "mount /proc", "--probes sysfs")),
+    ],
+)
+def test_ksmd_is_hidden(script, words):
+    """No kernel is said to lack KSM for it, and what needs no ksmd works."""
+    ran = within(script, "live", "--once")
+    assert_one_line(ran, 3, "ksmd is not to be seen", *words)
+    assert "no KSM" not in ran.stderr
+    ran = within(script, *SYSFS)
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert "pages_shared" in document["counters"]
+    assert "ksmd_cpu_ns" not in document["counters"]
+    assert "ksmd is not to be seen" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/sys/kernel/mm/ksm", ("has no file run", "on the host")),
+        ("/sys", ("not known whether this kernel has KSM", "sysfs is not mounted")),
+    ],
+)
+def test_sysfs_is_hidden(path, words):
+    ran = on_host_without(path, *SYSFS)
+    assert_one_line(ran, 3, "CONFIG_KSM", *words)
+
+
 def test_bcc_is_missing(tmp_path):
     (tmp_path / "bcc.py").write_text("raise ImportError(\"No module named 'bcc'\")\n")
     ran = ksmtrace("live", "--once", env={**os.environ, "PYTHONPATH": str(tmp_path)})

@@ -37,6 +37,9 @@ def test_every_thread_is_left_with_next_to_nothing(ksm, processes):
         ksm.write("run", 1)
         time.sleep(5)
         left = {effective(task) for task in Path(f"/proc/{run.pid}/task").iterdir()}
+        (serving,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        assert effective(Path("/proc") / serving) == 0
+        assert "Uid:\t65534\t" in Path("/proc", serving, "status").read_text()
         out, err = run.communicate(timeout=120)
     assert run.returncode == 0, err
     assert len(left) == 1

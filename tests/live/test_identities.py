@@ -45,6 +45,27 @@ def test_names_cgroups_and_shares_are_those_of_proc(ksm, processes):
         assert stat.get(ProcessGauge.KSM_MERGING_PAGES, 300) == 300  # 5.10 does not count them
 
 
+def test_a_forks_child_never_has_its_parents_name(ksm, processes):
+    """It is registered while it has its parent's number still: no name is better than that one."""
+
+    def workload():
+        processes.spawn("parent")
+        processes.do("parent", "map", region="r", pages=30)
+        processes.do("parent", "fill", region="r", content="twin:3")
+        processes.do("parent", "mergeable", region="r")
+        processes.do("parent", "fork", child="child")
+        ksm.start_stepping()
+        ksm.scan(3)
+
+    source = Gated(LiveSource.open(LiveOptions()), workload)
+    pids = {}
+    for batch in source.batches():
+        for event in batch.of(EventKind.PROCESS):
+            pids.setdefault(int(event["mm"]), set()).add(int(event["aux"]))
+    source.close()
+    assert sorted(map(sorted, pids.values())) == sorted([pid] for pid in processes.pids.values())
+
+
 def test_a_process_that_is_gone_is_told_by_nothing():
     """Its name comes late, its /proc is gone: no text, no sample, no error."""
     identities = Identities()

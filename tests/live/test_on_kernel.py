@@ -4,6 +4,7 @@ import errno
 import json
 import mmap
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -259,6 +260,18 @@ def test_table(tmp_path):
         "   7 end           2      24      1       9        2",
         "      10 pages share: a/r/0, a/r/1, a/r/2, a/r/3, a/r/4, a/r/5, a/r/6, a/r/7,...",
     ]
+
+
+def test_more_pages_are_pinned_than_a_shells_limit_of_files_has_pipes_for(tmp_path):
+    file = tmp_path / "w.toml"
+    file.write_text(workload_toml("spawn a", "map a r 40000", "mergeable a r", "pin a r", "scan 1"))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, most))
+
+    ran = ksmtrace("simulate", file, "--on-kernel", preexec_fn=limit)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_three_runs_are_identical():

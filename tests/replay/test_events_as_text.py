@@ -61,6 +61,23 @@ def test_as_many_of_each_kind_as_the_document_counts(bundled_capture):
     assert set(counted) - set(found) <= {"sample", "process_text", "process_sample"}
 
 
+REFUSED = """
+[[step]]
+op = "set"
+tunables = { max_page_sharing = 2 }
+"""
+
+
+def test_a_run_that_is_refused_a_tunable_ends_with_that(tmp_path):
+    (tmp_path / "pair.toml").write_text(PAIR + REFUSED)
+    ran = ksmtrace("simulate", tmp_path / "pair.toml", "--events")
+    assert ran.returncode == 1
+    assert "refuses max_page_sharing" in ran.stderr
+    *_, stop, refused = ran.stdout.splitlines()
+    assert "ksm_stop_scan" in stop
+    assert refused.endswith("sysfs_kf_write max_page_sharing=2 err=-EBUSY")
+
+
 def test_what_a_run_does_not_show_is_said_at_the_top(tmp_path):
     (tmp_path / "pair.toml").write_text(PAIR)
     run = ("simulate", tmp_path / "pair.toml", "--variant", "ksm-6.1", "--events", "--kind")

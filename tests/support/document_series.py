@@ -12,6 +12,7 @@ from tools.docs import declared
 ONLY_SERVED = {
     "ksmtrace_merge_latency_seconds_sum": "the document has the buckets and two quantiles",
     "ksmtrace_published_timestamp_seconds": "when this run made them: not a fact of the capture",
+    "ksmtrace_serving_restarts_total": "how its serving fares: not a fact of the capture",
     "ksmtrace_plugin_seconds_total": "how long this run took: not a fact of the capture",
 }
 """Series without a figure in the document, with the reason."""

@@ -6,6 +6,7 @@ OF_THE_RUN = {
     "ksmtrace_build_info",
     "ksmtrace_plugin_seconds_total",
     "ksmtrace_published_timestamp_seconds",
+    "ksmtrace_serving_restarts_total",
 }
 """Which program it was, when it ran and how long that took: not facts of the stream."""
 

@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 from ksmtrace.events import EventKind, ProcessGauge
 from ksmtrace.pipeline.runner import Runner
 from ksmtrace.plugins import BUILTINS, Role
-from ksmtrace.plugins.prometheus import published
+from ksmtrace.plugins.prometheus import own_metrics
 from support.runs import IN_STABLE, appended, plugin, removed, runner, start, stop
 from support.story import QEMU, story
 from support.streams import events, sample
@@ -74,7 +74,7 @@ def families() -> list[tuple[str, Metric]]:
         for family in some
     }
     found = [(owner.get(family.name, "run"), family) for family in shown]
-    found.append(("prometheus", published()))
+    found += [("prometheus", family) for family in own_metrics(0)]
     times = Counter(family.name for _, family in found)
     if set(times.values()) != {1}:
         raise ValueError(f"a name of two families: {times.most_common(3)}")

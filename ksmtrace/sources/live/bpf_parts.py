@@ -135,13 +135,14 @@ PARTS = (
         offsets=(*_ITEM, "VMA_MM"),
         extras=(
             Extra("WITH_COMPOUND", offsets=("PAGE_COMPOUND_HEAD",)),
+            Extra("WITH_HEAD_FLAG", offsets=("PAGE_FLAGS", "PAGE_FLAG_HEAD", "PAGE_COMPOUND_HEAD")),
             Extra(
                 "WITH_PAGE_STATE",
                 offsets=("PAGE_FLAGS", "PAGE_COMPOUND_HEAD", "PAGE_REFCOUNT", "PAGE_MAPCOUNT"),
             ),
         ),
     ),
-    Part("mm.c", bodies={"on_ksm_enter": 1, "on_ksm_exit": 1}),
+    Part("mm.c", bodies={"on_ksm_enter": 1, "on_ksm_exit": 1}, offsets=("TASK_MM",)),
     Part(
         "removal.c",
         bodies={"on_remove_rmap_item_from_tree": 1},

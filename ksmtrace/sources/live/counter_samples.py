@@ -16,12 +16,12 @@ class CounterSamples:
     """The counters, and what each was when it was read last.
 
     Args:
-        ksmd_pid: whose CPU time is one of them.
+        ksmd_pid: whose CPU time is one of them; 0 for nobody's.
         root: where /sys and /proc are.
     """
 
     def __init__(self, ksmd_pid: int, root: Path = ROOT) -> None:
-        self._reader = CounterReader(root, ksmd_pid)
+        self._reader = CounterReader(root, ksmd_pid or None)
         self._last: dict[Gauge, int] = {}
 
     def read(self) -> Counters:

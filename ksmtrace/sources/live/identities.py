@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, ProcessText
 from ksmtrace.events.record import Records, empty_records
-from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_vm
+from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_start, read_vm
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.model.processes import text_records
 from ksmtrace.session import Exactness, Probe
@@ -27,7 +28,7 @@ def identity_probes(owner: Probe) -> dict[EventKind, Probe]:
         EventKind.PROCESS_TEXT: Probe(
             "/proc/<pid>/cgroup, cmdline",
             Exactness.SAMPLED,
-            "not known of a process that is gone when its name arrives",
+            "not known of a process that is gone when its name arrives; read again now and then",
         ),
         EventKind.PROCESS_SAMPLE: Probe(
             "/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"
@@ -35,12 +36,23 @@ def identity_probes(owner: Probe) -> dict[EventKind, Probe]:
     }
 
 
+@dataclass(slots=True)
+class _Met:
+    """A process met: its pid and when it began, which name it, and what was told of it."""
+
+    pid: int
+    start: int | None
+    told: dict[ProcessText, str] = field(default_factory=dict)
+    guest: str = ""
+
+
 class Identities:
-    """The processes met so far: by mm, the pid."""
+    """The processes met so far, by mm."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
-        self._pids: dict[int, int] = {}
+        self._met: dict[int, _Met] = {}
+        self._guests: dict[str, int] = {}
         self._not_before = 0.0
 
     def follow(self, events: Records) -> Records:
@@ -50,24 +62,27 @@ class Identities:
         for event in events[concerned]:
             mm, pid = int(event["mm"]), int(event["aux"])
             if event["kind"] == EventKind.MM_EXIT:
-                self._pids.pop(mm, None)
-            elif self._pids.get(mm) != pid:
-                self._pids[mm] = pid
-                pieces += self._texts(mm, pid)
+                self._forget(mm)
+            elif mm not in self._met or self._met[mm].pid != pid:
+                self._forget(mm)
+                one = self._met[mm] = _Met(pid, read_start(pid, self._root))
+                pieces += self._texts(mm, one)
         return np.concatenate(pieces) if pieces else empty_records()
 
     def sample(self, *, at_end: bool = False) -> Records:
         """PROCESS_SAMPLE records of all processes met that are alive.
 
-        None while the last reading is fresh, except `at_end`.
+        Before them, PROCESS_TEXT records of those that have moved to another cgroup or have a new
+        name since. None while the last reading is fresh, except `at_end`.
         """
         began = time.monotonic()
         if began < self._not_before and not at_end:
             return empty_records()
-        rows = []
-        for mm, pid in list(self._pids.items()):
-            found = read_ksm_stat(pid, self._root)
-            rows += [(mm, int(gauge), value, pid) for gauge, value in found.items()]
+        rows, texts = [], []
+        for mm, one in list(self._met.items()):
+            found = read_ksm_stat(one.pid, self._root)
+            rows += [(mm, int(gauge), value, one.pid) for gauge, value in found.items()]
+            texts += self._texts(mm, one)
         self._not_before = time.monotonic() + (time.monotonic() - began) / _MOST_SHARE
         records = empty_records(len(rows))
         if rows:
@@ -76,14 +91,41 @@ class Identities:
             records["ts"] = time.monotonic_ns()
             records["mm"], records["address"], records["pfn"] = mms, gauges, pids
             records["aux"] = np.array(values, dtype="<i8").view("<u8")
-        return records
+        return np.concatenate([*texts, records]) if texts else records
 
-    def _texts(self, mm: int, pid: int) -> list[Records]:
+    def _forget(self, mm: int) -> None:
+        one = self._met.pop(mm, None)
+        if one is not None and self._guests.get(one.guest) == mm:
+            del self._guests[one.guest]
+
+    def _texts(self, mm: int, one: _Met) -> list[Records]:
+        """What is new of a process; nothing where its pid is another process's by now."""
+        cgroup = read_cgroup(one.pid, self._root)
         read = {
-            ProcessText.CGROUP: read_cgroup(pid, self._root),
-            ProcessText.VM: read_vm(pid, self._root),
+            ProcessText.CGROUP: cgroup,
+            ProcessText.VM: read_vm(one.pid, cgroup, self._root),
         }
-        pieces = [text_records(mm, which, text) for which, text in read.items() if text]
+        new = {which: text for which, text in read.items() if text != one.told.get(which, "")}
+        new = {which: text for which, text in new.items() if text}
+        if not new or (one.told and read_start(one.pid, self._root) != one.start):
+            return []
+        one.told |= new
+        if ProcessText.VM in new:
+            new[ProcessText.VM] = self._only(mm, one)
+        pieces = [text_records(mm, which, text) for which, text in new.items()]
         for piece in pieces:
             piece["ts"] = time.monotonic_ns()
         return pieces
+
+    def _only(self, mm: int, one: _Met) -> str:
+        """The name of a guest; with the pid where another one that is alive has that name.
+
+        Proxmox, and several users of libvirt, may run guests of one name.
+        """
+        name = one.told[ProcessText.VM]
+        if self._guests.get(one.guest) == mm:
+            del self._guests[one.guest]
+        if self._guests.setdefault(name, mm) == mm:
+            one.guest = name
+            return name
+        return f"{name} (pid {one.pid})"

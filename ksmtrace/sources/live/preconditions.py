@@ -7,24 +7,26 @@ from pathlib import Path
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd, import_bcc
-from ksmtrace.kernel.sysfs import ROOT, has_ksm
+from ksmtrace.kernel.presence import why_no_ksm, why_no_ksmd
+from ksmtrace.kernel.sysfs import ROOT
 
 
 def check_host(root: Path = ROOT, *, with_probes: bool = True) -> int:
     """The pid of ksmd on a host that can be traced, or, without probes, has anything to read.
 
+    Without probes ksmd need not be seen: its pid is 0 then.
+
     Raises:
         HostError: the first thing that is missing, with the remedy.
     """
-    if not has_ksm(root):
-        raise HostError(
-            "this kernel has no KSM (/sys/kernel/mm/ksm is missing): it needs CONFIG_KSM=y"
-        )
+    absence = why_no_ksm(root)
+    if absence is not None:
+        raise HostError(str(absence))
     if with_probes:
         if os.geteuid() != 0:
             raise HostError("tracing needs root: run it with sudo")
         import_bcc()
     ksmd = find_ksmd(root)
-    if ksmd is None:
-        raise HostError("the kernel thread ksmd is not running: this kernel has no KSM")
-    return ksmd
+    if ksmd is None and with_probes:
+        raise HostError(f"{why_no_ksmd(root)}; or use --probes sysfs, which works here")
+    return ksmd or 0

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.record import RECORD, Records, empty_records
 from ksmtrace.sources.live.gathered.chunk import GATHERED, Words
+from ksmtrace.sources.live.gathered.merged import with_appends
 from ksmtrace.sources.live.program import Program
 
 _BUSY = 1 << 31
@@ -139,7 +140,7 @@ def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tu
             events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
             words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
         at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
-    drained = Drained(_joined(events), words, (at - start) // _SLOT.itemsize)
+    drained = Drained(with_appends(_joined(events)), words, (at - start) // _SLOT.itemsize)
     return drained, at - start
 
 
@@ -188,4 +189,4 @@ def parse_callbacks(taken: list[bytes]) -> Drained:
         for row in np.flatnonzero(events["kind"] == GATHERED).tolist()
     ]
     size = sum(map(len, taken)) + 8 * len(taken)
-    return Drained(events, words, size // _SLOT.itemsize)
+    return Drained(with_appends(events), words, size // _SLOT.itemsize)

@@ -17,6 +17,7 @@ from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.host import read_kernel
+from ksmtrace.kernel.presence import why_no_ksmd
 from ksmtrace.kernel.processes import read_rest
 from ksmtrace.kernel.sysfs import Counters, read_tunables
 from ksmtrace.session import Exactness, Session
@@ -178,8 +179,9 @@ class LiveSource:
     def warnings(self) -> list[str]:
         """What went wrong on the way without ending the run, one line each."""
         why = self._attachment.why_no_windows()
+        unseen = [] if self._ksmd_pid else [f"{why_no_ksmd().found}; its CPU time is not known"]
         windows = [f"no further windows on COW faults: {why}"] if why else []
-        return [*windows, *self._merged_before.warnings, *UNREAD.lines()]
+        return [*unseen, *windows, *self._merged_before.warnings, *UNREAD.lines()]
 
     def close(self) -> None:
         """Detach all probes; a second time does nothing."""

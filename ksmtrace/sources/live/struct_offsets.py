@@ -1,4 +1,4 @@
-"""Members of kernel structs that the C text reads, by the macro that has the offset there."""
+"""Offsets of struct members, and values of enumerators, by their macro in the C text."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "NEXT_PAGE_PAGE": ("ksm_next_page_arg.page",),
     "NEXT_PAGE_ADDR": ("ksm_next_page_arg.addr",),
     "MM_OWNER": ("mm_struct.owner",),
+    "TASK_MM": ("task_struct.mm",),
     "TASK_TGID": ("task_struct.tgid",),
     "TASK_COMM": ("task_struct.comm",),
     "TASK_STATE": ("task_struct.__state", "task_struct.state"),
@@ -41,15 +42,17 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "ATTRIBUTE_NAME": ("attribute.name",),
     "PAGE_MAPPING": ("page.mapping", "folio.mapping"),
     "PAGE_FLAGS": ("page.flags",),
+    "PAGE_FLAG_HEAD": ("pageflags.PG_head",),
     "PAGE_COMPOUND_HEAD": ("page.compound_head", "page.compound_info"),
     "PAGE_REFCOUNT": ("page._refcount",),
     "PAGE_MAPCOUNT": ("page._mapcount",),
 }
-"""Macro to "struct.member"s; names differ between kernels: the first that the kernel has is it."""
+"""Macro to "struct.member"s or "enum.enumerator"s; names differ between kernels: the first that the
+kernel has is it."""
 
 
 def resolve_offset(macro: str, btf: Btf) -> int:
-    """Offset in bytes.
+    """Offset in bytes, or the enumerator's value.
 
     Raises:
         HostError: this kernel has none of the members.
@@ -58,4 +61,7 @@ def resolve_offset(macro: str, btf: Btf) -> int:
         struct, member = place.split(".", 1)
         if btf.has_member(struct, member):
             return btf.offset(struct, member)
+        value = btf.enumerator(struct, member)
+        if value is not None:
+            return value
     raise HostError(f"BTF has no {' or '.join(OFFSETS[macro])}")

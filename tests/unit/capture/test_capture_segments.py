@@ -14,6 +14,8 @@ from ksmtrace.events import RECORD, empty_records
 from support import streams
 
 EVENTS = np.random.default_rng(1).integers(0, 256, 50 * RECORD.itemsize, "u1").view(RECORD)
+EVENTS["ts"] %= 3600 * 10**9
+EVENTS["kind"] |= 0x80
 
 
 @pytest.fixture

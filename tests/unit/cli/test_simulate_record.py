@@ -8,7 +8,7 @@ import pytest
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.cli import main
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.variants import KERNELS, NEWEST
+from ksmtrace.engine.variants import KERNELS, NEWEST, VARIANTS
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
@@ -48,6 +48,18 @@ def test_replay_shows_the_run(tmp_path, file):
         probe["via"].startswith("engine:") or not probe["via"]
         for probe in replayed["probes"].values()
     )
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in KERNELS])
+def test_a_run_of_what_is_no_version_of_ksm_can_be_replayed(tmp_path, file, variant):
+    """Some have no rmap_items, of no size."""
+    ran = ksmtrace("simulate", file, "--variant", variant, "-o", tmp_path / "c")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    ran = ksmtrace("replay", tmp_path / "c", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    replayed = json.loads(ran.stdout)
+    assert replayed["kernel"]["release"] == variant
+    assert replayed["passes"] == 5 or variant in ("pksm", "uksm")  # whose passes are others
 
 
 def run(source, **options):

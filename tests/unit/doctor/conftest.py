@@ -47,6 +47,9 @@ class Types:
     def offset(self, struct, member):
         return 8
 
+    def enumerator(self, name, enumerator):
+        return None
+
     def size(self, struct):
         return 64
 

@@ -103,6 +103,16 @@ def test_a_variant_that_cannot_be_used_costs_itself_alone(site, text, why):
         assert str(raised.value) == line
 
 
+def test_what_fails_is_imported_once(site):
+    text = "import counted\ncounted.times += 1\nraise RuntimeError"
+    install(site, "a-package", {"bad": "mine:VARIANT"}, {"mine": text, "counted": "times = 0"})
+    variants = InstalledVariants(BUILT_IN)
+    for _ in range(2):
+        assert len(variants.broken()) == 1
+        assert of_packages(variants) == []
+    assert sys.modules["counted"].times == 1
+
+
 def test_a_name_that_is_taken_stays_whose_it_is(site):
     """Of ksmtrace first, then by the package's name; whatever the order on the path."""
     for package in ("b-package", "a-package"):

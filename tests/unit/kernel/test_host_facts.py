@@ -133,13 +133,16 @@ def test_offsets_equal_a_c_compilers(tmp_path):
         '#include "vmlinux.h"\nint printf(const char *, ...);\n#define P printf\n'
         "int main(void) {\n"
         + "\n".join(lines)
-        + '\nP("%zu\\n", sizeof(struct page));\nreturn 0; }\n'
+        + '\nP("%zu\\n%d\\n", sizeof(struct page), PG_head);\nreturn 0; }\n'
     )
     subprocess.run(["gcc", "-w", "-o", str(tmp_path / "offsets"), str(program)], check=True)
     printed = subprocess.run(
         [str(tmp_path / "offsets")], check=True, capture_output=True, text=True
     )
     ours = [btf.offset(*pair) for pair in wanted] + [btf.size("page")]
+    ours.append(btf.enumerator("pageflags", "PG_head"))
+    assert btf.enumerator("pageflags", "PG_nonsense") is None
+    assert btf.enumerator("ksm_nonsense", "PG_head") is None
     btf.close()
     assert ours == [int(line) for line in printed.stdout.split()]
 

@@ -48,7 +48,7 @@ def read_everything(root):
         "build_id": read_build_id(root),
         "mergeable": find_mergeable(root),
         "cgroup": read_cgroup(50, root),
-        "vm": read_vm(50, root),
+        "vm": read_vm(50, root=root),
         "ksm_stat": read_ksm_stat(50, root),
         "rest": read_rest(41, root),
         "lockdown": read_lockdown(root),

@@ -140,13 +140,16 @@ def test_what_is_not_seen_of_what_is_chosen():
         EventKind.SKIPPED: Probe("x", Exactness.SAMPLED, "", "pages_skipped"),
         EventKind.COW_FAULT: Probe("x", Exactness.SAMPLED, share=0.025),
         EventKind.STABLE_APPEND: Probe("x", Exactness.EXACT, counted=True),
+        EventKind.REPLACE_PAGE: Probe("x", Exactness.DERIVED, "by its result"),
+        EventKind.MM_ENTER: Probe("x", Exactness.EXACT, "at its entry"),
     }
     of = replace(full, probes=probes)
     assert list(unseen_lines(of, Choice())) == [
+        "# replace_page: derived: by its result",
         "# break_cow: not seen: test",
         "# stable_tree_append: counted, not shown one by one: see --kind total",
         "# should_skip_rmap_item: not seen one by one: its counter is pages_skipped",
         "# do_wp_page: seen 2.5% of the time, in windows",
     ]
     assert list(unseen_lines(of, Choice(kinds=(EventKind.SAMPLE,)))) == ["# sample: not seen: test"]
-    assert not list(unseen_lines(of, Choice(kinds=(EventKind.REPLACE_PAGE, EventKind.LOST))))
+    assert not list(unseen_lines(of, Choice(kinds=(EventKind.MM_ENTER, EventKind.LOST))))

@@ -181,6 +181,7 @@ QUIET = [
     ("switch_on", {}, {"run": "0"}),
     ("declare_memory", {f"{BALANCE}verdict": None}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": 1}, {}),
+    ("stop", {f"{BALANCE}total__net_saved_bytes": 0, f"{BALANCE}verdict": "nothing to merge"}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": -1, f"{SCAN}settled": False}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": None}, {}),
     (

@@ -14,36 +14,63 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
-from ksmtrace.plugins.prometheus.endpoint import parse_listen
+from ksmtrace.pipeline.metric_names import PUBLISHED
+from ksmtrace.serving.listen import parse_listen
+from support.prometheus import until
 from support.runs import plugin, runner
 from support.story import story
 from support.streams import events
 
 
-class AtPublish:
-    """Calls back at each publish, after the sinks."""
+class Before:
+    """Notes when a publish began."""
 
-    def __init__(self, look):
-        self._look = look
-
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def ksmtrace_publish(self, snapshot):
-        self._look()
+        self.began = time.time()
 
 
-def _run(look, *, listen="127.0.0.1:0", rows=None, textfile=None):
+class After:
+    """Calls back at each publish, once another process serves what was published."""
+
+    def __init__(self, sink, look):
+        self._sink, self._look = sink, look
+        self.before = Before()
+
+    @hookimpl(trylast=True)
+    def ksmtrace_publish(self, snapshot):
+        if self._sink.port is not None:
+            until(lambda: stamp(_get(self._sink)[2]) >= self.before.began)
+        self._look(self._sink)
+
+
+def stamp(text):
+    return next(f.samples[0].value for f in parse_text(text) if f.name == PUBLISHED)
+
+
+def _run(look, *, listen="127.0.0.1:0", rows=None, textfile=None, **others):
     sink = plugin("prometheus")
-    plugins = {"look": AtPublish(lambda: look(sink)), "prometheus": sink}
+    after = After(sink, look)
+    plugins = {"before": after.before, "after": after, "prometheus": sink, **others}
     plugins |= {name: plugin(name) for name in ("stable_tree", "unstable_tree", "volatile")}
     run = runner([events(*(rows or story()))], plugins, listen=listen, textfile=textfile)
     run.run()
     return sink
 
 
-def _get(sink, path="/metrics", **headers):
-    request = Request(f"http://127.0.0.1:{sink.port}{path}", headers=headers)
+def _get(sink, path="/metrics", method="GET", **headers):
+    url = sink._endpoint.url.removesuffix("/metrics") + path
+    request = Request(url, headers=headers, method=method)
     with urlopen(request, timeout=10) as response:
         return response.status, response.headers["Content-Type"], response.read().decode()
+
+
+def _error(sink, path="/metrics", method="GET"):
+    """The status, the headers and the text of an answer that is no success."""
+    with pytest.raises(HTTPError) as error:
+        _get(sink, path, method)
+    with error.value as response:
+        return response.code, response.headers, response.read().decode()
 
 
 def test_metrics_are_scraped_over_http():
@@ -79,49 +106,70 @@ def test_when_figures_were_made_is_a_metric():
     stamps = []
 
     def look(sink):
-        families = {f.name: f for f in parse_text(_get(sink)[2])}
-        made = families["ksmtrace_published_timestamp_seconds"].samples[0].value
-        stamps.append(made)
-        assert before <= made <= time.time()
+        stamps.append(stamp(_get(sink)[2]))
+        assert before <= stamps[-1] <= time.time()
 
     before = time.time()
     _run(look)
     assert stamps == sorted(set(stamps))
 
 
-def test_the_exposition_is_empty_but_valid_before_the_first_publish():
+def test_before_the_first_publish_there_is_no_page():
     sink = plugin("prometheus")
     seen = []
 
     class Early:
         @hookimpl(trylast=True)
         def ksmtrace_batch(self):
-            seen.append(_get(sink))
-            seen.append(_get(sink, Accept="application/openmetrics-text; version=1.0.0"))
+            seen.append(_error(sink))
+            seen.append(_get(sink, "/-/healthy"))
 
     runner([events(*story()[:4])], {"prometheus": sink, "early": Early()}, listen="0").run()
-    assert seen[0][0] == seen[1][0] == 200
-    assert list(parse_text(seen[0][2])) == []
-    assert seen[1][2] == "# EOF\n"
+    code, headers, text = seen[0]
+    assert (code, headers["Retry-After"]) == (503, "1")
+    assert "--interval" in text
+    assert seen[1][0] == 200
 
 
 def test_health_and_unknown_paths():
     def look(sink):
         assert _get(sink, "/-/healthy")[0] == 200
-        with pytest.raises(HTTPError) as error:
-            _get(sink, "/nothing")
-        with error.value as response:
-            assert response.code == 404
-            assert b"/metrics" in response.read()
+        code, _, text = _error(sink, "/nothing")
+        assert (code, "/metrics" in text) == (404, True)
 
     _run(look)
 
 
-def test_a_metric_that_cannot_be_shown_gives_an_error_and_no_traceback(capsys):
-    from prometheus_client.core import GaugeMetricFamily
+def test_names_that_are_asked_for_are_served_alone_and_unknown_ones_are_told():
+    def look(sink):
+        _, _, text = _get(sink, "/metrics?name[]=ksmtrace_merged_pages_total&name[]=ksmtrace_x")
+        (family,) = parse_text(text)
+        assert [(s.name, s.value) for s in family.samples] == [("ksmtrace_merged_pages_total", 121)]
+        code, _, text = _error(sink, "/metrics?name[]=ksmtrace_x")
+        assert (code, "ksmtrace_x" in text) == (404, True)
 
-    sink = plugin("prometheus")
-    codes = []
+    _run(look)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_only_reading_is_answered(method):
+    def look(sink):
+        code, headers, _ = _error(sink, method=method)
+        assert (code, headers["Allow"]) == (405, "GET, HEAD")
+
+    _run(look)
+
+
+def test_only_headers_answer_to_head():
+    def look(sink):
+        status, kind, text = _get(sink, method="HEAD")
+        assert (status, kind.split(";")[0], text) == (200, "text/plain", "")
+
+    _run(look)
+
+
+def test_a_metric_that_cannot_be_written_is_put_down_to_its_plugin():
+    from prometheus_client.core import GaugeMetricFamily
 
     class Bad:
         @hookimpl
@@ -130,17 +178,8 @@ def test_a_metric_that_cannot_be_shown_gives_an_error_and_no_traceback(capsys):
             family.add_metric([], "no number")
             yield family
 
-    def look():
-        with pytest.raises(HTTPError) as error:
-            _get(sink)
-        with error.value as response:
-            codes.append(response.code)
-
-    plugins = {"look": AtPublish(look), "prometheus": sink, "bad": Bad()}
-    runner([events(*story()[:4])], plugins, listen=":0").run()
-    assert codes
-    assert set(codes) == {500}
-    assert capsys.readouterr() == ("", "")
+    with pytest.raises(KsmtraceError, match="'bad' publishes 'bad_pages', which cannot be written"):
+        _run(lambda sink: None, bad=Bad())
 
 
 def test_everything_is_closed_at_the_end():
@@ -149,8 +188,7 @@ def test_everything_is_closed_at_the_end():
     sink = _run(lambda sink: ports.append(sink.port))
     assert sink.port is None
     assert threading.active_count() == before
-    with socket.socket() as again:
-        again.bind(("127.0.0.1", ports[0]))
+    socket.create_server(("127.0.0.1", ports[0])).close()
 
 
 def test_only_the_loopback_is_served_unless_asked():

@@ -58,6 +58,9 @@ class FakeBtf:
     def offset(self, struct, member):
         return 8 * len(member)
 
+    def enumerator(self, name, enumerator):
+        return None
+
     def size(self, name):
         return 64
 
