@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ksmtrace.kernel.pagemap import read_ksm_pages
@@ -122,17 +123,23 @@ def test_memory_goes_offline(ksm, processes):
     ksm.start_stepping()
     for name in ("one", "two", "three"):
         processes.spawn(name)
-        processes.do(name, "map", region="r", pages=PAGES)
+        at = processes.do(name, "map", region="r", pages=PAGES)["address"]
         processes.do(name, "fill", region="r", content="unique:1")
         processes.do(name, "mergeable", region="r")
     ksm.scan(2)
 
+    def frames():
+        pages = read_ksm_pages()
+        number = (pages.address - np.uint64(at)) // np.uint64(resource.getpagesize())
+        ours = (pages.pid == processes.pids["three"]) & (number < PAGES)
+        return set(pages.pfn[ours].tolist())
+
     def work():
         ksm.scan(1)
-        before = set(read_ksm_pages().pfn.tolist())
+        before = frames()
         assert len(before) == PAGES
         with offline(before) as blocks:
-            moved = before - set(read_ksm_pages().pfn.tolist())
+            moved = before - frames()
             print(f"{platform.release()}: {blocks} blocks offline, {len(moved)} KSM pages moved")
             assert moved
             ksm.scan(2)
