@@ -11,6 +11,7 @@ from importlib import import_module
 
 from ksmtrace.cli.memory import check_memory, why_out_of_memory
 from ksmtrace.cli.streams import open_closed_streams, patient_stderr, print_to_nowhere
+from ksmtrace.drawing.lines import one_line
 from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
 
 VERBS = (
@@ -94,7 +95,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _say(error: KsmtraceError) -> int:
-    print(f"ksmtrace: {' '.join(str(error).split())}", file=sys.stderr)
+    # names of files may hold escape sequences
+    print(f"ksmtrace: {one_line(error)}", file=sys.stderr)
     return error.status
 
 
