@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOENT, ENOSPC
 from typing import Self
 from uuid import uuid4
 
-import pyarrow as pa
-
 from ksmtrace.capture.reader import is_capture
-from ksmtrace.capture.schema import (
-    CONTINUED,
-    END,
-    FINISHED,
-    build_schema,
-    segment_path,
-    to_arrow,
-)
+from ksmtrace.capture.schema import CONTINUED, FINISHED, segment_path
+from ksmtrace.capture.segment import Segment, remove_leftovers, try_directory
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import empty_records
 from ksmtrace.events.record import Records
@@ -49,6 +39,8 @@ class CaptureWriter:
     Attributes:
         path: the first segment; further ones are PATH.0001, PATH.0002 and so on.
         session: the session as recorded; it has a capture id even where the one given had none.
+        moved: what happened to files that were written to, one line each: the recording went on in
+            a new file beside each.
     """
 
     def __init__(
@@ -72,7 +64,7 @@ class CaptureWriter:
         Raises:
             KsmtraceError: `path` cannot be written, or is something else than a capture.
         """
-        self.path = os.fspath(path)
+        self.path = self._asked = os.fspath(path)
         self.session = session if session.capture_id else replace(session, capture_id=uuid4().hex)
         self._segment_bytes = segment_bytes
         self._buffer = empty_records(batch_events)
@@ -80,12 +72,12 @@ class CaptureWriter:
         self._written = 0
         self._clock = clock
         self._flushed = clock()
-        self._segment: _Segment | None = None
+        self._segment: Segment | None = None
+        self.moved: list[str] = []
         with self._failing_at(self.path):
-            old = _old_segments(self.path)
-            for name in (self.path, *old):
-                _check_replaceable(name)
-            self._segment = _Segment(self.path, self.session, 0)
+            old = check_capture_path(self.path)
+            remove_leftovers(os.path.dirname(self.path) or os.curdir)
+            self._segment = Segment(self.path, self.session, 0)
             for name in old:
                 os.unlink(name)
 
@@ -113,12 +105,17 @@ class CaptureWriter:
     def flush(self) -> None:
         """Hand what is buffered to the operating system, as one record batch.
 
+        Where the file has been deleted, replaced or changed by somebody else, recording goes on in
+        a new one beside it, which is a capture of its own.
+
         Raises:
             KsmtraceError: as `write`.
         """
         if self._segment is None:
             raise ValueError("the capture is closed")
         self._flushed = self._clock()
+        if harm := self._segment.harm():
+            self._go_on_beside(self._segment, harm)
         if not self._buffered:
             return
         count, self._buffered = self._buffered, 0
@@ -137,6 +134,7 @@ class CaptureWriter:
         if self._segment is None:
             return
         self.flush()
+        assert self._segment is not None
         with self._failing_at(self._segment.path):
             self._segment.finish(FINISHED)
         self._abandon()
@@ -147,15 +145,27 @@ class CaptureWriter:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _next_segment(self, full: _Segment) -> None:
+    def _next_segment(self, full: Segment) -> None:
         # The next one comes first: a reader that finds the mark CONTINUED finds the segment as
         # well.
         number = full.number + 1
         path = segment_path(self.path, number)
         with self._failing_at(path):
-            self._segment = _Segment(path, self.session, number)
+            self._segment = Segment(path, self.session, number)
         with self._failing_at(full.path), closing(full):
             full.finish(CONTINUED)
+
+    def _go_on_beside(self, lost: Segment, harm: str) -> None:
+        self._abandon()
+        number = len(self.moved) + 1
+        while os.path.lexists(path := f"{self._asked}.after{number}"):
+            number += 1
+        saved = f"{self._written:,} events had been written"
+        self.session = replace(self.session, capture_id=uuid4().hex)
+        with self._failing_at(path):
+            self._segment = Segment(path, self.session, 0)
+        self.moved.append(f"{lost.path} {harm} while it was recorded to ({saved}): {path} goes on")
+        self.path = path
 
     def _abandon(self) -> None:
         if self._segment is not None:
@@ -169,74 +179,49 @@ class CaptureWriter:
             yield
         except OSError as error:
             self._abandon()
-            remedy = _REMEDIES.get(error.errno or 0, "record to a place where you may write")
             saved = f" ({self._written} events are saved)" if self._written else ""
-            raise KsmtraceError(
-                f"{path}: cannot be written: {error.strerror}{saved}: {remedy}"
-            ) from error
+            raise _cannot_be_written(path, error, saved) from error
 
 
-class _Segment:
-    """One file of a capture, which appears under its name once its header is in it.
+def check_capture_path(path: str) -> list[str]:
+    """Whether a capture can be written at `path`; returns older segments that it would replace.
 
-    Attributes:
-        bytes: size so far, in whole record batches.
-        events: number of events in it.
+    Raises:
+        KsmtraceError: there is something else than a capture.
+        OSError: its directory is not there.
     """
+    old = _old_segments(path)
+    for name in (path, *old):
+        _check_replaceable(name)
+    return old
 
-    def __init__(self, path: str, session: Session, number: int) -> None:
-        self.path = path
-        self.number = number
-        self.bytes = 0
-        self.events = 0
-        self._schema = build_schema(session, number)
-        self._message = io.BytesIO()
-        options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
-        self._stream = pa.ipc.new_stream(self._message, self._schema, options=options)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=".ksmtrace-", dir=os.path.dirname(path) or os.curdir
-        )
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        try:
-            self.append(empty_records())  # Arrow writes the schema with the first batch only
-            os.replace(temporary, path)
-        except BaseException:
-            self._file.close()
-            os.unlink(temporary)
-            raise
 
-    def append(self, events: Records, **marks: bytes) -> None:
-        """Write one record batch, with `marks` in its metadata."""
-        batch, metadata = to_arrow(events, self._schema)
-        metadata.update({name.encode(): value for name, value in marks.items()})
-        self._stream.write_batch(batch, custom_metadata=metadata)
-        self._put_out()
-        self.events += len(events)
+def check_target(path: str | os.PathLike[str]) -> None:
+    """The same before there is anything to record.
 
-    def finish(self, end: bytes) -> None:
-        """Write the end mark."""
-        self.append(empty_records(), **{END.decode(): end})
-        self._stream.close()
-        self._put_out()
+    Raises:
+        KsmtraceError: a capture cannot be written there.
+    """
+    try:
+        check_capture_path(os.fspath(path))
+        try_directory(os.path.dirname(os.fspath(path)) or os.curdir)
+    except OSError as error:
+        raise _cannot_be_written(os.fspath(path), error) from error
 
-    def close(self) -> None:
-        """Close the file without an end mark."""
-        self._file.close()
 
-    def _put_out(self) -> None:
-        """Write Arrow's message to the file; one that does not fit leaves nothing behind."""
-        with self._message.getbuffer() as message:
-            try:
-                done = 0
-                while done < len(message):
-                    done += self._file.write(message[done:])
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(self._file.fileno(), self.bytes)
-                raise
-            self.bytes += len(message)
-        self._message.seek(0)
-        self._message.truncate()
+def _cannot_be_written(path: str, error: OSError, saved: str = "") -> KsmtraceError:
+    remedy = _REMEDIES.get(error.errno or 0, "record to a place where you may write")
+    if error.errno == ENOENT and not os.path.isabs(path) and not _has_directory():
+        remedy = "the current directory has been deleted, go to another one"
+    return KsmtraceError(f"{path}: cannot be written: {error.strerror}{saved}: {remedy}")
+
+
+def _has_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _old_segments(path: str) -> list[str]:

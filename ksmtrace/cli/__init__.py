@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from ksmtrace.errors import ExitStatus, KsmtraceError
+from ksmtrace.cli.memory import check_memory, why_out_of_memory
+from ksmtrace.cli.streams import open_closed_streams, patient_stderr, print_to_nowhere
+from ksmtrace.drawing.lines import one_line
+from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
@@ -53,55 +56,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     # NumPy would start a thread per core for algebra that nobody does here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _open_closed_streams()
-    parser = build_parser()
-    try:
-        options = parser.parse_args(argv)
-        if options.version:
-            from ksmtrace import __version__
-
-            print(f"ksmtrace {__version__}")
+    open_closed_streams()
+    with patient_stderr():
+        try:
+            return _run(argv)
+        except KsmtraceError as error:
+            lacking = why_out_of_memory(error) if error.__cause__ is not None else None
+            return _say(lacking or error)
+        except KeyboardInterrupt:
+            return ExitStatus.INTERRUPTED
+        except BrokenPipeError:
+            # The reader of our output has gone, as in `ksmtrace … | head`: nowhere to print to.
+            print_to_nowhere()
             return ExitStatus.DONE
-        if options.verb is None:
-            parser.print_help(sys.stderr)
-            return ExitStatus.BAD_INPUT
-        status: int = options.run(options)
+        except (MemoryError, ImportError, OSError) as error:
+            told = why_out_of_memory(error) or _of_output(error)
+            if told is None:
+                raise
+            return _say(told)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    check_memory()
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.version:
+        from ksmtrace import __version__
+
+        print(f"ksmtrace {__version__}")
         sys.stdout.flush()
-    except KsmtraceError as error:
-        print(f"ksmtrace: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `ksmtrace … | head`: nowhere to print to.
-        _print_to_nowhere()
         return ExitStatus.DONE
-    except OSError as error:
-        if error.filename is not None or error.errno not in _CANNOT_WRITE:
-            raise
-        _print_to_nowhere()
-        print(
-            f"ksmtrace: standard output: {error.strerror}: make room, or print elsewhere",
-            file=sys.stderr,
-        )
-        return ExitStatus.HOST_CANNOT
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+        return ExitStatus.BAD_INPUT
+    status: int = options.run(options)
+    sys.stdout.flush()
     return status
+
+
+def _say(error: KsmtraceError) -> int:
+    # names of files may hold escape sequences
+    print(f"ksmtrace: {one_line(error)}", file=sys.stderr)
+    return error.status
+
+
+def _of_output(error: BaseException) -> KsmtraceError | None:
+    """The error to tell where standard output could not be written to, which then leads nowhere."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return None
+    if error.errno not in _CANNOT_WRITE:
+        return None
+    print_to_nowhere()
+    return HostError(f"standard output: {error.strerror}: make room, or print elsewhere")
 
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a write to standard output can meet; files that a verb writes report their own."""
-
-
-def _print_to_nowhere() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _open_closed_streams() -> None:
-    """Give a command that was started with closed streams (`>&-`) ones that lead nowhere.
-
-    Otherwise the next file that is opened would be the standard output of every library.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-            setattr(sys, name, os.fdopen(nowhere, "r" if number == 0 else "w"))

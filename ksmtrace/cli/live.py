@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from ksmtrace.cli.options import (
     add_source_options,
     budget,
 )
-from ksmtrace.errors import KsmtraceError
+from ksmtrace.errors import HostError, KsmtraceError
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -71,6 +72,7 @@ def trace(
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
     """
+    from ksmtrace.capture.writer import check_target
     from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.probemap.format import ProbeMap
@@ -80,6 +82,9 @@ def trace(
 
     if options.totals:
         _check_totals(options)
+    _check_directory()
+    if options.record is not None:
+        check_target(options.record)
     manager = build_manager(options.plugins)
     with interruptible() as control:
         traced = LiveSource.open(
@@ -113,6 +118,18 @@ def trace(
         for warning in traced.warnings:
             print(f"ksmtrace: {warning}", file=sys.stderr)
         return status
+
+
+def _check_directory() -> None:
+    """Refuse a current directory that has been deleted: bcc looks for it, and so do relative paths.
+
+    Raises:
+        HostError: it is gone.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise HostError("the current directory has been deleted: go to another one") from error
 
 
 def _check_totals(options: Namespace) -> None:

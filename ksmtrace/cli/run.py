@@ -28,18 +28,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interruptible() -> Iterator[RunControl]:
-    """Turns SIGINT and SIGTERM into an orderly end of a run while the context lasts.
+    """Turns SIGINT, SIGTERM and SIGHUP into an orderly end of a run while the context lasts.
 
-    A second signal raises KeyboardInterrupt.
+    A second signal raises KeyboardInterrupt, except SIGHUP, which comes twice as a terminal closes:
+    from the kernel and from its shell. Under nohup it stays ignored.
     """
     control = RunControl()
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if control.interrupted:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if control.interrupted and number != signal.SIGHUP:
             raise KeyboardInterrupt
         control.interrupt()
 
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield control
     finally:

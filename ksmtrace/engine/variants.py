@@ -74,7 +74,7 @@ _KSM_4_4 = Variant(
     huge_zero_write_allocates=True,
     reuses_huge_parts=False,
     discard_frees_page_tables=False,
-    reuses_pinned=False,
+    reuses_pinned=True,
     cow_fault_result=8,
     visibility=visibility.KSM,
 )
@@ -89,6 +89,7 @@ _KSM_5_10 = replace(
     split_needs_sole_reference=True,
     huge_cow_copies_all=False,
     huge_zero_write_allocates=False,
+    reuses_pinned=False,
 )
 _KSM_6_1 = replace(
     _KSM_5_10,
@@ -134,7 +135,6 @@ _PKSM = replace(
     name="pksm",
     make=_pksm,
     checksum=one_by_one(sampled_hash(seed=0)),
-    reuses_pinned=True,
     own_tunables=PKSM_TUNABLES,
     check_own_tunable=check_unsigned,
     visibility=visibility.PKSM,

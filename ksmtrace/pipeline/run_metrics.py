@@ -127,13 +127,13 @@ def _checks(state: RunState) -> Iterator[Metric]:
 def _unread(state: RunState) -> Iterator[Metric]:
     checked = state.reconciliation
     failures = CounterMetricFamily(
-        "ksmtrace_counter_read_failures_total",
+        "ksmtrace_reading_failures_total",
         "How often a counter of the kernel could not be read. Growing: this process lacks file "
         "descriptors, or the file holds something else; figures rest on older values.",
         labels=["counter"],
     )
     old = GaugeMetricFamily(
-        "ksmtrace_counter_old",
+        "ksmtrace_reading_old",
         "1 for a counter that could not be read at the last reading: its last value is kept.",
         labels=["counter"],
     )

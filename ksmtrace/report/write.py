@@ -21,8 +21,8 @@ def check_target(path: str) -> Path:
     Raises:
         KsmtraceError: it is something else than a report, or its directory cannot be written to.
     """
-    target = Path(os.path.realpath(path))
     try:
+        target = Path(os.path.realpath(path))
         if target.exists() and not _is_report(target):
             raise KsmtraceError(
                 f"{path} exists and is no report of ksmtrace: "

@@ -26,7 +26,7 @@ class MmVersion:
         discard_frees_page_tables: MADV_DONTNEED of 2 MiB makes room for a huge page again (6.14,
             6375e95f381e "mm: pgtable: reclaim empty PTE page in madvise(MADV_DONTNEED)").
         reuses_pinned: a page that is mapped once is written to in place although somebody holds it
-            (reuse_swap_page of 3.10).
+            (reuse_swap_page, before 5.9, 09854ba94c6a "mm: do_wp_page() simplification").
         cow_fault_result: what do_wp_page returns for a copy; 8 is VM_FAULT_WRITE, gone in 6.2.
     """
 

@@ -2,12 +2,16 @@
 
 import os
 import resource
+import signal
 import stat
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from ksmtrace.capture import segment
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -247,3 +251,120 @@ def test_nothing_is_written_to_a_closed_capture(tmp_path):
     writer.close()
     with pytest.raises(ValueError, match="closed"):
         writer.write(numbered(1))
+
+
+def truncated(path):
+    os.truncate(path, 10)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def deleted(path):
+    path.unlink()
+
+
+def replaced(path):
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+def moved(path):
+    path.rename(path.with_name("elsewhere"))
+
+
+def appended(path):
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (truncated, "truncated"), (emptied, "truncated"), (deleted, "deleted"),
+        (replaced, "replaced"), (moved, "deleted"), (appended, "written to by others"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("events", [0, 3])
+def test_a_file_that_vanishes_is_noticed_within_a_flush(tmp_path, harm, word, events):
+    """Also where nothing is to be written; recording goes on beside it."""
+    clock = Clock()
+    path = tmp_path / "a"
+    writer = CaptureWriter(path, session(), clock=clock)
+    writer.write(numbered(5))
+    clock.now += 1.0
+    writer.flush_if_due()
+    harm(path)
+    left = path.read_bytes() if path.exists() else None
+    clock.now += 1.0
+    writer.write(numbered(events, first=5))
+    writer.flush_if_due()
+    (line,) = writer.moved
+    assert word in line
+    assert f"{path} " in line
+    assert f"{path}.after1" in line
+    writer.write(numbered(2, first=8))
+    writer.close()
+    found, warnings = read(tmp_path / "a.after1")
+    assert [ts for some in found for ts in some] == [*range(5, 5 + events), 8, 9]
+    assert warnings == []
+    assert (path.read_bytes() if path.exists() else None) == left
+
+
+def test_a_file_that_vanishes_again_and_again(tmp_path):
+    path = tmp_path / "a"
+    with CaptureWriter(path, session()) as writer:
+        for number in range(3):
+            (path if not number else tmp_path / f"a.after{number}").unlink()
+            writer.write(numbered(1, first=number))
+            writer.flush()
+    assert len(writer.moved) == 3
+    assert read(tmp_path / "a.after3")[0] == [[2]]
+
+
+def test_a_directory_that_vanishes_ends_the_recording(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    writer = CaptureWriter(folder / "a", session())
+    (folder / "a").unlink()
+    folder.rmdir()
+    writer.write(numbered(1))
+    with pytest.raises(KsmtraceError, match="cannot be written"):
+        writer.flush()
+
+
+def test_a_later_segment_that_vanishes(tmp_path):
+    writer = CaptureWriter(tmp_path / "a", session(), segment_bytes=1, batch_events=1)
+    writer.write(numbered(3))
+    (tmp_path / "a.0002").unlink()
+    writer.write(numbered(1, first=3))
+    writer.close()
+    assert "a.0002" in writer.moved[0]
+    assert read(tmp_path / "a.after1")[0] == [[3]]
+
+
+def test_what_a_killed_ksmtrace_left_is_removed(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from ksmtrace.capture import segment\n"
+        "segment._make_temporary(sys.argv[1])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert ran.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    (tmp_path / ".ksmtrace-notours.txt").write_text("x")
+    (tmp_path / ".ksmtrace-abcdefgh").symlink_to(tmp_path / ".ksmtrace-notours.txt")
+    (tmp_path / ".ksmtrace-direct00").mkdir()
+    descriptor, living = segment._make_temporary(str(tmp_path))
+    CaptureWriter(tmp_path / "a", session()).close()
+    assert not left.exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        [".ksmtrace-notours.txt", ".ksmtrace-abcdefgh", ".ksmtrace-direct00", "a",
+         os.path.basename(living)]
+    )  # fmt: skip
+    os.close(descriptor)
+    CaptureWriter(tmp_path / "b", session()).close()
+    assert not os.path.exists(living)

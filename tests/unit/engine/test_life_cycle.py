@@ -42,6 +42,19 @@ def test_rewriting_the_same_bytes_merges_again_in_the_next_pass(variant):
 
 
 @ALL
+def test_a_page_that_somebody_holds_is_copied_since_5_9(variant):
+    """What is written in place stays pinned, and never merges; the copy does."""
+    engine = machine(variant)
+    region(engine, "p", "r", [A] * 2)
+    engine.fork("p", "c")
+    engine.exit("c")
+    engine.pin("p", "r", 0)
+    engine.fill("p", "r", 0, 1, repeated(A))
+    engine.scan_passes(3)
+    assert gauges(engine)[:2] == ((1, 1) if variant in since(5, 9) else (0, 0))
+
+
+@ALL
 def test_unmergeable_copies_at_once_but_gauges_wait_for_ksmd(variant):
     engine = machine(variant)
     region(engine, "p", "r", [A] * 4)

@@ -38,7 +38,7 @@ COUNTED = (
     "_scan_stops_differing",
     "_cow_faults",
     "_storms",
-    "_read_failures",
+    "_reading_failures",
     "_groups_evicted",
     "_groups_tracked",
 )
@@ -157,7 +157,7 @@ def test_every_name_says_what_it_counts():
     for family in analyse(story(), *ANALYZERS).metrics:
         plain = {"ksmtrace_build", "ksmtrace_kernel", "ksmtrace_plugin_success"}
         plain |= {"ksmtrace_reconstruction_complete", "ksmtrace_stable_node_sharers"}
-        plain |= {"ksmtrace_stream_ended", "ksmtrace_counter_old"}
+        plain |= {"ksmtrace_stream_ended", "ksmtrace_reading_old"}
         plain |= {"ksmtrace_balance_verdict", "ksmtrace_scan_settled", "ksmtrace_advice"}
         assert family.name in plain or family.name.endswith(UNITS + COUNTED), family.name
 

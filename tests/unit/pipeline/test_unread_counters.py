@@ -66,8 +66,8 @@ def test_a_later_reading_that_succeeds_is_not_old():
     assert "all were at the last reading" in " ".join(plain_text(run).split())
     which = (("counter", "pages_sharing"),)
     metrics = series(run.metrics)
-    assert metrics["ksmtrace_counter_read_failures_total", which] == 1
-    assert metrics["ksmtrace_counter_old", which] == 0
+    assert metrics["ksmtrace_reading_failures_total", which] == 1
+    assert metrics["ksmtrace_reading_old", which] == 0
 
 
 def test_what_was_never_read_has_no_value():
