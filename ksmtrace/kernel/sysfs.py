@@ -8,6 +8,7 @@ from errno import EIO, ENOENT
 from functools import partial
 from pathlib import Path
 
+from ksmtrace.errors import HostError
 from ksmtrace.events.kinds import Gauge
 from ksmtrace.kernel.files import (
     NOT_AS_KNOWN,
@@ -122,6 +123,21 @@ def read_counters(root: Path = ROOT, ksmd_pid: int | None = None) -> dict[Gauge,
     One that cannot be read is left out.
     """
     return CounterReader(root, ksmd_pid).read().values
+
+
+def require_number(path: Path) -> int:
+    """The number in a file that a run cannot do without.
+
+    Raises:
+        HostError: it is not there, cannot be read, or holds no number.
+    """
+    try:
+        found = load_number(path)
+    except UnreadError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}") from error
+    if found is None:
+        raise HostError(f"{path} is missing")
+    return found
 
 
 def read_cpu_ns(pid: int, root: Path = ROOT) -> int | None:

@@ -14,7 +14,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.presence import why_no_ksm
-from ksmtrace.kernel.sysfs import ksm_directory, read_counters, read_tunables
+from ksmtrace.kernel.sysfs import ksm_directory, read_counters, read_tunables, require_number
 from ksmtrace.workload.ksmd import Ksmd
 from ksmtrace.workload.restorer import Plan, Restorer, carry_out
 from ksmtrace.workload.tunables import DEFAULTS
@@ -109,7 +109,7 @@ class KsmGuard:
 
     def counter(self, name: str) -> int:
         """A counter of /sys/kernel/mm/ksm, now."""
-        return int((ksm_directory() / name).read_text())
+        return require_number(ksm_directory() / name)
 
     @property
     def ksmd(self) -> Ksmd:

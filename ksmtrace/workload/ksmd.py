@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from ksmtrace.errors import HostError
-from ksmtrace.kernel.sysfs import ksm_directory
+from ksmtrace.kernel.files import load_number, read_text
+from ksmtrace.kernel.sysfs import ksm_directory, require_number
 
 _SLEEP_MILLISECS = (3_600_000, 3_600_001)
 _PATIENCE_SECONDS = 300.0
@@ -72,17 +73,17 @@ class Ksmd:
         """How often ksmd was given a CPU: counted before it runs, unlike switches and run time."""
         try:
             return int((self._proc / "schedstat").read_text().split()[2])
-        except OSError as error:
+        except (OSError, IndexError, ValueError) as error:
             raise HostError(
                 "ksmd cannot be stepped: this kernel needs CONFIG_SCHED_INFO (CONFIG_SCHEDSTATS)"
             ) from error
 
     def _progress(self) -> tuple[int, int]:
-        scanned = self._directory / "pages_scanned"
-        return self._full_scans(), int(scanned.read_text()) if scanned.exists() else 0
+        scanned = load_number(self._directory / "pages_scanned")
+        return self._full_scans(), scanned or 0
 
     def _full_scans(self) -> int:
-        return int((self._directory / "full_scans").read_text())
+        return require_number(self._directory / "full_scans")
 
     def _write(self, name: str, value: int) -> None:
         (self._directory / name).write_text(str(value))
@@ -98,7 +99,7 @@ def wait_until_asleep(proc: Path) -> None:
     pause = _SHORTEST_PAUSE_SECONDS
     while not _is_asleep(proc):
         if time.monotonic() > deadline:
-            name = (proc / "comm").read_text().strip()
+            name = read_text(proc / "comm") or "the thread"
             raise HostError(f"{name} has not come to rest in five minutes")
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -123,7 +124,8 @@ def _is_queued(proc: Path) -> bool:
 
 
 def _state(proc: Path) -> str:
-    return (proc / "stat").read_text().rpartition(")")[2].split()[0]
+    fields = (proc / "stat").read_text().rpartition(")")[2].split()
+    return fields[0] if fields else ""
 
 
 def drain_lru() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ksmtrace.engine.machine.checksum import PAGE_SIZE
 from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.kernel.files import number, read_lines
 from ksmtrace.kernel.host import read_kernel
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Workload
@@ -66,11 +67,13 @@ def _check_room(workload: Workload) -> None:
     for step in workload.steps:
         footprint.apply(step.op, dict(step.arguments))
     need = footprint.most_pages * PAGE_SIZE + footprint.most_processes * _WORKER_BYTES
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < need:
+    for line in read_lines(Path("/proc/meminfo")):
+        name, _, rest = line.partition(":")
+        kibibytes = number(rest.removesuffix("kB").strip())
+        if name == "MemAvailable" and kibibytes is not None and kibibytes * 1024 < need:
             raise HostError(
                 f"the workload needs {need >> 20} MiB of memory, "
-                f"of which {int(line.split()[1]) >> 10} MiB are available"
+                f"of which {kibibytes >> 10} MiB are available"
             )
 
 

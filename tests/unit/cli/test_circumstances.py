@@ -175,3 +175,36 @@ def test_a_hangup_closes_the_capture(tmp_path):
     with open_capture(path) as capture:
         list(capture.batches())
         assert capture.warnings == []
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("verb", [("record", "-o"), ("live", "--once", "--record")])
+@pytest.mark.parametrize("harm", ["rm", "truncate -s 100", "cp /dev/null"])
+def test_a_capture_that_vanishes_while_it_is_recorded(tmp_path, verb, harm):
+    """Said at once, recorded on beside it, and status 2: by the command, as a user meets it."""
+    if not os.path.exists("/sys/kernel/mm/ksm/run"):
+        pytest.skip("needs KSM")
+    path = tmp_path / "a.ksmtrace"
+    with subprocess.Popen(
+        [KSMTRACE, *verb, str(path), "--probes", "sysfs", "--interval", "0.2"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        while not path.exists():
+            assert run.poll() is None
+        subprocess.run(["sh", "-c", f"{harm} {path}"], check=True)
+        while not (beside := tmp_path / "a.ksmtrace.after1").exists():
+            assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 2, told
+    assert f"{path} was" in told
+    assert str(beside) in told
+    with open_capture(beside) as capture:
+        assert sum(map(len, capture.batches())) > 0
+        assert capture.warnings == []
+
+
+def test_names_with_escape_sequences(tmp_path):
+    ran = shell("", "replay", tmp_path / "\x1b[31mred")
+    assert_one_line(ran, 2, "?[31mred")
+    assert "\x1b" not in ran.stderr

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from ksmtrace.doctor.checks import run_checks
+from ksmtrace.errors import HostError
 from ksmtrace.events import Gauge, ProcessGauge
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.readings import ReadingTracker
@@ -23,7 +24,13 @@ from ksmtrace.kernel.pagemap import KsmPageReader
 from ksmtrace.kernel.privileges import missing_capabilities, read_lockdown
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_rest, read_vm
 from ksmtrace.kernel.symbols import read_ranges
-from ksmtrace.kernel.sysfs import CounterReader, has_counter, has_ksm, read_tunables
+from ksmtrace.kernel.sysfs import (
+    CounterReader,
+    has_counter,
+    has_ksm,
+    read_tunables,
+    require_number,
+)
 from ksmtrace.sources.live.counter_samples import CounterSamples
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 from support.odd_files import ABSENT, DIRECTORY, FAILING, LOOP, USUAL, no_descriptors, trees, write
@@ -239,3 +246,11 @@ def test_the_snapshot_takes_what_it_can(tmp_path, tree):
     with contextlib.suppress(OSError):  # where the files of page frames are not there
         for piece in KsmPageReader(root).pieces():
             assert len(piece.pid) == len(piece.address) == len(piece.pfn)
+
+
+@pytest.mark.parametrize("content", [ABSENT, DIRECTORY, FAILING, LOOP, b"", b"many\n", b"\xff"])
+def test_a_number_that_a_run_cannot_do_without(tmp_path, content):
+    root = write(tmp_path, USUAL | {f"{KSM}/pages_shared": content})
+    with pytest.raises(HostError, match=r"pages_shared (is missing|cannot be read)"):
+        require_number(root / KSM / "pages_shared")
+    assert require_number(write(tmp_path, USUAL) / KSM / "pages_shared") == 3
