@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     # NumPy would start a thread per core for algebra that nobody does here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A thread of pyarrow's that tidies memory would keep what --drop-capabilities gives up.
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     open_closed_streams()
     with patient_stderr():
         try:
