@@ -15,6 +15,7 @@ from ksmtrace.cli.options import (
     budget,
 )
 from ksmtrace.errors import HostError, KsmtraceError
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -116,7 +117,7 @@ def trace(
             source, manager, how, control, fail_fast=fail_fast, when_prepared=drop
         )
         for warning in traced.warnings:
-            print(f"ksmtrace: {warning}", file=sys.stderr)
+            say(warning)
         return status
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
 from ksmtrace.cli.options import add_capture_options, add_output_options, add_plugin_options
 from ksmtrace.errors import ExitStatus
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -115,4 +115,4 @@ def _events(options: Namespace) -> int:
 
 def _warn(capture: CaptureSource) -> None:
     for warning in capture.warnings:
-        print(f"ksmtrace: {warning}", file=sys.stderr)
+        say(warning)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.cli.options import add_capture_options, add_plugin_options
 from ksmtrace.errors import ExitStatus, HostError
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -66,7 +67,7 @@ def run(options: Namespace) -> int:
             return ExitStatus.INTERRUPTED
         _report(snapshot, options, capture.warnings)
     for warning in capture.warnings:
-        print(f"ksmtrace: {warning}", file=sys.stderr)
+        say(warning)
     return ExitStatus.DONE
 
 

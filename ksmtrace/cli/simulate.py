@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ def run(options: Namespace) -> int:
         raise KsmtraceError(f"--variant: {error}") from error
 
     def say(line: str) -> None:
-        print(f"ksmtrace: {line}", file=sys.stderr)
+        say(line)
 
     check_event_options(options, _WITHOUT_EVENTS)
     if options.events:

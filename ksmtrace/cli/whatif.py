@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.cli.options import add_capture_options
 from ksmtrace.errors import ExitStatus
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -70,7 +71,7 @@ def run(options: Namespace) -> int:
             for scenario in build_grid(case.workload, options.variant, options.set, options.sweep)
         ]
         for warning in warnings:
-            print(f"ksmtrace: {warning}", file=sys.stderr)
+            say(warning)
         answers = document(case, scenarios, _outcomes(case, scenarios))
     print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
     return ExitStatus.DONE

@@ -1,16 +1,15 @@
-"""Lines of plain text: any text on one line, cut or wrapped at 80 columns."""
+"""Lines of plain text, cut or wrapped at 80 columns."""
 
 from __future__ import annotations
 
 import textwrap
 
+from ksmtrace.lines import one_line
+
+__all__ = ["WIDTH", "cut", "one_line", "wrapped"]
+
 WIDTH = 80
 """Columns of plain text."""
-
-
-def one_line(text: object) -> str:
-    """`text` on one line, with "?" for characters that cannot be printed."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
 def cut(line: str) -> str:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pluggy
-from prometheus_client.core import Metric
 
 from ksmtrace.errors import ExitStatus, KsmtraceError
-from ksmtrace.section import Section
+from ksmtrace.lines import one_line, say
+from ksmtrace.pipeline.answers import Complain, json_object, metrics, panels, sections
+from ksmtrace.pipeline.foreign import Prints, is_foreign
+from ksmtrace.pipeline.limits import HookLimitError, Limits, Watch
 
 TRACE = bool(os.environ.get("KSMTRACE_TRACE_PLUGINS"))
 
-_MAPPINGS = ("ksmtrace_analysis", "ksmtrace_conclude")
-"""Hooks that return keys and values."""
-
-_MANY: dict[str, type] = {
-    "ksmtrace_metrics": Metric,
-    "ksmtrace_panels": object,
-    "ksmtrace_sections": Section,
-}
-"""Hooks that return several objects, and what those are."""
+_LONGEST_REASON = 500
+_MOST_BLAMED = 100
 
 
 class PluginCalls:
@@ -32,16 +26,32 @@ class PluginCalls:
 
     pluggy's own call stops at the first implementation that raises, and those after it would miss
     the batch: their numbers would be wrong without notice. So each implementation is called on its
-    own, in pluggy's order.
+    own, in pluggy's order. What it answers is checked (`answers.py`); one of another package is
+    kept from stdout (`foreign.py`), and within `limits.py`.
+
+    Args:
+        manager: the plugins.
+        fail_fast: whether one that fails ends the run; else it is dropped.
+        live: whether one that is over its limits fails; else that is said.
+        limits: of plugins of other packages.
 
     Attributes:
         seconds: seconds spent in each plugin, by name.
         failures: one line for each plugin that raised and was dropped, by name.
     """
 
-    def __init__(self, manager: pluggy.PluginManager, *, fail_fast: bool) -> None:
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        *,
+        fail_fast: bool,
+        live: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
         self._manager = manager
         self._fail_fast = fail_fast
+        self._prints = Prints()
+        self._watch = Watch(limits or Limits(), enforced=live)
         self.seconds: dict[str, float] = {name: 0.0 for name, _ in manager.list_name_plugin()}
         self.failures: dict[str, str] = {}
         self._blamed: set[str] = set()
@@ -81,18 +91,28 @@ class PluginCalls:
         name = implementation.plugin_name
         started = time.perf_counter()
         if TRACE:
-            _say(f"{name}.{hook}({', '.join(implementation.argnames)})")
+            say(f"{name}.{hook}({', '.join(implementation.argnames)})")
+        complaints: list[str] = []
         try:
-            result = implementation.function(*(arguments[a] for a in implementation.argnames))
-            # A generator raises when it is read: it is read here, under its plugin's name.
-            return _read(hook, result)
-        except KsmtraceError:
+            values = [arguments[argument] for argument in implementation.argnames]
+            if not is_foreign(implementation.function):
+                result = _read(hook, implementation.function(*values), complaints.append)
+            else:
+                with self._prints.kept_from_stdout(name), self._watch.watching(name, hook):
+                    result = _read(hook, implementation.function(*values), complaints.append)
+        except (KsmtraceError, KeyboardInterrupt):
             raise
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        except HookLimitError as error:
+            self._drop(name, str(error), error)
+            return None
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, SystemExit too
             self._failed(name, hook, error)
             return None
         finally:
             self.seconds[name] += time.perf_counter() - started
+        for complaint in complaints:
+            self.blame(name, f"plugin {name!r} in {hook}: {complaint}")
+        return result
 
     def call(self, hook: str, **arguments: object) -> None:
         """Call `hook` on every plugin that has it and drop the results."""
@@ -107,37 +127,42 @@ class PluginCalls:
         """
         if self._fail_fast:
             raise KsmtraceError(f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT)
-        if what not in self._blamed:
+        if what not in self._blamed and len(self._blamed) < _MOST_BLAMED:
             self._blamed.add(what)
-            _say(f"{what}; going on without that metric")
+            say(f"{what}; going on without that")
 
-    def _failed(self, name: str, hook: str, error: Exception) -> None:
-        why = " ".join(str(error).split())
-        what = f"plugin {name!r} raised {type(error).__name__} in {hook}: {why}"
+    def _failed(self, name: str, hook: str, error: BaseException) -> None:
+        try:
+            why = one_line(error)[:_LONGEST_REASON]
+        except Exception:  # noqa: BLE001 - its __str__ is the plugin's as well
+            why = "with no message that can be had"
+        self._drop(name, f"plugin {name!r} raised {type(error).__name__} in {hook}: {why}", error)
+
+    def _drop(self, name: str, what: str, error: BaseException) -> None:
         if self._fail_fast:
             raise KsmtraceError(
                 f"{what}; leave it out with -p no:{name}", ExitStatus.BAD_INPUT
             ) from error
         self.failures[name] = what
-        _say(f"{what}; going on without it")
+        say(f"{what}; going on without it")
 
 
-def _read(hook: str, result: Any) -> object:  # noqa: ANN401 - a plugin may return anything
-    """A hook's result as its callers expect it; None is an empty one.
+def _read(hook: str, result: Any, complain: Complain) -> object:  # noqa: ANN401 - of any plugin
+    """A hook's result as its callers expect it, without what is wrong in it; None is an empty one.
+
+    A generator raises when it is read: it is read here, under its plugin's name.
 
     Raises:
-        TypeError, ValueError: it is something else, or something else is in it.
+        Exception: it is something else altogether.
     """
-    if hook in _MAPPINGS:
-        return {} if result is None else dict(result)
-    if hook not in _MANY:
-        return result
-    found = () if result is None else tuple(result)
-    for one in found:
-        if not isinstance(one, _MANY[hook]):
-            raise TypeError(f"it gives {one!r}, which is no {_MANY[hook].__name__}")
-    return found
-
-
-def _say(line: str) -> None:
-    print(f"ksmtrace: {line}", file=sys.stderr)  # noqa: T201 - stdout belongs to the answers
+    match hook:
+        case "ksmtrace_analysis" | "ksmtrace_conclude":
+            return json_object({} if result is None else result, complain)
+        case "ksmtrace_metrics":
+            return metrics(() if result is None else result, complain)
+        case "ksmtrace_panels":
+            return panels(() if result is None else result, complain)
+        case "ksmtrace_sections":
+            return sections(() if result is None else result, complain)
+        case _:
+            return result

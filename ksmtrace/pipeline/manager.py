@@ -11,6 +11,8 @@ import pluggy
 
 from ksmtrace import hookspecs
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.lines import one_line
+from ksmtrace.pipeline.foreign import Prints
 from ksmtrace.plugins import BUILTINS
 
 GROUP = "ksmtrace.plugins"
@@ -81,15 +83,18 @@ def build_manager(choices: Sequence[str] = ()) -> pluggy.PluginManager:
     manager.add_hookspecs(hookspecs)
     builtins = {builtin.name for builtin in BUILTINS}
     others = {point.name: point for point in external_plugins()}
+    prints = Prints()
     for name in selected_names(choices):
         try:
             if name in builtins:
-                plugin_class = import_module(f"ksmtrace.plugins.{name}").Plugin
+                manager.register(import_module(f"ksmtrace.plugins.{name}").Plugin(), name=name)
             else:
-                plugin_class = others[name].load()
-            manager.register(plugin_class(), name=name)
-        except Exception as error:
-            why = " ".join(str(error).split())  # of a hook that does not fit, pluggy makes a list
+                with prints.kept_from_stdout(name):
+                    manager.register(others[name].load()(), name=name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            why = one_line(error)  # of a hook that does not fit, pluggy makes a list
             raise KsmtraceError(
                 f"plugin {name!r} cannot be loaded: {type(error).__name__}: {why}; "
                 f"leave it out with -p no:{name}"

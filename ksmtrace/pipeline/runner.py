@@ -45,7 +45,7 @@ class Runner:
         self.options = options
         self.control = control or RunControl()
         self.control.attach(source)
-        self.calls = PluginCalls(manager, fail_fast=fail_fast)
+        self.calls = PluginCalls(manager, fail_fast=fail_fast, live=self.session.live)
         self.state = RunState(self.session)
 
     def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.lines import say
 from ksmtrace.pipeline.exposition import EOF, exposition_of
 from ksmtrace.pipeline.metric_names import PUBLISHED, RESTARTS
 
@@ -52,7 +52,7 @@ class Plugin:
             from ksmtrace.serving.endpoint import Endpoint
 
             web_config = None if options.web_config is None else Path(options.web_config)
-            self._endpoint = Endpoint(options.listen, web_config, METRICS, _say)
+            self._endpoint = Endpoint(options.listen, web_config, METRICS, say)
             self.port = self._endpoint.address[1]
         elif options.web_config is not None:
             raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
@@ -142,7 +142,3 @@ def _replace(path: Path, text: bytes) -> None:
         with suppress(OSError):
             made.unlink()
         raise
-
-
-def _say(line: str) -> None:
-    print(f"ksmtrace: {line}", file=sys.stderr)  # noqa: T201 - stdout belongs to the answers

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, agreement, length, share
+from ksmtrace.lines import harmless
 from ksmtrace.pipeline.snapshot import MISSION
 from ksmtrace.units import duration
 
@@ -181,8 +182,14 @@ class Guarded:
             yield Text(one_line(failure), "red")
             return
         for line in lines:
-            yield from line
+            yield from map(_harmless, line)
             yield Segment.line()
+
+
+def _harmless(segment: Segment) -> Segment:
+    """A piece of a panel without escape sequences, and without a link, which is one."""
+    style = segment.style.update_link(None) if segment.style is not None else None
+    return Segment(harmless(segment.text), style)
 
 
 def side_by_side(panels: Iterable[RenderableType], width: int) -> RenderableType:

@@ -19,6 +19,7 @@ ALLOWED = {
     },
     "pipeline": {
         "events",
+        "lines",
         "model",
         "sources",
         "session",
@@ -39,6 +40,7 @@ ALLOWED = {
     "conformance": {"events", "session", "errors", "engine", "drawing", "conformance"},
     "plugins": {
         "events",
+        "lines",
         "model",
         "capture",
         "session",
@@ -55,7 +57,7 @@ ALLOWED = {
     },
     "serving": {"kernel", "errors", "serving"},
     "dashboards": {"dashboards", "errors"},
-    "drawing": {"section", "units", "drawing"},
+    "drawing": {"section", "units", "lines", "drawing"},
     "report": {"section", "units", "drawing", "errors", "report", ""},
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself.

@@ -83,3 +83,22 @@ def test_it_can_be_left_out(bundled_capture, environment):
     ran = ksmtrace("report", bundled_capture, "-p", "no:hottest", env=environment)
     assert ran.returncode == 0
     assert "hottest" not in ran.stdout
+
+
+def test_what_it_prints_is_not_among_the_answers(bundled_capture, environment):
+    """As it is imported, and in a hook."""
+    loud = {**environment, "HOTTEST_PRINTS": "1"}
+    ran = ksmtrace("replay", bundled_capture, "--json", env=loud)
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["analyzers"]["hottest"]["attempts"] > 0
+    first, *others = ran.stderr.splitlines()
+    assert first == "ksmtrace: plugin 'hottest' prints: imported ?[2J"
+    assert set(others[:-1]) == {"ksmtrace: plugin 'hottest' prints: a batch"}
+    assert others[-1] == "ksmtrace: plugin 'hottest' prints more, which is left out"
+
+
+@pytest.mark.parametrize("when", ["import", "batch"])
+def test_it_cannot_end_the_program(bundled_capture, environment, when):
+    leaving = {**environment, "HOTTEST_EXITS": when}
+    ran = ksmtrace("replay", bundled_capture, "--json", env=leaving)
+    assert_one_line(ran, 2, "plugin 'hottest' ", "SystemExit", "-p no:hottest")

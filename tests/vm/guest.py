@@ -32,6 +32,7 @@ TESTS = [
     "--durations=12", "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
 LIMIT_SECONDS = 3600
+MOVABLE = "512M"
 BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that
 happens now and then."""
@@ -98,6 +99,8 @@ def _run(
     emulation += (
         " -virtfs local,path=/,mount_tag=cached,security_model=none,readonly=on,multidevs=remap"
     )
+    # memory of processes alone, so that it can be taken offline
+    run.append(f"--append=movablecore={MOVABLE}")
     if nodes > 1:
         run.append(f"--append=numa=fake={nodes}")
     clock = " -icount shift=0,sleep=off" if icount else ""

@@ -1,6 +1,7 @@
 """Which page does ksmd try to merge most often? A whole plugin of another package."""
 
 import os
+import sys
 from collections import Counter
 
 from prometheus_client.core import GaugeMetricFamily
@@ -9,6 +10,11 @@ from rich.text import Text
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
 from ksmtrace.section import Chart, Figure, Section
+
+if os.environ.get("HOTTEST_PRINTS"):
+    print("imported \x1b[2J")
+if os.environ.get("HOTTEST_EXITS") == "import":
+    raise SystemExit("no")
 
 
 class Plugin:
@@ -21,6 +27,10 @@ class Plugin:
     def ksmtrace_batch(self, batch):
         if os.environ.get("HOTTEST_RAISES"):
             raise RuntimeError("told to raise")
+        if os.environ.get("HOTTEST_PRINTS"):
+            print("a batch")
+        if os.environ.get("HOTTEST_EXITS") == "batch":
+            sys.exit()
         self.attempts.update(batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)["address"].tolist())
 
     def hottest(self):

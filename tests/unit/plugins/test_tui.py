@@ -6,7 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
+from rich.panel import Panel
 from rich.segment import Segment, Segments
+from rich.style import Style
+from rich.text import Text
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
@@ -264,12 +267,14 @@ def test_a_panel_that_cannot_be_drawn_spoils_nothing_else():
     class Broken:
         @hookimpl
         def ksmtrace_panels(self):
-            return [object()]
+            return [Panel(object()), Text("a\x1b[2Jb"), Text("c", Style(link="\x1b[2J"))]
 
     plugins = {"broken": Broken(), "stable_tree": plugin("stable_tree")}
     shown = Picture.of(runner([events(*story())], plugins, interval=3600).run())
-    drawn = _draw(shown, 120, 40)
+    drawn = _draw(shown, 200, 40)
     assert "the panel of broken cannot be drawn" in drawn
+    assert "a?[2Jb" in drawn
+    assert "\x1b[2J" not in drawn
     assert "stable tree" in drawn
 
 
