@@ -1,24 +1,18 @@
-"""One file of a capture as it is written, and what a killed ksmtrace left of one."""
+"""One file of a capture as it is written."""
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
-import re
-import stat
-import tempfile
 from contextlib import suppress
 
 import pyarrow as pa
 
 from ksmtrace.capture.schema import END, build_schema, to_arrow
+from ksmtrace.capture.temporary import make_temporary
 from ksmtrace.events import empty_records
 from ksmtrace.events.record import Records
 from ksmtrace.session import Session
-
-_PREFIX = ".ksmtrace-"
-_TEMPORARY = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")
 
 
 class Segment:
@@ -38,7 +32,7 @@ class Segment:
         self._message = io.BytesIO()
         options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         self._stream = pa.ipc.new_stream(self._message, self._schema, options=options)
-        descriptor, temporary = _make_temporary(os.path.dirname(path) or os.curdir)
+        descriptor, temporary = make_temporary(os.path.dirname(path) or os.curdir)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         try:
             self.append(empty_records())  # Arrow writes the schema with the first batch only
@@ -93,55 +87,3 @@ class Segment:
             self.bytes += len(message)
         self._message.seek(0)
         self._message.truncate()
-
-
-def try_directory(directory: str) -> None:
-    """Make a file as for a segment, and remove it again.
-
-    Raises:
-        OSError: none can be made.
-    """
-    descriptor, path = _make_temporary(directory)
-    os.close(descriptor)
-    os.unlink(path)
-
-
-def remove_leftovers(directory: str) -> None:
-    """Remove the beginnings of captures whose ksmtrace was killed as it made them.
-
-    A living one holds a lock on its own. What cannot be looked at, or has no locks, stays.
-    """
-    with suppress(OSError):
-        for name in filter(_TEMPORARY.fullmatch, os.listdir(directory)):
-            with suppress(OSError):
-                _remove_dead(os.path.join(directory, name))
-
-
-def _remove_dead(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        facts = os.fstat(descriptor)
-        if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
-    finally:
-        os.close(descriptor)
-
-
-def _make_temporary(directory: str) -> tuple[int, str]:
-    """Descriptor and path of a new file, locked for as long as it is open.
-
-    Somebody who removes leftovers may take it before it is locked: then another one is made.
-    """
-    while True:
-        descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        except OSError:
-            return descriptor, path  # no locks on this file system
-        if os.fstat(descriptor).st_nlink:
-            return descriptor, path
-        os.close(descriptor)

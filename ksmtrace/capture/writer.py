@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from errno import EDQUOT, EFBIG, ENOENT, ENOSPC
 from typing import Self
 from uuid import uuid4
 
 from ksmtrace.capture.reader import is_capture
 from ksmtrace.capture.schema import CONTINUED, FINISHED, segment_path
-from ksmtrace.capture.segment import Segment, remove_leftovers, try_directory
-from ksmtrace.errors import KsmtraceError
+from ksmtrace.capture.segment import Segment
+from ksmtrace.capture.temporary import (
+    cannot_be_written,
+    check_kind,
+    no_capture,
+    remove_leftovers,
+)
 from ksmtrace.events import empty_records
 from ksmtrace.events.record import Records
 from ksmtrace.session import Session
@@ -24,13 +27,6 @@ from ksmtrace.session import Session
 SEGMENT_BYTES = 256 << 20
 BATCH_EVENTS = 64 << 10
 FLUSH_SECONDS = 1.0
-
-_REMEDIES = {
-    ENOENT: "create the directory first",
-    ENOSPC: "free space or record elsewhere",
-    EDQUOT: "free space or record elsewhere",
-    EFBIG: "raise the limit on file sizes or record elsewhere",
-}
 
 
 class CaptureWriter:
@@ -180,7 +176,7 @@ class CaptureWriter:
         except OSError as error:
             self._abandon()
             saved = f" ({self._written} events are saved)" if self._written else ""
-            raise _cannot_be_written(path, error, saved) from error
+            raise cannot_be_written(path, error, saved) from error
 
 
 def check_capture_path(path: str) -> list[str]:
@@ -194,34 +190,6 @@ def check_capture_path(path: str) -> list[str]:
     for name in (path, *old):
         _check_replaceable(name)
     return old
-
-
-def check_target(path: str | os.PathLike[str]) -> None:
-    """The same before there is anything to record.
-
-    Raises:
-        KsmtraceError: a capture cannot be written there.
-    """
-    try:
-        check_capture_path(os.fspath(path))
-        try_directory(os.path.dirname(os.fspath(path)) or os.curdir)
-    except OSError as error:
-        raise _cannot_be_written(os.fspath(path), error) from error
-
-
-def _cannot_be_written(path: str, error: OSError, saved: str = "") -> KsmtraceError:
-    remedy = _REMEDIES.get(error.errno or 0, "record to a place where you may write")
-    if error.errno == ENOENT and not os.path.isabs(path) and not _has_directory():
-        remedy = "the current directory has been deleted, go to another one"
-    return KsmtraceError(f"{path}: cannot be written: {error.strerror}{saved}: {remedy}")
-
-
-def _has_directory() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
 
 
 def _old_segments(path: str) -> list[str]:
@@ -241,11 +209,6 @@ def _check_replaceable(path: str) -> None:
         facts = os.lstat(path)
     except FileNotFoundError:
         return
-    if stat.S_ISDIR(facts.st_mode):
-        raise KsmtraceError(f"{path}: is a directory: name a file in it")
-    if not stat.S_ISREG(facts.st_mode):
-        raise KsmtraceError(f"{path}: exists and is not a regular file: name another file")
+    check_kind(path, facts)
     if facts.st_size and not is_capture(path):
-        raise KsmtraceError(
-            f"{path}: exists and is not a ksmtrace capture: move it away or name another file"
-        )
+        raise no_capture(path)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksmtrace.capture import segment
+from ksmtrace.capture import temporary
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -348,8 +348,8 @@ def test_a_later_segment_that_vanishes(tmp_path):
 def test_what_a_killed_ksmtrace_left_is_removed(tmp_path):
     script = (
         "import os, signal, sys\n"
-        "from ksmtrace.capture import segment\n"
-        "segment._make_temporary(sys.argv[1])\n"
+        "from ksmtrace.capture import temporary\n"
+        "temporary.make_temporary(sys.argv[1])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
@@ -358,7 +358,7 @@ def test_what_a_killed_ksmtrace_left_is_removed(tmp_path):
     (tmp_path / ".ksmtrace-notours.txt").write_text("x")
     (tmp_path / ".ksmtrace-abcdefgh").symlink_to(tmp_path / ".ksmtrace-notours.txt")
     (tmp_path / ".ksmtrace-direct00").mkdir()
-    descriptor, living = segment._make_temporary(str(tmp_path))
+    descriptor, living = temporary.make_temporary(str(tmp_path))
     CaptureWriter(tmp_path / "a", session()).close()
     assert not left.exists()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(

@@ -208,3 +208,18 @@ def test_names_with_escape_sequences(tmp_path):
     ran = shell("", "replay", tmp_path / "\x1b[31mred")
     assert_one_line(ran, 2, "?[31mred")
     assert "\x1b" not in ran.stderr
+
+
+def test_looking_at_where_a_capture_goes_starts_no_thread(tmp_path, bundled_capture):
+    """Arrow's would keep the capabilities that --drop-capabilities gives up."""
+    script = (
+        "import os, sys\n"
+        "import ksmtrace.cli.live\n"
+        "from ksmtrace.capture.temporary import check_target\n"
+        "check_target(sys.argv[1])\n"
+        "check_target(sys.argv[2])\n"
+        "assert 'pyarrow' not in sys.modules\n"
+    )
+    arguments = [tmp_path / "new.ksmtrace", bundled_capture]
+    ran = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+    assert ran.returncode == 0
