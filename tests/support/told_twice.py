@@ -76,8 +76,9 @@ class Twice:
         return self.emitter.take().events, np.concatenate(self.expanded)
 
     def begin_anew(self):
-        """Forget what both have told."""
+        """Forget what both have told, and what the expander holds until ksmd's batch ends."""
         self.emitter.take()
+        self.expander.flush()
         self.expanded = []
 
 
