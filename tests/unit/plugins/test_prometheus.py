@@ -275,10 +275,10 @@ def test_the_text_file_holds_the_metrics_and_nothing_else_is_left(tmp_path):
 def test_the_text_file_is_replaced_at_once(tmp_path):
     path = tmp_path / "ksmtrace.prom"
     path.write_text("what was there before\n")
-    inode = path.stat().st_ino
-    _run(lambda sink: None, listen=None, textfile=tmp_path)
-    assert "what was there before" not in path.read_text()
-    assert path.stat().st_ino != inode
+    with path.open() as before:  # so that nobody else gets its inode
+        _run(lambda sink: None, listen=None, textfile=tmp_path)
+        assert "what was there before" not in path.read_text()
+        assert path.stat().st_ino != os.fstat(before.fileno()).st_ino
 
 
 def test_node_exporter_may_read_the_text_file_whatever_the_mask(tmp_path):
