@@ -123,6 +123,10 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
         (found := d["probes"][by["event"]])["via"] == by["via"]
         and found["exactness"] == by["exactness"]
     ),
+    "reading_failures_total": (
+        lambda d, by: d["counters_unread"].get(by["counter"], {"failures": 0})["failures"]
+    ),
+    "reading_old": lambda d, by: d["counters_unread"].get(by["counter"], {"old": False})["old"],
     "reconstruction_complete": lambda d, _: d["reconstruction"]["complete"],
     "reconstruction_difference_pages": lambda d, by: d["reconciliation"][by["gauge"]]["difference"],
     "scan_pass_seconds_count": (
