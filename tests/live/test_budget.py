@@ -13,7 +13,7 @@ from support.exposition import samples
 from support.totals import counts_of_rare_kinds
 from support.tracing import trace
 
-MOST_TURNS = 500
+MOST_TURNS = 20_000
 
 
 @pytest.fixture
