@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
 from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ksmtrace.cli.options import Verbs
     from ksmtrace.workload.file import Workload
 
@@ -95,16 +94,13 @@ def run(options: Namespace) -> int:
     except ValueError as error:
         raise KsmtraceError(f"--variant: {error}") from error
 
-    def say(line: str) -> None:
-        say(line)
-
     check_event_options(options, _WITHOUT_EVENTS)
     if options.events:
-        return _events(workload, variant, options, say)
+        return _events(workload, variant, options)
     if options.on_kernel and options.record is not None:
         raise KsmtraceError("-o records the engine: on a kernel use `ksmtrace record` beside it")
     if options.record is not None:
-        return _record(workload, variant, options, say)
+        return _record(workload, variant, options)
     if options.on_kernel:
         from ksmtrace.workload.on_kernel import run_on_kernel
 
@@ -119,9 +115,7 @@ def run(options: Namespace) -> int:
     return ExitStatus.DONE
 
 
-def _events(
-    workload: Workload, variant: str, options: Namespace, say: Callable[[str], None]
-) -> int:
+def _events(workload: Workload, variant: str, options: Namespace) -> int:
     from ksmtrace.sources.engine import EngineSource
 
     source = EngineSource(workload, variant=variant, say=say, count_comparisons=False)
@@ -129,9 +123,7 @@ def _events(
     return ExitStatus.DONE
 
 
-def _record(
-    workload: Workload, variant: str, options: Namespace, say: Callable[[str], None]
-) -> int:
+def _record(workload: Workload, variant: str, options: Namespace) -> int:
     from ksmtrace.cli.run import interruptible
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.pipeline.options import RunOptions

@@ -31,6 +31,17 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("more", [(), ("--events",), ("-o", "c")])
+def test_what_a_workload_comes_to_is_said_on_stderr(tmp_path, more):
+    (tmp_path / "w.toml").write_text(workload_toml(*STEPS[:4], "exit a", "scan 5"))
+    ran = ksmtrace("simulate", "w.toml", *more, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        "ksmtrace: step 6 (scan): ended after 1 of 5 passes: no process is registered any more\n",
+    )
+    assert ran.stdout
+
+
 def test_replay_shows_the_run(tmp_path, file):
     plain = ksmtrace("simulate", file, "--json")
     ran = ksmtrace("simulate", file, "-o", tmp_path / "c", "--json")
