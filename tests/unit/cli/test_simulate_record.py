@@ -37,7 +37,7 @@ def test_what_a_workload_comes_to_is_said_on_stderr(tmp_path, more):
     ran = ksmtrace("simulate", "w.toml", *more, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (
         0,
-        "ksmtrace: step 6 (scan): ended after 1 of 5 passes: no process is registered any more\n",
+        "ksmtrace: step 5 (scan): ended after 0 of 5 passes: no process is registered any more\n",
     )
     assert ran.stdout
 
