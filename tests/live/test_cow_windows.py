@@ -84,6 +84,9 @@ def copying(ksm, processes, enough):
         processes.do("writer", "fill", region="r", content="unique:5")
         processes.do("other", "fill", region="r", content="unique:5")
         ksm.scan(3)
+    if ksm.has("smart_scan"):
+        ksm.write("smart_scan", 0)  # it skips pages that are as old as that, merged or not
+        ksm.scan(3)
     processes.do("other", "unmergeable", region="r", first=200, pages=10)
     ksm.scan(1)
 

@@ -32,7 +32,7 @@ TESTS = [
     "--durations=12", "--capture-to", "/dev/shm/everything.ksmtrace",
 ]  # fmt: skip
 LIMIT_SECONDS = 3600
-MOVABLE = "512M"
+MOVABLE = "1G"
 BOOTS = 3
 """How often a guest is booted that dies before it comes to the command: under emulation that
 happens now and then."""
