@@ -25,7 +25,8 @@ _REGIONS = 4096
 _MAPPING = re.compile(rb"[0-9a-f]+-[0-9a-f]+ ")
 
 _NEAR_BYTES = 512 * mmap.PAGESIZE
-"""Spans nearer to each other are one: reading the entries between takes less than another call."""
+"""Spans of a mapping nearer to each other are one: reading the entries between takes less than
+another call."""
 
 
 class Span(NamedTuple):
@@ -76,7 +77,8 @@ def present_spans(root: Path, pid: int, pagemap: int) -> Iterator[Span]:
     if not mappings:
         return
     try:
-        yield from _joined(_scan(pagemap, mappings))
+        for mapping in mappings:
+            yield from _joined(_scan(pagemap, mapping))
     except OSError as error:
         if error.errno not in (errno.ENOTTY, errno.EINVAL):
             UNREAD.note(root / f"proc/{pid}/pagemap", error.errno or errno.EIO)
@@ -121,47 +123,50 @@ def _span(fields: list[bytes]) -> Span | None:
     # pagemap's offsets are signed
     if not start < end <= 1 << 63 or start % mmap.PAGESIZE or end % mmap.PAGESIZE:
         return None
-    return Span(start, end, (end - start) // mmap.PAGESIZE)
+    return _pages_of(start, end)
 
 
-def _scan(pagemap: int, mappings: list[Span]) -> Iterator[Span]:
+def _scan(pagemap: int, mapping: Span) -> Iterator[Span]:
     regions = (_Region * _REGIONS)()
-    for start, end, _ in mappings:
-        at = start
-        while at < end:
-            arguments = _ScanArguments(
-                size=ctypes.sizeof(_ScanArguments),
-                start=at,
-                end=end,
-                vec=ctypes.addressof(regions),
-                vec_len=_REGIONS,
-                category_inverted=_FILE | _HUGE,
-                category_mask=_PRESENT | _FILE | _HUGE,
-                return_mask=_PRESENT,
-            )
-            try:
-                count = fcntl.ioctl(pagemap, _PAGEMAP_SCAN, arguments)
-            except OSError as error:
-                if error.errno in (errno.ESRCH, errno.EFAULT):
-                    return  # the process has gone meanwhile
-                raise
-            for region in regions[:count]:
-                size = region.end - region.start
-                yield Span(region.start, region.end, size // mmap.PAGESIZE)
-            if arguments.walk_end <= at:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            at = arguments.walk_end
+    at = mapping.start
+    while at < mapping.end:
+        arguments = _ScanArguments(
+            size=ctypes.sizeof(_ScanArguments),
+            start=at,
+            end=mapping.end,
+            vec=ctypes.addressof(regions),
+            vec_len=_REGIONS,
+            category_inverted=_FILE | _HUGE,
+            category_mask=_PRESENT | _FILE | _HUGE,
+            return_mask=_PRESENT,
+        )
+        try:
+            count = fcntl.ioctl(pagemap, _PAGEMAP_SCAN, arguments)
+        except OSError as error:
+            if error.errno in (errno.ESRCH, errno.EFAULT):
+                return  # the process has gone meanwhile
+            raise
+        for region in regions[:count]:
+            yield _pages_of(region.start, region.end)
+        if arguments.walk_end <= at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        at = arguments.walk_end
 
 
 def _joined(spans: Iterator[Span]) -> Iterator[Span]:
-    """Spans that are near to each other as one."""
+    """Spans of one mapping that are near to each other as one."""
     held: Span | None = None
     for span in spans:
         if held is not None and span.start - held.end <= _NEAR_BYTES:
-            held = Span(held.start, span.end, held.most_present + span.most_present)
+            held = _pages_of(held.start, span.end)
         else:
             if held is not None:
                 yield held
             held = span
     if held is not None:
         yield held
+
+
+def _pages_of(start: int, end: int) -> Span:
+    """All of it may be present: also huge pages between spans that are joined."""
+    return Span(start, end, (end - start) // mmap.PAGESIZE)
