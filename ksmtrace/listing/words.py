@@ -167,8 +167,12 @@ def _snapshot(event: np.void) -> list[Word]:
 
 def _tunable(event: np.void) -> list[Word]:
     (write,) = tunable_writes(event.reshape(1))
-    text = "".join(c if c.isprintable() and c != " " else "?" for c in write.text)
-    return [Word(write.name, text + ("" if write.complete else "...")), *_result(event)]
+    text = _one_word(write.text) + ("" if write.complete else "...")
+    return [Word(_one_word(write.name), text), *_result(event)]
+
+
+def _one_word(text: str) -> str:
+    return "".join(c if c.isprintable() and c != " " else "?" for c in text)
 
 
 def _signed(event: np.void) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ksmtrace.events import RECORD, EventBatch, EventKind
@@ -125,6 +125,8 @@ def test_every_kind_is_called_something_and_found_by_it():
 
 
 @given(st.binary(min_size=RECORD.itemsize, max_size=RECORD.itemsize))
+@example(events({"kind": EventKind.TUNABLE, "mm": 1 << 56}).events.tobytes())
+@example(events({"kind": EventKind.TUNABLE, "mm": 0x20, "rmap_item": 0x1B}).events.tobytes())
 def test_any_record_has_words_on_one_line(raw):
     (event,) = np.frombuffer(raw, dtype=RECORD)
     text = " ".join(map(str, words_of(event)))
