@@ -43,7 +43,7 @@ class Plugin:
             self._tell(self._writer)
 
     @hookimpl
-    def ksmtrace_publish(self) -> None:
+    def ksmtrace_tick(self) -> None:
         """Write what is buffered to the disk when it is due, however few events come."""
         if self._writer is not None:
             self._writer.flush_if_due()

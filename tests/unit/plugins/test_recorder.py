@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_written_ends_the_run(tmp_path):
         run(RunOptions(record=str(tmp_path / "none" / "a")))
 
 
-def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monkeypatch):
+def test_what_waits_is_brought_to_the_disk_as_time_passes(tmp_path, monkeypatch):
     plugin = Plugin()
     now = 0.0
     writer = partial(CaptureWriter, clock=lambda: now)
@@ -89,6 +89,6 @@ def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monk
     with open_capture(tmp_path / "a") as capture:
         assert list(capture.batches()) == []
         now = 1.0
-        plugin.ksmtrace_publish()
+        plugin.ksmtrace_tick()
         assert len(list(capture.batches())) == 1
     plugin.ksmtrace_session_finish()
