@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -57,19 +56,20 @@ class QuietReading:
                 in first; without it, a reader that is behind reads the counters as they are.
         """
         for attempt in range(most):
-            time.sleep(0.001 * attempt)
+            self._stream.pause(0.001 * attempt)
             before = self._take()
             while late is not None and self._stream.behind and not late():
                 yield before
                 before = self._take()
             rest = self._ksmd_rest()
             self.counters = self._samples.read()
+            if self._stream.behind:
+                yield before
+                return
             events = np.concatenate([before, self._take()])
-            behind = self._stream.behind
-            quiet = self._stream.quiet and not behind and rest is not None
-            quiet = quiet and rest == self._ksmd_rest()
+            quiet = self._stream.quiet and rest is not None and rest == self._ksmd_rest()
             yield events
-            if quiet or (behind if late is None else late()):
+            if quiet or (self._stream.behind if late is None else late()):
                 return
 
     def _ksmd_rest(self) -> int | None:

@@ -123,10 +123,8 @@ class LiveSource:
         due = now + self._options.interval
         watch = ProbeWatch(self._timer, self._budget, now) if self._timer is not None else None
         while not self._stopping and (end is None or now < end):
-            stream, began, events = self._reader.stream, now, self._reader.take()
-            yield EventBatch(events)
+            yield EventBatch(self._reader.take())
             now = time.monotonic()
-            stream.portion.took(len(events), now - began)
             if watch is not None and len(sample := watch.look(now)):
                 yield EventBatch(sample)
                 if self._budget.exceeded:
@@ -135,8 +133,8 @@ class LiveSource:
             if now >= due:
                 due = now + self._options.interval
                 yield from map(EventBatch, self._reader.reading(self._is_stopping))
-            elif not stream.filling:
-                time.sleep(_POLL_SECONDS)
+            elif not self._reader.stream.filling:
+                self._reader.stream.pause(_POLL_SECONDS)
             now = time.monotonic()
         if watch is not None:
             yield EventBatch(watch.finish())

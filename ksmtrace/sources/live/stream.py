@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 
@@ -12,8 +13,10 @@ from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
 from ksmtrace.sources.live.ring import MOST_RECORDS
 
-_FIRST_PORTION, _LEAST_PORTION = 1 << 12, 1 << 6
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.05, 0.2
+_FIRST_PORTION, _LEAST_PORTION = 1 << 12, 1 << 12
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.4
+_MOST_TIMES = 8
+"""By which a portion is divided at once: something else may have taken the time."""
 _LONGEST_WAIT_NS = 2_000_000_000
 """Other tasks' events wait so long for the end of a batch of ksmd, which may be at rest."""
 
@@ -32,9 +35,11 @@ class Portion:
 
     def took(self, count: int, seconds: float) -> None:
         """So many events were taken in and done with in so many seconds."""
-        if seconds > _LONGEST_SECONDS:
-            self.most = max(self.most // 2, _LEAST_PORTION)
-        elif seconds < _SHORTEST_SECONDS and count > self.most // 2:
+        much = count > self.most // 2
+        if seconds > _LONGEST_SECONDS and much:
+            times = min(math.ceil(2 * seconds / _LONGEST_SECONDS), _MOST_TIMES)
+            self.most = max(self.most // times, _LEAST_PORTION)
+        elif seconds < _SHORTEST_SECONDS and much:
             self.most = min(self.most * 2, MOST_RECORDS)
 
 
@@ -57,6 +62,7 @@ class EventStream:
         self._taken: deque[Records] = deque()
         self._more = False
         self._filling = False
+        self._given: tuple[int, float] | None = None
 
     @property
     def behind(self) -> bool:
@@ -83,6 +89,10 @@ class EventStream:
 
         They are the caller's. A batch of ksmd is expanded as a whole, and given in parts.
         """
+        now = time.monotonic()
+        if self._given is not None:
+            count, since = self._given
+            self.portion.took(count, now - since)
         if not self._taken:
             drained = self._attachment.drain(self.portion.most)
             self.quiet, self._more = not drained.slots, drained.more
@@ -91,7 +101,14 @@ class EventStream:
             if self._expander is not None:
                 events = self._expander.feed(events, drained.words)
             self._taken.extend(pieces_of(events, self.portion.most))
-        return self._taken.popleft() if self._taken else empty_records()
+        events = self._taken.popleft() if self._taken else empty_records()
+        self._given = len(events), now
+        return events
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; nothing that was taken is at work meanwhile."""
+        self._given = None
+        time.sleep(seconds)
 
     def held(self, *, at_end: bool) -> Records:
         """What waits for ksmd's batch to end, and has waited too long; all of it `at_end`."""

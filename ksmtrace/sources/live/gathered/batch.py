@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ class Batch(NamedTuple):
         leaving: what was said of mms that exited in it.
         broken: whether something is missing or makes no sense.
         cut: whether BPF gave a walk up: what is missing then, it has not counted.
+        slept: where ksmd slept amid it: index of the item behind, when it fell asleep, and when it
+            went on.
     """
 
     header: Header
@@ -59,6 +62,7 @@ class Batch(NamedTuple):
     leaving: list[Walk]
     broken: bool
     cut: bool
+    slept: Sequence[tuple[int, int, int]] = ()
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)

@@ -9,10 +9,11 @@ import numpy as np
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.sources.live.gathered.batch import BatchReader, read_header
+from ksmtrace.sources.live.gathered.batch import Batch, BatchReader, read_header
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.expansion import Expansion
 from ksmtrace.sources.live.gathered.own import is_own, without_marks
+from ksmtrace.sources.live.gathered.succession import as_one, follows
 from ksmtrace.sources.live.gathered.told_places import without_places
 
 _E = EventKind
@@ -38,6 +39,7 @@ class Expander:
         self._expansion = Expansion()
         self._reader = BatchReader()
         self._held: list[Records] = []
+        self._ended: list[tuple[Batch, Records]] = []
 
     def feed(self, events: Records, words: list[Words]) -> Records:
         """The events that these records complete.
@@ -57,13 +59,16 @@ class Expander:
             one = events[row : row + 1]
             if kind == GATHERED:
                 out += self._chunk(one[0], next(chunks))
-            elif kind == _E.LOST:
+                continue
+            out += self._expanded()
+            if kind == _E.LOST:
                 self._hold(one)
                 self.lose()
             elif kind == _E.TUNABLE:
                 out.append(self._expansion.free_all(self._take_held(), one))
             else:
                 out += [self.flush(), one]
+        out += self._expanded()
         self._hold(events[start:])
         return without_places(_joined(out))
 
@@ -96,16 +101,30 @@ class Expander:
         if header.flags & _INVENTORY:
             # What is left of batches before a loss belongs to nothing any more. It is given out
             # first: registrations in it are in the inventory already.
-            lossy = self._expansion.wants_stock
-            left = [self.flush()] if lossy and header.flags & _FIRST else []
+            out = self._expanded()
+            if self._expansion.wants_stock and header.flags & _FIRST:
+                out.append(self.flush())
             if self._expansion.take_stock(header, words):
                 self._reader = BatchReader()
-            return left
+            return out
         batch = self._reader.take(header, words)
         if batch is None:
             return []
+        held = self._take_held()
+        out = []
+        if self._ended and not follows(batch, held, self._ended[-1][0]):
+            out = self._expanded()
+        self._ended.append((batch, held))
+        return out
+
+    def _expanded(self) -> list[Records]:
+        """The events of the batches that have ended."""
+        if not self._ended:
+            return []
+        ended, self._ended = self._ended, []
+        batch, held = as_one([one for one, _ in ended]), _joined([held for _, held in ended])
         lossy = self._expansion.wants_stock
-        events = self._expansion.expand(batch, self._take_held())
+        events = self._expansion.expand(batch, held)
         if not lossy and self._expansion.wants_stock:
             self._resync()
         return [events]

@@ -155,7 +155,7 @@ class Expansion:
         own = read_own(held, own_rows, visited)
         told = told_places(held, header, visited)
         own = brought_on(own, told, visited)
-        when = self._when(header, visited, own, told)
+        when = self._when(batch, visited, own, told)
         others = ~self._names.take(held)
         others[own_rows] = False
         other_rows = np.flatnonzero(others)
@@ -222,12 +222,16 @@ class Expansion:
         """Populations of mms whose address another has registered with."""
         return {mm: self._populations.pop(mm) for mm in entered if mm in self._populations}
 
-    def _when(self, header: Header, visited: Visit, own: Own, told: ToldPlaces) -> Ints:
-        anchored = own.place >= 0
-        place = np.concatenate([own.place[anchored], told.place])
-        ts = np.concatenate([own.ts[anchored], told.ts])
+    def _when(self, batch: Batch, visited: Visit, own: Own, told: ToldPlaces) -> Ints:
+        header, anchored = batch.header, own.place >= 0
+        place, ts = [own.place[anchored], told.place], [own.ts[anchored], told.ts]
+        if batch.slept:
+            item, fell_asleep, went_on = np.array(batch.slept, dtype=np.int64).T
+            item = np.minimum(item, len(visited.place) - 1)
+            place += [visited.place[item - 1], visited.place[item]]
+            ts += [fell_asleep, went_on]
         began = header.began or self._ended or header.ts
-        return times(visited.last + 1, began, header.ts, place, ts)
+        return times(visited.last + 1, began, header.ts, np.concatenate(place), np.concatenate(ts))
 
     def _nodes_gone(
         self,

@@ -147,7 +147,7 @@ def test_what_is_lost_of_a_ring_is_what_bpf_would_have_counted():
 def test_one_by_one_they_are_the_same(records):
     payloads = [written(record, number) for number, (record, _) in enumerate(records)]
     drained = parse_callbacks(payloads)
-    data = .join(struct.pack("<II", len(payload), 0) + payload for payload in payloads)
+    data = b"".join(struct.pack("<II", len(payload), 0) + payload for payload in payloads)
     mapped, _ = parse_ring(data, 0, len(data))
     assert drained.events.tobytes() == mapped.events.tobytes()
     assert [one.tolist() for one in drained.words] == [one.tolist() for one in mapped.words]
