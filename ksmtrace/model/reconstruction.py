@@ -18,7 +18,7 @@ from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
-from ksmtrace.events.record import empty_records
+from ksmtrace.events.record import empty_records, picked
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, ItemTable, grown
@@ -251,7 +251,7 @@ class Reconstruction:
         new = (examined & (flags & _UNSTABLE_AFTER != 0)).astype(np.int64)
         names_node = examined & (flags & (_STABLE_AFTER | _FREED) == _STABLE_AFTER)
         names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
-        new[names_node], removed = self.nodes.resolve(batch.events[rows[names_node]])
+        new[names_node], removed = self.nodes.resolve(picked(batch.events, rows[names_node]))
         counts = (moved >= 0) & ~(examined & (flags & _FREED != 0))
         self._move(moved[counts], new[counts])
         if len(removed):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Gauge
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined
 
 MOST_OVERTAKEN = 64
 """So many places behind its neighbour, a number is late; farther behind, it has wrapped."""
@@ -42,7 +42,7 @@ class LossTracker:
             ]
             start = row
         pieces.append(self._mark_gaps(events[start:]))
-        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        return joined(pieces)
 
     def _mark_gaps(self, events: Records) -> Records:
         if not len(events):
@@ -86,7 +86,7 @@ class LossTracker:
             if count > known:
                 pieces += [events[start:row], lost_record(count - known, int(events["ts"][row]))]
                 start = row
-        return np.concatenate([*pieces, events[start:]])
+        return joined([*pieces, events[start:]])
 
 
 def lost_record(count: int, ts: int) -> Records:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, joined
 from ksmtrace.kernel.processes import read_rest
 from ksmtrace.kernel.sysfs import Counters
 from ksmtrace.sources.live.counter_samples import CounterSamples
@@ -66,7 +64,7 @@ class QuietReading:
             if self._stream.behind:
                 yield before
                 return
-            events = np.concatenate([before, self._take()])
+            events = joined([before, self._take()])
             quiet = self._stream.quiet and rest is not None and rest == self._ksmd_rest()
             yield events
             if quiet or (self._stream.behind if late is None else late()):

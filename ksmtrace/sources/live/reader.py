@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.events.totals import Outcome, total_records
 from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.counter_samples import CounterSamples
@@ -66,7 +66,7 @@ class Reader:
         """The next events, and what is read as they come."""
         events = self.stream.take()
         pieces = [events, self._identities.follow(events), self._attachment.marks()]
-        return np.concatenate(pieces) if any(map(len, pieces[1:])) else events
+        return joined(pieces) if any(map(len, pieces[1:])) else events
 
     def caught_up(self, until: float) -> Iterator[Records]:
         """Events until all that has arrived has been given, or time.monotonic() is past `until`."""
@@ -94,7 +94,7 @@ class Reader:
         if not self.stream.behind:
             known.append(_known_for_good(self.stream.held(at_end=False)))
             self.stream.missed()
-        return np.concatenate([self._counted(reading), *known])
+        return joined([self._counted(reading), *known])
 
     def reading(self, stopping: Callable[[], bool]) -> Iterator[Records]:
         """Events, and the kernel's counters: as they are, where the events are behind.
@@ -159,9 +159,8 @@ class Reader:
         before = self._counted_before
         totals = total_records({one: count - before.get(one, 0) for one, count in counts})
         samples = self._counters.records(reading.counters, behind=self.stream.behind)
-        return np.concatenate([totals, samples])
+        return joined([totals, samples])
 
 
 def _known_for_good(events: Records) -> Records:
-    known: Records = events[_KNOWN_FOR_GOOD[events["kind"]]]
-    return known
+    return picked(events, _KNOWN_FOR_GOOD[events["kind"]])

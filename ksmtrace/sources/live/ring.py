@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.record import RECORD, Records, empty_records
+from ksmtrace.events.record import RECORD, Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.merged import with_appends
 from ksmtrace.sources.live.program import Program
@@ -146,7 +146,7 @@ def parse_ring(
             taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
             look = min(look, _LONGEST_LOOK)
             kept = taken["length"] == _EVENT
-            events.append(taken["event"][kept] if not kept.all() else taken["event"].copy())
+            events.append(picked(taken["event"], None if kept.all() else kept))
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
             at += plain * _SLOT.itemsize
             room -= plain
@@ -163,7 +163,7 @@ def parse_ring(
         at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
         room -= 1
     size, more = (at - start) // _SLOT.itemsize, written and at < end
-    return Drained(with_appends(_joined(events)), words, size, more), at - start
+    return Drained(with_appends(joined(events)), words, size, more), at - start
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
@@ -172,10 +172,6 @@ _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
 def _leading(yes: npt.NDArray[np.bool_]) -> int:
     """How many of the first are true without a gap."""
     return len(yes) if yes.all() else int(np.argmin(yes))
-
-
-def _joined(pieces: list[Records]) -> Records:
-    return pieces[0] if len(pieces) == 1 else np.concatenate([empty_records(), *pieces])
 
 
 class CallbackRing:
@@ -212,7 +208,7 @@ class CallbackRing:
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
     heads = b"".join(record[:_EVENT] for record in taken)
-    events = np.frombuffer(heads, dtype=RECORD).copy()
+    events = picked(np.frombuffer(heads, dtype=RECORD))
     words = [
         np.frombuffer(taken[row], dtype="<u8", offset=_EVENT).copy()
         for row in np.flatnonzero(events["kind"] == GATHERED).tolist()

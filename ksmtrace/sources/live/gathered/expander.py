@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, joined
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.gathered.batch import Batch, BatchReader, read_header
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
@@ -70,7 +70,7 @@ class Expander:
                 out += [self.flush(), one]
         out += self._expanded()
         self._hold(events[start:])
-        return without_places(_joined(out))
+        return without_places(joined(out))
 
     def lose(self) -> None:
         """Records were lost, and have been counted, at a place that is not known."""
@@ -122,7 +122,7 @@ class Expander:
         if not self._ended:
             return []
         ended, self._ended = self._ended, []
-        batch, held = as_one([one for one, _ in ended]), _joined([held for _, held in ended])
+        batch, held = as_one([one for one, _ in ended]), joined([held for _, held in ended])
         lossy = self._expansion.wants_stock
         events = self._expansion.expand(batch, held)
         if not lossy and self._expansion.wants_stock:
@@ -134,7 +134,7 @@ class Expander:
             self._held.append(events)
 
     def _take_held(self) -> Records:
-        held = _joined(self._held)
+        held = joined(self._held)
         self._held = []
         return held
 
@@ -143,9 +143,3 @@ def _unmerges(event: Records) -> bool:
     """Whether it is a write of 2 to `run` that succeeded."""
     (write,) = tunable_writes(event)
     return write.name == "run" and write.number == 2
-
-
-def _joined(pieces: list[Records]) -> Records:
-    if len(pieces) == 1:
-        return pieces[0]
-    return np.concatenate(pieces) if pieces else empty_records()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.batch import Batch, Header
 from ksmtrace.sources.live.gathered.chunk import (
     FROM_START,
@@ -131,7 +131,7 @@ class Expansion:
         self._names.clear()
         self._cursor = (HEAD, FROM_START)
         self._reset = True
-        return np.concatenate([events, write])
+        return joined([events, write])
 
     def expand(self, batch: Batch, held: Records) -> Records:
         """The events of a batch, and of other tasks meanwhile."""
@@ -184,8 +184,8 @@ class Expansion:
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])
-        add_own(rows, held[own_rows], own, own_keys)
-        rows.add(held[other_rows], other_keys)
+        add_own(rows, picked(held, own_rows), own, own_keys)
+        rows.add(picked(held, other_rows), other_keys)
         self._names.add(rows, visited, when)
         if header.flags & _FROM_HEAD:
             rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
@@ -198,7 +198,7 @@ class Expansion:
             rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
-        return rows.in_order() if self._inventory.began else held[other_rows]
+        return rows.in_order() if self._inventory.began else picked(held, other_rows)
 
     def _passed(self, batch: Batch) -> Walk:
         """The walk, without mms that have registered in front of the cursor: ksmd is past them."""
