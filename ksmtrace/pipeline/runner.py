@@ -49,7 +49,7 @@ class Runner:
         self.control.attach(source)
         self.calls = PluginCalls(manager, fail_fast=fail_fast, live=self.session.live)
         self.state = RunState(self.session)
-        self._next_tick = self._next_publish = 0.0
+        self._next_tick = 0.0
 
     def run(
         self,
@@ -74,12 +74,15 @@ class Runner:
                 options=self.options,
                 control=self.control,
             )
-            self._next_publish = time.monotonic() + self.options.interval
+            due = time.monotonic() + self.options.interval
             for batch in self.source.batches():
                 for part in self.state.reconstruction.cut(batch):
                     self._apply(part)
-                    self._do_what_is_due()
-                self._do_what_is_due()
+                    self._tick()
+                self._tick()
+                if time.monotonic() >= due:
+                    self._publish(final=False)
+                    due = time.monotonic() + self.options.interval
             self.source.close()
             snapshot = self._publish(final=True)
             if at_end is not None:
@@ -100,14 +103,11 @@ class Runner:
         if scan is not None:
             self.calls.call("ksmtrace_scan_end", scan=scan, **of)
 
-    def _do_what_is_due(self) -> None:
+    def _tick(self) -> None:
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self.calls.call("ksmtrace_tick", session=self.session)
-        if now >= self._next_publish:
-            self._publish(final=False)
-            self._next_publish = time.monotonic() + self.options.interval
 
     def _publish(self, *, final: bool) -> Snapshot:
         snapshot = Snapshot(self.state, self.calls, final=final)

@@ -13,7 +13,7 @@ from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
 from ksmtrace.sources.live.ring import MOST_RECORDS
 
-_FIRST_PORTION, _LEAST_PORTION = 1 << 13, 1 << 13
+_LEAST_PORTION = 1 << 10
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.4
 _MOST_TIMES = 8
 """By which a portion is divided at once: something else may have taken the time."""
@@ -31,7 +31,7 @@ class Portion:
     """
 
     def __init__(self) -> None:
-        self.most = _FIRST_PORTION
+        self.most = _LEAST_PORTION
 
     def took(self, count: int, seconds: float) -> None:
         """So many events were taken in and done with in so many seconds."""

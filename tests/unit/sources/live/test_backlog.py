@@ -31,7 +31,7 @@ from ksmtrace.sources.live.stream import EventStream, Portion
 from support.chunks import Item, WordWriter
 from support.streams import KERNEL
 
-CAPACITY = 5000
+CAPACITY = 50_000
 MM, FIRST = 0xFFFF888000000000, 0x100000
 
 
@@ -144,12 +144,12 @@ def readings(seen):
 
 @pytest.mark.parametrize(
     ("seconds", "downstream"),
-    [(0.002, 0.0), (0.0001, 0.003), (0.005, 0.0)],
+    [(0.0002, 0.0), (0.00001, 0.0003), (0.0004, 0.0)],
     ids=["slow to expand", "slow plugins", "hopeless"],
 )
 @pytest.mark.parametrize("ended_by", ["duration", "signal"])
 def test_behind_a_ring_that_never_empties(clock, tmp_path, seconds, downstream, ended_by):
-    world = World(clock, rate=1000, seconds=seconds)
+    world = World(clock, rate=10_000, seconds=seconds)
     live = live_source(tmp_path, world, duration=30 if ended_by == "duration" else None)
 
     def consume(batch):
@@ -159,8 +159,8 @@ def test_behind_a_ring_that_never_empties(clock, tmp_path, seconds, downstream, 
 
     seen = run(live, world, consume)
     steps = np.diff([at for at, _ in seen])
-    assert steps[10:].max() <= 0.5
-    assert np.diff(readings(seen)[:-1]).max() < 1 + 0.5 + steps[:10].max()
+    assert steps.max() <= 0.5
+    assert np.diff(readings(seen)[:-1]).max() < 1 + 2 * 0.5
     assert 30 <= clock.now < 30 + reader.GIVE_UP_SECONDS + 3
     given, lost = accounts(seen, world)
     assert given
@@ -171,15 +171,15 @@ def test_behind_a_ring_that_never_empties(clock, tmp_path, seconds, downstream, 
 
 def test_what_can_be_read_in_time_is_read_to_its_end(clock, tmp_path):
     """A burst before the end: four seconds of work, all of it done, nothing lost, no word."""
-    world = World(clock, rate=0, seconds=0.001)
+    world = World(clock, rate=0, seconds=0.0001)
     live = live_source(tmp_path, world, duration=5)
 
     def burst(_):
         if clock.now > 4.9 and not world.produced:
-            world.waiting, world.produced = list(range(4000)), 4000
+            world.waiting, world.produced = list(range(40_000)), 40_000
 
     seen = run(live, world, burst)
-    assert accounts(seen, world) == (4000, 0)
+    assert accounts(seen, world) == (40_000, 0)
     assert not [line for line in live.warnings if "not read" in line]
     assert clock.now < 5 + 4 + 1
 
@@ -187,7 +187,7 @@ def test_what_can_be_read_in_time_is_read_to_its_end(clock, tmp_path):
 @pytest.mark.parametrize("paused", [5.0, 0.1])
 def test_a_reader_that_was_stopped_for_a_while_knows_its_loss(clock, tmp_path, paused):
     """SIGSTOP, a hypervisor, or a disk."""
-    world = World(clock, rate=2000, seconds=0.0)
+    world = World(clock, rate=20_000, seconds=0.0)
     live = live_source(tmp_path, world, duration=20)
 
     def consume(_):
@@ -203,7 +203,7 @@ def test_a_reader_that_was_stopped_for_a_while_knows_its_loss(clock, tmp_path, p
 
 
 def test_a_reading_with_older_events_behind_it_says_so(clock, tmp_path):
-    world = World(clock, rate=1000, seconds=0.002)
+    world = World(clock, rate=10_000, seconds=0.0002)
     seen = run(live_source(tmp_path, world, duration=10), world)
     last = [batch.flags[-1] for _, batch in seen if (batch.kind == EventKind.SAMPLE).any()]
     assert [bool(flags & Flag.BEHIND) for flags in last] == [
@@ -214,7 +214,7 @@ def test_a_reading_with_older_events_behind_it_says_so(clock, tmp_path):
 
 
 def test_a_reader_that_keeps_up_is_never_behind(clock, tmp_path):
-    world = World(clock, rate=1000, seconds=0.0001)
+    world = World(clock, rate=10_000, seconds=0.00001)
     seen = run(live_source(tmp_path, world, duration=10), world)
     assert accounts(seen, world)[1] == 0
     samples = events_of(seen)[events_of(seen)["kind"] == EventKind.SAMPLE]
@@ -361,8 +361,8 @@ def test_a_portion_is_what_is_soon_done_with(phases):
         for _ in range(20):
             portion.took(portion.most, seconds * portion.most)
         taken = seconds * portion.most
-        assert taken <= 0.2 or portion.most == 64
-        assert taken > 0.025 or portion.most == MOST_RECORDS
+        assert taken <= 0.4 or portion.most == 1 << 10
+        assert taken > 0.02 or portion.most == MOST_RECORDS
 
 
 def test_a_batch_is_no_longer_than_others_can_wait():
