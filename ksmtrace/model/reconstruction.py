@@ -19,12 +19,12 @@ from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import empty_records
+from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
-from ksmtrace.model.tunables import follow_writes
 from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
@@ -210,7 +210,7 @@ class Reconstruction:
         self._derived.clear()
         whole = self.complete and not batch.lost
         self.processes.apply(batch)
-        follow_writes(self.tunables, batch)
+        follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
         ids, born = [], []
         for part, forgets in self._parts(batch):
             ids.append(self.items.resolve(part))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ksmtrace.capture.bounds import Bounds
+from ksmtrace.pipeline.condition import Condition
+
 if TYPE_CHECKING:
     from ksmtrace.session import Session
 
@@ -19,6 +22,9 @@ class RunOptions:
     Attributes:
         interval: seconds between two calls of `ksmtrace_publish`.
         record: path of the capture to write; None for none.
+        bounds: how large it may become; None for any size.
+        ends_when_full: whether the run is over once the capture is full.
+        dump_when: what has to become true for the recording to be dumped; None for never.
         listen: ADDR:PORT, or PORT alone, at which to serve metrics; None to serve none.
         web_config: path of the web configuration file for `listen`, None without one.
         textfile: directory for node_exporter's text file; None to write none.
@@ -32,6 +38,9 @@ class RunOptions:
 
     interval: float = 1.0
     record: str | None = None
+    bounds: Bounds | None = None
+    ends_when_full: bool = False
+    dump_when: Condition | None = None
     listen: str | None = None
     web_config: str | None = None
     textfile: str | None = None
