@@ -43,10 +43,13 @@ class Plugin:
     ) -> None:
         """Open the capture."""
         if options.record is not None:
+            from ksmtrace.capture.bounds import Bounds
             from ksmtrace.capture.writer import CaptureWriter
 
             self._options, self._control = options, control
-            self._writer = CaptureWriter(options.record, session, bounds=options.bounds)
+            self._writer = CaptureWriter(
+                options.record, session, bounds=Bounds(options.most_bytes, options.keep)
+            )
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch) -> None:

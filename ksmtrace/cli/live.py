@@ -85,12 +85,12 @@ def trace(
 
     if options.totals:
         _check_totals(options)
-    bounds = recording(options)["bounds"]
+    keep = recording(options)["keep"]
     _check_directory()
     if options.record is not None:
         check_target(options.record)
     manager = build_manager(options.plugins)
-    with interruptible(dumps=bounds.keep is not None) as control:
+    with interruptible(dumps=keep is not None) as control:
         traced = LiveSource.open(
             LiveOptions(
                 duration=duration,

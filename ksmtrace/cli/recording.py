@@ -16,7 +16,8 @@ _MOST_DIGITS = 12
 class Recording(TypedDict):
     """Options of a run about its recording, by their names in `RunOptions`."""
 
-    bounds: Bounds
+    most_bytes: int | None
+    keep: int | None
     ends_when_full: bool
     dump_when: Condition | None
 
@@ -61,8 +62,12 @@ def recording(asked: Namespace) -> Recording:
         )
     if condition is not None and keep is None:
         raise KsmtraceError("--dump-when saves what --keep holds: give --keep too")
+    Bounds(most, keep)
     return Recording(
-        bounds=Bounds(most, keep), ends_when_full=asked.verb == "record", dump_when=condition
+        most_bytes=most,
+        keep=keep,
+        ends_when_full=asked.verb == "record",
+        dump_when=condition,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ksmtrace.capture.bounds import Bounds
 from ksmtrace.pipeline.condition import Condition
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ class RunOptions:
     Attributes:
         interval: seconds between two calls of `ksmtrace_publish`.
         record: path of the capture to write; None for none.
-        bounds: how large it may become; None for any size.
+        most_bytes: of its files together; None for any number.
+        keep: how many of its last segments are kept; None for all.
         ends_when_full: whether the run is over once the capture is full.
         dump_when: what has to become true for the recording to be dumped; None for never.
         listen: ADDR:PORT, or PORT alone, at which to serve metrics; None to serve none.
@@ -38,7 +38,8 @@ class RunOptions:
 
     interval: float = 1.0
     record: str | None = None
-    bounds: Bounds | None = None
+    most_bytes: int | None = None
+    keep: int | None = None
     ends_when_full: bool = False
     dump_when: Condition | None = None
     listen: str | None = None

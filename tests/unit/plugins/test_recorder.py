@@ -8,7 +8,6 @@ import pluggy
 import pytest
 
 from ksmtrace import hookspecs
-from ksmtrace.capture.bounds import Bounds
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import KsmtraceError
@@ -108,7 +107,7 @@ class FlightRecorder:
         self.plugin = Plugin()
         options = RunOptions(
             record=str(path),
-            bounds=Bounds(keep=2),
+            keep=2,
             dump_when=None if condition is None else Condition.parse(condition),
         )
         self.plugin.ksmtrace_session_start(streams.session(), options, self.control)
@@ -191,7 +190,7 @@ def test_a_recording_that_is_full_ends_a_run_that_only_records(tmp_path, monkeyp
     monkeypatch.setattr("ksmtrace.capture.bounds.LEAST_SEGMENT_BYTES", 1)
     control = RunControl()
     plugin = Plugin()
-    options = RunOptions(record=str(tmp_path / "a"), bounds=Bounds(20_000), ends_when_full=alone)
+    options = RunOptions(record=str(tmp_path / "a"), most_bytes=20_000, ends_when_full=alone)
     monkeypatch.setattr(
         "ksmtrace.capture.writer.CaptureWriter", partial(CaptureWriter, batch_events=1)
     )
