@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records, empty_records, joined, picked
@@ -36,6 +37,8 @@ class Reader:
         ksmd_pid: pid of ksmd; 0 where it is not known.
         attachment: what is attached.
         counters: reads the kernel's counters.
+        also_known: which events from before the first reading hold after it, besides those that
+            nobody sends a second time.
         tunables: reads the tunables, where no event tells of writes to them.
         counted_before: what had been counted before what is counted belonged to the run.
 
@@ -49,6 +52,7 @@ class Reader:
         ksmd_pid: int,
         attachment: Attachment,
         counters: CounterSamples,
+        also_known: Callable[[Records], npt.NDArray[np.bool_]],
         tunables: TunablesReader | None = None,
         counted_before: Mapping[Outcome, int] | None = None,
     ) -> None:
@@ -57,6 +61,7 @@ class Reader:
         self._ksmd_pid = ksmd_pid
         self._attachment = attachment
         self._counters = counters
+        self._also_known = also_known
         self._tunables = tunables
         self._counted_before = counted_before or {}
         self._identities = Identities()
@@ -68,6 +73,10 @@ class Reader:
         pieces = [events, self._identities.follow(events), self._attachment.marks()]
         return joined(pieces) if any(map(len, pieces[1:])) else events
 
+    def names_of(self, events: Records) -> Records:
+        """What is read of processes that these events name."""
+        return self._identities.follow(events)
+
     def caught_up(self, until: float) -> Iterator[Records]:
         """Events until all that has arrived has been given, or time.monotonic() is past `until`."""
         yield self.take()
@@ -77,9 +86,9 @@ class Reader:
     def pass_over(self, until: float) -> None:
         """Let go of events that come before the first reading, as `caught_up`.
 
-        Writes to tunables and names of processes, which nobody sends a second time, come behind it.
+        What holds after it, writes to tunables and names of processes, comes behind it.
         """
-        self._known += [_known_for_good(events) for events in self.caught_up(until)]
+        self._known += [self._known_for_good(events) for events in self.caught_up(until)]
 
     def first_reading(self, stopping: Callable[[], bool]) -> Records:
         """The kernel's counters, and of the events before, those that nobody sends again.
@@ -88,13 +97,18 @@ class Reader:
             stopping: whether the run is to end.
         """
         reading, until = self._quiet_reading(), time.monotonic() + GIVE_UP_SECONDS
-        tries = reading.tries(TRIES_AT_THE_ENDS, lambda: stopping() or time.monotonic() > until)
+
+        def late() -> bool:
+            return stopping() or time.monotonic() > until
+
         known, self._known = self._known, []
-        known += [_known_for_good(events) for events in tries]
+        for events in reading.tries(TRIES_AT_THE_ENDS, late):
+            known.append(self._known_for_good(events))
         if not self.stream.behind:
-            known.append(_known_for_good(self.stream.held(at_end=False)))
+            known.append(self._known_for_good(self.stream.held(at_end=False)))
             self.stream.missed()
-        return joined([self._counted(reading), *known])
+        shares = self._samples(late)
+        return joined([*shares, self._counted(reading), *known])
 
     def reading(self, stopping: Callable[[], bool]) -> Iterator[Records]:
         """Events, and the kernel's counters: as they are, where the events are behind.
@@ -108,10 +122,7 @@ class Reader:
             yield self.stream.held(at_end=False)
             yield self._changed()
             yield self.stream.missed()
-        for records in self._identities.sample():
-            yield records
-            if stopping():
-                break
+        yield from self._samples(stopping)
         yield self._counted(reading)
 
     def last_reading(self) -> Iterator[Records]:
@@ -119,10 +130,7 @@ class Reader:
         reading, until = self._quiet_reading(), time.monotonic() + GIVE_UP_SECONDS
         yield from reading.tries(TRIES_AT_THE_ENDS, lambda: time.monotonic() > until)
         yield from self.rest()
-        for records in self._identities.sample(at_end=True):
-            yield records
-            if time.monotonic() > until:
-                break
+        yield from self._samples(lambda: time.monotonic() > until, at_end=True)
         yield self._counted(reading)
 
     def rest(self) -> Iterator[Records]:
@@ -150,6 +158,13 @@ class Reader:
     def _quiet_reading(self) -> QuietReading:
         return QuietReading(self._ksmd_pid, self._counters, self.stream, self.take)
 
+    def _samples(self, late: Callable[[], bool], *, at_end: bool = False) -> Iterator[Records]:
+        """What the kernel counts for each process, until it is `late`."""
+        for records in self._identities.sample(at_end=at_end):
+            yield records
+            if late():
+                return
+
     def _changed(self) -> Records:
         return self._tunables.changed() if self._tunables is not None else empty_records()
 
@@ -161,6 +176,6 @@ class Reader:
         samples = self._counters.records(reading.counters, behind=self.stream.behind)
         return joined([totals, samples])
 
-
-def _known_for_good(events: Records) -> Records:
-    return picked(events, _KNOWN_FOR_GOOD[events["kind"]])
+    def _known_for_good(self, events: Records) -> Records:
+        """Of events before the first reading, those that hold after it."""
+        return picked(events, _KNOWN_FOR_GOOD[events["kind"]] | self._also_known(events))

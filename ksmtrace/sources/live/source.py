@@ -10,7 +10,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.probe_time import StreamEnd
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, joined
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.host import read_kernel
@@ -56,7 +56,7 @@ class LiveSource:
         tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
             tunables = TunablesReader(session.tunables)
-        self._reader = Reader(ksmd_pid, attachment, self._counters, tunables)
+        self._reader = Reader(ksmd_pid, attachment, self._counters, merged_before.exits, tunables)
         self._timer = ProbeTimer(attachment.program, ksmd_pid) if attachment.program else None
         self._budget = Budget(None if options.totals else options.budget)
         self._totals = attachment if options.totals else None
@@ -147,7 +147,7 @@ class LiveSource:
             if self._stopping:
                 self._merged_before.cut()
                 return
-            yield batch
+            yield EventBatch(joined([batch.events, self._reader.names_of(batch.events)]))
             self._reader.pass_over(until=time.monotonic() + _MERGED_BEFORE_SECONDS)
 
     def stop(self) -> None:
@@ -210,6 +210,13 @@ class LiveSource:
         )
         self._attachment = self._totals = totals
         tunables = TunablesReader(read_tunables())
-        self._reader = Reader(self._ksmd_pid, totals, self._counters, tunables, counted)
+        self._reader = Reader(
+            self._ksmd_pid,
+            totals,
+            self._counters,
+            self._merged_before.exits,
+            tunables,
+            counted,
+        )
         ended.close()
         yield end.to_records()
