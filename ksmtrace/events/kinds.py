@@ -68,8 +68,9 @@ class EventKind(IntEnum):
     failed merge) and no write of the process did. ZERO_PAGE, of the engine's zero-page alone, when
     the page was a zero page that its daemon had placed."""
     SNAPSHOT = 17
-    """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid
-    (tgid). Read from pagemap when a tracer joins late, not seen by a probe."""
+    """A page table entry that mapped a KSM page before the trace began. mm (0 where not known, as
+    in older captures), address, pfn, aux = pid (tgid). Read from pagemap when a tracer joins late,
+    not seen by a probe."""
     TUNABLE = 18
     """A file of /sys/kernel/mm/ksm was written (sysfs_kf_write). err = what the write returned (0
     or -errno). It is emitted when the write returns, so what run=2 did comes before it; ts is the

@@ -167,9 +167,15 @@ class LiveSource:
             if self._stopping:
                 self._merged_before.cut()
                 return
-            yield batch
+            yield EventBatch(np.concatenate([batch.events, self._identities.follow(batch.events)]))
             events = self._drain()
-            self._known_before.append(events[_KNOWN_FOR_GOOD[events["kind"]]])
+            self._known_before.append(self._known_for_good(events))
+
+    def _known_for_good(self, events: Records) -> Records:
+        """Of events before the first reading, those that hold after it."""
+        kept = _KNOWN_FOR_GOOD[events["kind"]] | self._merged_before.exits(events)
+        found: Records = events[kept]
+        return found
 
     def stop(self) -> None:
         """End after the batch under way."""
@@ -298,9 +304,10 @@ class LiveSource:
             pieces.append(self._tunables.changed())
         events = np.concatenate(pieces)
         if drop:
-            known = events[_KNOWN_FOR_GOOD[events["kind"]]]
+            known = self._known_for_good(events)
             samples = self._counters.records(counters)
             known_before, self._known_before = self._known_before, []
-            return np.concatenate([totals, samples, *known_before, known])
+            shares = self._identities.sample()
+            return np.concatenate([totals, shares, samples, *known_before, known])
         shares = self._identities.sample(at_end=at_end)
         return np.concatenate([events, missed, shares, totals, self._counters.records(counters)])

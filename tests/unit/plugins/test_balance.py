@@ -436,7 +436,7 @@ def test_limited_to_some_processes_totals_are_the_kernels_and_ksmds_time_is_not_
     assert figures["verdict"] == "worth it"
 
 
-def test_without_removals_it_is_an_upper_bound_and_without_merges_the_kernels_totals():
+def test_without_removals_it_is_derived_and_without_merges_the_kernels_totals():
     held = sample(
         pages_shared=5, pages_sharing=9, pages_unshared=1, pages_volatile=1, rmap_items=16
     )
@@ -444,7 +444,7 @@ def test_without_removals_it_is_an_upper_bound_and_without_merges_the_kernels_to
         tier="tracepoint", unseen=[EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE]
     )
     figures = _analysis([*held, *_two()], of=of)
-    assert figures["attribution"] == "at most"
+    assert figures["attribution"] == "derived"
     assert figures["processes"][0]["rmap_items"] is None
     assert figures["processes"][0]["net_saved_bytes"] is None
     none = session(tier="sysfs", unseen=list(EventKind))
