@@ -143,7 +143,7 @@ class Reconstruction:
             return nodes.shared
         met = nodes.adopted - nodes.told
         known = sum(1 for number in met if nodes.members[number])
-        return base + nodes.shared - known
+        return nodes.shared + max(base - known, 0)
 
     @property
     def pages_sharing(self) -> int:
