@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, ProcessText
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_start, read_vm
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.model.processes import text_records
@@ -62,7 +62,7 @@ class Identities:
         """PROCESS_TEXT records for processes that `events` name for the first time."""
         pieces = []
         concerned = (events["kind"] == EventKind.PROCESS) | (events["kind"] == EventKind.MM_EXIT)
-        for event in events[concerned]:
+        for event in picked(events, concerned):
             mm, pid = int(event["mm"]), int(event["aux"])
             if event["kind"] == EventKind.MM_EXIT:
                 self._forget(mm)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import struct
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,9 @@ from ksmtrace.sources.live.program import Program
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _EVENT = RECORD.itemsize
+_LENGTH = struct.Struct("<I")
+_ITEMS_AT = 16
+"""Where a chunk's header says how many items it has: `oldchecksum` of the record."""
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
 
 MOST_RECORDS = 1 << 16
@@ -137,33 +141,44 @@ def parse_ring(
     """
     events: list[Records] = []
     words: list[Words] = []
+    heads: list[bytes] = []
     at, end, look, room, written = start, start + size, _FIRST_LOOK, max(most, 1), True
     while at < end and room > 0:
-        count = min((end - at) // _SLOT.itemsize, look, room)
-        slots = np.ndarray((count,), _SLOT, data, at)
-        plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
-        if plain:
+        (length,) = _LENGTH.unpack_from(data, at)
+        if length & ~_DISCARDED == _EVENT:
+            count = min((end - at) // _SLOT.itemsize, look, room)
+            slots = np.ndarray((count,), _SLOT, data, at)
+            plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
             taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
             look = min(look, _LONGEST_LOOK)
             kept = taken["length"] == _EVENT
+            events.append(_read_heads(heads))
             events.append(picked(taken["event"], None if kept.all() else kept))
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
             at += plain * _SLOT.itemsize
             room -= plain
             continue
-        length = int(np.ndarray((1,), "<u4", data, at)[0])
         if length & _BUSY:
             written = False
             break
-        payload = (length & ~_DISCARDED) - _EVENT
-        if not length & _DISCARDED and payload >= 0:
-            events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
-            words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
-            room -= int(events[-1]["oldchecksum"][0])
-        at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
+        whole = length & ~_DISCARDED
+        if not length & _DISCARDED and whole > _EVENT:
+            payload = at + 8 + _EVENT
+            heads.append(bytes(data[at + 8 : payload]))
+            words.append(np.frombuffer(data[payload : payload + (whole - _EVENT & ~7)], "<u8"))
+            room -= _LENGTH.unpack_from(data, at + 8 + _ITEMS_AT)[0]
+        at += 8 + (whole + 7 & ~7)
         room -= 1
+    events.append(_read_heads(heads))
     size, more = (at - start) // _SLOT.itemsize, written and at < end
     return Drained(with_appends(joined(events)), words, size, more), at - start
+
+
+def _read_heads(heads: list[bytes]) -> Records:
+    """The records whose bytes these are; the list is emptied."""
+    found = picked(np.frombuffer(b"".join(heads), dtype=RECORD)) if heads else empty_records()
+    heads.clear()
+    return found
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)

@@ -9,7 +9,7 @@ import numpy as np
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records, joined
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.sources.live.gathered.batch import Batch, BatchReader, read_header
+from ksmtrace.sources.live.gathered.batch import BatchReader, Gathered, read_batch, read_header
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.expansion import Expansion
 from ksmtrace.sources.live.gathered.own import is_own, without_marks
@@ -39,7 +39,7 @@ class Expander:
         self._expansion = Expansion()
         self._reader = BatchReader()
         self._held: list[Records] = []
-        self._ended: list[tuple[Batch, Records]] = []
+        self._ended: list[tuple[Gathered, Records]] = []
 
     def feed(self, events: Records, words: list[Words]) -> Records:
         """The events that these records complete.
@@ -119,15 +119,19 @@ class Expander:
 
     def _expanded(self) -> list[Records]:
         """The events of the batches that have ended."""
-        if not self._ended:
-            return []
         ended, self._ended = self._ended, []
-        batch, held = as_one([one for one, _ in ended]), joined([held for _, held in ended])
-        lossy = self._expansion.wants_stock
-        events = self._expansion.expand(batch, held)
-        if not lossy and self._expansion.wants_stock:
-            self._resync()
-        return [events]
+        one = as_one([batch for batch, _ in ended]) if len(ended) > 1 else None
+        if one is not None:
+            batches = [(one, joined([held for _, held in ended]))]
+        else:
+            batches = [(read_batch(batch), held) for batch, held in ended]
+        out = []
+        for batch, held in batches:
+            lossy = self._expansion.wants_stock
+            out.append(self._expansion.expand(batch, held))
+            if not lossy and self._expansion.wants_stock:
+                self._resync()
+        return out
 
     def _hold(self, events: Records) -> None:
         if len(events):

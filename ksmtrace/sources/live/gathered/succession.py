@@ -9,8 +9,8 @@ import numpy as np
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records
-from ksmtrace.sources.live.gathered.batch import Batch
-from ksmtrace.sources.live.gathered.chunk import ChunkFlag, SmartScan, Stretch, Walk
+from ksmtrace.sources.live.gathered.batch import Batch, Gathered
+from ksmtrace.sources.live.gathered.chunk import ChunkFlag, SmartScan, Stretch, Walk, read_words
 
 _BEGINS_ANEW = int(ChunkFlag.RESET | ChunkFlag.FROM_HEAD | ChunkFlag.GONE)
 _PASS_ENDED = int(ChunkFlag.PASS_ENDED)
@@ -18,8 +18,8 @@ _TUNABLE_WRITTEN = int(SmartScan.TUNABLE_WRITTEN)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
 
 
-def follows(batch: Batch, held: Records, before: Batch) -> bool:
-    """Whether `batch` is what ksmd would have gone on with in `before`.
+def follows(batch: Gathered, held: Records, before: Gathered) -> bool:
+    """Whether `batch` may be what ksmd would have gone on with in `before`.
 
     Args:
         batch: the later one.
@@ -33,43 +33,43 @@ def follows(batch: Batch, held: Records, before: Batch) -> bool:
         and header.smart_scan == last.smart_scan
         and not header.smart_scan & _TUNABLE_WRITTEN
         and not (batch.broken or before.broken or batch.leaving or before.leaving)
-        and _goes_on(before.walk, batch.walk)
         and bool((held["kind"] == EventKind.PROCESS).all())
     )
 
 
-def as_one(batches: list[Batch]) -> Batch:
-    """Batches of which each follows the one before, as if ksmd had slept behind the last only."""
-    if len(batches) == 1:
-        return batches[0]
-    stretches: list[Stretch] = []
-    begins: list[tuple[int, int, int]] = []
-    first, slept = 0, 0
-    for batch in batches:
-        walk = batch.walk
-        if stretches:
-            begins.append((first, slept, batch.header.began))
-        own = [
-            one._replace(first=one.first + first, stop=one.stop + first) for one in walk.stretches
-        ]
-        if stretches:
-            own[0] = own[0]._replace(behind=stretches[-1].behind, first=stretches[-1].first)
-            stretches.pop()
-        stretches += own
-        first, slept = first + len(walk.vpn), batch.header.ts
-    columns = [
-        np.concatenate(column) for column in zip(*(one.walk[1:] for one in batches), strict=True)
+def as_one(batches: list[Gathered]) -> Batch | None:
+    """Batches, each of which may follow the one before, as if ksmd had slept behind the last only.
+
+    None where one does not begin where the one before has ended.
+    """
+    walk = read_words(np.concatenate([words for batch in batches for words in batch.words]))
+    begins = np.cumsum([sum(batch.items) for batch in batches]).tolist()
+    stretches = _without_breaks(walk, begins[:-1])
+    if stretches is None or len(walk.vpn) != begins[-1]:
+        return None
+    slept = [
+        (begin, before.header.ts, batch.header.began)
+        for begin, before, batch in zip(begins, batches, batches[1:], strict=False)
     ]
     flags = 0
     for batch in batches:
         flags |= batch.header.flags
     header = batches[-1].header._replace(flags=flags, began=batches[0].header.began)
-    return Batch(header, Walk(stretches, *columns), [], broken=False, cut=False, slept=begins)
+    whole = walk._replace(stretches=stretches)
+    return Batch(header, whole, [], broken=False, cut=False, slept=slept)
 
 
-def _goes_on(before: Walk, walk: Walk) -> bool:
-    if not (before.stretches and walk.stretches):
-        return False
-    last, first = before.stretches[-1], walk.stretches[0]
-    behind = int(before.vpn[last.stop - 1]) if last.stop > last.first else last.behind
-    return (last.mm, behind) == (first.mm, first.behind)
+def _without_breaks(walk: Walk, begins: list[int]) -> list[Stretch] | None:
+    """The stretches, each with that which goes on with it at one of `begins`."""
+    found: list[Stretch] = []
+    waiting = iter(begins)
+    begin = next(waiting, None)
+    for one in walk.stretches:
+        last = found[-1] if found else None
+        if last is not None and one.first == begin and one.mm == last.mm:
+            behind = int(walk.vpn[last.stop - 1]) if last.stop > last.first else last.behind
+            if one.behind == behind:
+                one = found.pop()._replace(ended=one.ended, stop=one.stop)
+                begin = next(waiting, None)
+        found.append(one)
+    return found if begin is None else None
