@@ -162,7 +162,9 @@ class Gauge(IntEnum):
     `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that
     the advisor changes by itself. `fault_probes` is 1 from the time at which the probes on
     do_wp_page were all attached, and 0 from that at which the first of them was let go of, in a run
-    that attaches them by windows.
+    that attaches them by windows. `ftrace_enabled` and `kprobes_enabled` are the kernel's switches
+    of probes (kernel.ftrace_enabled, /sys/kernel/debug/kprobes/enabled), read where functions are
+    probed: while one is 0, probes are attached and do not fire.
     """
 
     PAGES_SHARED = 1
@@ -183,6 +185,8 @@ class Gauge(IntEnum):
     EVENTS_LOST = 16
     PAGES_TO_SCAN = 17
     FAULT_PROBES = 18
+    FTRACE_ENABLED = 19
+    KPROBES_ENABLED = 20
 
 
 PAGE_GAUGES = (

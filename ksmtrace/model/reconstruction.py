@@ -188,6 +188,10 @@ class Reconstruction:
             told = self.nodes.shared
             self._baseline = Baseline(shared - told, sharing - (self._stable - told))
 
+    def doubt(self) -> None:
+        """Events are missing that no LOST record tells of."""
+        self._completeness.follow(EventKind.LOST)
+
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
         if derive not in self._derived:

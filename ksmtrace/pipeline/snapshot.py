@@ -41,7 +41,12 @@ class Snapshot:
         self._state = state
         self._calls = calls
         self.final = final
-        self.session = state.session
+        self.session = state.session_told
+
+    @property
+    def silent(self) -> dict[str, dict[str, Any]]:
+        """The document's part of that name."""
+        return self._state.silences.to_json()
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -73,8 +78,9 @@ class Snapshot:
                     "note": probe.note,
                     **({"share": probe.share} if probe.by_windows else {}),
                 }
-                for kind, probe in session.probes.items()
+                for kind, probe in session.without(state.silences.silent).probes.items()
             },
+            "silent": self.silent,
             "events": {"total": sum(by_kind.values()), "lost": state.lost, "by_kind": by_kind},
             "stream": self._stream(),
             "probe_time": state.probe_times.to_json(),

@@ -66,7 +66,8 @@ class LiveSource:
         self._merged_before = merged_before
         self._read_before: list[EventBatch] | None = None
         self._known_before: list[Records] = []
-        self._counters = CounterSamples(ksmd_pid)
+        by_functions = any(probe.mechanisms for probe in session.probes.values())
+        self._counters = CounterSamples(ksmd_pid, switches=by_functions)
         self._stopping = False
         self._losses = LossTracker()
         self._drained_slots = 0
