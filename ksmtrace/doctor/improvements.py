@@ -44,13 +44,13 @@ def find_improvements(
 ) -> tuple[Improvement, ...]:
     """Everything known that gains something here."""
     found = (
-        *_switches(survey),
         *_functions(survey, missing_capabilities, lockdown),
         *_addresses(survey),
         *_options(survey),
         *_probe_map(survey, distribution, release),
     )
-    return tuple(improvement for improvement in found if improvement.gains)
+    # a switch that is off is told even where another mechanism does as well: it costs ksmd more
+    return (*_switches(survey), *(improvement for improvement in found if improvement.gains))
 
 
 def _switches(survey: Survey) -> Iterator[Improvement]:

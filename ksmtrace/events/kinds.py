@@ -57,7 +57,8 @@ class EventKind(IntEnum):
     if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
-    """Events were dropped before this point. aux = how many."""
+    """Events were dropped before this point. aux = how many, address = `LossCause` number, pfn =
+    the number of the kind that they are of, where only one is concerned."""
     SKIPPED = 15
     """Smart scan passed over the page (should_skip_rmap_item, 6.7): it is in neither tree until it
     is examined again. mm, address, rmap_item."""
@@ -151,6 +152,20 @@ class Flag(IntFlag):
     AT_SCAN_STOP = 0x02
     BY_KERNEL = 0x01
     CUT = 0x01
+
+
+class LossCause(IntEnum):
+    """Why events were dropped.
+
+    ring: it was full. recursion: the kernel passed a program over, as it or another one was
+    running on that CPU. missed: it passed over a kprobe that hit within another one, or a kretprobe
+    that had no instance left. Of the last two, so many events are missing at most: a program may
+    have had nothing to tell.
+    """
+
+    RING = 0
+    RECURSION = 1
+    MISSED = 2
 
 
 class Gauge(IntEnum):

@@ -97,7 +97,8 @@ def kprobes_fire() -> bool | None:
             held.callback(os.close, enable_stats())
             program = load_kprobe(RETURN_0)
             held.callback(os.close, program)
-            held.callback(os.close, attach_kprobe(program, _OPENS, at_return=False))
+            for descriptor in attach_kprobe(program, _OPENS, at_return=False):
+                held.callback(os.close, descriptor)
             before = read_runs(program).number
             for _ in range(_TRIES):
                 os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY))

@@ -12,6 +12,7 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
 from ksmtrace.pipeline.metric_names import RUN, Publishers
 from ksmtrace.pipeline.run_metrics import run_metrics
+from ksmtrace.pipeline.state import LOSS_CAUSES
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -81,7 +82,12 @@ class Snapshot:
                 for kind, probe in session.without(state.silences.silent).probes.items()
             },
             "silent": self.silent,
-            "events": {"total": sum(by_kind.values()), "lost": state.lost, "by_kind": by_kind},
+            "events": {
+                "total": sum(by_kind.values()),
+                "lost": state.lost,
+                "lost_by_cause": {cause: state.lost_by[cause] for cause in LOSS_CAUSES},
+                "by_kind": by_kind,
+            },
             "stream": self._stream(),
             "probe_time": state.probe_times.to_json(),
             "passes": state.passes,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import EventKind, LossCause
+from ksmtrace.events.losses import lost_by_cause
 from ksmtrace.events.probe_time import StreamEnd, stream_end
 from ksmtrace.events.readings import Reading, ReadingTracker
 from ksmtrace.events.totals import Totals
@@ -24,6 +27,10 @@ _ABOUT_EVENTS = (
 """Kinds of records that are about other events, or about the tracer."""
 
 
+LOSS_CAUSES = (*(cause.name.lower() for cause in LossCause), "silent")
+"""Why events may be missing, as documents and metrics have it."""
+
+
 class RunState:
     """The state after the last batch applied.
 
@@ -34,6 +41,7 @@ class RunState:
         probe_times: what the tracer's programs took of ksmd.
         stream_end: why and when the events ended before the run; None where they did not.
         lost: number of events dropped, those of silent probes included that the kernel counted.
+        lost_by: the same by cause: names of `LossCause`, and "silent".
         just_lost: those of them before or in the last batch.
         silences: probes that are attached and do not fire.
         last_ns: CLOCK_MONOTONIC of the latest event, in nanoseconds.
@@ -50,6 +58,7 @@ class RunState:
         self.probe_times = ProbeTimes()
         self.stream_end: StreamEnd | None = None
         self.lost = self.just_lost = 0
+        self.lost_by: Counter[str] = Counter()
         self.silences = SilenceWatch(session)
         self.last_ns = session.monotonic_ns
         self.passes = 0
@@ -103,6 +112,8 @@ class RunState:
                 self.reconstruction.doubt()
         self.just_lost = batch.lost + self.silences.missed - missed
         self.lost += self.just_lost
+        self.lost_by += lost_by_cause(batch)
+        self.lost_by["silent"] = self.silences.missed
         scan = self._scans.apply(batch)
         self.passes += scan is not None
         return readings, scan

@@ -11,6 +11,7 @@ import numpy as np
 from ksmtrace.errors import HostError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.probe_time import StreamEnd
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.totals import Outcome, total_records
@@ -29,6 +30,7 @@ from ksmtrace.sources.live.identities import Identities
 from ksmtrace.sources.live.losses import LossTracker
 from ksmtrace.sources.live.merged_before import MergedBefore
 from ksmtrace.sources.live.opening import LiveOptions, merged_before_of, plan_of, session_of
+from ksmtrace.sources.live.passed_over import PassedOver
 from ksmtrace.sources.live.plan import check_choice
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_timer import ProbeTimer
@@ -70,6 +72,7 @@ class LiveSource:
         self._counters = CounterSamples(ksmd_pid, switches=by_functions)
         self._stopping = False
         self._losses = LossTracker()
+        self._passed_over = PassedOver(attachment.program)
         self._drained_slots = 0
         self._expander: Expander | None = None
         if attachment.gathers:
@@ -249,7 +252,8 @@ class LiveSource:
                 break
         pieces.append(self._held(at_end=True))
         self._expander = None
-        pieces.append(self._losses.settle(stream.lost()))
+        pieces += [self._losses.settle(stream.lost()), self._passed_over.records()]
+        self._passed_over = PassedOver(totals.program)
         end = StreamEnd(
             self._budget.ratio,
             self._budget.limit or 0.0,
@@ -292,8 +296,10 @@ class LiveSource:
             if not self._drained_slots and rest is not None and rest == self._ksmd_rest():
                 break
         pieces.append(self._held(at_end=at_end))
-        missed = self._losses.settle(self._attachment.lost())
-        if len(missed) and self._expander is not None:
+        missed = np.concatenate(
+            [self._losses.settle(self._attachment.lost()), self._passed_over.records()]
+        )
+        if lose_any_kind(missed).any() and self._expander is not None:
             self._expander.lose()
         totals = total_records(
             {
