@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.events.kinds import Gauge
+from ksmtrace.events.switches import SWITCHES, Switch
 from ksmtrace.kernel.bpf import RETURN_0, Outage, load_kprobe
 from ksmtrace.kernel.bpf_stats import enable_stats, read_runs
 from ksmtrace.kernel.files import UnreadError, load_number
@@ -24,45 +24,6 @@ _OPENS = "do_sys_openat2"
 
 _TRIES = 4
 _NOT_LOOKED_AT = Outage("")
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """A setting of the host that silences probes while it is 0.
-
-    Attributes:
-        file: below /; where it is missing (debugfs is not mounted), nothing is known.
-        setting: how it is called.
-        remedy: a command that switches it on.
-        mechanisms: those that are silenced.
-    """
-
-    file: str
-    setting: str
-    remedy: str
-    mechanisms: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """Why they are silent."""
-        return f"{self.setting} is 0: probes attach, and none fires"
-
-
-SWITCHES: Mapping[Gauge, Switch] = {
-    Gauge.FTRACE_ENABLED: Switch(
-        "proc/sys/kernel/ftrace_enabled",
-        "kernel.ftrace_enabled",
-        "sysctl -w kernel.ftrace_enabled=1",
-        ("kprobe", "fentry"),
-    ),
-    Gauge.KPROBES_ENABLED: Switch(
-        "sys/kernel/debug/kprobes/enabled",
-        "/sys/kernel/debug/kprobes/enabled",
-        "echo 1 > /sys/kernel/debug/kprobes/enabled",
-        ("kprobe",),
-    ),
-}
-"""The switches, by the gauge that has their position in a reading of the kernel's counters."""
 
 
 def read_switch(gauge: Gauge, root: Path = ROOT) -> int | None:

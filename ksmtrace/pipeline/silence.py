@@ -10,8 +10,8 @@ import numpy as np
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.switches import SWITCHES
 from ksmtrace.events.totals import Totals
-from ksmtrace.kernel.silence import SWITCHES
 from ksmtrace.session import Exactness, Session
 
 _MERGED = (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING)

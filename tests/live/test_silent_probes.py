@@ -8,7 +8,8 @@ import pytest
 
 from ksmtrace import doctor
 from ksmtrace.events import EventKind, Gauge
-from ksmtrace.kernel.silence import SWITCHES, kprobes_fire, switched_off
+from ksmtrace.events.switches import SWITCHES
+from ksmtrace.kernel.silence import kprobes_fire, switched_off
 from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from support.command import assert_one_line, ksmtrace
 from support.tracing import trace
