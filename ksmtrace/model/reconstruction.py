@@ -20,13 +20,13 @@ from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.departures import Departures
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
-from ksmtrace.model.tunables import follow_writes
 from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
@@ -144,7 +144,7 @@ class Reconstruction:
             return nodes.shared
         met = nodes.adopted - nodes.told
         known = sum(1 for number in met if nodes.members[number])
-        return base + nodes.shared - known
+        return nodes.shared + max(base - known, 0)
 
     @property
     def pages_sharing(self) -> int:
@@ -227,7 +227,7 @@ class Reconstruction:
         self._derived.clear()
         whole = self.complete and not lose_any_kind(batch.events).any()
         self.processes.apply(batch)
-        follow_writes(self.tunables, batch)
+        follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
         ids, born = [], []
         for part, forgets in self._parts(batch):
             ids.append(self.items.resolve(part))

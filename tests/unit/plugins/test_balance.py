@@ -521,6 +521,29 @@ def test_what_is_saved_is_told_though_the_bookkeeping_is_not_known():
     assert judge(unknown) == Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
 
 
+def test_nothing_saved_and_nothing_kept_is_no_loss():
+    """Where rmap_items are not known, as of a daemon that has none."""
+    facts = Facts("1", True, None, 0, 0, None, True, 0.0)
+    assert judge(facts).answer is Answer.NOTHING
+    assert judge(replace(facts, settled=False)).answer is Answer.NOT_SETTLED
+    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.COSTS_MORE
+    assert judge(replace(facts, net_saved_bytes=None)).answer is Answer.NOT_KNOWN
+    assert judge(replace(facts, rmap_items=1)).answer is Answer.COSTS_MORE
+
+
+def test_what_is_saved_over_time_is_drawn_without_the_bookkeeping():
+    whole = session()
+    lacks = frozenset({Knowledge.METADATA})
+    examined = replace(whole.probes[EventKind.CMP_AND_MERGE_PAGE], lacks=lacks)
+    probes = {**whole.probes, EventKind.CMP_AND_MERGE_PAGE: examined}
+    rows = [*EMPTY, *sample(pages_sharing=3, ksm_zero_pages=2), *sample(pages_sharing=7)]
+    ((_, section),) = analyse(rows, "balance", of=replace(whole, probes=probes)).sections
+    (chart,) = section.charts
+    assert {name: list(values) for name, values in chart.series.items()} == {
+        "saved": [0, 5 * PAGE, 9 * PAGE]
+    }
+
+
 def test_what_has_not_settled_is_named():
     """Where there are zero pages alone, pages_sharing has nothing to do with it."""
     zeroes = [
