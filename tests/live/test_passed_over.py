@@ -18,7 +18,7 @@ pytestmark = pytest.mark.guest
 CLOCK = "bpf_ktime_get_ns"
 READ_CLOCK = struct.pack("<BBhi", 0x85, 0, 0, 5) + RETURN_0
 """A program that calls it."""
-RUNS, SLEEPERS = 7, 60
+RUNS, SLEEPERS = 7, 30
 
 
 @pytest.fixture
