@@ -56,7 +56,7 @@ def test_a_switch_that_is_off_is_named_before_anything_is_attached(switch):
     elif has_tracepoints():
         assert plan_of(LiveOptions(), "").tier == "tracepoint"
     else:
-        with pytest.raises(HostError, match="kernel.ftrace_enabled is 0"):
+        with pytest.raises(HostError, match=r"kernel\.ftrace_enabled is 0"):
             plan_of(LiveOptions(), "")
     turn(switch, 1)
     assert switched_off("kprobe") is None
