@@ -11,6 +11,7 @@ from support.told_twice import Twice
 from support.workload_steps import workload_toml
 
 _MOST = 4096
+_CLOCK = np.uint64((1 << 62) - 1)
 _STEPS = (
     "spawn a", "map a r 9", "fill a r pages=5 content=byte:97", "mergeable a r", "scan 3",
     "fork a child=b", "poke a r pages=2 offset=0 value=1", "scan 2", "exit a", "scan 1",
@@ -18,18 +19,23 @@ _STEPS = (
 
 
 def target(data):
-    """Words follow the record whose they are; `cpu` of a chunk's header tells how many."""
+    """Words follow the record whose they are; `cpu` of a chunk's header tells how many.
+
+    Times are those of a clock, which BPF reads.
+    """
     expander, at, size = Expander(), 0, RECORD.itemsize
     data = data[: _MOST * size]
     while at + size <= len(data):
-        record = np.frombuffer(data, RECORD, 1, at)
+        record = np.frombuffer(data, RECORD, 1, at).copy()
+        record["ts"] &= _CLOCK
         at += size
         words = []
         if record["kind"][0] == GATHERED:
+            record["pfn"] &= _CLOCK
             count = min(int(record["cpu"][0]) & 0xFF, (len(data) - at) // 8)
             words = [np.frombuffer(data, "<u8", count, at).copy()]
             at += 8 * count
-        expander.feed(record.copy(), words)
+        expander.feed(record, words)
     expander.release(1 << 62)
     expander.flush()
 

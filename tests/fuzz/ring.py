@@ -1,4 +1,8 @@
-"""The ring that BPF programs write to: any bytes, through both of its readers."""
+"""The ring that BPF programs write to: records of any content and length, through its readers.
+
+Where a record begins and how long it is, the kernel says (bpf_ringbuf_reserve): it lies in the
+ring.
+"""
 
 import struct
 
@@ -7,21 +11,31 @@ from support.runs import EMPTY
 from support.streams import events
 
 _EVENT = 64
+_MOST_WORDS = 1016
+_FLAGS = (0, 0, 0, 0, 0, 0, 1 << 30, 1 << 31)
 
 
 def target(data):
-    drained, taken = parse_ring(bytearray(data[: len(data) // 8 * 8]), 0, len(data) // 8 * 8)
-    assert taken >= 0
+    """The first two bytes of each record are its mark, and its words beyond those of an event."""
+    ring, whole, at = bytearray(), [], 0
+    while at + 2 < len(data):
+        flag, count = _FLAGS[data[at] % len(_FLAGS)], min(4 * data[at + 1], _MOST_WORDS)
+        payload = data[at + 2 : at + 2 + _EVENT + 8 * count]
+        payload += bytes(-len(payload) % 8 if len(payload) >= _EVENT else _EVENT - len(payload))
+        at += 2 + _EVENT + 8 * count
+        ring += struct.pack("<II", len(payload) | flag, 0) + payload
+        whole += [payload] if flag == 0 else []
+    drained, taken = parse_ring(ring, 0, len(ring))
+    assert 0 <= taken <= len(ring)
     assert len(drained.words) == int((drained.events["kind"] == 255).sum())
-    if len(data) >= _EVENT:
-        parse_callbacks([data[: len(data) // 8 * 8]])
+    parse_callbacks(whole)
 
 
 def seeds():
     records = events(*EMPTY, {"kind": 255}, {"kind": 1, "mm": 8}).events
     written = b"".join(
-        struct.pack("<II", _EVENT + 8 * words, 0) + one.tobytes() + b"\7" * (8 * words)
+        bytes((0, words)) + one.tobytes() + b"\7" * (32 * words)
         for one, words in zip(records, (0, 0, 0, 0, 3, 0), strict=True)
     )
     yield "events-and-a-chunk", written
-    yield "being-written", written + struct.pack("<II", 1 << 31 | _EVENT, 0)
+    yield "being-written", written + b"\7\0" + bytes(_EVENT) + written

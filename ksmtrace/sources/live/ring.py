@@ -137,8 +137,10 @@ def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tu
             break
         payload = (length & ~_DISCARDED) - _EVENT
         if not length & _DISCARDED and payload >= 0:
-            events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
-            words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
+            event: Records = np.ndarray((1,), RECORD, data, at + 8).copy()
+            events.append(event)
+            if event["kind"][0] == GATHERED:
+                words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
         at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
     drained = Drained(with_appends(_joined(events)), words, (at - start) // _SLOT.itemsize)
     return drained, at - start
