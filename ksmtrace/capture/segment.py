@@ -9,10 +9,10 @@ from contextlib import suppress
 import pyarrow as pa
 
 from ksmtrace.capture.schema import END, FINISHED, KNOWN, ArrowSchema, build_schema, to_arrow
-from ksmtrace.capture.temporary import make_temporary
 from ksmtrace.events import empty_records
 from ksmtrace.events.record import Records
 from ksmtrace.session import Session
+from ksmtrace.temporary import make_temporary
 
 _PIECE_BYTES = 1 << 20
 

@@ -16,16 +16,12 @@ from ksmtrace.capture.known import Known
 from ksmtrace.capture.reader import is_capture
 from ksmtrace.capture.schema import CONTINUED, FINISHED, segment_path
 from ksmtrace.capture.segment import Segment
-from ksmtrace.capture.temporary import (
-    cannot_be_written,
-    check_kind,
-    no_capture,
-    remove_leftovers,
-)
+from ksmtrace.capture.target import cannot_be_written, check_kind, no_capture
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.events import empty_records
 from ksmtrace.events.record import Records
 from ksmtrace.session import Session
+from ksmtrace.temporary import remove_leftovers
 
 BATCH_EVENTS = 64 << 10
 FLUSH_SECONDS = 1.0

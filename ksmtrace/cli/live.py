@@ -75,7 +75,7 @@ def trace(
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
     """
-    from ksmtrace.capture.temporary import check_target
+    from ksmtrace.capture.target import check_target
     from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.probemap.format import ProbeMap

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksmtrace.capture import temporary
+from ksmtrace import temporary
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -348,7 +348,7 @@ def test_a_later_segment_that_vanishes(tmp_path):
 def test_what_a_killed_ksmtrace_left_is_removed(tmp_path):
     script = (
         "import os, signal, sys\n"
-        "from ksmtrace.capture import temporary\n"
+        "from ksmtrace import temporary\n"
         "temporary.make_temporary(sys.argv[1])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
