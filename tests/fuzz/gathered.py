@@ -10,7 +10,7 @@ from support.gathered_engine import Gatherer
 from support.told_twice import Twice
 from support.workload_steps import workload_toml
 
-_MOST = 4096
+_MOST = 100
 _CLOCK = np.uint64((1 << 62) - 1)
 _STEPS = (
     "spawn a", "map a r 9", "fill a r pages=5 content=byte:97", "mergeable a r", "scan 3",

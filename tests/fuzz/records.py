@@ -10,7 +10,7 @@ from support.runs import EMPTY, appended, examined, plugin, process, runner
 from support.streams import events, sample, session
 
 _ANALYZERS = [builtin.name for builtin in BUILTINS if builtin.role is Role.ANALYZER]
-_MOST = 400
+_MOST = 60
 
 
 def target(data):

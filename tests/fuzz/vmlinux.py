@@ -31,6 +31,7 @@ def seeds():
     place.mkdir(exist_ok=True)
     (place / "ksm.c").write_text(_SOURCE)
     for name, more in (("dwarf5", ()), ("dwarf4", ("-gdwarf-4",)), ("plain", ("-s",))):
-        command = ["gcc", *_FLAGS, *more, "mm/ksm.c", "-o", "program"]
+        here = f"-fdebug-prefix-map={place.parent}=."
+        command = ["gcc", *_FLAGS, *more, here, "mm/ksm.c", "-o", "program"]
         subprocess.run(command, cwd=place.parent, check=True, timeout=60)
         yield name, (place.parent / "program").read_bytes()
