@@ -59,16 +59,21 @@ class Plugin:
             self._look_after(self._writer)
 
     @hookimpl
+    def ksmtrace_tick(self) -> None:
+        """Write what is buffered to the disk when it is due, however few events come."""
+        if self._writer is not None:
+            self._writer.flush_if_due()
+            self._look_after(self._writer)
+
+    @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
-        """Write what is buffered to the disk when it is due, however few events come.
+        """Dump what is kept where the condition for that has become true.
 
         Raises:
-            KsmtraceError: the condition for a dump is about a figure that there is not.
+            KsmtraceError: the condition is about a figure that there is not.
         """
         if self._writer is None or self._options is None:
             return
-        self._writer.flush_if_due()
-        self._look_after(self._writer)
         if (condition := self._options.dump_when) is not None:
             held, self._held = self._held, condition.holds(snapshot.document)
             if self._held and not held:

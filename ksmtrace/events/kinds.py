@@ -54,7 +54,8 @@ class EventKind(IntEnum):
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
     complement, err = 0, or -errno where it could not be read: aux is then what was read last, 0
-    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE,
+    and BEHIND where events that are older than the reading follow it: the reader had not kept up.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many, address = `LossCause` number, pfn =
@@ -150,6 +151,7 @@ class Flag(IntFlag):
     NEW_NODE = 0x01
     LAST_OF_SAMPLE = 0x01
     AT_SCAN_STOP = 0x02
+    BEHIND = 0x04
     BY_KERNEL = 0x01
     CUT = 0x01
 

@@ -19,7 +19,7 @@ from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.readings import Reading
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
@@ -275,9 +275,9 @@ class Reconstruction:
         new = (examined & (flags & _UNSTABLE_AFTER != 0)).astype(np.int64)
         names_node = examined & (flags & (_STABLE_AFTER | _FREED) == _STABLE_AFTER)
         names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
-        new[names_node], removed = self.nodes.resolve(batch.events[rows[names_node]])
+        new[names_node], removed = self.nodes.resolve(picked(batch.events, rows[names_node]))
         if not self._sees_removals:
-            self._renew(batch.events[rows], moved)
+            self._renew(picked(batch.events, rows), moved)
         counts = (moved >= 0) & ~(examined & (flags & _FREED != 0))
         self._move(moved[counts], new[counts])
         if len(removed):

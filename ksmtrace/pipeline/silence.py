@@ -121,8 +121,11 @@ class SilenceWatch:
             self._quiet = {kind: _Quiet() for kind in self._quiet}
 
     def read(self, reading: Reading) -> bool:
-        """Look at a reading of the counters; returns whether events are found missing at it."""
-        if reading.at_scan_stop or self._ended:
+        """Look at a reading of the counters; returns whether events are found missing at it.
+
+        One that events are behind tells nothing of them.
+        """
+        if reading.at_scan_stop or reading.behind or self._ended:
             return False
         counts = self._by_kind + self._totals.by_kind
         came = counts - self._before

@@ -9,23 +9,27 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import struct
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.record import RECORD, Records, empty_records
-from ksmtrace.sources.live.gathered.chunk import GATHERED, Words
+from ksmtrace.events.record import RECORD, Records, empty_records, joined, picked
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.merged import with_appends
 from ksmtrace.sources.live.program import Program
 
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _EVENT = RECORD.itemsize
+_LENGTH = struct.Struct("<I")
+_ITEMS_AT = 16
+"""Where a chunk's header says how many items it has: `oldchecksum` of the record."""
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
 
-CALLBACK_BATCH = 65536
-"""Records after which bcc's loop is told to stop: it would go on for as long as events arrive."""
+MOST_RECORDS = 1 << 16
+"""What is taken out of a ring at a time, unless less is asked for."""
 
 _FIRST_LOOK, _LONGEST_LOOK = 64, 1 << 16
 """Slots that are looked at together, as long as all are events: doubled each time."""
@@ -38,11 +42,24 @@ class Drained(NamedTuple):
         events: in order; a chunk is its header.
         words: of each chunk among them, in order.
         slots: how many events would have taken as much of the ring.
+        more: whether others were there, for which there was no room in what was asked for.
     """
 
     events: Records
     words: list[Words]
     slots: int
+    more: bool = False
+
+    @property
+    def records(self) -> int:
+        """How many events they tell of, at least: what BPF counts where they are lost.
+
+        A chunk tells of its items; one of an inventory, of nothing that has happened.
+        """
+        chunks = self.events[self.events["kind"] == GATHERED]
+        told = chunks[chunks["flags"] & ChunkFlag.INVENTORY == 0]
+        items = np.maximum(told["oldchecksum"], 1).astype(np.int64).sum()
+        return len(self.events) - len(chunks) + int(items)
 
 
 NOTHING = Drained(empty_records(), [], 0)
@@ -54,8 +71,11 @@ class RingReader(Protocol):
     capacity: int
     """Events that the ring can hold."""
 
-    def drain(self) -> Drained:
-        """The records that have arrived, in order; they are the caller's."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records that have arrived, in order; they are the caller's.
+
+        A chunk counts as its items. The one that goes beyond `most` is the last.
+        """
         ...
 
     def close(self) -> None:
@@ -95,13 +115,13 @@ class MappedRing:
         self._consumer = np.frombuffer(self._consumer_map, dtype="<u8", count=1)
         self._producer = np.frombuffer(self._data_map, dtype="<u8", count=1)
 
-    def drain(self) -> Drained:
-        """The records between the consumer's position and the producer's."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records between the consumer's position and the producer's."""
         position, end = int(self._consumer[0]), int(self._producer[0])
         if position == end:
             return NOTHING
         start = mmap.PAGESIZE + (position & self._mask)
-        drained, taken = parse_ring(self._data_map, start, end - position)
+        drained, taken = parse_ring(self._data_map, start, end - position, most)
         self._consumer[0] = position + taken
         return drained
 
@@ -112,36 +132,53 @@ class MappedRing:
         self._data_map.close()
 
 
-def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tuple[Drained, int]:
-    """The records in `size` bytes of a ring's `data` from byte `start` on, and how many they take.
+def parse_ring(
+    data: mmap.mmap | bytes | bytearray, start: int, size: int, most: int = MOST_RECORDS
+) -> tuple[Drained, int]:
+    """The records in `size` bytes of a ring's `data` from byte `start` on, and the bytes they take.
 
-    They end before the first that is still being written.
+    They end before the first that is still being written, and with that which goes beyond `most`.
     """
     events: list[Records] = []
     words: list[Words] = []
-    at, end, look = start, start + size, _FIRST_LOOK
-    while at < end:
-        count = min((end - at) // _SLOT.itemsize, look)
-        slots = np.ndarray((count,), _SLOT, data, at)
-        plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
-        if plain:
+    heads: list[bytes] = []
+    at, end, look, room, written = start, start + size, _FIRST_LOOK, max(most, 1), True
+    while at < end and room > 0:
+        (length,) = _LENGTH.unpack_from(data, at)
+        if length & ~_DISCARDED == _EVENT:
+            count = min((end - at) // _SLOT.itemsize, look, room)
+            slots = np.ndarray((count,), _SLOT, data, at)
+            plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
             taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
             look = min(look, _LONGEST_LOOK)
             kept = taken["length"] == _EVENT
-            events.append(taken["event"][kept] if not kept.all() else taken["event"].copy())
+            events.append(_read_heads(heads))
+            events.append(picked(taken["event"], None if kept.all() else kept))
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
             at += plain * _SLOT.itemsize
+            room -= plain
             continue
-        length = int(np.ndarray((1,), "<u4", data, at)[0])
         if length & _BUSY:
+            written = False
             break
-        payload = (length & ~_DISCARDED) - _EVENT
-        if not length & _DISCARDED and payload >= 0:
-            events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
-            words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
-        at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
-    drained = Drained(with_appends(_joined(events)), words, (at - start) // _SLOT.itemsize)
-    return drained, at - start
+        whole = length & ~_DISCARDED
+        if not length & _DISCARDED and whole > _EVENT:
+            payload = at + 8 + _EVENT
+            heads.append(bytes(data[at + 8 : payload]))
+            words.append(np.frombuffer(data[payload : payload + (whole - _EVENT & ~7)], "<u8"))
+            room -= _LENGTH.unpack_from(data, at + 8 + _ITEMS_AT)[0]
+        at += 8 + (whole + 7 & ~7)
+        room -= 1
+    events.append(_read_heads(heads))
+    size, more = (at - start) // _SLOT.itemsize, written and at < end
+    return Drained(with_appends(joined(events)), words, size, more), at - start
+
+
+def _read_heads(heads: list[bytes]) -> Records:
+    """The records whose bytes these are; the list is emptied."""
+    found = picked(np.frombuffer(b"".join(heads), dtype=RECORD)) if heads else empty_records()
+    heads.clear()
+    return found
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
@@ -152,10 +189,6 @@ def _leading(yes: npt.NDArray[np.bool_]) -> int:
     return len(yes) if yes.all() else int(np.argmin(yes))
 
 
-def _joined(pieces: list[Records]) -> Records:
-    return pieces[0] if len(pieces) == 1 else np.concatenate([empty_records(), *pieces])
-
-
 class CallbackRing:
     """The ring through bcc's own reader: slower, and right on every machine."""
 
@@ -163,17 +196,24 @@ class CallbackRing:
         self.capacity = ring_bytes // _SLOT.itemsize
         self._bpf = program.bpf
         self._taken: list[bytes] = []
+        self._room = 0
         program.ring.open_ring_buffer(self._take)
 
     def _take(self, _context: object, data: int, size: int) -> int:
-        self._taken.append(ctypes.string_at(data, size))
-        return -1 if len(self._taken) >= CALLBACK_BATCH else 0
+        """Keep a record; -1 ends bcc's loop, which goes on for as long as events arrive."""
+        record = ctypes.string_at(data, size)
+        self._taken.append(record)
+        self._room -= 1
+        if size > _EVENT:
+            self._room -= int(np.frombuffer(record, RECORD, 1)["oldchecksum"][0])
+        return -1 if self._room <= 0 else 0
 
-    def drain(self) -> Drained:
-        """At most `CALLBACK_BATCH` records."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records; that there are more is known by the loop having been ended."""
         self._taken.clear()
+        self._room = max(most, 1)
         self._bpf.ring_buffer_consume()
-        return parse_callbacks(self._taken)
+        return parse_callbacks(self._taken)._replace(more=self._room <= 0)
 
     def close(self) -> None:
         """Nothing to release: the ring goes with its program."""
@@ -183,7 +223,7 @@ class CallbackRing:
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
     heads = b"".join(record[:_EVENT] for record in taken)
-    events = np.frombuffer(heads, dtype=RECORD).copy()
+    events = picked(np.frombuffer(heads, dtype=RECORD))
     words = [
         np.frombuffer(taken[row], dtype="<u8", offset=_EVENT).copy()
         for row in np.flatnonzero(events["kind"] == GATHERED).tolist()

@@ -121,6 +121,15 @@ def test_where_counts_cannot_be_compared_nothing_is_judged(how):
     assert watch.found == {}
 
 
+def test_events_that_are_behind_are_not_missing():
+    watch = SilenceWatch(of())
+    for second in range(9):
+        values = {Gauge.PAGES_SHARED: 1, Gauge.PAGES_SHARING: 10 * second}
+        reading = Reading(values, second * SECOND, at_scan_stop=False, behind=second > 0)
+        assert not watch.read(reading)
+    assert watch.found == {}
+
+
 def test_after_the_streams_end_nothing_is_missed():
     watch = SilenceWatch(of())
     watch.apply(events({"kind": K.STREAM_END}))

@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_written_ends_the_run(tmp_path):
         run(RunOptions(record=str(tmp_path / "none" / "a")))
 
 
-def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monkeypatch):
+def test_what_waits_is_brought_to_the_disk_as_time_passes(tmp_path, monkeypatch):
     plugin = Plugin()
     now = 0.0
     writer = partial(CaptureWriter, clock=lambda: now)
@@ -93,7 +93,7 @@ def test_what_waits_is_brought_to_the_disk_when_the_run_publishes(tmp_path, monk
     with open_capture(tmp_path / "a") as capture:
         assert list(capture.batches()) == []
         now = 1.0
-        plugin.ksmtrace_publish(SimpleNamespace(document={}))
+        plugin.ksmtrace_tick()
         assert len(list(capture.batches())) == 1
     plugin.ksmtrace_session_finish()
 
@@ -131,8 +131,8 @@ def test_a_signal_saves_what_is_kept(tmp_path, capsys):
     recorder.plugin.ksmtrace_batch(BATCHES[0])
     assert recorder.dumps() == []
     recorder.control.ask_for_dump()
-    recorder.publish()
-    recorder.publish()
+    recorder.plugin.ksmtrace_tick()
+    recorder.plugin.ksmtrace_tick()
     assert recorder.dumps() == ["a.dump1"]
     assert recorded(tmp_path / "a.dump1")[1].tobytes() == BATCHES[0].events.tobytes()
     assert (
@@ -179,7 +179,7 @@ def test_a_dump_that_fails_is_told_at_the_end(tmp_path, monkeypatch):
         raise KsmtraceError("the disk is full")
 
     monkeypatch.setattr(CaptureWriter, "dump", fail)
-    recorder.publish()
+    recorder.plugin.ksmtrace_tick()
     with pytest.raises(KsmtraceError, match="SIGUSR1: the disk is full"):
         recorder.plugin.ksmtrace_session_finish()
     assert len(recorded(tmp_path / "a")[1]) == len(BATCHES[0])
