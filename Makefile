@@ -12,7 +12,7 @@ TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
+.PHONY: help run check test fuzz guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,15 @@ test: .venv/ready-test lint ## set up, and test on this machine and, shortly, in
 	wait $$soak || status=1; cat $$said; rm -f $$said; \
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/live tests/vm/test_smoke.py || status=1; \
 	exit $$status
+
+# Of each target; a find ends its run, and is kept in tests/fuzz/found.
+SECONDS ?= 300
+fuzz: .venv/ready-test ## fuzz every reader, or TARGET=..., for SECONDS each
+	@status=0; \
+	for target in $(or $(TARGET),$$(PYTHONPATH=tests $(BIN)/python -c "import fuzz; print(*fuzz.TARGETS)")); do \
+		echo "== $$target"; \
+		PYTHONPATH=tests $(BIN)/python -m fuzz.run $$target $(SECONDS) || status=1; \
+	done; exit $$status
 
 guests: .venv/ready-test ## run tests/live in guests of the kernels that CI boots, at once
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/vm/test_guests.py

@@ -23,6 +23,9 @@ _SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
 _INVENTORY, _FIRST = int(ChunkFlag.INVENTORY), int(ChunkFlag.FIRST)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
 
+_MOST_TOGETHER = 1 << 14
+"""Pages of batches that are expanded as one: more do not fit into caches."""
+
 
 class Expander:
     """Takes the ring's records in order; gives events.
@@ -112,7 +115,10 @@ class Expander:
             return []
         held = self._take_held()
         out = []
-        if self._ended and not follows(batch, held, self._ended[-1][0]):
+        together = sum(sum(one.items) for one, _ in self._ended)
+        if self._ended and (
+            together > _MOST_TOGETHER or not follows(batch, held, self._ended[-1][0])
+        ):
             out = self._expanded()
         self._ended.append((batch, held))
         return out

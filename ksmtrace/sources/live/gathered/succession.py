@@ -13,7 +13,6 @@ from ksmtrace.sources.live.gathered.batch import Batch, Gathered
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, SmartScan, Stretch, Walk, read_words
 
 _BEGINS_ANEW = int(ChunkFlag.RESET | ChunkFlag.FROM_HEAD | ChunkFlag.GONE)
-_PASS_ENDED = int(ChunkFlag.PASS_ENDED)
 _TUNABLE_WRITTEN = int(SmartScan.TUNABLE_WRITTEN)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
 
@@ -28,7 +27,7 @@ def follows(batch: Gathered, held: Records, before: Gathered) -> bool:
     """
     header, last = batch.header, before.header
     return (
-        not (header.flags & _BEGINS_ANEW or last.flags & _PASS_ENDED)
+        not header.flags & _BEGINS_ANEW
         and header.seqnr == last.seqnr
         and header.smart_scan == last.smart_scan
         and not header.smart_scan & _TUNABLE_WRITTEN
