@@ -19,7 +19,7 @@ CPU = Path("/sys/devices/system/cpu/cpu1/online")
 TRACING = Path("/sys/kernel/tracing")
 HOOKED = ("try_to_merge_one_page", "break_cow", "__ksm_enter", "__ksm_exit", "do_wp_page")
 MADV_PAGEOUT = 21
-PAGES = 200
+PAGES = 100
 
 
 def merging(ksm, processes, *names):
@@ -96,15 +96,13 @@ def mergers(count, pages):
     return pids
 
 
-def test_processes_are_killed_by_hundreds(ksm):
-    """Two hundred that merge, all at once, amid a pass."""
+def test_processes_are_killed_by_hundreds(ksm, processes):
+    """Two hundred that merge, all at once, amid a pass; one stays, without whom no pass ends."""
 
     def work():
-        ksm.write("sleep_millisecs", 20)
-        ksm.write("pages_to_scan", 500)
         pids = mergers(200, 4)
         try:
-            ksm.write("run", 1)
+            merging(ksm, processes, "a")
             deadline = time.monotonic() + 300
             while ksm.counter("pages_sharing") < 400:
                 assert time.monotonic() < deadline
@@ -132,13 +130,22 @@ def test_ksm_is_switched_while_it_works(ksm, processes):
             ksm.write("run", run)
             time.sleep(0.3)
             processes.do("b", "poke", region="r", offset=0, value=pages % 251)
-            ksm.write("sleep_millisecs", pages % 7)
+            ksm.write("sleep_millisecs", 20 + pages % 7)
             ksm.write("run", 1)
         at_rest(ksm)
 
     document = trace(work)
     check(document)
     assert document["events"]["by_kind"]["TUNABLE"] >= 20
+
+
+def define(events, line):
+    """Write one line, without the seek to the end that Python's "a" does."""
+    file = os.open(events, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
 
 
 @contextmanager
@@ -152,17 +159,16 @@ def other_probes():
         for name in HOOKED:
             for kind in "pr":
                 with suppress(OSError):  # a function that this kernel has inlined
-                    with events.open("a") as file:
-                        file.write(f"{kind}:others/{kind}_{name} {name}\n")
+                    define(events, f"{kind}:others/{kind}_{name} {name}")
                     made.append(f"{kind}_{name}")
         assert len(made) >= 4
         (TRACING / "events/others/enable").write_text("1")
         yield
     finally:
-        (TRACING / "events/others/enable").write_text("0")
+        if made:
+            (TRACING / "events/others/enable").write_text("0")
         for name in made:
-            with events.open("a") as file:
-                file.write(f"-:others/{name}\n")
+            define(events, f"-:others/{name}")
 
 
 def test_another_tracer_is_on_the_same_functions(ksm, processes):
