@@ -1,6 +1,7 @@
-"""Prints the lowest versions that pyproject.toml allows, as pip takes them: `python -m tools.lowest`.
+"""Prints the lowest versions that pyproject.toml allows: `python -m tools.lowest`.
 
-One line for each dependency of the package and of its extra `report`: "NAME==VERSION".
+One line for each dependency of the package and of its extra `report`, as pip takes it:
+"NAME==VERSION".
 """
 
 import re
