@@ -1,7 +1,8 @@
 """Readers of the BPF ring: mapped into this process where that is safe, else bcc's callback.
 
-The ring holds records of two lengths: events of 64 bytes, and chunks, which are such a record as
-header (kind `GATHERED`) with words of 64 bits behind it.
+The ring holds events of 64 bytes, two of them in one write, the second behind a length of its own
+as if it were another write, and chunks, which are such a record as header (kind `GATHERED`) with
+words of 64 bits behind it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _EVENT = RECORD.itemsize
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
+_TWO_EVENTS = _EVENT + _SLOT.itemsize
 
 CALLBACK_BATCH = 65536
 """Records after which bcc's loop is told to stop: it would go on for as long as events arrive."""
@@ -123,11 +125,12 @@ def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tu
     while at < end:
         count = min((end - at) // _SLOT.itemsize, look)
         slots = np.ndarray((count,), _SLOT, data, at)
-        plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
+        two = (slots["length"] == _TWO_EVENTS) & (slots["event"]["kind"] != GATHERED)
+        plain = int(_leading((slots["length"] & ~np.uint32(_DISCARDED) == _EVENT) | two))
         if plain:
             taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
             look = min(look, _LONGEST_LOOK)
-            kept = taken["length"] == _EVENT
+            kept = taken["length"] & np.uint32(_DISCARDED) == 0
             events.append(taken["event"][kept] if not kept.all() else taken["event"].copy())
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
             at += plain * _SLOT.itemsize
@@ -145,6 +148,7 @@ def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tu
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
+_KIND_AT = RECORD.fields["kind"][1]
 
 
 def _leading(yes: npt.NDArray[np.bool_]) -> int:
@@ -182,11 +186,13 @@ class CallbackRing:
 
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
-    heads = b"".join(record[:_EVENT] for record in taken)
-    events = np.frombuffer(heads, dtype=RECORD).copy()
-    words = [
-        np.frombuffer(taken[row], dtype="<u8", offset=_EVENT).copy()
-        for row in np.flatnonzero(events["kind"] == GATHERED).tolist()
-    ]
+    heads, words = list[bytes](), list[Words]()
+    for record in taken:
+        heads.append(record[:_EVENT])
+        if record[_KIND_AT] == GATHERED:
+            words.append(np.frombuffer(record, dtype="<u8", offset=_EVENT).copy())
+        elif len(record) == _TWO_EVENTS:
+            heads.append(record[-_EVENT:])
+    events = np.frombuffer(b"".join(heads), dtype=RECORD).copy()
     size = sum(map(len, taken)) + 8 * len(taken)
     return Drained(with_appends(events), words, size // _SLOT.itemsize)

@@ -12,9 +12,11 @@ from ksmtrace.sources.live.ring import parse_callbacks, parse_ring
 
 BUSY, DISCARDED = 1 << 31, 1 << 30
 
+TWO = -1
+
 RECORDS = st.lists(
     st.tuples(
-        st.one_of(st.none(), st.integers(0, 3), st.integers(0, 40)),
+        st.one_of(st.none(), st.just(TWO), st.integers(0, 3), st.just(9), st.integers(0, 40)),
         st.sampled_from([0, 0, 0, 0, DISCARDED]),
     ),
     max_size=200,
@@ -22,10 +24,12 @@ RECORDS = st.lists(
 
 
 def written(record, number):
-    """The bytes of an event (None), or of a chunk with so many words."""
+    """The bytes of an event (None), of two, or of a chunk with so many words."""
     event = empty_records(1)
-    event["kind"] = EventKind.BREAK_COW if record is None else GATHERED
+    event["kind"] = EventKind.BREAK_COW if record in (None, TWO) else GATHERED
     event["ts"] = number
+    if record == TWO:
+        return event.tobytes() + struct.pack("<II", event.nbytes, 0) + event.tobytes()
     words = np.arange(record or 0, dtype="<u8") + number
     return event.tobytes() + words.tobytes()
 
@@ -40,8 +44,8 @@ def test_what_was_written_is_read(records, busy, before):
         if number < busy:
             whole = len(data)
             if not mark:
-                expected.append(number)
-                if record is not None:
+                expected += [number] * (2 if record == TWO else 1)
+                if record not in (None, TWO):
                     words.append([number + at for at in range(record)])
     drained, taken = parse_ring(data, before * 8, len(data) - before * 8)
     assert drained.events["ts"].tolist() == expected
