@@ -148,7 +148,6 @@ def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tu
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
-_KIND_AT = RECORD.fields["kind"][1]
 
 
 def _leading(yes: npt.NDArray[np.bool_]) -> int:
@@ -187,9 +186,10 @@ class CallbackRing:
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
     heads, words = list[bytes](), list[Words]()
-    for record in taken:
+    firsts = np.frombuffer(b"".join(record[:_EVENT] for record in taken), dtype=RECORD)
+    for record, kind in zip(taken, firsts["kind"].tolist(), strict=True):
         heads.append(record[:_EVENT])
-        if record[_KIND_AT] == GATHERED:
+        if kind == GATHERED:
             words.append(np.frombuffer(record, dtype="<u8", offset=_EVENT).copy())
         elif len(record) == _TWO_EVENTS:
             heads.append(record[-_EVENT:])
