@@ -10,6 +10,7 @@
 #define CALLS_A_BATCH (262144 / ITEMS_A_CALL)
 #define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
+#define SOME_LOOKS 16
 #define SLOT_BEGIN LESS(MM_SLOT_MM, MM_SLOT_MM_NODE)
 #define SLOT_WORDS (MORE(MM_SLOT_MM, MM_SLOT_MM_NODE) / 8 - SLOT_BEGIN / 8 + 1)
 
@@ -28,6 +29,7 @@ struct gather {
     u64 now_seqnr;
     u64 left; /* the mm where it was last has passed __ksm_exit: its slot may be elsewhere */
     u64 looks; /* at the cursor; a batch in which it did not move has no number */
+    u64 last_left; /* looks when any mm passed __ksm_exit last; several write it at a time */
     u64 batch;
     u64 began;
     u64 epoch;     /* one more with each reset: seqnr begins anew */
@@ -62,6 +64,9 @@ static __always_inline void take_cursor(struct gather *gather)
         gather->mm = 0;
     else if (gather->slot != gather->walk.slot || !(gather->mm = gather->walk.mm))
         gather->mm = load64(gather->slot + MM_SLOT_MM);
+    gather->left = 0;
+    if (gather->looks > gather->last_left + SOME_LOOKS)
+        return;
     u64 mm = gather->mm;
     struct visit *visit = visits.lookup(&mm);
     gather->left = visit && visit->left && visit->left + 1 >= gather->looks;
