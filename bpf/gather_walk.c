@@ -223,12 +223,9 @@ static __always_inline void remember_skips(struct walk *walk, u64 *state)
  * age. */
 static __always_inline int prolongs_run(struct walk *walk, u64 word, u64 *state)
 {
-    if (word & TREE_FLAGS || STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state)) == IN_MEMORY(walk->skips))
-        return 1;
-    if (!is_skipped(IN_MEMORY(*state)))
-        return 0;
-    remember_skips(walk, state);
-    return 1;
+    return word & TREE_FLAGS
+           || STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state)) == IN_MEMORY(walk->skips)
+           || is_skipped(IN_MEMORY(*state));
 }
 #else
 static __always_inline int is_passed_over(struct walk *walk, u64 *state)
