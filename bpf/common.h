@@ -49,14 +49,17 @@ static __always_inline u32 read32(u64 address)
     return value;
 }
 
+static __always_inline int in_ksmd(void)
+{
+    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
+}
+
 /* How often programs of hooks that every thread passes ran in ksmd: by place in SHARED of
  * sources/live/hook_threads.py. */
 BPF_PERCPU_ARRAY(ksmd_runs, u64, 8);
 
 static __always_inline void count_ksmd_run(int which)
 {
-    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
-        return;
     u64 *runs = ksmd_runs.lookup(&which);
     if (runs)
         (*runs)++;

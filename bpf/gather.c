@@ -376,10 +376,10 @@ static __always_inline int gather_batch(void *ctx)
     return 0;
 }
 
-/* Once a batch, before it; also where ksmd does not sleep between batches. */
+/* In ksmd alone, as below: once a batch, before it; also where ksmd does not sleep between them. */
 static __always_inline int on_kthread_should_stop(void *ctx)
 {
-    return in_ksmd() ? gather_batch(ctx) : 0;
+    return gather_batch(ctx);
 }
 
 static __always_inline int is_in_ksm_scan_thread(u64 place)
@@ -391,7 +391,7 @@ static __always_inline int is_in_ksm_scan_thread(u64 place)
  * too, within a batch; they are told by the place to which the function returns. */
 static __always_inline int on_msecs_to_jiffies(void *ctx, u64 stack)
 {
-    if (!in_ksmd() || !is_in_ksm_scan_thread(load64(stack)))
+    if (!is_in_ksm_scan_thread(load64(stack)))
         return 0;
     return gather_batch(ctx);
 }

@@ -112,7 +112,7 @@ static __always_inline int is_from_removal(void *context)
  * cursor still names an rmap_item, which is not examined. */
 static __always_inline void mark_node(struct ksm_event *event, void *context)
 {
-    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
+    if (!in_ksmd())
         return;
     struct scan scan;
     struct item item;

@@ -86,11 +86,6 @@ static __always_inline void submit_held(struct scan_state *state)
 #endif
 }
 
-static __always_inline int in_ksmd(void)
-{
-    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
-}
-
 /* 0 where the kernel does not tell where struct pages lie. */
 static __always_inline u64 page_to_pfn(struct scan_state *state, u64 page)
 {
