@@ -12,7 +12,7 @@ TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
+.PHONY: help run check test fuzz guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,25 +26,38 @@ run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20
 
 # Tests that have KSM or a guest to themselves run one by one, all others side by side; a failure of
 # the one does not hide the other's.
-ALONE := tests/live tests/vm
+ALONE := tests/live tests/vm tests/soak
 # The share of each property's examples that is tried.
 EXAMPLES ?= 0.3
+# Seconds for which the soak traces, beside the tests that leave KSM alone.
+SOAK ?= 300
 check: .venv/ready-test lint ## format, lint, types and the unit tests of what differs from main
 	@$(BIN)/pytest -q -m "not slow" --examples 0.03 --numprocesses auto $$($(TOOL).changed)
 
 test: .venv/ready-test lint ## set up, and test on this machine and, shortly, in one guest
-	@status=0; \
+	@status=0; said=$$(mktemp); \
+	$(BIN)/pytest -q $(PYTEST_FLAGS) --soak $(SOAK) tests/soak >$$said 2>&1 & soak=$$!; \
 	$(BIN)/pytest -q $(PYTEST_FLAGS) --examples $(EXAMPLES) --numprocesses auto --dist worksteal \
 		$(ALONE:%=--ignore=%) || status=1; \
+	wait $$soak || status=1; cat $$said; rm -f $$said; \
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/live tests/vm/test_smoke.py || status=1; \
 	exit $$status
+
+# Of each target; a find ends its run, and is kept in tests/fuzz/found.
+SECONDS ?= 300
+fuzz: .venv/ready-test ## fuzz every reader, or TARGET=..., for SECONDS each
+	@status=0; \
+	for target in $(or $(TARGET),$$(PYTHONPATH=tests $(BIN)/python -c "import fuzz; print(*fuzz.TARGETS)")); do \
+		echo "== $$target"; \
+		PYTHONPATH=tests $(BIN)/python -m fuzz.run $$target $(SECONDS) || status=1; \
+	done; exit $$status
 
 guests: .venv/ready-test ## run tests/live in guests of the kernels that CI boots, at once
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/vm/test_guests.py
 
 test-all: .venv/ready-test ## every test with every example, and tests/live in a guest of every kernel
 	@status=0; \
-	$(MAKE) test EXAMPLES=1 || status=1; \
+	$(MAKE) test EXAMPLES=1 SOAK=3600 || status=1; \
 	$(MAKE) vm-all || status=1; \
 	exit $$status
 

@@ -60,6 +60,7 @@ enum ksm_event_flag {
     NEW_NODE = 0x01,
     LAST_OF_SAMPLE = 0x01,
     AT_SCAN_STOP = 0x02,
+    BEHIND = 0x04,
     BY_KERNEL = 0x01,
     CUT = 0x01,
 };

@@ -35,6 +35,14 @@ static __always_inline void submit_chosen(u8 kind, u8 flags, s16 err, u64 rmap_i
         submit_item(kind, flags, err, rmap_item, mm, pfn, aux);
 }
 
+static __always_inline void name_once(struct first_half *half, u64 mm)
+{
+    if (mm != half->named_mm) {
+        half->named_mm = mm;
+        submit_process(mm);
+    }
+}
+
 static __always_inline int on_start_scan(u64 seqnr)
 {
     submit_plain(SCAN_START, 0, (u32)seqnr);
@@ -50,6 +58,10 @@ static __always_inline int on_stop_scan(u64 seqnr)
 static __always_inline int on_merge_one_page(u64 pfn, u64 rmap_item, u64 mm, u64 result)
 {
     s16 err = (s16)(int)result;
+    int zero = 0;
+    struct first_half *half = first_halves.lookup(&zero);
+    if (half)
+        name_once(half, mm);
     submit_chosen(TRY_TO_MERGE_ONE_PAGE, HAS_KPAGE | ZERO_PAGE, err, rmap_item, mm, 0, pfn);
     if (!err)
         submit_chosen(REPLACE_PAGE, ZERO_PAGE, 0, rmap_item, mm, 0, pfn);
@@ -64,10 +76,7 @@ static __always_inline int on_merge_with_ksm_page(u64 kpage, u64 pfn, u64 rmap_i
     struct first_half *half = first_halves.lookup(&zero);
     if (!half)
         return 0;
-    if (mm != half->named_mm) {
-        half->named_mm = mm;
-        submit_process(mm);
-    }
+    name_once(half, mm);
     if (!kpage) {
         submit_chosen(TRY_TO_MERGE_ONE_PAGE, 0, err, rmap_item, mm, pfn, 0);
         half->rmap_item = err ? 0 : rmap_item;

@@ -77,6 +77,14 @@ def ksmtrace_scan_end(scan: Scan, reconstruction: Reconstruction, session: Sessi
 
 
 @hookspec
+def ksmtrace_tick(session: Session) -> None:
+    """Time passes: called a few times a second, whether events come or not.
+
+    The place for what is due by the clock, whatever the interval between two publications.
+    """
+
+
+@hookspec
 def ksmtrace_analysis(session: Session) -> Mapping[str, object]:
     """The plugin's part of the JSON document, under `analyzers.<plugin name>`; keys name units."""
     return {}

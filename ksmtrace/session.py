@@ -42,6 +42,8 @@ class Knowledge(StrEnum):
     one_tree: of CMP_AND_MERGE_PAGE, that a page is compared with all others, so that nothing except
     max_page_sharing keeps it from a KSM page that is equal: not where each NUMA node has a tree
     (merge_across_nodes is 0), or each class of pages.
+    ksm_files: that what merges is KSM, with the files of /sys/kernel/mm/ksm, by which it can be
+    told to do otherwise.
     """
 
     WHO_BROKE = "who_broke"
@@ -54,6 +56,7 @@ class Knowledge(StrEnum):
     SINGLE_LOOKS = "single_looks"
     TIMES = "times"
     ONE_TREE = "one_tree"
+    KSM_FILES = "ksm_files"
 
 
 @dataclass(frozen=True, slots=True)

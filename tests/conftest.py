@@ -38,6 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--in-guest", action="store_true", help="we are in a guest: run only its tests"
     )
     parser.addoption(
+        "--soak",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long tests/soak traces (default 60)",
+    )
+    parser.addoption(
         "--examples",
         type=float,
         default=1.0,

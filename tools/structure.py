@@ -23,7 +23,7 @@ FOLDERS = {
 """The package's folders, and what they import as."""
 
 FLOORS = (
-    ("errors", "events", "hooks", "lines", "panel", "resources", "section", "units"),
+    ("errors", "events", "hooks", "lines", "panel", "resources", "section", "temporary", "units"),
     ("", "session", "drawing", "dashboards", "probemap"),
     ("capture", "figures", "kernel", "model"),
     ("engine.machine",),

@@ -3,7 +3,9 @@
 A segment is an Arrow IPC stream with one column per field of `RECORD`. The metadata of its schema
 hold `KEYS`. Each record batch carries `crc32` in its custom metadata (of the columns' values, in
 the order of `RECORD`); the last one has no rows and carries `end`: FINISHED, or CONTINUED when the
-next segment goes on. Readers of every later version read version 1.
+next segment goes on. Where the first segments of a recording may be removed, each later one begins
+with a record batch that carries `known`: what a reader has to know who begins there, and others
+pass over. Readers of every later version read version 1.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ CRC = b"crc32"
 END = b"end"
 FINISHED = b"finished"
 CONTINUED = b"continued"
+KNOWN = b"known"
+"""Marks a record batch that says anew what was known when the segment began, for readers who begin
+with it."""
 
 UNITS = {
     "ts": "nanoseconds, CLOCK_MONOTONIC",

@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 from ksmtrace.cli.memory import check_memory, why_out_of_memory
+from ksmtrace.cli.parser import Parser
 from ksmtrace.cli.streams import open_closed_streams, patient_stderr, print_to_nowhere
 from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
-from ksmtrace.lines import one_line, say
+from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
@@ -38,17 +38,9 @@ exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or b
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in a line that is harmless to a terminal."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the program."""
-        super().error(one_line(message))
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="ksmtrace",
         description="Profiler for Linux KSM (Kernel Samepage Merging).",
         epilog=_EPILOG,

@@ -14,6 +14,7 @@ from ksmtrace.cli.options import (
     add_source_options,
     budget,
 )
+from ksmtrace.cli.recording import add_recording_options, recording
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.lines import say
 
@@ -33,6 +34,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_source_options(parser)
     parser.add_argument("--record", metavar="FILE", help="also write a capture")
+    add_recording_options(parser)
     parser.add_argument(
         "--once",
         action="store_true",
@@ -73,7 +75,7 @@ def trace(
     Raises:
         KsmtraceError: bad input, or a host that cannot be traced.
     """
-    from ksmtrace.capture.temporary import check_target
+    from ksmtrace.capture.target import check_target
     from ksmtrace.cli.run import interruptible, run_options, run_pipeline
     from ksmtrace.pipeline.manager import build_manager
     from ksmtrace.probemap.format import ProbeMap
@@ -83,11 +85,12 @@ def trace(
 
     if options.totals:
         _check_totals(options)
+    keep = recording(options)["keep"]
     _check_directory()
     if options.record is not None:
         check_target(options.record)
     manager = build_manager(options.plugins)
-    with interruptible() as control:
+    with interruptible(dumps=keep is not None) as control:
         traced = LiveSource.open(
             LiveOptions(
                 duration=duration,

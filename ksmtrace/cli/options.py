@@ -18,6 +18,8 @@ DEFAULT_BUDGET = 0.05
 INTERCEPTING = ("kprobe", "fentry")
 """Choices of probes that are known to cost more, and are asked for all the same."""
 
+_MOST_MIB_DIGITS = 9
+
 _LIMIT_OF_GROUPS = 1000
 """Each has ten series: more are a burden to Prometheus, and to the run."""
 
@@ -47,9 +49,12 @@ def add_capture_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _mebibytes(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 1 << 30:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of MiB")
-    return int(text) << 20
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit() and digits and len(digits) <= _MOST_MIB_DIGITS):
+        raise argparse.ArgumentTypeError(
+            f"{text[:60]!r} is no number of MiB, of 1 to {_MOST_MIB_DIGITS} digits"
+        )
+    return int(digits) << 20
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

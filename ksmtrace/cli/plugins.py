@@ -15,8 +15,9 @@ def add_parser(verbs: Verbs) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "plugins",
-        help="list the plugins that are installed",
-        description="List built-in plugins and those that other packages add.",
+        help="list the plugins and variants that are installed",
+        description="List built-in plugins and variants of the engine, and those that other "
+        "packages add.",
     )
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.set_defaults(run=run)
@@ -25,14 +26,22 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: Namespace) -> int:
     """List them; returns the exit status."""
     from ksmtrace import __version__
+    from ksmtrace.engine.variants import VARIANTS
     from ksmtrace.pipeline.manager import installed_plugins
 
-    found = installed_plugins()
+    plugins, variants = installed_plugins(), VARIANTS.listed()
     if options.json:
-        document = {"version": __version__, "plugins": [asdict(info) for info in found]}
+        document = {
+            "version": __version__,
+            "plugins": [asdict(info) for info in plugins],
+            "variants": [asdict(info) for info in variants],
+        }
         print(json.dumps(document, indent=2))
         return 0
-    width = max(len(info.name) for info in found)
-    for info in found:
-        print(f"{info.name:{width}}  {info.role or 'plugin':8}  {info.origin:10}  {info.does}")
+    rows = [(info.name, info.role or "plugin", info.origin, info.does) for info in plugins]
+    rows += [(info.name, "variant", info.origin, info.does) for info in variants]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
     return 0

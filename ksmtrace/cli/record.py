@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ksmtrace.cli.live import trace
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+from ksmtrace.cli.recording import add_recording_options
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -28,6 +29,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="FILE",
         help="the capture; a long one goes on in FILE.0001, FILE.0002, …",
     )
+    add_recording_options(parser)
     add_source_options(parser)
     add_output_options(parser)
     add_plugin_options(parser)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from ksmtrace.cli.recording import recording
 from ksmtrace.errors import ExitStatus
 from ksmtrace.pipeline.control import RunControl
 from ksmtrace.pipeline.options import RunOptions
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def interruptible() -> Iterator[RunControl]:
+def interruptible(*, dumps: bool = False) -> Iterator[RunControl]:
     """Turns SIGINT, SIGTERM and SIGHUP into an orderly end of a run while the context lasts.
+
+    With `dumps`, SIGUSR1 asks for a dump of the recording.
 
     A second signal raises KeyboardInterrupt, except SIGHUP, which comes twice as a terminal closes:
     from the kernel and from its shell. Under nohup it stays ignored.
@@ -44,6 +47,8 @@ def interruptible() -> Iterator[RunControl]:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
+    if dumps:
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: control.ask_for_dump())
     try:
         yield control
     finally:
@@ -59,6 +64,7 @@ def run_options(asked: Namespace, session: Session) -> RunOptions:
     return RunOptions(
         interval=asked.interval,
         record=asked.record,
+        **recording(asked),
         listen=asked.listen,
         web_config=asked.web_config,
         textfile=asked.textfile,

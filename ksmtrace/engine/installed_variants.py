@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
@@ -18,6 +19,7 @@ GROUP = "ksmtrace.variants"
 """Entry-point group by which a package adds a variant: its name, and an object `Variant`."""
 
 _OWN = "ksmtrace"
+_BUILT_IN = "built-in"
 _MEMBERS = sorted(
     member
     for protocol in (Scanner, Relative)
@@ -25,6 +27,20 @@ _MEMBERS = sorted(
     if not member.startswith("_")
 )
 _NAME = re.compile(r"[A-Za-z][\w.+-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInfo:
+    """One variant that is installed.
+
+    Attributes:
+        origin: "built-in", or "<distribution> <version>".
+        does: the object that an entry point names; "" where none is needed.
+    """
+
+    name: str
+    origin: str
+    does: str
 
 
 class InstalledVariants(Mapping[str, Variant]):
@@ -71,6 +87,14 @@ class InstalledVariants(Mapping[str, Variant]):
             except KsmtraceError as error:
                 lines.append(str(error))
         return lines
+
+    def listed(self) -> list[VariantInfo]:
+        """Those that need no entry point, then one for each entry point; nothing is imported."""
+        found = [VariantInfo(name, _BUILT_IN, "") for name in self._built_in]
+        for point in sorted(self._all_points, key=lambda point: point.name):
+            origin = _BUILT_IN if _package(point) == _OWN else _origin(point)
+            found.append(VariantInfo(point.name, origin, point.value))
+        return found
 
     @contextmanager
     def blamed(self, variant: Variant) -> Iterator[None]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, picked
 
 
 class EventBatch:
@@ -50,5 +50,4 @@ class EventBatch:
         chosen = self.kind == kinds[0]
         for kind in kinds[1:]:
             chosen |= self.kind == kind
-        events: Records = self.events[chosen]
-        return events
+        return picked(self.events, chosen)

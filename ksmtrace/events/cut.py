@@ -9,6 +9,10 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.record import Records
+
+MOST_EVENTS = 1 << 14
+"""Of a batch that a source gives: between two of them, all that is due gets its turn."""
 
 
 def cut(batch: EventBatch) -> Iterator[EventBatch]:
@@ -35,6 +39,12 @@ def cut_after(batch: EventBatch, rows: npt.NDArray[np.intp]) -> Iterator[EventBa
         if end > start:
             yield EventBatch(batch.events[start:end]) if end - start < len(batch) else batch
             start = end
+
+
+def pieces_of(events: Records, most: int = MOST_EVENTS) -> Iterator[Records]:
+    """`events` in pieces of at most `most`, in order; none is empty."""
+    for start in range(0, len(events), most):
+        yield events[start : start + most]
 
 
 def _ends_a_part(

@@ -54,7 +54,8 @@ class EventKind(IntEnum):
     SAMPLE = 13
     """One counter read from the kernel. address = `Gauge` number, aux = value as 64-bit two's
     complement, err = 0, or -errno where it could not be read: aux is then what was read last, 0
-    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE.
+    if nothing was. All SAMPLEs of one reading follow each other; the last has flag LAST_OF_SAMPLE,
+    and BEHIND where events that are older than the reading follow it: the reader had not kept up.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
     """Events were dropped before this point. aux = how many."""
@@ -68,8 +69,9 @@ class EventKind(IntEnum):
     failed merge) and no write of the process did. ZERO_PAGE, of the engine's zero-page alone, when
     the page was a zero page that its daemon had placed."""
     SNAPSHOT = 17
-    """A page table entry that mapped a KSM page before the trace began. address, pfn, aux = pid
-    (tgid). Read from pagemap when a tracer joins late, not seen by a probe."""
+    """A page table entry that mapped a KSM page before the trace began. mm (0 where not known, as
+    in older captures), address, pfn, aux = pid (tgid). Read from pagemap when a tracer joins late,
+    not seen by a probe."""
     TUNABLE = 18
     """A file of /sys/kernel/mm/ksm was written (sysfs_kf_write). err = what the write returned (0
     or -errno). It is emitted when the write returns, so what run=2 did comes before it; ts is the
@@ -148,6 +150,7 @@ class Flag(IntFlag):
     NEW_NODE = 0x01
     LAST_OF_SAMPLE = 0x01
     AT_SCAN_STOP = 0x02
+    BEHIND = 0x04
     BY_KERNEL = 0x01
     CUT = 0x01
 

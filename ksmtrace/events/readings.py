@@ -22,12 +22,14 @@ class Reading:
         failed: why others could not be read, as errno, by gauge. Read-only.
         ns: CLOCK_MONOTONIC of the last of them, in nanoseconds.
         at_scan_stop: the probe itself read them as a pass ended.
+        behind: events that are older follow it: it says nothing of the stream so far.
     """
 
     values: Mapping[Gauge, int]
     ns: int
     at_scan_stop: bool
     failed: Mapping[Gauge, int] = field(default_factory=lambda: MappingProxyType({}))
+    behind: bool = False
 
     @property
     def rmap_items(self) -> int | None:
@@ -87,6 +89,7 @@ class ReadingTracker:
             if flags & Flag.LAST_OF_SAMPLE:
                 values = MappingProxyType(self._values)
                 why = MappingProxyType(self._failed)
-                found.append(Reading(values, ns, bool(flags & Flag.AT_SCAN_STOP), why))
+                at_scan_stop, behind = flags & Flag.AT_SCAN_STOP, flags & Flag.BEHIND
+                found.append(Reading(values, ns, bool(at_scan_stop), why, bool(behind)))
                 self._values, self._failed = {}, {}
         return found

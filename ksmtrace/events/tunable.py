@@ -94,6 +94,16 @@ def tunable_writes(events: Records) -> list[TunableWrite]:
     ]
 
 
+def follow_writes(tunables: dict[str, str], events: Records) -> None:
+    """Change `tunables`, present values by name, as `events` say, in their order.
+
+    What the kernel refused, or a record cannot hold, changes nothing.
+    """
+    for write in tunable_writes(events):
+        if write.complete and not write.err:
+            tunables[write.name] = write.text
+
+
 def _full_name(kept: bytes) -> str:
     name = kept.decode(errors="replace")
     long = (one for one in _LONG_NAMES if len(name) == _NAME_BYTES and one.startswith(name))

@@ -18,7 +18,7 @@ from ksmtrace.kernel.privileges import why_refused
 from ksmtrace.kernel.sysfs import ROOT
 
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
-_TRACE_FENTRY, _TRACE_FEXIT = 24, 25
+_TRACE_FENTRY, _TRACE_FEXIT, TRACE_ITER = 24, 25, 28
 _RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")
 _INSTRUCTION = 8
 
@@ -106,6 +106,17 @@ def load_raw_tracepoint(bytecode: bytes) -> int:
         OSError: the kernel refuses.
     """
     return _load(_RAW_TRACEPOINT, bytecode)
+
+
+def load_iterator(bytecode: bytes, iterator: int) -> int:
+    """Load a program for a BPF iterator, attached to none; returns its descriptor.
+
+    `iterator` is the number, in the kernel's BTF, of the function that stands for it.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    return _load(_TRACING, bytecode, TRACE_ITER, iterator)
 
 
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, Outage | None]:

@@ -14,7 +14,7 @@ from ksmtrace.listing.choice import Choice
 from ksmtrace.listing.unseen import unseen_lines
 from ksmtrace.listing.words import FUNCTIONS, words_of
 from ksmtrace.model.processes import ProcessTable
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 HEAD = f"#{'seconds':>14} {'pass':>5} function"
 """The line above all others."""
@@ -33,7 +33,7 @@ def event_lines(batches: Iterable[EventBatch], choice: Choice, session: Session)
     """
     yield HEAD
     yield from unseen_lines(session, choice)
-    stream = _Stream(choice)
+    stream = _Stream(choice, trees=session.knows(Knowledge.TREES))
     for batch in batches:
         yield from stream.lines(batch)
 
@@ -47,8 +47,9 @@ def _from_names(batch: EventBatch) -> Iterator[EventBatch]:
 
 
 class _Stream:
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, *, trees: bool) -> None:
         self._choice = choice
+        self._trees = trees
         self._processes = ProcessTable()
         self._pass = _NO_PASS
         self._first_ns: int | None = None
@@ -97,7 +98,7 @@ class _Stream:
         kind = int(event["kind"])
         known = kind in EventKind.__members__.values()
         function = FUNCTIONS[EventKind(kind)] if known else "unknown"
-        words = [*self._process(int(event["mm"])), *map(str, words_of(event))]
+        words = [*self._process(int(event["mm"])), *map(str, words_of(event, trees=self._trees))]
         return f"{seconds:15.6f} {shown:>5} {' '.join([function, *words])}"
 
     def _process(self, mm: int) -> list[str]:

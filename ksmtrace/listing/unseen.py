@@ -8,24 +8,33 @@ from ksmtrace.drawing.lines import one_line
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.listing.choice import Choice
 from ksmtrace.listing.words import FUNCTIONS
-from ksmtrace.session import Exactness, Session
+from ksmtrace.session import Exactness, Knowledge, Session
 
 _NOTED = frozenset(
     {EventKind.LOST, EventKind.TOTAL, EventKind.PROBE_TIME, EventKind.STREAM_END, EventKind.PROCESS}
 )
 """Kinds that ksmtrace notes by itself: no probe sees them."""
 
+_OF_ENGINE = "engine:"
+
 
 def unseen_lines(session: Session, choice: Choice) -> Iterator[str]:
-    """A line for each chosen kind of which this run does not show every event, or derives them."""
+    """A line for each chosen kind of which this run does not show every event, or derives them.
+
+    Also for those whose function has another name in what is traced, which is no version of KSM.
+    """
     for kind in sorted(choice.wanted_kinds() - _NOTED):
         probe = session.probes.get(kind)
         if probe is None:
             how = "not seen: no probe"
         elif session.sees(kind):
-            if probe.exactness is not Exactness.DERIVED or not probe.note:
+            named = probe.via.removeprefix(_OF_ENGINE)
+            if probe.exactness is Exactness.DERIVED and probe.note:
+                how = f"derived: {probe.note}"
+            elif not session.knows(Knowledge.KSM_FILES) and named != FUNCTIONS[kind]:
+                how = f"here {named}"
+            else:
                 continue
-            how = f"derived: {probe.note}"
         elif probe.by_windows:
             how = f"seen {probe.share:.1%} of the time, in windows"
         elif probe.counted:

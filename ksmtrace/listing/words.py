@@ -49,6 +49,9 @@ READINGS = frozenset({_E.SAMPLE, _E.PROCESS_TEXT, _E.PROCESS_SAMPLE, _E.TOTAL, _
 _TREES = {0: "none", _F.STABLE_BEFORE: "stable", _F.UNSTABLE_BEFORE: "unstable"}
 
 
+_OF_TREES = frozenset({"checksum", "tree"})
+
+
 class Word(NamedTuple):
     """A field: its name, and its value as text."""
 
@@ -59,16 +62,21 @@ class Word(NamedTuple):
         return f"{self.name}={self.value}"
 
 
-def words_of(event: np.void) -> list[Word]:
+def words_of(event: np.void, *, trees: bool = True) -> list[Word]:
     """The fields that an event of its kind fills, mm and process excepted.
 
     Unknown ones are left out; numbers of frames and addresses are hexadecimal.
+
+    Args:
+        event: a record.
+        trees: whether pages have checksums and stand in trees (`Knowledge.TREES`).
     """
     try:
         kind = EventKind(int(event["kind"]))
     except ValueError:
         return [Word("kind", str(int(event["kind"])))]
-    return list(_WORDS[kind](event)) if kind in _WORDS else []
+    words = list(_WORDS[kind](event)) if kind in _WORDS else []
+    return words if trees else [word for word in words if word.name not in _OF_TREES]
 
 
 def _hex(name: str, value: int) -> list[Word]:

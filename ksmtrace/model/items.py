@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.record import Records
 from ksmtrace.model.addresses import AddressMap
+from ksmtrace.model.untold import Untold, Words
 
 Ids = npt.NDArray[np.int64]
 """Numbers of rmap_items, or of stable nodes."""
@@ -60,11 +62,12 @@ class ItemTable:
         self.freed: Ids = np.zeros(0, dtype=np.int64)
         self._pointer = np.zeros(_LEAST, dtype=np.uint64)
         self._number = AddressMap()
+        self._untold = Untold()
         self._free: list[int] = []
         self._used = 0
 
     def __len__(self) -> int:
-        return len(self._number)
+        return len(self._number) + len(self._untold)
 
     @property
     def capacity(self) -> int:
@@ -84,6 +87,8 @@ class ItemTable:
         self._free.extend(self.freed.tolist())
         rows = np.flatnonzero(_ABOUT[batch.kind])
         kinds, pointers = batch.kind[rows], batch.rmap_item[rows]
+        if len(self._untold):
+            self._tell(batch.events[rows])
         gone = batch.flags[rows] & _FREED != 0
         frees = gone & (kinds == EventKind.REMOVE_RMAP_ITEM)
         found = self._number.look_up(pointers)
@@ -103,12 +108,41 @@ class ItemTable:
             self._note(batch, ids)
         return ids
 
-    def drop(self, numbers: Ids) -> None:
-        """These rmap_items are gone, without an event that says so."""
-        for pointer in self._pointer[numbers].tolist():
-            self._number.remove(pointer)
-        self.alive[numbers] = False
-        self._free.extend(numbers.tolist())
+    def adopt(self, mm: Words, address: Words) -> Ids:
+        """Numbers for pages that were merged before the first event; no page comes twice.
+
+        Their rmap_items are not known until one of them joins a stable node.
+        """
+        numbers = np.arange(self._used, self._used + len(mm), dtype=np.int64)
+        self._used += len(mm)
+        self._grow()
+        self.mm[numbers], self.address[numbers] = mm, address
+        self._pointer[numbers] = 0
+        self.alive[numbers] = True
+        self._untold.add(mm, address, numbers)
+        return numbers
+
+    def drop_all(self, mm: int) -> Ids:
+        """Drop an mm's rmap_items, gone without an event that says so; returns their numbers."""
+        alive = self.numbers()
+        gone: Ids = alive[self.mm[alive] == np.uint64(mm)]
+        self._untold.forget(mm)
+        for pointer in self._pointer[gone].tolist():
+            if pointer:
+                self._number.remove(pointer)
+        self.alive[gone] = False
+        self._free.extend(gone.tolist())
+        return gone
+
+    def _tell(self, events: Records) -> None:
+        """See by which rmap_items pages that were merged before are known."""
+        for event in events[events["kind"] == EventKind.STABLE_APPEND]:
+            pointer = int(event["rmap_item"])
+            if pointer and self._number.get(pointer) < 0:
+                number = self._untold.take(int(event["mm"]), int(event["address"]))
+                if number >= 0:
+                    self._number.add(pointer, number)
+                    self._pointer[number] = pointer
 
     def _in_order(self, pointers: list[int], shows: list[bool], frees: list[bool]) -> list[int]:
         numbers, free = self._number, self._free

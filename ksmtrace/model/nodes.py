@@ -22,6 +22,7 @@ class NodeTable:
         kpfn: by number, the page frame, 0 where no event said it; dtype uint64.
         since_ns: by number, when the node was first seen; dtype uint64.
         adopted: numbers of nodes that were there before the first event.
+        told: those of them of which all rmap_items were told before it.
 
     Args:
         reused: removals are not seen, so that an address that gets its first rmap_item is another
@@ -33,6 +34,7 @@ class NodeTable:
         self.kpfn = np.zeros(_LEAST, dtype=np.uint64)
         self.since_ns = np.zeros(_LEAST, dtype=np.uint64)
         self.adopted: set[int] = set()
+        self.told: set[int] = set()
         self._reused = reused
         self._number: dict[int, int] = {}
         self._free: list[int] = []
@@ -99,6 +101,7 @@ class NodeTable:
         left = int(self.members[removed].sum())
         self.members[removed] = 0
         self.adopted.difference_update(removed.tolist())
+        self.told.difference_update(removed.tolist())
         self._free.extend(removed.tolist())
         return left
 

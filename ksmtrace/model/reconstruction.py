@@ -18,13 +18,14 @@ from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
 from ksmtrace.events.readings import Reading
-from ksmtrace.events.record import empty_records
+from ksmtrace.events.record import Records, empty_records, picked
+from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
+from ksmtrace.model.departures import Departures
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
-from ksmtrace.model.tunables import follow_writes
 from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
@@ -56,7 +57,7 @@ _FREED = int(Flag.FREED)
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Stable pages that were there before the first event."""
+    """Stable pages that were there before the first event, and that nothing tells of."""
 
     pages_shared: int = 0
     pages_sharing: int = 0
@@ -81,6 +82,8 @@ class Reconstruction:
         batch: the last one of them.
         ids: for each event of it, the number of its rmap_item, or -1; shape (n,).
         copies: the pages of KSM that were copied, as it tells.
+        departures: how many merged pages have gone where removals are not seen; None where they
+            are.
     """
 
     items: ItemTable
@@ -99,6 +102,7 @@ class Reconstruction:
         self.ids: Ids = np.zeros(0, dtype=np.int64)
         self.processes = ProcessTable()
         self.copies = Copies(session)
+        self.departures = None if self._sees_removals else Departures()
         self.tunables = dict(session.tunables)
         self.page_bytes = session.kernel.page_size_bytes
         self.node_bytes = session.kernel.stable_node_size_bytes
@@ -137,8 +141,9 @@ class Reconstruction:
         base, nodes = self._baseline.pages_shared, self.nodes
         if not base:
             return nodes.shared
-        known = sum(1 for number in nodes.adopted if nodes.members[number])
-        return base + nodes.shared - known
+        met = nodes.adopted - nodes.told
+        known = sum(1 for number in met if nodes.members[number])
+        return nodes.shared + max(base - known, 0)
 
     @property
     def pages_sharing(self) -> int:
@@ -180,7 +185,8 @@ class Reconstruction:
             shared, sharing = (
                 sample.get(gauge, 0) for gauge in (Gauge.PAGES_SHARED, Gauge.PAGES_SHARING)
             )
-            self._baseline = Baseline(shared, sharing)
+            told = self.nodes.shared
+            self._baseline = Baseline(shared - told, sharing - (self._stable - told))
 
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
@@ -190,9 +196,15 @@ class Reconstruction:
         return found
 
     def read(self, reading: Reading) -> None:
-        """Follow a reading: pages_to_scan, which the advisor changes without a write to sysfs."""
+        """Follow a reading: pages_to_scan, which the advisor changes without a write to sysfs.
+
+        Where removals are not seen, what is saved, too.
+        """
         if Gauge.PAGES_TO_SCAN in reading.values:
             self.tunables["pages_to_scan"] = str(reading.values[Gauge.PAGES_TO_SCAN])
+        if self.departures is not None:
+            self.departures.read(reading)
+            self._derived.clear()
 
     def cut(self, batch: EventBatch) -> Iterator[EventBatch]:
         """The parts of `batch` for hooks: cut by `events.cut`, none with two processes of one mm.
@@ -210,12 +222,13 @@ class Reconstruction:
         self._derived.clear()
         whole = self.complete and not batch.lost
         self.processes.apply(batch)
-        follow_writes(self.tunables, batch)
+        follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
         ids, born = [], []
         for part, forgets in self._parts(batch):
             ids.append(self.items.resolve(part))
             born.append(self.items.born)
             self._follow(part, ids[-1], whole=whole)
+            self._adopt(part)
             if forgets:
                 self._forget()
                 ids = [np.full(sum(map(len, ids)), -1, dtype=np.int64)]
@@ -228,6 +241,10 @@ class Reconstruction:
         self.copies.apply(batch, self.ids, self.items.born, self.items.capacity + 1)
         for mark in batch.kind[_MARKS[batch.kind]].tolist():
             self._completeness.follow(mark)
+        if self.departures is not None and (batch.kind == EventKind.PROCESS_SAMPLE).any():
+            alive = self.items.numbers()
+            merged = alive[self.state[alive] >= FIRST_NODE]
+            self.departures.follow(batch, self.processes, self.owner[merged])
 
     def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
         """(part, whether all is forgotten after it): cut where an event ends many rmap_items."""
@@ -251,7 +268,9 @@ class Reconstruction:
         new = (examined & (flags & _UNSTABLE_AFTER != 0)).astype(np.int64)
         names_node = examined & (flags & (_STABLE_AFTER | _FREED) == _STABLE_AFTER)
         names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
-        new[names_node], removed = self.nodes.resolve(batch.events[rows[names_node]])
+        new[names_node], removed = self.nodes.resolve(picked(batch.events, rows[names_node]))
+        if not self._sees_removals:
+            self._renew(picked(batch.events, rows), moved)
         counts = (moved >= 0) & ~(examined & (flags & _FREED != 0))
         self._move(moved[counts], new[counts])
         if len(removed):
@@ -260,13 +279,41 @@ class Reconstruction:
         if not self._sees_removals and (batch.kind[-1:] == EventKind.MM_EXIT).any():
             self._mm_exited(int(batch.events["mm"][-1]))
 
+    def _renew(self, events: Records, moved: Ids) -> None:
+        """Where no removal is seen: an rmap_item that joins a node may be another page's by now."""
+        other = (moved >= 0) & (events["kind"] == EventKind.STABLE_APPEND)
+        other[other] = events["mm"][other] != self.items.mm[moved[other]]
+        if other.any():
+            self.items.mm[moved[other]] = events["mm"][other]
+            self.items.address[moved[other]] = events["address"][other]
+            self._own(moved[other])
+
+    def _adopt(self, batch: EventBatch) -> None:
+        """Take in what was merged before, where nothing tells of it later."""
+        if self._sees_removals or not self._sees_appends:
+            return
+        found = batch.of(EventKind.SNAPSHOT)
+        found = found[found["mm"] != 0]
+        if not len(found):
+            return
+        numbers = self.items.adopt(found["mm"], found["address"])
+        self._welcome(numbers)
+        appended = found.copy()
+        appended["kind"], appended["flags"], appended["aux"] = EventKind.STABLE_APPEND, 0, 0
+        nodes, _ = self.nodes.resolve(appended)
+        self.nodes.told.update(nodes.tolist())
+        self._move(numbers, nodes)
+
     def _welcome(self, born: Ids) -> None:
         self.state = grown(self.state, self.items.capacity)
         self.owner = grown(self.owner, self.items.capacity)
         self.state[born] = NEITHER
-        mms, which = np.unique(self.items.mm[born], return_inverse=True)
+        self._own(born)
+
+    def _own(self, items: Ids) -> None:
+        mms, which = np.unique(self.items.mm[items], return_inverse=True)
         numbers = [self.processes.of(mm).number for mm in mms.tolist()]
-        self.owner[born] = np.array(numbers, dtype=np.int64)[which]
+        self.owner[items] = np.array(numbers, dtype=np.int64)[which]
 
     def _move(self, items: Ids, new: Ids) -> None:
         """Give each of `items` its state in `new`; of an item with several the last counts."""
@@ -281,10 +328,8 @@ class Reconstruction:
     def _mm_exited(self, mm: int) -> None:
         # ksmd frees the rmap_items of an exited mm at its next visit. Where those removals are seen
         # they speak for themselves; where they are not, the exit is all there is to know.
-        alive = self.items.numbers()
-        gone = alive[self.items.mm[alive] == mm]
+        gone = self.items.drop_all(mm)
         self._move(gone, np.full(len(gone), NEITHER, dtype=np.int64))
-        self.items.drop(gone)
 
 
 def _tells(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.model.departures import Departures
 from ksmtrace.model.items import Ids
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.reconstruction import Reconstruction
@@ -22,11 +23,15 @@ _MOST_SPAN = 1 << 20
 
 
 class Attribution(StrEnum):
-    """How far the shares of processes can be believed."""
+    """How far the shares of processes can be believed.
+
+    exact: all is seen. at least: not all of ksmd's state is known yet. derived: removals are not
+    seen, and what has left is reckoned from the kernel's own counts.
+    """
 
     EXACT = "exact"
     AT_LEAST = "at least"
-    AT_MOST = "at most"
+    DERIVED = "derived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Shares:
         number: `Process.number`, ascending.
         rmap_items: alive.
         merged_pages: those of them in the stable tree.
-        saved_bytes: their credits; their sum is exactly that of (members - 1) pages over all nodes.
+        saved_bytes: their credits; their sum is exactly that of (members - 1) pages over all nodes,
+            or where removals are not seen, at most what the kernel counts.
         node_bytes: the process's part of the stable nodes themselves, credited 1 / n for each
             rmap_item.
     """
@@ -53,11 +59,11 @@ class Shares:
 
 
 def attribution_of(session: Session, reconstruction: Reconstruction) -> Attribution | None:
-    """Whether shares are exact, too high (removals unseen) or too low (state incomplete)."""
+    """How far shares can be believed; None where merges are not seen."""
     if not session.sees(EventKind.STABLE_APPEND) or not session.knows(Knowledge.RMAP_ITEMS):
         return None
     if not session.sees(EventKind.REMOVE_RMAP_ITEM):
-        return Attribution.AT_MOST
+        return Attribution.DERIVED
     if not session.sees(EventKind.CMP_AND_MERGE_PAGE) or not reconstruction.complete:
         return Attribution.AT_LEAST
     return Attribution.EXACT
@@ -67,6 +73,9 @@ def shares_of(reconstruction: Reconstruction) -> Shares:
     """Who saves what, of all that is known now.
 
     A node of which not all rmap_items are known is credited for those that are: less than it saves.
+    Where removals are not seen, a process has no more merged pages than the kernel counted of it
+    when it was last asked; which ones are gone is not known, so that its credit goes down in
+    proportion. All credits together are not above the kernel's pages_sharing.
     """
     return reconstruction.once(_share_out)
 
@@ -91,6 +100,10 @@ def _share_out(reconstruction: Reconstruction) -> Shares:
     cut_off = total - int(saved.sum())
     assert 0 <= cut_off <= len(number) + (len(of_merged) >> _FRACTION_BITS), "sharers are counted"
     saved += apportion(cut_off, pages, order)
+    if reconstruction.departures is not None:
+        pages, saved = _less_departed(
+            reconstruction.departures, page_bytes, number, pages, saved, order
+        )
     return Shares(
         number=number,
         rmap_items=np.bincount(which, minlength=len(number)),
@@ -98,6 +111,24 @@ def _share_out(reconstruction: Reconstruction) -> Shares:
         saved_bytes=saved,
         node_bytes=apportion(shared * reconstruction.node_bytes, pages * page_bytes - saved, order),
     )
+
+
+def _less_departed(
+    departures: Departures, page_bytes: int, number: Ids, pages: Ids, saved: Ids, order: Ids
+) -> tuple[Ids, Ids]:
+    """Merged pages and credits without what has left unseen."""
+    left, saved = pages.copy(), saved.copy()
+    for at, one in enumerate(number.tolist()):
+        known, gone = int(pages[at]), departures.of.get(one, 0)
+        if gone and known:
+            left[at] = max(0, known - gone)
+            # Python's whole numbers: bytes times pages may be beyond 64 bits
+            saved[at] = int(saved[at]) * int(left[at]) // known
+    if departures.pages_sharing is not None:
+        most = departures.pages_sharing * page_bytes
+        if int(saved.sum()) > most:
+            saved = apportion(most, saved, order)
+    return left, saved
 
 
 def apportion(total: int, weights: Ids, order: Ids) -> Ids:

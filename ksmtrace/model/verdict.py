@@ -72,11 +72,12 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """The first answer that applies, in the order of `Answer`.
 
-    KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all. Not yet
-    settled: pages_sharing still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen
-    to tell. Not known: this run does not show what is saved, or what KSM takes for it. Costs more:
-    nothing is left of what is saved after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE`
-    is saved for each core that is spent.
+    KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all; or,
+    where these are not known, nothing is saved and nothing kept. Not yet settled: pages_sharing
+    still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen to tell. Not known:
+    this run does not show what is saved, or what KSM takes for it. Costs more: nothing is left of
+    what is saved after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE` is saved for each
+    core that is spent.
     """
     held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
     if facts.run not in (None, "1") and not facts.active:
@@ -85,6 +86,8 @@ def judge(facts: Facts) -> Verdict:
         return Verdict(Answer.NOTHING, ("no process has mergeable memory that ksmd has met",))
     if not facts.settled:
         return Verdict(Answer.NOT_SETTLED, (_unrest(facts),))
+    if facts.rmap_items is None and facts.saved_bytes == 0 and facts.net_saved_bytes == 0:
+        return Verdict(Answer.NOTHING, ("nothing was found to merge, and nothing is kept",))
     return _weigh(facts)
 
 

@@ -15,12 +15,14 @@ class RunControl:
     Attributes:
         interrupted: a signal came.
         quitted: the user ended the run, which is a normal end.
+        dumps_asked: how often somebody has asked for a dump of the recording.
         urls: where the run's metrics are served, in the order in which they were announced.
     """
 
     def __init__(self) -> None:
         self.interrupted = False
         self.quitted = False
+        self.dumps_asked = 0
         self.urls: list[str] = []
         self._source: Source | None = None
 
@@ -39,6 +41,10 @@ class RunControl:
         """End the run because its user wants it."""
         self.quitted = True
         self._stop()
+
+    def ask_for_dump(self) -> None:
+        """Have the recording dumped, soon."""
+        self.dumps_asked += 1
 
     def announce(self, url: str) -> None:
         """Make known where the run's metrics are served."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ksmtrace.pipeline.condition import Condition
+
 if TYPE_CHECKING:
     from ksmtrace.session import Session
 
@@ -19,6 +21,10 @@ class RunOptions:
     Attributes:
         interval: seconds between two calls of `ksmtrace_publish`.
         record: path of the capture to write; None for none.
+        most_bytes: of its files together; None for any number.
+        keep: how many of its last segments are kept; None for all.
+        ends_when_full: whether the run is over once the capture is full.
+        dump_when: what has to become true for the recording to be dumped; None for never.
         listen: ADDR:PORT, or PORT alone, at which to serve metrics; None to serve none.
         web_config: path of the web configuration file for `listen`, None without one.
         textfile: directory for node_exporter's text file; None to write none.
@@ -32,6 +38,10 @@ class RunOptions:
 
     interval: float = 1.0
     record: str | None = None
+    most_bytes: int | None = None
+    keep: int | None = None
+    ends_when_full: bool = False
+    dump_when: Condition | None = None
     listen: str | None = None
     web_config: str | None = None
     textfile: str | None = None

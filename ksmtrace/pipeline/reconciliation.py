@@ -16,8 +16,9 @@ class Reconciliation:
         old: by gauge that the last reading did not have for that reason: CLOCK_MONOTONIC in
             nanoseconds at which `counters` has it from, None where it was never read.
         first: the kernel's counters at the first reading.
-        pairs: by page gauge, in pages at the last reading: the reconstructed value, None where it
-            is not reconstructed, and the kernel's, None where it was not read.
+        pairs: by page gauge, in pages at the last reading that no older events follow: the
+            reconstructed value, None where it is not reconstructed, and the kernel's, None where it
+            was not read.
         at_scan_stop: readings that the probe itself took when a pass ended, without any race.
         at_scan_stop_differing: those of them in which a gauge differed.
     """
@@ -46,6 +47,8 @@ class Reconciliation:
         for gauge, why in reading.failed.items():
             self.failures[gauge] = self.failures.get(gauge, (0, 0))[0] + 1, why
             self.old[gauge] = self._read_at.get(gauge)
+        if reading.behind:
+            return
         self.pairs = {
             gauge: (ours, sample.get(gauge)) for gauge, ours in reconstruction.gauges().items()
         }

@@ -15,6 +15,8 @@ from ksmtrace.pipeline.snapshot import Snapshot
 from ksmtrace.pipeline.state import RunState
 from ksmtrace.sources import Source
 
+TICK_SECONDS = 0.25
+
 
 class Runner:
     """One run.
@@ -47,6 +49,7 @@ class Runner:
         self.control.attach(source)
         self.calls = PluginCalls(manager, fail_fast=fail_fast, live=self.session.live)
         self.state = RunState(self.session)
+        self._next_tick = 0.0
 
     def run(
         self,
@@ -75,6 +78,8 @@ class Runner:
             for batch in self.source.batches():
                 for part in self.state.reconstruction.cut(batch):
                     self._apply(part)
+                    self._tick()
+                self._tick()
                 if time.monotonic() >= due:
                     self._publish(final=False)
                     due = time.monotonic() + self.options.interval
@@ -97,6 +102,12 @@ class Runner:
             self.calls.call("ksmtrace_reading", reading=reading, **of)
         if scan is not None:
             self.calls.call("ksmtrace_scan_end", scan=scan, **of)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + TICK_SECONDS
+            self.calls.call("ksmtrace_tick", session=self.session)
 
     def _publish(self, *, final: bool) -> Snapshot:
         snapshot = Snapshot(self.state, self.calls, final=final)

@@ -74,9 +74,9 @@ class SelfCheck:
     def read(self, reading: Reading) -> None:
         """Compare, at a reading, what was counted up to and with the batch that ends with it.
 
-        A reading of which a gauge failed is passed over.
+        A reading of which a gauge failed is passed over, and one that older events follow.
         """
-        if self._limited or self._ended or reading.failed:
+        if self._limited or self._ended or reading.failed or reading.behind:
             return
         sample = reading.values
         if self._first is None and not reading.at_scan_stop:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.temporary import write_whole
 
 FORMAT = "ksmtrace-probemap"
 VERSION = 1
@@ -132,7 +131,7 @@ class ProbeMap:
         try:
             if os.path.lexists(path) and not os.path.isfile(path):
                 raise KsmtraceError(f"{os.fspath(path)}: exists and is no regular file")
-            _replace(target, json.dumps(document, indent=1) + "\n")
+            write_whole(target, json.dumps(document, indent=1) + "\n", 0o666 & ~_umask())
         except OSError as error:
             raise KsmtraceError(f"{os.fspath(path)}: cannot write: {error.strerror}") from error
 
@@ -149,21 +148,6 @@ class ProbeMap:
                 f"this kernel is build {build_id or 'unknown'}: "
                 "make one of its own vmlinux with `ksmtrace probemap VMLINUX -o FILE`"
             )
-
-
-def _replace(target: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-            os.fchmod(handle, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def _umask() -> int:

@@ -11,7 +11,7 @@ from ksmtrace.section import Figure, Section, Table
 def trust(document: Document, warnings: Sequence[str]) -> Section:
     """The section; `warnings` are the capture's, one for each part of it that is missing."""
     lost = document["events"]["lost"]
-    lead = f"The reconstruction {agreement(document)}."
+    lead = f"Reconstruction: {agreement(document)}."
     if lost:
         lead += f" {lost:,} events were LOST: every count may be too low."
     for missing in (*warnings, *document["plugins_failed"].values()):

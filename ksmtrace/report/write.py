@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.temporary import write_whole
 
 MARK = '<meta name="generator" content="ksmtrace report">'
 """Element near the beginning of a page that marks it as a report, which may be replaced."""
@@ -45,22 +44,10 @@ def write_report(target: Path, text: str) -> None:
     Raises:
         KsmtraceError: it cannot be written; an older file is left as it was.
     """
-    name = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name[:100]}.", delete=False
-        ) as file:
-            name = file.name
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
+        write_whole(target, text)
     except OSError as error:
         raise _cannot(str(target), error) from error
-    finally:
-        if name is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
 
 
 def _is_report(path: Path) -> bool:

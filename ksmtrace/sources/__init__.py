@@ -19,7 +19,10 @@ class Source(Protocol):
     session: Session
 
     def batches(self) -> Iterator[EventBatch]:
-        """The batches; an empty one now and then lets the pipeline do what is due."""
+        """The batches, none so large that what is due must wait for long until it is through.
+
+        An empty one now and then lets the pipeline do what is due though no event comes.
+        """
         ...
 
     def stop(self) -> None:

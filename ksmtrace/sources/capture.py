@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ksmtrace.capture.decoded import MOST_BATCH_BYTES
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.events import EventBatch
+from ksmtrace.events.cut import MOST_EVENTS, pieces_of
 
 TICK_SECONDS = 0.05
 """How often a paced replay yields what has become due, if only an empty batch."""
@@ -61,7 +62,8 @@ class CaptureSource:
         """The recorded events in order; when paced, also empty batches while none is due."""
         pace = None if self._speed is None else _Pace(self._speed, self._clock)
         for batch in self._capture.batches():
-            for part in (batch,) if pace is None else self._paced(batch, pace):
+            pieces = map(EventBatch, pieces_of(batch.events))
+            for part in pieces if pace is None else self._paced(batch, pace):
                 if self._stopped:
                     return
                 yield part
@@ -82,11 +84,13 @@ class CaptureSource:
         done = 0
         while True:
             due = int(np.searchsorted(times, pace.now_ns(), side="right"))
+            due = min(due, done + MOST_EVENTS)
             yield EventBatch(batch.events[done:due])
             done = due
             if done == len(batch):
                 return
-            self._sleep(TICK_SECONDS)
+            if times[done] > pace.now_ns():
+                self._sleep(TICK_SECONDS)
 
 
 class _Pace:

@@ -16,7 +16,7 @@ from ksmtrace.plugins.advice.metrics import metric
 from ksmtrace.plugins.advice.rules import Recommendation, recommend
 from ksmtrace.plugins.advice.view import panel, section
 from ksmtrace.section import Section
-from ksmtrace.session import Session
+from ksmtrace.session import Knowledge, Session
 
 
 class Plugin:
@@ -26,7 +26,7 @@ class Plugin:
     """
 
     def __init__(self) -> None:
-        self._given: list[Recommendation] = []
+        self._given: list[Recommendation] | None = []
         self._tunables: Mapping[str, str] = {}
 
     @hookimpl
@@ -36,15 +36,17 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_conclude(self, document: Mapping[str, Any], session: Session) -> dict[str, Any]:
-        """The recommendations."""
-        self._given = recommend(document, self._tunables or session.tunables)
-        figures = {"recommendations": [one.to_json() for one in self._given]}
+        """The recommendations; none are known of what is not KSM: they are made of its files."""
+        self._given = None
+        if session.knows(Knowledge.KSM_FILES):
+            self._given = recommend(document, self._tunables or session.tunables)
+        figures = {"recommendations": [one.to_json() for one in self._given or ()]}
         return known(FIGURES, session, figures)
 
     @hookimpl
     def ksmtrace_metrics(self) -> Iterable[Metric]:
         """Which rules recommend something."""
-        return [metric(self._given)]
+        return [] if self._given is None else [metric(self._given)]
 
     @hookimpl
     def ksmtrace_panels(self) -> Iterable[Panel]:

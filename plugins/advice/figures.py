@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmtrace.figures import FigureSpec, gauge
+from ksmtrace.session import Knowledge
 
 ADVICE = gauge(
     "ksmtrace_advice",
@@ -18,6 +19,7 @@ FIGURES = (
         "recommendations[]",
         "",
         "At most five, most important first.",
+        needs=(Knowledge.KSM_FILES,),
         of=(
             FigureSpec(
                 "rule", "text", "The rule that gives it, of `ksmtrace.plugins.advice.rules`."

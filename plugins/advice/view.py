@@ -11,17 +11,22 @@ from rich.text import Text
 from ksmtrace.plugins.advice.rules import Recommendation
 from ksmtrace.section import Section, Table
 
+_NOT_KSM = "advice is about KSM, and this is another daemon"
 
-def panel(recommendations: Sequence[Recommendation]) -> Panel:
-    """A line for each, most important first."""
-    lines = [Text(one.advice, no_wrap=True, overflow="ellipsis") for one in recommendations]
+
+def panel(recommendations: Sequence[Recommendation] | None) -> Panel:
+    """A line for each, most important first; None where there can be none."""
+    lines = [Text(one.advice, no_wrap=True, overflow="ellipsis") for one in recommendations or ()]
     if not lines:
-        lines = [Text("nothing to recommend", style="dim")]
+        none = _NOT_KSM if recommendations is None else "nothing to recommend"
+        lines = [Text(none, style="dim", no_wrap=True, overflow="ellipsis")]
     return Panel(Group(*lines), title=Text("advice", style="bold"), border_style="white")
 
 
-def section(recommendations: Sequence[Recommendation]) -> Section:
+def section(recommendations: Sequence[Recommendation] | None) -> Section:
     """Each with its evidence and its command, which is printed and never run."""
+    if recommendations is None:
+        return Section("What to do?", f"{_NOT_KSM[0].upper()}{_NOT_KSM[1:]}.", exactness="absent")
     count = len(recommendations)
     lead = (
         f"{count} recommendation{'s' * (count > 1)}: {recommendations[0].advice}" if count else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,17 +61,18 @@ class Plugin:
         self._counters.update(reading.values)
         items = reading.rmap_items
         sharing = reading.values.get(Gauge.PAGES_SHARING)
+        pages = (sharing or 0) + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
+        saved = pages * session.kernel.page_size_bytes
         if items is not None and sharing is not None:
             self._counters[Gauge.RMAP_ITEMS] = items
-            pages = sharing + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
-            saved = pages * session.kernel.page_size_bytes
-            net = saved - items * session.kernel.rmap_item_size_bytes
-            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
+            net: float = saved - items * session.kernel.rmap_item_size_bytes
         elif Gauge.GENERAL_PROFIT in reading.values and not session.knows(Knowledge.RMAP_ITEMS):
-            pages = (sharing or 0) + self._counters.get(Gauge.KSM_ZERO_PAGES, 0)
-            saved = pages * session.kernel.page_size_bytes
             net = reading.values[Gauge.GENERAL_PROFIT]
-            self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
+        elif sharing is not None and not session.knows(Knowledge.METADATA):
+            net = math.nan
+        else:
+            return
+        self._over_time.add(max(0, reading.ns - session.monotonic_ns) / 1e9, saved, net)
 
     @hookimpl
     def ksmtrace_scan_end(

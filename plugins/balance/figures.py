@@ -159,7 +159,9 @@ FIGURES = (
         "attribution",
         "text",
         'How far shares of processes can be believed: "exact"; "at least" while not all of ksmd\'s '
-        'state is known; "at most" where removals are not seen.',
+        'state is known; "derived" where removals are not seen: what was merged before is read '
+        "from pagemap at the start, exits are seen, and what else has left is reckoned from the "
+        "kernel's ksm_merging_pages of each process and from its pages_sharing.",
     ),
     FigureSpec("total", "", "All processes, those that have exited included.", of=TOTAL),
     FigureSpec(

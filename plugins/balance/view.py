@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from rich.panel import Panel
 from rich.text import Text
 
@@ -86,6 +88,7 @@ def _table(title: str, of: str, ranking: Ranking) -> Table:
 
 
 def _chart(over_time: Timeline) -> Chart:
-    series = {name: over_time.column(name) for name in over_time.names}
+    values = {name: over_time.column(name) for name in over_time.names}
+    series = {name: column for name, column in values.items() if not any(map(isnan, column))}
     seconds = over_time.column("seconds")
     return Chart("saved over time", "line", "time", seconds, series, ("seconds", "bytes"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events.record import picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
@@ -84,7 +85,7 @@ class Breaks:
         self, batch: EventBatch, copies: Copies, processes: ProcessTable, start_ns: int
     ) -> None:
         """Count the copies of a batch; seconds run from `start_ns`, and never back."""
-        events, by_kernel = batch.events[copies.rows], copies.by_kernel.astype(np.int64)
+        events, by_kernel = picked(batch.events, copies.rows), copies.by_kernel.astype(np.int64)
         times = np.maximum(events["ts"], np.uint64(start_ns)) - np.uint64(start_ns)
         seconds = (times // np.uint64(10**9)).astype(np.int64)
         seconds = np.maximum.accumulate(np.maximum(seconds, self._second))

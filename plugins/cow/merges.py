@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events.record import picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
@@ -131,7 +132,7 @@ class Merges:
         known: npt.NDArray[np.bool_],
     ) -> None:
         """Endings, each put down to a write if the rmap_item has not been freed."""
-        events = batch.events[rows]
+        events = picked(batch.events, rows)
         removed = events["kind"] == EventKind.REMOVE_RMAP_ITEM
         written = ~(removed & (events["flags"] & int(Flag.FREED) != 0))
         lasted = ages(events["ts"], joined)

@@ -9,11 +9,12 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from ksmtrace import hookimpl
+from ksmtrace.events.kinds import Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import Account
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.model.shares import Shares, attribution_of, shares_of
+from ksmtrace.model.shares import Attribution, Shares, attribution_of, shares_of
 from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
 from ksmtrace.plugins.groups.figures import FIGURES, ROW
 from ksmtrace.plugins.groups.group import OTHER, Group
@@ -39,6 +40,7 @@ class Plugin:
         self._accounts = GroupAccounts(MOST_GROUPS)
         self._reconstruction: Reconstruction | None = None
         self._found: dict[Group, Figures] | None = None
+        self._sharing: int | None = None
 
     @hookimpl
     def ksmtrace_session_start(self, options: RunOptions) -> None:
@@ -57,6 +59,7 @@ class Plugin:
     ) -> None:
         """Share out ksmd's time, and see which groups to follow."""
         self._found = None
+        self._sharing = reading.values.get(Gauge.PAGES_SHARING, self._sharing)
         self._accounts.read(reading)
         self._accounts.decide(reading.ns, reconstruction, lambda: self._weights(session))
 
@@ -119,9 +122,20 @@ class Plugin:
                 sums: Counter[Group] = Counter()
                 for owner, value in zip(owners, values.tolist(), strict=True):
                     sums[owner] += value
+                if name == "saved_bytes":
+                    sums[OTHER] += self._of_nobody(int(values.sum()), session)
                 for group, figures in found.items():
                     figures[name] = sums[group]
         return {group: known(ROW, session, figures) for group, figures in found.items()}
+
+    def _of_nobody(self, known_bytes: int, session: Session) -> int:
+        """Bytes that the kernel counts as saved, and that no process is known for."""
+        now = self._reconstruction
+        if now is None or self._sharing is None or session.only_pids:
+            return 0
+        if attribution_of(session, now) is Attribution.EXACT:
+            return 0
+        return max(0, self._sharing * session.kernel.page_size_bytes - known_bytes)
 
     def _counted(self, account: Account, session: Session) -> Figures:
         """The figures of a group except for those of now, as if every event were seen."""

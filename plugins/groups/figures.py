@@ -159,7 +159,8 @@ FIGURES = (
     FigureSpec(
         "other",
         "",
-        "The same of all the rest, processes that have exited and events of no process included.",
+        "The same of all the rest, processes that have exited and events of no process included, "
+        "and what the kernel counts as saved and no process is known for.",
         of=ROW,
     ),
     FigureSpec("most", "", "`--groups`: how many groups have series of their own at most."),

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.record import picked
 from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_follower import MergeFollower, Times, ages
@@ -84,7 +85,7 @@ class MergeSpans:
 
     def _follow_nodes(self, batch: EventBatch, rows: Ids) -> tuple[Ids, Ids]:
         """The node's number by row, and by number the row of the node's removal or `_NEVER`."""
-        events, numbers, removed = batch.events[rows], self._number, []
+        events, numbers, removed = picked(batch.events, rows), self._number, []
         found = np.zeros(len(batch), dtype=np.int64)
         for row, kind, address, pfn in zip(
             rows.tolist(),

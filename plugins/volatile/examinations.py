@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.record import picked
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process, ProcessTable
@@ -170,7 +171,7 @@ class Examinations:
         paired = np.zeros(len(every) + 1, dtype=bool)
         paired[0] = self._paired
         paired[np.searchsorted(every, np.flatnonzero(new))] = True
-        events = batch.events[at]
+        events = picked(batch.events, at)
         which, why = np.searchsorted(every, at), reasons(events)
         failed = events["err"] != 0
         # The last failure of an examination decides, without any the last success.

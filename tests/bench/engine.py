@@ -2,7 +2,7 @@
 
 The population: `PAGES` pages in four processes, 40 % of them in 20 k classes of equal pages, the
 others unlike any other, all shuffled; the newest kernel without smart scan, each pass one batch.
-Then the relatives of KSM on the same. Every run is a process of its own.
+Then all other variants on the same. Every run is a process of its own.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from ksmtrace.engine.engine import Engine
 from ksmtrace.engine.machine.checksum import xxhash
 from ksmtrace.engine.trace.emitter import Emitter
-from ksmtrace.engine.variants import KERNELS, NEWEST, VARIANTS
+from ksmtrace.engine.variants import NEWEST, VARIANTS
 
 PAGES = 1_000_000
 DUPLICATES = 0.4
@@ -35,12 +35,14 @@ MODES: dict[str, Any] = {
 LEAST_RATE = {"counting": 0.2, "not counting": 2.0}
 MOST_BYTES = 400
 COMPARED_PAGES = 300_000
-RELATIVES: dict[str, dict[str, int | str]] = {
+OTHERS: dict[str, dict[str, int | str]] = {
     name: {"page_time_ns": 1} if name == "uksm" else {"pages_to_scan": PAGES + 1}
     for name in VARIANTS
-    if name not in KERNELS
+    if name != NEWEST
 }
-"""Relatives of KSM, with tunables by which they come to every page in one or a few batches."""
+"""All other variants, with tunables by which they come to every page in one or a few batches."""
+ONE_LOOK = ("pksm", "zero-page", "uksm")
+"""Those that merge at the first sight; others do at the second."""
 HASH_NS = 344
 """`hash_ns` of the machine on which the limits were set."""
 
@@ -101,13 +103,15 @@ def populate(engine: Engine, pages: int) -> int:
     return before
 
 
-def measure_relative(variant: str, pages: int) -> dict[str, object]:
-    """Million pages examined per second until all were, bytes per page, and what was saved."""
-    engine = Engine(variant, RELATIVES[variant])
+def measure_other(variant: str, pages: int) -> dict[str, object]:
+    """Million pages examined per second until all could be merged, bytes per page, what was
+    saved."""
+    engine = Engine(variant, OTHERS[variant])
+    looks = 1 if variant in ONE_LOOK else 2
     before = populate(engine, pages)
     scanner = engine.scanner
     began = time.process_time()
-    while scanner.pages_scanned < pages:
+    while scanner.pages_scanned < looks * pages:
         engine.scan_batches(1)
     seconds = time.process_time() - began
     frames = {id(f) for p in engine.processes.values() for f in p.mm.ptes.values() if f.anon}
@@ -126,7 +130,7 @@ def hash_ns() -> float:
 
 
 def measured(mode: str, pages: int, *, events: bool) -> dict[str, Any]:
-    """`measure`, or `measure_relative` for the name of one, in a process of its own."""
+    """`measure`, or `measure_other` for the name of one, in a process of its own."""
     options = [mode, str(pages), str(int(events))]
     found: dict[str, Any] = json.loads(
         subprocess.check_output([sys.executable, __file__, *options])
@@ -169,9 +173,9 @@ def main(pages: int = PAGES, runs: int = RUNS) -> None:
             )
 
 
-def relatives(pages: int = PAGES) -> None:
-    """Print a line per relative, one run of each."""
-    for variant in RELATIVES:
+def others(pages: int = PAGES) -> None:
+    """Print a line per variant except the newest kernel's, one run of each."""
+    for variant in OTHERS:
         found = measured(variant, pages, events=False)
         print(
             f"engine, {variant}, {pages} pages: {found['rate']:.2f} M pages/s over "
@@ -182,8 +186,8 @@ def relatives(pages: int = PAGES) -> None:
 
 def run_one(mode: str, pages: str, events: str) -> dict[str, object]:
     """What a process of its own measures."""
-    if mode in RELATIVES:
-        return measure_relative(mode, int(pages))
+    if mode in OTHERS:
+        return measure_other(mode, int(pages))
     return measure(mode, int(pages), events=events == "1")
 
 
@@ -193,4 +197,4 @@ if __name__ == "__main__":
     else:
         main()
         compare(COMPARED_PAGES)
-        relatives()
+        others()

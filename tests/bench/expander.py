@@ -1,4 +1,4 @@
-"""Pages a second that the expander takes, and what a small batch costs.
+"""Pages a second that the expander takes, and what a small batch costs, alone and with others.
 
 PYTHONPATH=tests:. python tests/bench/expander.py
 """
@@ -72,15 +72,19 @@ def merged(first, stop):
     return records
 
 
-def measure(name, expander, drains, pages):
-    """Print what it takes."""
+def measure(name, expander, drains, pages, together=1):
+    """Print what it takes, where so many batches are read out of the ring at a time."""
     drains = list(drains)
+    drains = [
+        (np.concatenate([head for head, _ in part]), [one for _, words in part for one in words])
+        for part in (drains[at : at + together] for at in range(0, len(drains), together))
+    ]
     began = time.process_time()
     events = sum(len(expander.feed(*drain)) for drain in drains)
     took = time.process_time() - began
     print(
-        f"{name:34} {pages / took / 1e6:6.2f} M pages/s  {events / took / 1e6:6.2f} M events/s  "
-        f"{took / len(drains) * 1e3:7.3f} ms a batch"
+        f"{name:44} {pages / took / 1e6:6.2f} M pages/s  {events / took / 1e6:6.2f} M events/s  "
+        f"{took / len(drains) * 1e3:7.3f} ms a drain"
     )
 
 
@@ -99,8 +103,10 @@ def main(pages=200_000):
             ("merging", Tag.STABLE, 0, merged),
             ("settled", Tag.STABLE, 0, lambda *_: empty_records()),
         ):
-            drains = kernel.one_pass(state, size, seed, rare)
-            measure(f"{name}, batches of {size}", expander, drains, pages)
+            for together in (1, 20):
+                drains = kernel.one_pass(state, size, seed, rare)
+                what = f"{name}, batches of {size}, {together} at a time"
+                measure(what, expander, drains, pages, together)
 
 
 if __name__ == "__main__":

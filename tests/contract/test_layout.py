@@ -10,9 +10,9 @@ from tools.structure import FLOORS, circles, imported, module_circles, modules, 
 ALLOWED = {
     "events": {"events"},
     "model": {"events", "model", "session"},
-    "capture": {"events", "capture", "session", "errors", ""},
+    "capture": {"events", "capture", "session", "errors", "temporary", ""},
     "kernel": {"events", "kernel", "session", "errors"},
-    "probemap": {"probemap", "errors"},
+    "probemap": {"probemap", "errors", "temporary"},
     "sources": {
         *("events", "model", "capture", "kernel", "probemap"),
         *("session", "errors", "resources", "engine", "workload", "sources"),
@@ -58,7 +58,7 @@ ALLOWED = {
     "serving": {"kernel", "errors", "serving"},
     "dashboards": {"dashboards", "errors"},
     "drawing": {"section", "units", "lines", "drawing"},
-    "report": {"section", "units", "drawing", "errors", "report", ""},
+    "report": {"section", "units", "drawing", "errors", "report", "temporary", ""},
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself.
 

@@ -72,4 +72,4 @@ def test_a_process_that_is_gone_is_told_by_nothing():
     records = empty_records(1)
     records["kind"], records["mm"], records["aux"] = EventKind.PROCESS, 5, 2**22 + 1
     assert len(identities.follow(EventBatch(records).events)) == 0
-    assert len(identities.sample(at_end=True)) == 0
+    assert sum(map(len, identities.sample(at_end=True))) == 0

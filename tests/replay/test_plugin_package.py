@@ -2,25 +2,20 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 
 import pytest
 
 from support.command import KSMTRACE, assert_one_line, ksmtrace
 from support.exposition import samples
+from support.packages import built
 from support.terminal import OnTerminal
 
 
 @pytest.fixture(scope="module")
 def environment(repository, tmp_path_factory):
     """The environment of a machine on which the package is installed."""
-    folder = tmp_path_factory.mktemp("other")
-    package = shutil.copytree(repository / "tests/plugin_package", folder / "package")
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
-    subprocess.run([*install, str(folder / "site"), str(package)], check=True)
-    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+    site = built(repository / "tests/plugin_package", tmp_path_factory.mktemp("other"))
+    return {**os.environ, "PYTHONPATH": str(site)}
 
 
 def test_it_is_listed(environment):

@@ -7,6 +7,16 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from ksmtrace.doctor.checks import run_checks
+from ksmtrace.kernel.distribution import read_distribution
+from ksmtrace.kernel.features import FEATURES, has_feature
+from ksmtrace.kernel.host import find_ksmd, read_build_id
+from ksmtrace.kernel.mergeable import find_mergeable
+from ksmtrace.kernel.privileges import missing_capabilities, read_lockdown
+from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_rest, read_vm
+from ksmtrace.kernel.symbols import read_ranges
+from ksmtrace.kernel.sysfs import CounterReader, has_counter, has_ksm, read_tunables
+
 ABSENT, DIRECTORY, LOOP, FAILING = "absent", "directory", "loop", "failing"
 
 NUMBERS = st.one_of(
@@ -116,3 +126,25 @@ def no_descriptors():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def read_everything(root):
+    """What every reader says, by its name."""
+    return {
+        "counters": CounterReader(root, 41).read(),
+        "tunables": read_tunables(root),
+        "has": (has_ksm(root), has_counter("cow_ksm", root)),
+        "ksmd": find_ksmd(root),
+        "build_id": read_build_id(root),
+        "mergeable": find_mergeable(root),
+        "cgroup": read_cgroup(50, root),
+        "vm": read_vm(50, root=root),
+        "ksm_stat": read_ksm_stat(50, root),
+        "rest": read_rest(41, root),
+        "lockdown": read_lockdown(root),
+        "missing": missing_capabilities(root),
+        "distribution": read_distribution(root),
+        "symbols": read_ranges({"break_cow"}, root),
+        "features": [has_feature(feature, None, root) for feature in FEATURES],
+        "checks": [check.name for check in run_checks(read_distribution(root), root)],
+    }

@@ -1,5 +1,22 @@
 """Packages as installed ones look to Python: modules, and metadata with entry points."""
 
+import shutil
+import subprocess
+import sys
+
+
+def built(source, folder):
+    """Install with pip the package whose folder is `source`; the directory to have on the path.
+
+    Args:
+        source: it has a pyproject.toml; it is copied, as a build leaves files in it.
+        folder: an empty one.
+    """
+    package = shutil.copytree(source, folder / "package")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+    subprocess.run([*command, str(folder / "site"), str(package)], check=True)
+    return folder / "site"
+
 
 def install(folder, package, points, modules, version="1.0"):
     """Put into `folder`, which is or will be on the path, what an installed package consists of.

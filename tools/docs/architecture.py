@@ -16,7 +16,8 @@ DOCUMENT = DOCS.parent / "ARCHITECTURE.md"
 BEYOND = {
     "tests": "`unit/` mirrors the code; `contract/` is about the tree as a whole; `replay/` needs "
     "no "
-    "kernel; `live/` needs this one, and runs again in the guests of `vm/`; `bench/` measures",
+    "kernel; `live/` needs this one, and runs again in the guests of `vm/`; `bench/` measures; "
+    "`fuzz/` gives readers any bytes",
     "tools": "Generators of documents, pictures and dashboards; checks of types and structure.",
 }
 """Folders that are not in the wheel."""

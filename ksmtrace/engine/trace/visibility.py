@@ -135,11 +135,19 @@ _UKSM_NOTES = _KSM_NOTES | {
 KSM = Visibility(_KSM, _KSM_NOTES, RMAP_ITEM_SIZE)
 """Of all versions of KSM."""
 
-PKSM = Visibility(_PKSM, _PKSM_NOTES, PKSM_RMAP_ITEM_SIZE, frozenset({Knowledge.RMAP_ITEMS}))
+PKSM = Visibility(
+    _PKSM,
+    _PKSM_NOTES,
+    PKSM_RMAP_ITEM_SIZE,
+    frozenset({Knowledge.RMAP_ITEMS, Knowledge.KSM_FILES}),
+)
 """Of PKSM."""
 
 ZERO_PAGE = Visibility(
-    _ZERO_PAGE, _ZERO_PAGE_NOTES, 0, frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES})
+    _ZERO_PAGE,
+    _ZERO_PAGE_NOTES,
+    0,
+    frozenset({Knowledge.RMAP_ITEMS, Knowledge.TREES, Knowledge.KSM_FILES}),
 )
 """Of zero-page merging."""
 
@@ -147,7 +155,12 @@ UKSM = Visibility(
     _UKSM,
     _UKSM_NOTES,
     UKSM_RMAP_ITEM_SIZE,
-    frozenset({Knowledge.CHECKSUMS, Knowledge.METADATA, Knowledge.SINGLE_LOOKS}),
+    frozenset(
+        {
+            *(Knowledge.CHECKSUMS, Knowledge.METADATA),
+            *(Knowledge.SINGLE_LOOKS, Knowledge.KSM_FILES),
+        }
+    ),
 )
 """Of UKSM."""
 

@@ -53,9 +53,9 @@ class Attachment:
         if self._windows is not None:
             self._windows.close()
 
-    def drain(self) -> Drained:
-        """The records that have arrived, in order; they are the caller's."""
-        return self._ring.drain() if self._ring is not None else NOTHING
+    def drain(self, most: int) -> Drained:
+        """The first records that have arrived, as a `RingReader` gives them."""
+        return self._ring.drain(most) if self._ring is not None else NOTHING
 
     def ask_for_inventory(self) -> None:
         """Have the program list all rmap_items; nothing where the kernel refuses that by now."""
@@ -79,13 +79,10 @@ class Attachment:
         """How often each outcome has happened since attached; empty where events are sent."""
         return self._program.totals() if self._program and self._ring is None else {}
 
-    def is_filling(self, slots: int) -> bool:
-        """Whether one drain took so much out of the ring that the next should not wait.
-
-        Args:
-            slots: `Drained.slots`.
-        """
-        return self._ring is not None and slots >= self._ring.capacity // 4
+    @property
+    def capacity(self) -> int:
+        """Events that the ring can hold."""
+        return self._ring.capacity if self._ring is not None else 0
 
     def lost(self) -> int:
         """Events that found the ring full since the program was attached."""

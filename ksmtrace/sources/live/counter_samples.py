@@ -28,8 +28,13 @@ class CounterSamples:
         """The counters now."""
         return self._reader.read()
 
-    def records(self, counters: Counters) -> Records:
-        """One reading as records, none where this kernel has no counters."""
+    def records(self, counters: Counters, *, behind: bool = False) -> Records:
+        """One reading as records, none where this kernel has no counters.
+
+        Args:
+            counters: what was read.
+            behind: whether older events are still to come.
+        """
         self._last |= counters.values
         gauges = sorted(counters.values.keys() | counters.failed.keys())
         records = empty_records(len(gauges))
@@ -40,5 +45,5 @@ class CounterSamples:
         values = [self._last.get(gauge, 0) for gauge in gauges]
         records["aux"] = np.array(values, dtype="<i8").view("<u8")
         if len(records):
-            records["flags"][-1] = Flag.LAST_OF_SAMPLE
+            records["flags"][-1] = Flag.LAST_OF_SAMPLE | (Flag.BEHIND if behind else 0)
         return records

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, ProcessText
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_start, read_vm
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.model.processes import text_records
@@ -17,6 +18,8 @@ from ksmtrace.session import Exactness, Probe
 
 _MOST_SHARE = 0.05
 """Share of the time that may go into reading /proc: thousands of processes are read less often."""
+_TOGETHER = 64
+"""So many processes are read before others get their turn: some milliseconds."""
 
 
 def identity_probes(owner: Probe) -> dict[EventKind, Probe]:
@@ -59,7 +62,7 @@ class Identities:
         """PROCESS_TEXT records for processes that `events` name for the first time."""
         pieces = []
         concerned = (events["kind"] == EventKind.PROCESS) | (events["kind"] == EventKind.MM_EXIT)
-        for event in events[concerned]:
+        for event in picked(events, concerned):
             mm, pid = int(event["mm"]), int(event["aux"])
             if event["kind"] == EventKind.MM_EXIT:
                 self._forget(mm)
@@ -69,21 +72,30 @@ class Identities:
                 pieces += self._texts(mm, one)
         return np.concatenate(pieces) if pieces else empty_records()
 
-    def sample(self, *, at_end: bool = False) -> Records:
-        """PROCESS_SAMPLE records of all processes met that are alive.
+    def sample(self, *, at_end: bool = False) -> Iterator[Records]:
+        """PROCESS_SAMPLE records of all processes met that are alive, those of a few at a time.
 
         Before them, PROCESS_TEXT records of those that have moved to another cgroup or have a new
-        name since. None while the last reading is fresh, except `at_end`.
+        name since. None while the last reading is fresh, except `at_end`. Whoever does not ask for
+        all leaves the rest as it was read before.
         """
-        began = time.monotonic()
-        if began < self._not_before and not at_end:
-            return empty_records()
+        if time.monotonic() < self._not_before and not at_end:
+            return
+        met, seconds = list(self._met.items()), 0.0
+        for first in range(0, len(met), _TOGETHER):
+            began = time.monotonic()
+            records = self._samples(met[first : first + _TOGETHER])
+            ended = time.monotonic()
+            seconds += ended - began
+            self._not_before = ended + seconds / _MOST_SHARE
+            yield records
+
+    def _samples(self, met: list[tuple[int, _Met]]) -> Records:
         rows, texts = [], []
-        for mm, one in list(self._met.items()):
+        for mm, one in met:
             found = read_ksm_stat(one.pid, self._root)
             rows += [(mm, int(gauge), value, one.pid) for gauge, value in found.items()]
             texts += self._texts(mm, one)
-        self._not_before = time.monotonic() + (time.monotonic() - began) / _MOST_SHARE
         records = empty_records(len(rows))
         if rows:
             mms, gauges, values, pids = zip(*rows, strict=True)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Gauge
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined
 
 MOST_OVERTAKEN = 64
 """So many places behind its neighbour, a number is late; farther behind, it has wrapped."""
@@ -42,7 +42,7 @@ class LossTracker:
             ]
             start = row
         pieces.append(self._mark_gaps(events[start:]))
-        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        return joined(pieces)
 
     def _mark_gaps(self, events: Records) -> Records:
         if not len(events):
@@ -74,7 +74,7 @@ class LossTracker:
             return empty_records()
         self._announced += missing
         self._ahead += missing
-        return _lost_record(missing, time.monotonic_ns() if ts is None else ts)
+        return lost_record(missing, time.monotonic_ns() if ts is None else ts)
 
     def _insert(self, events: Records, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Records:
         pieces, start = [], 0
@@ -84,12 +84,13 @@ class LossTracker:
             self._ahead -= known
             self._announced += count - known
             if count > known:
-                pieces += [events[start:row], _lost_record(count - known, int(events["ts"][row]))]
+                pieces += [events[start:row], lost_record(count - known, int(events["ts"][row]))]
                 start = row
-        return np.concatenate([*pieces, events[start:]])
+        return joined([*pieces, events[start:]])
 
 
-def _lost_record(count: int, ts: int) -> Records:
+def lost_record(count: int, ts: int) -> Records:
+    """One LOST record: so many events, before what happened at `ts`."""
     record = empty_records(1)
     record["kind"] = EventKind.LOST
     record["ts"] = ts

@@ -110,4 +110,4 @@ def session_of(plan: Plan, kernel: Kernel) -> Session:
 def merged_before_of(session: Session) -> MergedBefore:
     """What KSM has merged already, where that can be seen; none where the kernel counts none."""
     seen = session.sees(EventKind.SNAPSHOT) and read_counters().get(Gauge.PAGES_SHARED) != 0
-    return MergedBefore(seen=seen)
+    return MergedBefore(seen=seen, named=session.sees(EventKind.PROCESS))

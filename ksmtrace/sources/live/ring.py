@@ -10,24 +10,28 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import struct
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.record import RECORD, Records, empty_records
-from ksmtrace.sources.live.gathered.chunk import GATHERED, Words
+from ksmtrace.events.record import RECORD, Records, empty_records, joined, picked
+from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.merged import with_appends
 from ksmtrace.sources.live.program import Program
 
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _EVENT = RECORD.itemsize
+_LENGTH = struct.Struct("<I")
+_KIND_AT, _ITEMS_AT = 14, 16
+"""Where the record has its kind, and a chunk's header how many items it has (`oldchecksum`)."""
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
 _TWO_EVENTS = _EVENT + _SLOT.itemsize
 
-CALLBACK_BATCH = 65536
-"""Records after which bcc's loop is told to stop: it would go on for as long as events arrive."""
+MOST_RECORDS = 1 << 16
+"""What is taken out of a ring at a time, unless less is asked for."""
 
 _FIRST_LOOK, _LONGEST_LOOK = 64, 1 << 16
 """Slots that are looked at together, as long as all are events: doubled each time."""
@@ -40,11 +44,24 @@ class Drained(NamedTuple):
         events: in order; a chunk is its header.
         words: of each chunk among them, in order.
         slots: how many events would have taken as much of the ring.
+        more: whether others were there, for which there was no room in what was asked for.
     """
 
     events: Records
     words: list[Words]
     slots: int
+    more: bool = False
+
+    @property
+    def records(self) -> int:
+        """How many events they tell of, at least: what BPF counts where they are lost.
+
+        A chunk tells of its items; one of an inventory, of nothing that has happened.
+        """
+        chunks = self.events[self.events["kind"] == GATHERED]
+        told = chunks[chunks["flags"] & ChunkFlag.INVENTORY == 0]
+        items = np.maximum(told["oldchecksum"], 1).astype(np.int64).sum()
+        return len(self.events) - len(chunks) + int(items)
 
 
 NOTHING = Drained(empty_records(), [], 0)
@@ -56,8 +73,11 @@ class RingReader(Protocol):
     capacity: int
     """Events that the ring can hold."""
 
-    def drain(self) -> Drained:
-        """The records that have arrived, in order; they are the caller's."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records that have arrived, in order; they are the caller's.
+
+        A chunk counts as its items. The write that goes beyond `most` is the last.
+        """
         ...
 
     def close(self) -> None:
@@ -97,13 +117,13 @@ class MappedRing:
         self._consumer = np.frombuffer(self._consumer_map, dtype="<u8", count=1)
         self._producer = np.frombuffer(self._data_map, dtype="<u8", count=1)
 
-    def drain(self) -> Drained:
-        """The records between the consumer's position and the producer's."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records between the consumer's position and the producer's."""
         position, end = int(self._consumer[0]), int(self._producer[0])
         if position == end:
             return NOTHING
         start = mmap.PAGESIZE + (position & self._mask)
-        drained, taken = parse_ring(self._data_map, start, end - position)
+        drained, taken = parse_ring(self._data_map, start, end - position, most)
         self._consumer[0] = position + taken
         return drained
 
@@ -114,37 +134,56 @@ class MappedRing:
         self._data_map.close()
 
 
-def parse_ring(data: mmap.mmap | bytes | bytearray, start: int, size: int) -> tuple[Drained, int]:
-    """The records in `size` bytes of a ring's `data` from byte `start` on, and how many they take.
+def parse_ring(
+    data: mmap.mmap | bytes | bytearray, start: int, size: int, most: int = MOST_RECORDS
+) -> tuple[Drained, int]:
+    """The records in `size` bytes of a ring's `data` from byte `start` on, and the bytes they take.
 
-    They end before the first that is still being written.
+    They end before the first that is still being written, and with that which goes beyond `most`.
     """
     events: list[Records] = []
     words: list[Words] = []
-    at, end, look = start, start + size, _FIRST_LOOK
-    while at < end:
-        count = min((end - at) // _SLOT.itemsize, look)
-        slots = np.ndarray((count,), _SLOT, data, at)
-        two = (slots["length"] == _TWO_EVENTS) & (slots["event"]["kind"] != GATHERED)
-        plain = int(_leading((slots["length"] & ~np.uint32(_DISCARDED) == _EVENT) | two))
-        if plain:
-            taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
-            look = min(look, _LONGEST_LOOK)
+    heads: list[bytes] = []
+    at, end, look, room, written = start, start + size, _FIRST_LOOK, max(most, 1), True
+    while at < end and room > 0:
+        (length,) = _LENGTH.unpack_from(data, at)
+        two = length == _TWO_EVENTS and data[at + 8 + _KIND_AT] != GATHERED
+        if two or length & ~_DISCARDED == _EVENT:
+            count = min((end - at) // _SLOT.itemsize, look, room)
+            slots = np.ndarray((count,), _SLOT, data, at)
+            twos = (slots["length"] == _TWO_EVENTS) & (slots["event"]["kind"] != GATHERED)
+            plain = int(_leading(twos | (slots["length"] & ~np.uint32(_DISCARDED) == _EVENT)))
+            look = min(look * 2 if plain == count else _FIRST_LOOK, _LONGEST_LOOK)
+            plain += int(twos[plain - 1])  # both come together
+            taken = np.ndarray((plain,), _SLOT, data, at)
             kept = taken["length"] & np.uint32(_DISCARDED) == 0
-            events.append(taken["event"][kept] if not kept.all() else taken["event"].copy())
+            events.append(_read_heads(heads))
+            events.append(picked(taken["event"], None if kept.all() else kept))
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
             at += plain * _SLOT.itemsize
+            room -= plain
             continue
-        length = int(np.ndarray((1,), "<u4", data, at)[0])
         if length & _BUSY:
+            written = False
             break
-        payload = (length & ~_DISCARDED) - _EVENT
-        if not length & _DISCARDED and payload >= 0:
-            events.append(np.ndarray((1,), RECORD, data, at + 8).copy())
-            words.append(np.ndarray((payload // 8,), "<u8", data, at + 8 + _EVENT).copy())
-        at += 8 + ((length & ~_DISCARDED) + 7 & ~7)
-    drained = Drained(with_appends(_joined(events)), words, (at - start) // _SLOT.itemsize)
-    return drained, at - start
+        whole = length & ~_DISCARDED
+        if not length & _DISCARDED and whole > _EVENT:
+            payload = at + 8 + _EVENT
+            heads.append(bytes(data[at + 8 : payload]))
+            words.append(np.frombuffer(data[payload : payload + (whole - _EVENT & ~7)], "<u8"))
+            room -= _LENGTH.unpack_from(data, at + 8 + _ITEMS_AT)[0]
+        at += 8 + (whole + 7 & ~7)
+        room -= 1
+    events.append(_read_heads(heads))
+    size, more = (at - start) // _SLOT.itemsize, written and at < end
+    return Drained(with_appends(joined(events)), words, size, more), at - start
+
+
+def _read_heads(heads: list[bytes]) -> Records:
+    """The records whose bytes these are; the list is emptied."""
+    found = picked(np.frombuffer(b"".join(heads), dtype=RECORD)) if heads else empty_records()
+    heads.clear()
+    return found
 
 
 _NO_WORDS: Words = np.empty(0, dtype=np.uint64)
@@ -155,10 +194,6 @@ def _leading(yes: npt.NDArray[np.bool_]) -> int:
     return len(yes) if yes.all() else int(np.argmin(yes))
 
 
-def _joined(pieces: list[Records]) -> Records:
-    return pieces[0] if len(pieces) == 1 else np.concatenate([empty_records(), *pieces])
-
-
 class CallbackRing:
     """The ring through bcc's own reader: slower, and right on every machine."""
 
@@ -166,17 +201,26 @@ class CallbackRing:
         self.capacity = ring_bytes // _SLOT.itemsize
         self._bpf = program.bpf
         self._taken: list[bytes] = []
+        self._room = 0
         program.ring.open_ring_buffer(self._take)
 
     def _take(self, _context: object, data: int, size: int) -> int:
-        self._taken.append(ctypes.string_at(data, size))
-        return -1 if len(self._taken) >= CALLBACK_BATCH else 0
+        """Keep a record; -1 ends bcc's loop, which goes on for as long as events arrive."""
+        record = ctypes.string_at(data, size)
+        self._taken.append(record)
+        self._room -= 1
+        if size == _TWO_EVENTS and record[_KIND_AT] != GATHERED:
+            self._room -= 1
+        elif size > _EVENT:
+            self._room -= int(np.frombuffer(record, RECORD, 1)["oldchecksum"][0])
+        return -1 if self._room <= 0 else 0
 
-    def drain(self) -> Drained:
-        """At most `CALLBACK_BATCH` records."""
+    def drain(self, most: int = MOST_RECORDS) -> Drained:
+        """The first records; that there are more is known by the loop having been ended."""
         self._taken.clear()
+        self._room = max(most, 1)
         self._bpf.ring_buffer_consume()
-        return parse_callbacks(self._taken)
+        return parse_callbacks(self._taken)._replace(more=self._room <= 0)
 
     def close(self) -> None:
         """Nothing to release: the ring goes with its program."""
@@ -185,14 +229,14 @@ class CallbackRing:
 
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
-    heads, words = list[bytes](), list[Words]()
     firsts = np.frombuffer(b"".join(record[:_EVENT] for record in taken), dtype=RECORD)
+    heads, words = list[bytes](), list[Words]()
     for record, kind in zip(taken, firsts["kind"].tolist(), strict=True):
         heads.append(record[:_EVENT])
         if kind == GATHERED:
             words.append(np.frombuffer(record, dtype="<u8", offset=_EVENT).copy())
         elif len(record) == _TWO_EVENTS:
             heads.append(record[-_EVENT:])
-    events = np.frombuffer(b"".join(heads), dtype=RECORD).copy()
+    events = _read_heads(heads)
     size = sum(map(len, taken)) + 8 * len(taken)
     return Drained(with_appends(events), words, size // _SLOT.itemsize)

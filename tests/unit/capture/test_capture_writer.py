@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksmtrace.capture import temporary
+from ksmtrace import temporary
 from ksmtrace.capture.reader import open_capture
 from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -110,7 +110,7 @@ def test_a_segment_is_followed_by_the_next_when_it_is_full(tmp_path):
         writer.write(numbered(8))
     sizes = [os.path.getsize(tmp_path / name) for name in sorted(os.listdir(tmp_path))]
     assert len(sizes) > 1
-    assert all(size >= 8_000 for size in sizes[:-1])
+    assert all(size <= 8_000 for size in sizes)
     assert read(tmp_path / "a") == ([[0, 1], [2, 3], [4, 5], [6, 7]], [])
 
 
@@ -348,7 +348,7 @@ def test_a_later_segment_that_vanishes(tmp_path):
 def test_what_a_killed_ksmtrace_left_is_removed(tmp_path):
     script = (
         "import os, signal, sys\n"
-        "from ksmtrace.capture import temporary\n"
+        "from ksmtrace import temporary\n"
         "temporary.make_temporary(sys.argv[1])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -215,7 +215,7 @@ def test_looking_at_where_a_capture_goes_starts_no_thread(tmp_path, bundled_capt
     script = (
         "import os, sys\n"
         "import ksmtrace.cli.live\n"
-        "from ksmtrace.capture.temporary import check_target\n"
+        "from ksmtrace.capture.target import check_target\n"
         "check_target(sys.argv[1])\n"
         "check_target(sys.argv[2])\n"
         "assert 'pyarrow' not in sys.modules\n"

@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+from ksmtrace.engine.variants import VARIANTS
 from support.command import assert_one_line, ksmtrace
-from support.packages import install
+from support.packages import built, install
 from support.workload_steps import workload_toml
 
 STEPS = (
@@ -22,11 +21,7 @@ EDGES = {"full_scans": 2, "pages_scanned": 20}
 @pytest.fixture(scope="module")
 def site(repository, tmp_path_factory):
     """Where tests/variant_package is installed."""
-    folder = tmp_path_factory.mktemp("other")
-    package = shutil.copytree(repository / "tests/variant_package", folder / "package")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
-    subprocess.run([*command, str(folder / "site"), str(package)], check=True)
-    return folder / "site"
+    return built(repository / "tests/variant_package", tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +67,22 @@ def test_its_own_tunables_are_those_of_workloads_and_of_sweeps(file, environment
     assert_one_line(ran, 2, "named.toml: tunables: least = 1: refused with EINVAL")
     ran = ksmtrace("simulate", named_in(file, tmp_path, least='"2"'), env=environment)
     assert_one_line(ran, 2, "least = '2' is not an integer")
+
+
+def test_it_is_listed_and_not_imported(environment, tmp_path):
+    """Neither is one that cannot be imported."""
+    site = tmp_path / "site"
+    install(site, "broken-one", {"broken": "no_such_module:VARIANT"}, {})
+    path = f"{environment['PYTHONPATH']}{os.pathsep}{site}"
+    ran = ksmtrace("plugins", "--json", env={**environment, "PYTHONPATH": path})
+    assert (ran.returncode, ran.stderr) == (0, "")
+    listed = {one["name"]: one for one in json.loads(ran.stdout)["variants"]}
+    assert listed["at-once"]["origin"].startswith("ksmtrace-at-once ")
+    assert listed["broken"]["does"] == "no_such_module:VARIANT"
+    assert (listed["ksm-4.4"]["origin"], listed["cmd"]["origin"]) == ("built-in", "built-in")
+    assert set(listed) == {*VARIANTS, "at-once", "broken"}
+    text = ksmtrace("plugins", env=environment).stdout
+    assert [line for line in text.splitlines() if line.startswith("at-once ")]
 
 
 def test_a_tunable_of_it_is_unknown_without_it(file, tmp_path):

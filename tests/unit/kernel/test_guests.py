@@ -198,9 +198,11 @@ class Host:
         self._apply(self.identities.follow(records))
 
     def look(self):
-        found = self.identities.sample(at_end=True)
-        self._apply(found)
-        return int((found["kind"] == EventKind.PROCESS_TEXT).sum())
+        texts = 0
+        for found in self.identities.sample(at_end=True):
+            self._apply(found)
+            texts += int((found["kind"] == EventKind.PROCESS_TEXT).sum())
+        return texts
 
     def _apply(self, records):
         batch = EventBatch(records)

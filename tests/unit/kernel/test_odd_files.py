@@ -8,32 +8,35 @@ import sys
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ksmtrace.doctor.checks import run_checks
 from ksmtrace.errors import HostError
 from ksmtrace.events import Gauge, ProcessGauge
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.kernel import files
 from ksmtrace.kernel.anonymous import private_mappings
-from ksmtrace.kernel.distribution import read_distribution
-from ksmtrace.kernel.features import FEATURES, has_feature
 from ksmtrace.kernel.files import UNREAD, UnreadError, load_bytes, load_number, number
-from ksmtrace.kernel.host import find_ksmd, read_build_id
+from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.pagemap import KsmPageReader
-from ksmtrace.kernel.privileges import missing_capabilities, read_lockdown
-from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_rest, read_vm
-from ksmtrace.kernel.symbols import read_ranges
+from ksmtrace.kernel.processes import read_ksm_stat
 from ksmtrace.kernel.sysfs import (
     CounterReader,
-    has_counter,
-    has_ksm,
     read_tunables,
     require_number,
 )
 from ksmtrace.sources.live.counter_samples import CounterSamples
 from ksmtrace.sources.live.tunables_reader import TunablesReader
-from support.odd_files import ABSENT, DIRECTORY, FAILING, LOOP, USUAL, no_descriptors, trees, write
+from support.odd_files import (
+    ABSENT,
+    DIRECTORY,
+    FAILING,
+    LOOP,
+    USUAL,
+    no_descriptors,
+    read_everything,
+    trees,
+    write,
+)
 
 KSM = "sys/kernel/mm/ksm"
 
@@ -43,28 +46,6 @@ def fresh_ledger():
     UNREAD.clear()
     yield
     UNREAD.clear()
-
-
-def read_everything(root):
-    """What every reader says, by its name."""
-    return {
-        "counters": CounterReader(root, 41).read(),
-        "tunables": read_tunables(root),
-        "has": (has_ksm(root), has_counter("cow_ksm", root)),
-        "ksmd": find_ksmd(root),
-        "build_id": read_build_id(root),
-        "mergeable": find_mergeable(root),
-        "cgroup": read_cgroup(50, root),
-        "vm": read_vm(50, root=root),
-        "ksm_stat": read_ksm_stat(50, root),
-        "rest": read_rest(41, root),
-        "lockdown": read_lockdown(root),
-        "missing": missing_capabilities(root),
-        "distribution": read_distribution(root),
-        "symbols": read_ranges({"break_cow"}, root),
-        "features": [has_feature(feature, None, root) for feature in FEATURES],
-        "checks": [check.name for check in run_checks(read_distribution(root), root)],
-    }
 
 
 def test_the_usual_tree_is_read_whole(tmp_path):

@@ -13,7 +13,7 @@ from ksmtrace.listing.choice import Choice, Span, kind_named
 from ksmtrace.listing.lines import HEAD, event_lines
 from ksmtrace.listing.unseen import unseen_lines
 from ksmtrace.listing.words import FUNCTIONS, READINGS, words_of
-from ksmtrace.session import Exactness, Probe
+from ksmtrace.session import Exactness, Knowledge, Probe
 from support.streams import events, session
 
 MMS = (0, 0x1000, 0x2000, 0x3000)
@@ -155,3 +155,23 @@ def test_what_is_not_seen_of_what_is_chosen():
     ]
     assert list(unseen_lines(of, Choice(kinds=(EventKind.SAMPLE,)))) == ["# sample: not seen: test"]
     assert not list(unseen_lines(of, Choice(kinds=(EventKind.MM_ENTER, EventKind.LOST))))
+
+
+def test_what_has_no_trees_shows_none_and_what_is_called_otherwise_is_told():
+    """Of zero-page, a checksum would be one that nobody made; PKSM's functions are others."""
+    row = {"kind": EventKind.CMP_AND_MERGE_PAGE, "mm": 0x1000, "address": 0x5000}
+    facts = session()
+    for lacks, shown in (({Knowledge.TREES}, False), ({Knowledge.CHECKSUMS}, True)):
+        probe = Probe("engine:scan_batch", Exactness.EXACT, lacks=frozenset(lacks))
+        probes = {**facts.probes, EventKind.CMP_AND_MERGE_PAGE: probe}
+        found = list(event_lines([events(row)], Choice(), replace(facts, probes=probes)))
+        assert ("checksum=" in found[-1], "tree=" in found[-1]) == (shown, shown)
+        assert not [line for line in found if "here" in line]
+    others = replace(probe, lacks=frozenset({Knowledge.KSM_FILES}))
+    probes = {**facts.probes, EventKind.CMP_AND_MERGE_PAGE: others}
+    told = list(unseen_lines(replace(facts, probes=probes), Choice()))
+    assert "# cmp_and_merge_page: here scan_batch" in told
+    same = replace(others, via="engine:cmp_and_merge_page")
+    probes = {**facts.probes, EventKind.CMP_AND_MERGE_PAGE: same}
+    told = list(unseen_lines(replace(facts, probes=probes), Choice()))
+    assert not [line for line in told if line.startswith("# cmp_and_merge_page")]

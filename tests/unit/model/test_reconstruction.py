@@ -250,6 +250,16 @@ def test_tracepoint_tier_counts_from_what_was_there():
     assert ours.gauges()[Gauge.PAGES_SHARING] == 91
 
 
+def test_more_nodes_from_before_than_were_read_are_no_fewer_pages():
+    """A node may be merged between the reading and the first event."""
+    unseen = (EventKind.CMP_AND_MERGE_PAGE, EventKind.REMOVE_RMAP_ITEM)
+    ours = Reconstruction(session(tier="tracepoint", unseen=unseen))
+    ours.start({Gauge.PAGES_SHARED: 1, Gauge.PAGES_SHARING: 1})
+    append = {"kind": EventKind.STABLE_APPEND, "mm": 1}
+    ours.apply(events(*[{**append, "rmap_item": 64 * n, "pfn": n} for n in range(1, 4)]))
+    assert ours.gauges()[Gauge.PAGES_SHARED] == 3
+
+
 def _joined_twice(**how):
     """A page frame gets its first sharer at 1 ns and again at 3 ns, with no removal in between."""
     ours = Reconstruction(session(**how))

@@ -9,6 +9,9 @@ from rich.console import Console
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.plugins.advice.rules import MOST, RULES, Facts, recommend
+from ksmtrace.sources.engine import EngineSource
+from ksmtrace.workload.content import Content
+from ksmtrace.workload.file import Step, Workload
 from support.runs import analyse, plugin, runner, series
 from support.story import story
 from support.streams import events
@@ -271,6 +274,24 @@ def test_the_writer_of_the_story_is_found_by_the_whole_pipeline():
     assert given[0]["evidence"].startswith("it wrote to 203 merged pages")
     (section,) = [section for name, section in snapshot.sections if name == "advice"]
     assert section.tables[0].note == given[0]["command"]
+
+
+@pytest.mark.parametrize("variant", ["pksm", "zero-page", "uksm"])
+def test_what_is_not_ksm_is_given_no_advice_about_its_files(variant):
+    contents = {"process": "a", "region": "r"}
+    steps = (
+        Step("spawn", {"process": "a"}),
+        Step("map", {**contents, "pages": 4, "huge": False}),
+        Step("fill", {**contents, "first": 0, "pages": 4, "content": Content.parse("unique:1")}),
+        Step("scan", {"passes": 4}),
+    )
+    source = EngineSource(Workload("w", variant, {}, steps))
+    names = {name: plugin(name) for name in ALL}
+    snapshot = runner(list(source.batches()), names, of=source.session).run()
+    assert snapshot.document["analyzers"]["advice"] == {"recommendations": None}
+    assert not [key for key in series(snapshot.metrics) if key[0] == "ksmtrace_advice"]
+    (section,) = [section for name, section in snapshot.sections if name == "advice"]
+    assert (section.tables, section.exactness) == ((), "absent")
 
 
 @pytest.mark.parametrize("first", ["metrics", "panels", "sections"])

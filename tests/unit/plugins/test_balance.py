@@ -436,7 +436,7 @@ def test_limited_to_some_processes_totals_are_the_kernels_and_ksmds_time_is_not_
     assert figures["verdict"] == "worth it"
 
 
-def test_without_removals_it_is_an_upper_bound_and_without_merges_the_kernels_totals():
+def test_without_removals_it_is_derived_and_without_merges_the_kernels_totals():
     held = sample(
         pages_shared=5, pages_sharing=9, pages_unshared=1, pages_volatile=1, rmap_items=16
     )
@@ -444,7 +444,7 @@ def test_without_removals_it_is_an_upper_bound_and_without_merges_the_kernels_to
         tier="tracepoint", unseen=[EventKind.REMOVE_RMAP_ITEM, EventKind.CMP_AND_MERGE_PAGE]
     )
     figures = _analysis([*held, *_two()], of=of)
-    assert figures["attribution"] == "at most"
+    assert figures["attribution"] == "derived"
     assert figures["processes"][0]["rmap_items"] is None
     assert figures["processes"][0]["net_saved_bytes"] is None
     none = session(tier="sysfs", unseen=list(EventKind))
@@ -519,6 +519,29 @@ def test_what_is_saved_is_told_though_the_bookkeeping_is_not_known():
     )
     unknown = replace(facts, saved_bytes=None)
     assert judge(unknown) == Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
+
+
+def test_nothing_saved_and_nothing_kept_is_no_loss():
+    """Where rmap_items are not known, as of a daemon that has none."""
+    facts = Facts("1", True, None, 0, 0, None, True, 0.0)
+    assert judge(facts).answer is Answer.NOTHING
+    assert judge(replace(facts, settled=False)).answer is Answer.NOT_SETTLED
+    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.COSTS_MORE
+    assert judge(replace(facts, net_saved_bytes=None)).answer is Answer.NOT_KNOWN
+    assert judge(replace(facts, rmap_items=1)).answer is Answer.COSTS_MORE
+
+
+def test_what_is_saved_over_time_is_drawn_without_the_bookkeeping():
+    whole = session()
+    lacks = frozenset({Knowledge.METADATA})
+    examined = replace(whole.probes[EventKind.CMP_AND_MERGE_PAGE], lacks=lacks)
+    probes = {**whole.probes, EventKind.CMP_AND_MERGE_PAGE: examined}
+    rows = [*EMPTY, *sample(pages_sharing=3, ksm_zero_pages=2), *sample(pages_sharing=7)]
+    ((_, section),) = analyse(rows, "balance", of=replace(whole, probes=probes)).sections
+    (chart,) = section.charts
+    assert {name: list(values) for name, values in chart.series.items()} == {
+        "saved": [0, 5 * PAGE, 9 * PAGE]
+    }
 
 
 def test_what_has_not_settled_is_named():

@@ -137,3 +137,19 @@ def test_what_is_missing_is_said(tmp_path):
 def test_a_file_that_is_no_capture_is_refused(tmp_path):
     with pytest.raises(KsmtraceError, match="no such file"):
         CaptureSource(tmp_path / "none", speed=None)
+
+
+@pytest.mark.parametrize("speed", [None, 1e300])
+def test_a_replay_is_ended_amid_a_batch_of_very_many_events(tmp_path, speed):
+    """The file's batches are as large as whoever wrote it likes."""
+    events = record(tmp_path / "a", np.arange(1, 100_001), batch_events=100_000)
+    time = Time()
+    source = CaptureSource(tmp_path / "a", speed=speed, clock=time.clock, sleep=time.sleep)
+    first = next(batches := source.batches())
+    while not len(first):
+        first = next(batches)
+    source.stop()
+    assert list(batches) == []
+    assert len(first) < len(events) / 4
+    assert first.events.tobytes() == events[: len(first)].tobytes()
+    source.close()

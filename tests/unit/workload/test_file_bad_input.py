@@ -164,7 +164,10 @@ def test_ten_million_steps(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--set", "smart_scan"), ("--set", "=1"), ("--set", "x="), ("--nonsense",), ()],
+    [
+        *[("--set", "smart_scan"), ("--set", "=1"), ("--set", "x="), ("--nonsense",), ()],
+        ("--set", "pages_to_scan=1", "smart_scan"),
+    ],
 )
 def test_usage(arguments, tmp_path):
     ran = ksmtrace("simulate", *([tmp_path / "w.toml", *arguments] if arguments else []))

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, joined
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.sources.live.gathered.batch import BatchReader, read_header
+from ksmtrace.sources.live.gathered.batch import BatchReader, Gathered, read_batch, read_header
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.expansion import Expansion
 from ksmtrace.sources.live.gathered.own import is_own, without_marks
+from ksmtrace.sources.live.gathered.succession import as_one, follows
 from ksmtrace.sources.live.gathered.told_places import without_places
 
 _E = EventKind
@@ -21,6 +22,9 @@ _SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
 
 _INVENTORY, _FIRST = int(ChunkFlag.INVENTORY), int(ChunkFlag.FIRST)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
+
+_MOST_TOGETHER = 1 << 14
+"""Pages of batches that are expanded as one: more do not fit into caches."""
 
 
 class Expander:
@@ -38,6 +42,7 @@ class Expander:
         self._expansion = Expansion()
         self._reader = BatchReader()
         self._held: list[Records] = []
+        self._ended: list[tuple[Gathered, Records]] = []
 
     def feed(self, events: Records, words: list[Words]) -> Records:
         """The events that these records complete.
@@ -57,15 +62,18 @@ class Expander:
             one = events[row : row + 1]
             if kind == GATHERED:
                 out += self._chunk(one[0], next(chunks))
-            elif kind == _E.LOST:
+                continue
+            out += self._expanded()
+            if kind == _E.LOST:
                 self._hold(one)
                 self.lose()
             elif kind == _E.TUNABLE:
                 out.append(self._expansion.free_all(self._take_held(), one))
             else:
                 out += [self.flush(), one]
+        out += self._expanded()
         self._hold(events[start:])
-        return without_places(_joined(out))
+        return without_places(joined(out))
 
     def lose(self) -> None:
         """Records were lost, and have been counted, at a place that is not known."""
@@ -96,26 +104,47 @@ class Expander:
         if header.flags & _INVENTORY:
             # What is left of batches before a loss belongs to nothing any more. It is given out
             # first: registrations in it are in the inventory already.
-            lossy = self._expansion.wants_stock
-            left = [self.flush()] if lossy and header.flags & _FIRST else []
+            out = self._expanded()
+            if self._expansion.wants_stock and header.flags & _FIRST:
+                out.append(self.flush())
             if self._expansion.take_stock(header, words):
                 self._reader = BatchReader()
-            return left
+            return out
         batch = self._reader.take(header, words)
         if batch is None:
             return []
-        lossy = self._expansion.wants_stock
-        events = self._expansion.expand(batch, self._take_held())
-        if not lossy and self._expansion.wants_stock:
-            self._resync()
-        return [events]
+        held = self._take_held()
+        out = []
+        together = sum(sum(one.items) for one, _ in self._ended)
+        if self._ended and (
+            together > _MOST_TOGETHER or not follows(batch, held, self._ended[-1][0])
+        ):
+            out = self._expanded()
+        self._ended.append((batch, held))
+        return out
+
+    def _expanded(self) -> list[Records]:
+        """The events of the batches that have ended."""
+        ended, self._ended = self._ended, []
+        one = as_one([batch for batch, _ in ended]) if len(ended) > 1 else None
+        if one is not None:
+            batches = [(one, joined([held for _, held in ended]))]
+        else:
+            batches = [(read_batch(batch), held) for batch, held in ended]
+        out = []
+        for batch, held in batches:
+            lossy = self._expansion.wants_stock
+            out.append(self._expansion.expand(batch, held))
+            if not lossy and self._expansion.wants_stock:
+                self._resync()
+        return out
 
     def _hold(self, events: Records) -> None:
         if len(events):
             self._held.append(events)
 
     def _take_held(self) -> Records:
-        held = _joined(self._held)
+        held = joined(self._held)
         self._held = []
         return held
 
@@ -124,9 +153,3 @@ def _unmerges(event: Records) -> bool:
     """Whether it is a write of 2 to `run` that succeeded."""
     (write,) = tunable_writes(event)
     return write.name == "run" and write.number == 2
-
-
-def _joined(pieces: list[Records]) -> Records:
-    if len(pieces) == 1:
-        return pieces[0]
-    return np.concatenate(pieces) if pieces else empty_records()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.batch import Batch, Header
 from ksmtrace.sources.live.gathered.chunk import (
     FROM_START,
@@ -131,7 +131,7 @@ class Expansion:
         self._names.clear()
         self._cursor = (HEAD, FROM_START)
         self._reset = True
-        return np.concatenate([events, write])
+        return joined([events, write])
 
     def expand(self, batch: Batch, held: Records) -> Records:
         """The events of a batch, and of other tasks meanwhile."""
@@ -155,7 +155,7 @@ class Expansion:
         own = read_own(held, own_rows, visited)
         told = told_places(held, header, visited)
         own = brought_on(own, told, visited)
-        when = self._when(header, visited, own, told)
+        when = self._when(batch, visited, own, told)
         others = ~self._names.take(held)
         others[own_rows] = False
         other_rows = np.flatnonzero(others)
@@ -184,8 +184,8 @@ class Expansion:
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])
-        add_own(rows, held[own_rows], own, own_keys)
-        rows.add(held[other_rows], other_keys)
+        add_own(rows, picked(held, own_rows), own, own_keys)
+        rows.add(picked(held, other_rows), other_keys)
         self._names.add(rows, visited, when)
         if header.flags & _FROM_HEAD:
             rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
@@ -198,7 +198,7 @@ class Expansion:
             rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
-        return rows.in_order() if self._inventory.began else held[other_rows]
+        return rows.in_order() if self._inventory.began else picked(held, other_rows)
 
     def _passed(self, batch: Batch) -> Walk:
         """The walk, without mms that have registered in front of the cursor: ksmd is past them."""
@@ -222,12 +222,16 @@ class Expansion:
         """Populations of mms whose address another has registered with."""
         return {mm: self._populations.pop(mm) for mm in entered if mm in self._populations}
 
-    def _when(self, header: Header, visited: Visit, own: Own, told: ToldPlaces) -> Ints:
-        anchored = own.place >= 0
-        place = np.concatenate([own.place[anchored], told.place])
-        ts = np.concatenate([own.ts[anchored], told.ts])
+    def _when(self, batch: Batch, visited: Visit, own: Own, told: ToldPlaces) -> Ints:
+        header, anchored = batch.header, own.place >= 0
+        place, ts = [own.place[anchored], told.place], [own.ts[anchored], told.ts]
+        if batch.slept:
+            item, fell_asleep, went_on = np.array(batch.slept, dtype=np.int64).T
+            item = np.minimum(item, len(visited.place) - 1)
+            place += [visited.place[item - 1], visited.place[item]]
+            ts += [fell_asleep, went_on]
         began = header.began or self._ended or header.ts
-        return times(visited.last + 1, began, header.ts, place, ts)
+        return times(visited.last + 1, began, header.ts, np.concatenate(place), np.concatenate(ts))
 
     def _nodes_gone(
         self,

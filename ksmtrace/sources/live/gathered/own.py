@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, picked
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, Ints
 from ksmtrace.sources.live.gathered.visit import Visit
 
@@ -98,7 +98,7 @@ def is_own(held: Records) -> npt.NDArray[np.bool_]:
 
 def without_marks(records: Records) -> Records:
     """A copy as intercepting gives it."""
-    clean = records.copy()
+    clean = picked(records)
     clean["flags"] &= ~_MARKS[clean["kind"]]
     nodes = clean["kind"] == EventKind.REMOVE_STABLE_NODE
     clean["rmap_item"][nodes] = 0
@@ -107,7 +107,7 @@ def without_marks(records: Records) -> Records:
 
 def read_own(held: Records, rows: npt.NDArray[np.intp], visited: Visit) -> Own:
     """The records in these rows of `held`, and where ksmd was with each."""
-    records = held[rows]
+    records = picked(held, rows)
     kind, flags = records["kind"], records["flags"]
     vpn = (records["address"] >> ADDRESS_SHIFT).astype(np.int64)
     item = np.full(len(rows), -1, dtype=np.intp)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, IN_STABLE, IN_UNSTABLE, Ints
 from ksmtrace.sources.live.gathered.own import Own, without_marks
 from ksmtrace.sources.live.gathered.places import DONE, PLACE_SHIFT, SKIPPED
@@ -48,11 +48,10 @@ class Rows:
         if len(self._records) == 1:
             (records,), (key,) = self._records, self._keys
         else:
-            records, key = np.concatenate(self._records), np.concatenate(self._keys)
+            records, key = joined(self._records), np.concatenate(self._keys)
         if (key[1:] >= key[:-1]).all():
             return records
-        ordered: Records = records[np.argsort(key, kind="stable")]
-        return ordered
+        return picked(records, np.argsort(key, kind="stable"))
 
 
 def add_items(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, picked
 from ksmtrace.sources.live.gathered.batch import Header
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Ints
 from ksmtrace.sources.live.gathered.own import Own, find_rmap_items
@@ -72,7 +72,7 @@ def without_places(events: Records) -> Records:
     """The same as intercepting gives it."""
     rows = np.flatnonzero(_cursors(events))
     if len(rows):
-        events = events.copy()
+        events = picked(events)
         for column, kinds in _COLUMNS.items():
             events[column][rows[np.isin(events["kind"][rows], kinds)]] = 0
     return events

@@ -103,7 +103,7 @@ def in_order(
     Returns:
         All as one, and which stretches are of those that exited.
     """
-    if not leaving:
+    if not any(walk.stretches for walk in leaving):  # a chunk that is damaged says nothing
         return walked, [False] * len(walked.stretches)
     parts = [(walked, stretch, False) for stretch in walked.stretches]
     for walk in leaving:

@@ -1,23 +1,18 @@
-"""Files that become captures once their header is in them, and what a killed ksmtrace left of one.
+"""Where a capture is to be written: whether it can be, and what is said where it cannot.
 
 Nothing here loads Arrow, whose threads would keep the capabilities that a trace gives up.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import stat
-import tempfile
-from contextlib import suppress
 from errno import EDQUOT, EFBIG, ENOENT, ENOSPC
 
 from ksmtrace.capture.decoded import CONTINUATION
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.temporary import make_temporary
 
-_PREFIX = ".ksmtrace-"
-_TEMPORARY = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")
 _LONGEST_HEAD_BYTES = 1 << 16
 _MARK = b"ksmtrace.capture"
 
@@ -31,47 +26,6 @@ def try_directory(directory: str) -> None:
     descriptor, path = make_temporary(directory)
     os.close(descriptor)
     os.unlink(path)
-
-
-def remove_leftovers(directory: str) -> None:
-    """Remove the beginnings of captures whose ksmtrace was killed as it made them.
-
-    A living one holds a lock on its own. What cannot be looked at, or has no locks, stays.
-    """
-    with suppress(OSError):
-        for name in filter(_TEMPORARY.fullmatch, os.listdir(directory)):
-            with suppress(OSError):
-                _remove_dead(os.path.join(directory, name))
-
-
-def _remove_dead(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        facts = os.fstat(descriptor)
-        if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
-    finally:
-        os.close(descriptor)
-
-
-def make_temporary(directory: str) -> tuple[int, str]:
-    """Descriptor and path of a new file, locked for as long as it is open.
-
-    Somebody who removes leftovers may take it before it is locked: then another one is made.
-    """
-    while True:
-        descriptor, path = tempfile.mkstemp(prefix=_PREFIX, dir=directory)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        except OSError:
-            return descriptor, path  # no locks on this file system
-        if os.fstat(descriptor).st_nlink:
-            return descriptor, path
-        os.close(descriptor)
 
 
 def check_target(path: str) -> None:

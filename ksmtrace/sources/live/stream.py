@@ -1,0 +1,141 @@
+"""The records of a ring as events, a bounded part at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+from ksmtrace.events.cut import pieces_of
+from ksmtrace.events.record import Records, empty_records
+from ksmtrace.sources.live.attachment import Attachment
+from ksmtrace.sources.live.gathered.expander import Expander
+from ksmtrace.sources.live.losses import LossTracker, lost_record
+from ksmtrace.sources.live.ring import MOST_RECORDS
+
+_LEAST_PORTION = 1 << 10
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.4
+_MOST_TIMES = 8
+"""By which a portion is divided at once: something else may have taken the time."""
+_LONGEST_WAIT_NS = 2_000_000_000
+"""Other tasks' events wait so long for the end of a batch of ksmd, which may be at rest."""
+
+
+class Portion:
+    """How many events are taken in at a time: what is done with in a fraction of a second.
+
+    What that is differs a hundredfold between machines, between plugins, and by what ksmd does.
+
+    Attributes:
+        most: events.
+    """
+
+    def __init__(self) -> None:
+        self.most = _LEAST_PORTION
+
+    def took(self, count: int, seconds: float) -> None:
+        """So many events were taken in and done with in so many seconds."""
+        much = count > self.most // 2
+        if seconds > _LONGEST_SECONDS and much:
+            times = min(math.ceil(2 * seconds / _LONGEST_SECONDS), _MOST_TIMES)
+            self.most = max(self.most // times, _LEAST_PORTION)
+        elif seconds < _SHORTEST_SECONDS and much:
+            self.most = min(self.most * 2, MOST_RECORDS)
+
+
+class EventStream:
+    """Takes the records of an attachment's ring; gives events, with LOST where some are missing.
+
+    Attributes:
+        portion: how many events are given at a time.
+        quiet: whether nothing had arrived when the ring was looked at last.
+    """
+
+    def __init__(self, attachment: Attachment) -> None:
+        self.portion = Portion()
+        self.quiet = True
+        self._attachment = attachment
+        self._losses = LossTracker()
+        self._expander: Expander | None = None
+        if attachment.gathers:
+            self._expander = Expander(attachment.ask_for_inventory)
+        self._taken: deque[Records] = deque()
+        self._more = False
+        self._filling = False
+        self._given: tuple[int, float] | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether more has arrived than has been given."""
+        return self._more or bool(self._taken)
+
+    @property
+    def filling(self) -> bool:
+        """Whether the ring should be looked at again without a pause."""
+        return self.behind or self._filling
+
+    @property
+    def expanded(self) -> bool:
+        """Whether there are events that are out of the ring, and not given yet."""
+        return bool(self._taken)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether ksmd's batches are gathered."""
+        return self._expander is not None
+
+    def take(self) -> Records:
+        """The next events, few enough to be done with in a fraction of a second.
+
+        They are the caller's. A batch of ksmd is expanded as a whole, and given in parts.
+        """
+        now = time.monotonic()
+        if self._given is not None:
+            count, since = self._given
+            self.portion.took(count, now - since)
+        if not self._taken:
+            drained = self._attachment.drain(self.portion.most)
+            self.quiet, self._more = not drained.slots, drained.more
+            self._filling = drained.slots > 0 and drained.slots >= self._attachment.capacity // 4
+            events = self._losses.mark(drained.events)
+            if self._expander is not None:
+                events = self._expander.feed(events, drained.words)
+            self._taken.extend(pieces_of(events, self.portion.most))
+        events = self._taken.popleft() if self._taken else empty_records()
+        self._given = len(events), now
+        return events
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; nothing that was taken is at work meanwhile."""
+        self._given = None
+        time.sleep(seconds)
+
+    def held(self, *, at_end: bool) -> Records:
+        """What waits for ksmd's batch to end, and has waited too long; all of it `at_end`."""
+        if self._expander is None:
+            return empty_records()
+        if at_end:
+            return self._expander.flush()
+        return self._expander.release(time.monotonic_ns() - _LONGEST_WAIT_NS)
+
+    def missed(self) -> Records:
+        """A LOST record for what the ring had no room for, where nothing in the stream told it."""
+        missed = self._losses.settle(self._attachment.lost())
+        if len(missed) and self._expander is not None:
+            self._expander.lose()
+        return missed
+
+    def give_up(self) -> Records:
+        """Empty the ring without looking at what it holds; a LOST record of how much that is.
+
+        What arrives meanwhile may be left: a ring's worth is taken.
+        """
+        unread, slots = 0, 0
+        while True:
+            drained = self._attachment.drain(MOST_RECORDS)
+            unread += drained.records
+            slots += drained.slots
+            if not drained.more or slots >= self._attachment.capacity:
+                break
+        self._more = False
+        return lost_record(unread, time.monotonic_ns()) if unread else empty_records()
