@@ -89,6 +89,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->item = 0;
     walk->expected = NO_RUN;
     walk->run = 0;
+    walk->skips = ~0ULL;
     walk->batch = gather->batch;
     walk->pass = gather->seqnr;
     walk->began = gather->began;

@@ -39,6 +39,7 @@ static __always_inline u64 load64(u64 at)
 #ifdef WITH_AGES
 #define STATE_AGE(state) ((state) >> 8 * (RMAP_ITEM_AGE - RMAP_ITEM_OLDCHECKSUM) & 0xff)
 #define STATE_SKIPS(state) ((state) >> 8 * (RMAP_ITEM_SKIPS - RMAP_ITEM_OLDCHECKSUM) & 0xff)
+#define STATE_WITHOUT_CHECKSUM(state) ((state) >> 32)
 
 /* Whether should_skip_rmap_item (6.12) passed over the item when it was last asked. It counts the
  * age up; it sets remaining_skips to skip_age of the age before where it lets an item through, and

@@ -29,6 +29,7 @@ struct walk {
      * would be */
     u64 expected;
     u64 run; /* address of its first page, and its tag; 0 for none */
+    u64 skips; /* of an item that was passed over: its state without the checksum */
     /* as a call of the loop began */
     u64 bytes_before;
     u64 run_before;
@@ -213,10 +214,18 @@ static __always_inline int is_passed_over(struct walk *walk, u64 *state)
     return IN_MEMORY(walk->smart_scan) == GATHER_SMART_SCAN_ON && is_skipped(IN_MEMORY(*state));
 }
 
-/* Whether an item whose word is the one expected is what the run is of. */
-static __always_inline int prolongs_run(u64 word, u64 *state)
+static __always_inline void remember_skips(struct walk *walk, u64 *state)
 {
-    return word & TREE_FLAGS || is_skipped(IN_MEMORY(*state));
+    IN_MEMORY(walk->skips) = STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state));
+}
+
+/* Whether an item whose word is the one expected is what the run is of. Neighbours mostly have one
+ * age. */
+static __always_inline int prolongs_run(struct walk *walk, u64 word, u64 *state)
+{
+    return word & TREE_FLAGS
+           || STATE_WITHOUT_CHECKSUM(IN_MEMORY(*state)) == IN_MEMORY(walk->skips)
+           || is_skipped(IN_MEMORY(*state));
 }
 #else
 static __always_inline int is_passed_over(struct walk *walk, u64 *state)
@@ -224,7 +233,11 @@ static __always_inline int is_passed_over(struct walk *walk, u64 *state)
     return 0;
 }
 
-static __always_inline int prolongs_run(u64 word, u64 *state)
+static __always_inline void remember_skips(struct walk *walk, u64 *state)
+{
+}
+
+static __always_inline int prolongs_run(struct walk *walk, u64 word, u64 *state)
 {
     return 1;
 }
@@ -255,7 +268,7 @@ static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
         READ_INTO(item, at);
         u64 word = ITEM_ADDRESS(item), expected = IN_MEMORY(walk->expected);
         u64 *state = &ITEM_STATE(item);
-        if (word == expected && prolongs_run(word, state)) {
+        if (word == expected && prolongs_run(walk, word, state)) {
             IN_MEMORY(walk->expected) = expected + PAGE_BYTES;
             goto passed;
         }
@@ -267,6 +280,7 @@ static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
                 tag = WORD_UNSTABLE;
             } else if (is_passed_over(walk, state)) {
                 tag = WORD_SKIPPED;
+                remember_skips(walk, state);
             }
             if (PAGE_ADDRESS(word) < PAGE_ADDRESS(expected))
                 return undo_call(walk);
