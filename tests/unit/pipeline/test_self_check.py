@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from ksmtrace.events import EventKind, Flag
+from ksmtrace.events import EventKind, Flag, Gauge
 from ksmtrace.events.readings import ReadingTracker
 from ksmtrace.pipeline.self_check import SelfCheck
+from ksmtrace.pipeline.state import RunState
 from ksmtrace.session import Exactness, Probe
 from support.streams import events, sample, session
 
@@ -95,3 +96,35 @@ def test_appends_derived_from_the_attempts_prove_nothing():
         ([TRY, {"kind": EventKind.STABLE_APPEND}], {"pages_scanned": 0}),
     )
     assert set(rows) == {"examined"}
+
+
+def test_counters_that_are_ahead_of_the_events_are_compared_with_nothing():
+    """They were read while older events still waited in the ring: what they lack is no difference.
+
+    They are the counters of now all the same.
+    """
+    start, end = {"pages_scanned": 100, "pages_unshared": 0}, {"pages_scanned": 103}
+    ahead = sample(pages_scanned=999, pages_unshared=50)
+    ahead[-1]["flags"] |= Flag.BEHIND
+    state = RunState(session())
+
+    def examined():
+        return {row.name: (row.events, row.other) for row in state.self_check.rows}["examined"]
+
+    for rows in ([*sample(**start)], [CMP, CMP, *ahead], [CMP]):
+        state.apply(events(*rows))
+    assert examined() == (0, 0)
+    assert state.reconciliation.counters[Gauge.PAGES_SCANNED] == 999
+    assert state.reconciliation.pairs[Gauge.PAGES_UNSHARED] == (0, 0)
+    state.apply(events(*sample(**end)))
+    assert examined() == (3, 3)
+
+
+def test_a_first_reading_that_is_ahead_is_no_beginning():
+    ahead = sample(pages_scanned=999)
+    ahead[-1]["flags"] |= Flag.BEHIND
+    state = RunState(session())
+    for rows in (ahead, [CMP], sample(pages_scanned=1000), [CMP], sample(pages_scanned=1001)):
+        state.apply(events(*rows))
+    rows = {row.name: (row.events, row.other) for row in state.self_check.rows}
+    assert rows["examined"] == (1, 1)

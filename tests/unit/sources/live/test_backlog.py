@@ -2,10 +2,12 @@
 not read is lost to the last event."""
 
 import struct
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmtrace.events import EventKind, Flag, Gauge, empty_records
@@ -94,9 +96,8 @@ class World(Attachment):
         return self.dropped
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """The time of all that is live."""
+def timed(monkeypatch):
+    """The time of all that is live, from now on."""
     clock = Clock()
     for module in (source, reader, stream, identities):
         monkeypatch.setattr(module, "time", clock)
@@ -105,6 +106,11 @@ def clock(monkeypatch):
     )
     monkeypatch.setattr(opening, "read_counters", lambda: {Gauge.PAGES_SHARED: 0})
     return clock
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return timed(monkeypatch)
 
 
 def live_source(tmp_path, world, **options):
@@ -167,6 +173,41 @@ def test_behind_a_ring_that_never_empties(clock, tmp_path, seconds, downstream, 
     assert lost
     (warning,) = (line for line in live.warnings if "not read at the end" in line)
     assert int(warning.split()[0].replace(",", "")) == lost - world.dropped > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=st.integers(0, 20_000),
+    seconds=st.floats(0, 4e-4),
+    downstream=st.floats(0, 4e-5),
+    capacity=st.integers(50, 60_000),
+    pauses=st.lists(st.tuples(st.floats(0, 20), st.floats(0.1, 6)), max_size=3),
+    stopped=st.one_of(st.none(), st.floats(0, 15)),
+)
+def test_whatever_comes_is_given_or_lost_once(rate, seconds, downstream, capacity, pauses, stopped):
+    """Readers of any speed, that stand still now and then, and end by duration or signal."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        clock = timed(patch)
+        world = World(clock, rate, seconds, capacity)
+        live = live_source(Path(folder), world, duration=10)
+        waiting, stood = sorted(pauses), 0.0
+
+        def consume(batch):
+            nonlocal stood
+            clock.now += downstream * int((batch.kind == EventKind.BREAK_COW).sum())
+            if waiting and clock.now > waiting[0][0]:
+                stood += waiting[0][1]
+                clock.now += waiting.pop(0)[1]
+            if stopped is not None and clock.now > stopped:
+                live.stop()
+
+        seen = run(live, world, consume)
+        _, lost = accounts(seen, world)
+        assert clock.now < 10 + reader.GIVE_UP_SECONDS + stood + 1
+        unread = [line for line in live.warnings if "not read at the end" in line]
+        assert bool(unread) == (lost > world.dropped)
+        flags = events_of(seen)["flags"][events_of(seen)["kind"] == EventKind.SAMPLE]
+        assert not flags[-1] & Flag.BEHIND
 
 
 def test_what_can_be_read_in_time_is_read_to_its_end(clock, tmp_path):
