@@ -83,6 +83,12 @@ class Probe:
     counted: bool = False
 
     @property
+    def mechanisms(self) -> frozenset[str]:
+        """Of "kprobe" and "fentry", those by which it is attached (returns included)."""
+        words = set(self.via.split())
+        return frozenset(name for name, verbs in _FUNCTION_VERBS.items() if words & verbs)
+
+    @property
     def by_windows(self) -> bool:
         """Whether its events are seen in windows alone."""
         return self.share < 1.0 and self.exactness is Exactness.SAMPLED
@@ -117,6 +123,10 @@ class Probe:
         return cls(via, exactness, note, counter, known, share, counted)
 
 
+_FUNCTION_VERBS = {
+    "kprobe": frozenset({"kprobe", "kretprobe"}),
+    "fentry": frozenset({"fentry", "fexit"}),
+}
 _WHO_BROKE_UNKNOWN = "not told apart"
 """Words of the note by which older captures show that WHO_BROKE is lacking."""
 
@@ -219,6 +229,13 @@ class Session:
             return False
         probe = self.probes.get(kind)
         return self.sees(kind) or (probe is not None and probe.counted)
+
+    def without(self, kinds: Mapping[EventKind, str]) -> Session:
+        """The same where events of `kinds` do not come; the values say why."""
+        gone = {
+            kind: Probe(self.probes[kind].via, Exactness.ABSENT, why) for kind, why in kinds.items()
+        }
+        return replace(self, probes={**self.probes, **gone}) if gone else self
 
     def without_stream(self, *, counted: bool) -> Session:
         """The same once the stream of events has ended.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import __version__, hookimpl
 from ksmtrace.events import EventBatch, EventKind
@@ -39,6 +40,7 @@ class Plugin:
         self._levels = False
         self._run = ""
         self._lost = 0
+        self._silent: set[tuple[str, str]] = set()
         self._quiet_until = 0.0
 
     @hookimpl
@@ -74,6 +76,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot, session: Session) -> None:
         """At the end, log the outcome."""
+        if session.live:
+            self._log_silences(snapshot.silent)
         if not self._options.log:
             return
         self._log_start(session)
@@ -121,6 +125,19 @@ class Plugin:
                 f"the stream of events ends: {end.text}; {goes_on}; to avoid it: --budget none, "
                 "or --totals from the beginning",
             )
+
+    def _log_silences(self, silent: Mapping[str, Mapping[str, Any]]) -> None:
+        """Log probes that have begun or ceased to be silent; as the stream's end, asked or not."""
+        now = {(one["reason"], name) for name, one in silent.items() if not one["over"]}
+        begun, ended, self._silent = now - self._silent, self._silent - now, now
+        if not (self._options.log or not self._options.tui):
+            return
+        for reason in sorted({reason for reason, _ in begun}):
+            names = ", ".join(sorted(name for why, name in begun if why == reason))
+            self._log(_WARNING, f"events are missed: {names}: {reason}")
+        if ended:
+            names = ", ".join(sorted(name for _, name in ended))
+            self._log(_WARNING, f"events come again: {names}")
 
     def _log_losses(self) -> None:
         self._log(

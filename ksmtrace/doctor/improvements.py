@@ -49,7 +49,17 @@ def find_improvements(
         *_options(survey),
         *_probe_map(survey, distribution, release),
     )
-    return tuple(improvement for improvement in found if improvement.gains)
+    # a switch that is off is told even where another mechanism does as well: it costs ksmd more
+    return (*_switches(survey), *(improvement for improvement in found if improvement.gains))
+
+
+def _switches(survey: Survey) -> Iterator[Improvement]:
+    """Settings by which probes attach and do not fire."""
+    out = {outage.remedy: outage for outage in survey.mechanisms.values() if outage is not None}
+    remedies = {remedy: outage.sentence for remedy, outage in out.items() if remedy}
+    gains = _gains(survey, lambda reason: not set(remedies.values()).isdisjoint(reason.sentences))
+    if remedies:
+        yield Improvement("switch on what lets probes fire", gains, tuple(sorted(remedies)))
 
 
 def _functions(

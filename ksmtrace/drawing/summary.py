@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import one_line, wrapped
@@ -72,6 +72,18 @@ def ended(document: Document) -> str:
         f"{one_line(stream['reason'])}. What needs events is as of then; "
         "counts of rare events and the kernel's counters went on. To avoid it: --budget none."
     )
+
+
+def silences(document: Document) -> Iterator[str]:
+    """A sentence for each reason why probes that are attached did not fire."""
+    by_reason: dict[str, list[str]] = {}
+    for name, one in document["silent"].items():
+        until = f" to {duration(one['until_seconds'])}" if one["over"] else ""
+        when = f"from {duration(one['from_seconds'])}{until} into the run"
+        missed = f", {one['missed']:,} events missed at least" if one["missed"] else ""
+        by_reason.setdefault(one["reason"], []).append(f"{name} ({when}{missed})")
+    for reason, names in by_reason.items():
+        yield f"Probes were SILENT: {', '.join(names)}: {one_line(reason)}."
 
 
 def agreement(document: Document) -> str:

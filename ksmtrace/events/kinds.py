@@ -58,7 +58,8 @@ class EventKind(IntEnum):
     and BEHIND where events that are older than the reading follow it: the reader had not kept up.
     FAULT_PROBES stands alone, without the flag, where a window begins or ends."""
     LOST = 14
-    """Events were dropped before this point. aux = how many."""
+    """Events were dropped before this point. aux = how many, address = `LossCause` number, pfn =
+    the number of the kind that they are of, where only one is concerned."""
     SKIPPED = 15
     """Smart scan passed over the page (should_skip_rmap_item, 6.7): it is in neither tree until it
     is examined again. mm, address, rmap_item."""
@@ -155,6 +156,20 @@ class Flag(IntFlag):
     CUT = 0x01
 
 
+class LossCause(IntEnum):
+    """Why events were dropped.
+
+    ring: it was full. recursion: the kernel passed a program over, as it or another one was
+    running on that CPU. missed: it passed over a kprobe that hit within another one, or a kretprobe
+    that had no instance left. Of the last two, so many events are missing at most: a program may
+    have had nothing to tell.
+    """
+
+    RING = 0
+    RECURSION = 1
+    MISSED = 2
+
+
 class Gauge(IntEnum):
     """Counters that a SAMPLE can carry: the files of /sys/kernel/mm/ksm, and some others.
 
@@ -164,7 +179,9 @@ class Gauge(IntEnum):
     `events_lost` how many events found the ring full. `pages_to_scan` is a tunable, but one that
     the advisor changes by itself. `fault_probes` is 1 from the time at which the probes on
     do_wp_page were all attached, and 0 from that at which the first of them was let go of, in a run
-    that attaches them by windows.
+    that attaches them by windows. `ftrace_enabled` and `kprobes_enabled` are the kernel's switches
+    of probes (kernel.ftrace_enabled, /sys/kernel/debug/kprobes/enabled), read where functions are
+    probed: while one is 0, probes are attached and do not fire.
     """
 
     PAGES_SHARED = 1
@@ -185,6 +202,8 @@ class Gauge(IntEnum):
     EVENTS_LOST = 16
     PAGES_TO_SCAN = 17
     FAULT_PROBES = 18
+    FTRACE_ENABLED = 19
+    KPROBES_ENABLED = 20
 
 
 PAGE_GAUGES = (

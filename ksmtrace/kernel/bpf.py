@@ -19,7 +19,9 @@ from ksmtrace.kernel.sysfs import ROOT
 
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT, TRACE_ITER = 24, 25, 28
-_RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")
+RETURN_0 = bytes.fromhex("b7000000000000009500000000000000")
+"""A program that does nothing."""
+
 _INSTRUCTION = 8
 
 
@@ -58,11 +60,13 @@ class Outage:
         sentence: for people.
         refused: the kernel has it, and refuses it to this process.
         option: of the kernel's configuration, where its lack is the reason; else "".
+        remedy: a command that ends it; "" where none is known.
     """
 
     sentence: str
     refused: bool = False
     option: str = ""
+    remedy: str = ""
 
 
 def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[int, int]:
@@ -144,7 +148,7 @@ def _why_no_fentry(btf: Btf, function: str, root: Path) -> Outage | None:
     if found is None:
         return Outage(f"BTF has no function {function}")
     try:
-        os.close(_load(_TRACING, _RETURN_0, _TRACE_FENTRY, found[0]))
+        os.close(_load(_TRACING, RETURN_0, _TRACE_FENTRY, found[0]))
     except OSError as error:
         return Outage(why_refused("fentry", error, root), refused=True)
     return None
@@ -159,7 +163,7 @@ def _no_kprobes(root: Path) -> Outage | None:
 
 def _why_not_loaded(kind: int, root: Path) -> Outage | None:
     try:
-        os.close(_load(kind, _RETURN_0))
+        os.close(_load(kind, RETURN_0))
     except OSError as error:
         return Outage(why_refused("BPF", error, root), refused=True)
     return None

@@ -16,8 +16,14 @@ from ksmtrace.kernel.bpf import load_raw_tracepoint
 from ksmtrace.kernel.btf import load_libbpf
 
 _RUN_TIME = 0
-_INFO_BYTES, _RUN_TIME_AT, _RUN_COUNT_AT = 232, 192, 200
-"""struct bpf_prog_info up to recursion_misses, and where run_time_ns and run_cnt are in it."""
+_INFO_BYTES, _RUN_TIME_AT, _RUN_COUNT_AT, _MISSES_AT = 232, 192, 200, 208
+"""struct bpf_prog_info up to recursion_misses, and where run_time_ns, run_cnt and it are there."""
+
+_LINK_BYTES, _LINK_KIND_AT, _LINK_MISSED_AT = 64, 16, 48
+"""struct bpf_link_info, and where perf_event.type and perf_event.kprobe.missed are in it."""
+
+_LINK_KPROBES = (3, 4)
+"""BPF_PERF_EVENT_KPROBE, BPF_PERF_EVENT_KRETPROBE."""
 
 _MOV_0 = bytes.fromhex("b700000000000000")
 _ADD_1 = bytes.fromhex("0700000001000000")
@@ -75,14 +81,55 @@ def read_runs(program: int) -> Runs:
     Raises:
         OSError: the kernel refuses.
     """
-    info = ctypes.create_string_buffer(_INFO_BYTES)
-    size = ctypes.c_uint32(_INFO_BYTES)
-    failed: int = load_libbpf().bpf_obj_get_info_by_fd(program, info, ctypes.byref(size))
+    info = _info(program, _INFO_BYTES)
+    return Runs(_word(info, _RUN_COUNT_AT) or 0, _word(info, _RUN_TIME_AT) or 0)
+
+
+def read_recursion_misses(program: int) -> int | None:
+    """How often the kernel passed a program over, since it or another one ran on that CPU.
+
+    fentry and fexit count that from 5.12 on, kprobes and tracepoints from 6.7 on. None where this
+    kernel does not tell.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    return _word(_info(program, _INFO_BYTES), _MISSES_AT)
+
+
+def read_missed_kprobes(link: int) -> int | None:
+    """How often a kprobe hit and was not run, or a kretprobe had no instance left (nmissed).
+
+    None where this kernel does not tell of a link (6.7).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    info = _info(link, _LINK_BYTES)
+    kind = _word(info, _LINK_KIND_AT)
+    if kind is None or kind & 0xFFFFFFFF not in _LINK_KPROBES:
+        return None
+    return _word(info, _LINK_MISSED_AT)
+
+
+def _info(descriptor: int, most: int) -> bytes:
+    """The kernel's struct about a BPF object, as much of it as it has, at most `most` bytes.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    info = ctypes.create_string_buffer(most)
+    size = ctypes.c_uint32(most)
+    failed: int = load_libbpf().bpf_obj_get_info_by_fd(descriptor, info, ctypes.byref(size))
     if failed:
         number = -failed if failed < -1 else errno.EPERM
         raise OSError(number, os.strerror(number))
-    ns = int.from_bytes(info.raw[_RUN_TIME_AT:_RUN_COUNT_AT], "little")
-    return Runs(int.from_bytes(info.raw[_RUN_COUNT_AT : _RUN_COUNT_AT + 8], "little"), ns)
+    return info.raw[: size.value]
+
+
+def _word(info: bytes, at: int) -> int | None:
+    """A member of 8 bytes; None where the kernel's struct ends before it."""
+    return int.from_bytes(info[at : at + 8], "little") if len(info) >= at + 8 else None
 
 
 def measure_clock() -> Clock:

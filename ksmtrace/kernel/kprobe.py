@@ -13,22 +13,36 @@ import platform
 import struct
 from pathlib import Path
 
+from ksmtrace.kernel.btf import load_libbpf
 from ksmtrace.kernel.files import load_number
 from ksmtrace.kernel.sysfs import ROOT
 
 _SYSCALLS = {"x86_64": 298, "ppc64le": 319, "s390x": 331}
 _SYSCALL = _SYSCALLS.get(platform.machine(), 241)
 _CLOSE_ON_EXEC = 8
+_PERF_EVENT = 41
+"""BPF_PERF_EVENT of enum bpf_attach_type."""
+
 _SET_BPF, _ENABLE = 0x40042408, 0x2400
 _ATTRIBUTE = struct.Struct("=IIQQQQQIIQQ")
 """struct perf_event_attr up to config2: type, size, config, …, config1, config2."""
 
 
-def attach_kprobe(program: int, function: str, *, at_return: bool, root: Path = ROOT) -> int:
+def attach_kprobe(
+    program: int, function: str, *, at_return: bool, offset: int = 0, root: Path = ROOT
+) -> list[int]:
     """Attach a loaded program to a function's entry or return, for all processes.
 
-    Returns the file descriptor of the perf event; closing it removes the kprobe, and waits until no
-    CPU is in it.
+    Returns the file descriptors of the perf event and, from 5.15 on, of a link, which is last and
+    tells what was missed (`bpf_stats.read_missed_kprobes`). Closing them, last first, removes the
+    kprobe, and waits until no CPU is in it.
+
+    Args:
+        program: its descriptor.
+        function: the kernel's name for it.
+        at_return: whether it is the return.
+        offset: bytes from the function's start, where it is not the return.
+        root: where /sys is.
 
     Raises:
         OSError: the kernel refuses, or has no kprobes.
@@ -37,7 +51,8 @@ def attach_kprobe(program: int, function: str, *, at_return: bool, root: Path = 
     if kind is None:
         raise OSError(errno.ENOENT, "this kernel has no kprobes for perf events (4.17)")
     name = ctypes.create_string_buffer(function.encode())
-    fields = (kind, _ATTRIBUTE.size, int(at_return), 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
+    where = (ctypes.addressof(name), offset)
+    fields = (kind, _ATTRIBUTE.size, int(at_return), 1, 0, 0, 0, 1, 0, *where)
     attribute = ctypes.create_string_buffer(_ATTRIBUTE.pack(*fields))
     libc = ctypes.CDLL(None, use_errno=True)
     event: int = libc.syscall(
@@ -46,10 +61,16 @@ def attach_kprobe(program: int, function: str, *, at_return: bool, root: Path = 
     if event < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"kprobe {function}: {os.strerror(number)}")
+    held = [event]
     try:
-        fcntl.ioctl(event, _SET_BPF, program)
+        link: int = load_libbpf().bpf_link_create(program, event, _PERF_EVENT, None)
+        if link >= 0:
+            held.append(link)
+        else:
+            fcntl.ioctl(event, _SET_BPF, program)
         fcntl.ioctl(event, _ENABLE, 0)
     except OSError:
-        os.close(event)
+        for descriptor in reversed(held):
+            os.close(descriptor)
         raise
-    return event
+    return held

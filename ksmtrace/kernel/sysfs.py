@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EIO, ENOENT
 from functools import partial
@@ -91,10 +91,17 @@ class CounterReader:
     Args:
         root: where /sys and /proc are.
         ksmd_pid: whose CPU time is read too, or None.
+        more: what else is read, and how: None where this kernel lacks it, `UnreadError` where it
+            cannot be read.
     """
 
-    def __init__(self, root: Path = ROOT, ksmd_pid: int | None = None) -> None:
-        self._reads = dict(_reads(root, ksmd_pid))
+    def __init__(
+        self,
+        root: Path = ROOT,
+        ksmd_pid: int | None = None,
+        more: Mapping[Gauge, Callable[[], int | None]] | None = None,
+    ) -> None:
+        self._reads = {**dict(_reads(root, ksmd_pid)), **(more or {})}
         self._met: set[Gauge] = set()
 
     def read(self) -> Counters:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
+from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.events.tunable import follow_writes
@@ -188,6 +189,10 @@ class Reconstruction:
             told = self.nodes.shared
             self._baseline = Baseline(shared - told, sharing - (self._stable - told))
 
+    def doubt(self) -> None:
+        """Events are missing that no LOST record tells of."""
+        self._completeness.follow(EventKind.LOST)
+
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
         if derive not in self._derived:
@@ -220,7 +225,7 @@ class Reconstruction:
         self.batches += 1
         self.batch = batch
         self._derived.clear()
-        whole = self.complete and not batch.lost
+        whole = self.complete and not lose_any_kind(batch.events).any()
         self.processes.apply(batch)
         follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
         ids, born = [], []
@@ -239,7 +244,9 @@ class Reconstruction:
             self.items.born = np.concatenate([*born, none])
         # the number -1 is the last, and never merged
         self.copies.apply(batch, self.ids, self.items.born, self.items.capacity + 1)
-        for mark in batch.kind[_MARKS[batch.kind]].tolist():
+        marks = _MARKS[batch.kind]
+        marks &= (batch.kind != EventKind.LOST) | lose_any_kind(batch.events)
+        for mark in batch.kind[marks].tolist():
             self._completeness.follow(mark)
         if self.departures is not None and (batch.kind == EventKind.PROCESS_SAMPLE).any():
             alive = self.items.numbers()
@@ -249,13 +256,13 @@ class Reconstruction:
     def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
         """(part, whether all is forgotten after it): cut where an event ends many rmap_items."""
         if self._sees_removals:
-            ends = batch.kind == EventKind.LOST
+            ends = lose_any_kind(batch.events)
         else:
             ends = batch.kind == EventKind.MM_EXIT
         if self._limited:
             ends[:] = False
         for part in cut_after(batch, np.flatnonzero(ends)):
-            gone = self._sees_removals and not self._limited and part.kind[-1] == EventKind.LOST
+            gone = self._sees_removals and not self._limited and lose_any_kind(part.events)[-1]
             yield part, bool(gone)
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 
 from ksmtrace import __version__
+from ksmtrace.pipeline.state import LOSS_CAUSES
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.calls import PluginCalls
@@ -75,6 +76,16 @@ def _events(state: RunState) -> Iterator[Metric]:
         "lower pages_to_scan, or leave plugins out.",
         state.lost,
     )
+    causes = CounterMetricFamily(
+        "ksmtrace_lost_by_cause_events_total",
+        "The same by cause: ring (full), recursion and missed (the kernel itself passed our "
+        "programs over; at most so many events), silent (probes that are attached and do not fire: "
+        "see ksmtrace doctor).",
+        labels=["cause"],
+    )
+    for cause in LOSS_CAUSES:
+        causes.add_metric([cause], state.lost_by[cause])
+    yield causes
     yield CounterMetricFamily(
         "ksmtrace_passes_total",
         "Full passes of ksmd that ended. Standing still: KSM is stopped, or a pass takes very "

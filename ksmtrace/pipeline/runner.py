@@ -95,8 +95,8 @@ class Runner:
     def _apply(self, batch: EventBatch) -> None:
         readings, scan = self.state.apply(batch)
         of = {"reconstruction": self.state.reconstruction, "session": self.session}
-        if batch.lost:
-            self.calls.call("ksmtrace_lost", count=batch.lost, session=self.session)
+        if self.state.just_lost:
+            self.calls.call("ksmtrace_lost", count=self.state.just_lost, session=self.session)
         self.calls.call("ksmtrace_batch", batch=batch, **of)
         for reading in readings:
             self.calls.call("ksmtrace_reading", reading=reading, **of)

@@ -12,6 +12,7 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
 from ksmtrace.pipeline.metric_names import RUN, Publishers
 from ksmtrace.pipeline.run_metrics import run_metrics
+from ksmtrace.pipeline.state import LOSS_CAUSES
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -41,7 +42,12 @@ class Snapshot:
         self._state = state
         self._calls = calls
         self.final = final
-        self.session = state.session
+        self.session = state.session_told
+
+    @property
+    def silent(self) -> dict[str, dict[str, Any]]:
+        """The document's part of that name."""
+        return self._state.silences.to_json()
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -73,9 +79,15 @@ class Snapshot:
                     "note": probe.note,
                     **({"share": probe.share} if probe.by_windows else {}),
                 }
-                for kind, probe in session.probes.items()
+                for kind, probe in session.without(state.silences.silent).probes.items()
             },
-            "events": {"total": sum(by_kind.values()), "lost": state.lost, "by_kind": by_kind},
+            "silent": self.silent,
+            "events": {
+                "total": sum(by_kind.values()),
+                "lost": state.lost,
+                "lost_by_cause": {cause: state.lost_by[cause] for cause in LOSS_CAUSES},
+                "by_kind": by_kind,
+            },
             "stream": self._stream(),
             "probe_time": state.probe_times.to_json(),
             "passes": state.passes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ksmtrace.drawing.summary import Document, agreement
+from ksmtrace.drawing.summary import Document, agreement, silences
 from ksmtrace.section import Figure, Section, Table
 
 
@@ -14,6 +14,7 @@ def trust(document: Document, warnings: Sequence[str]) -> Section:
     lead = f"Reconstruction: {agreement(document)}."
     if lost:
         lead += f" {lost:,} events were LOST: every count may be too low."
+    lead += "".join(f" {sentence}" for sentence in silences(document))
     for missing in (*warnings, *document["plugins_failed"].values()):
         lead += f" {missing[:1].upper()}{missing[1:]}."
     return Section(

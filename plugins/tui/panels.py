@@ -54,6 +54,9 @@ def header(document: Document, state: Text) -> RenderableType:
         how.append("  ")
     elif document["probe_time"]["ksmd_ratio"] is not None:
         how.append(f"probes {share(document['probe_time']['ksmd_ratio'])} of ksmd  ")
+    silent = [name for name, one in document["silent"].items() if not one["over"]]
+    if silent:
+        how.append(f"SILENT: {', '.join(map(one_line, silent))}  ", "bold red")
     how.append(*_agreement(document))
     for name in document["plugins_failed"]:
         how.append(f"  plugin {one_line(name)} failed", "bold red")

@@ -15,6 +15,7 @@ from ksmtrace.drawing.summary import (
     ended,
     length,
     probe_time,
+    silences,
     unread,
     verdict,
 )
@@ -235,6 +236,7 @@ def _probes(document: Document, counters: Mapping[str, str]) -> Iterator[str]:
         yield wrapped(sentence[:1].upper() + sentence[1:])
     if sentence := ended(document):
         yield wrapped(sentence)
+    yield from map(wrapped, silences(document))
     for name in MISSION_NAMES:
         probe = probes.get(name)
         if probe is None or probe["exactness"] == "absent":

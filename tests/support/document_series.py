@@ -112,6 +112,7 @@ _DERIVED: dict[str, Callable[[dict[str, Any], dict[str, str]], Any]] = {
     "events_total": lambda d, by: d["events"]["by_kind"][by["kind"].upper()],
     "groups_tracked": lambda d, _: len(_at(d, "analyzers.groups.groups")),
     "kernel_info": lambda d, by: d["kernel"] == {key: by[key] for key in ("release", "build_id")},
+    "lost_by_cause_events_total": lambda d, by: d["events"]["lost_by_cause"][by["cause"]],
     "lost_events_total": lambda d, _: d["events"]["lost"],
     "merge_attempts_total": _attempts,
     "merge_latency_seconds_count": (

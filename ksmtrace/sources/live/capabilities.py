@@ -11,6 +11,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.bpf import Outage, try_mechanisms
 from ksmtrace.kernel.bpf_features import Feature, try_features
 from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.silence import without_silent
 from ksmtrace.kernel.symbols import clones_of, read_ranges
 from ksmtrace.kernel.sysfs import ROOT, has_counter, read_tunables
 from ksmtrace.sources.live.bpf_parts import Needs, needs_of
@@ -94,7 +95,9 @@ class Capabilities:
         self._ends = {name: end for name, (_, end) in ranges.items()}
         sleeps = read_tunables(root).get("sleep_millisecs") != "0"
         self._fentry_first = sleeps and _ATTACHES_TRAMPOLINES in ranges
-        self.mechanisms = try_mechanisms(btf, _TRIED_ON, root) if mechanisms is None else mechanisms
+        if mechanisms is None:
+            mechanisms = without_silent(try_mechanisms(btf, _TRIED_ON, root), root)
+        self.mechanisms = mechanisms
         if features is None:
             features = try_features(btf, root) if asked_of_bpf else {}
         hides = Outage("hidden")

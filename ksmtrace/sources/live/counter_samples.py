@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.switches import SWITCHES
+from ksmtrace.kernel.silence import read_switch
 from ksmtrace.kernel.sysfs import ROOT, CounterReader, Counters
 
 
@@ -18,10 +21,12 @@ class CounterSamples:
     Args:
         ksmd_pid: whose CPU time is one of them; 0 for nobody's.
         root: where /sys and /proc are.
+        switches: whether the switches are read by which probes may be silent.
     """
 
-    def __init__(self, ksmd_pid: int, root: Path = ROOT) -> None:
-        self._reader = CounterReader(root, ksmd_pid or None)
+    def __init__(self, ksmd_pid: int, root: Path = ROOT, *, switches: bool = False) -> None:
+        asked = {gauge: partial(read_switch, gauge, root) for gauge in SWITCHES if switches}
+        self._reader = CounterReader(root, ksmd_pid or None, asked)
         self._last: dict[Gauge, int] = {}
 
     def read(self) -> Counters:

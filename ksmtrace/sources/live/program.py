@@ -53,6 +53,7 @@ class Program:
     Attributes:
         loaded: the programs that hooks run, by name, without those of fentry that are attached for
             now only.
+        links: of the kprobes among them, by hook, where the kernel has links of them (5.15).
 
     Raises:
         HostError: bcc is missing, the text does not compile, or the kernel refuses a program.
@@ -62,6 +63,7 @@ class Program:
         self._ksmd_pid = ksmd_pid
         self._descriptors: list[int] = []
         self.loaded: dict[str, Loaded] = {}
+        self.links: list[tuple[Hook, int]] = []
         page = os.sysconf("SC_PAGE_SIZE")
         defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
@@ -174,7 +176,7 @@ class Program:
         self.loaded[program.decode()] = Loaded(loaded, hook, placement.mechanism)
         try:
             for symbol in placement.symbols:
-                held.append(attach_kprobe(loaded, symbol, at_return=at_return))
+                held += attach_kprobe(loaded, symbol, at_return=at_return)
         except OSError:
             close_all(held)
             raise
@@ -203,14 +205,16 @@ class Program:
                 self._descriptors += (loaded, link)
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
                 return
-            case "kprobe" if name in self.loaded:
-                linked = self.loaded[name].descriptor
-                self._descriptors.append(attach_kprobe(linked, symbol, at_return=at_return))
-                return
-            case "kprobe" if at_return:
-                bpf.attach_kretprobe(event=symbol.encode(), fn_name=program)
             case "kprobe":
-                bpf.attach_kprobe(event=symbol.encode(), event_off=hook.offset, fn_name=program)
+                if name in self.loaded:
+                    loaded = self.loaded[name].descriptor
+                else:
+                    loaded = bpf.load_func(program, _KPROBE).fd
+                held = attach_kprobe(loaded, symbol, at_return=at_return, offset=hook.offset)
+                self._descriptors += held
+                self.links += [(hook, link) for link in held[1:]]
+                self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
+                return
             case "raw_tracepoint":
                 bpf.attach_raw_tracepoint(tp=symbol.encode(), fn_name=program)
             case "perf":

@@ -52,7 +52,8 @@ class LiveSource:
         self._merged_before = merged_before
         self._read_before: list[EventBatch] | None = None
         self._stopping = False
-        self._counters = CounterSamples(ksmd_pid)
+        by_functions = any(probe.mechanisms for probe in session.probes.values())
+        self._counters = CounterSamples(ksmd_pid, switches=by_functions)
         tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
             tunables = TunablesReader(session.tunables)

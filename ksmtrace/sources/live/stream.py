@@ -7,10 +7,12 @@ import time
 from collections import deque
 
 from ksmtrace.events.cut import pieces_of
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.losses import lose_any_kind
+from ksmtrace.events.record import Records, empty_records, joined
 from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
+from ksmtrace.sources.live.passed_over import PassedOver
 from ksmtrace.sources.live.ring import MOST_RECORDS
 
 _LEAST_PORTION = 1 << 10
@@ -56,6 +58,7 @@ class EventStream:
         self.quiet = True
         self._attachment = attachment
         self._losses = LossTracker()
+        self._passed_over = PassedOver(attachment.program)
         self._expander: Expander | None = None
         if attachment.gathers:
             self._expander = Expander(attachment.ask_for_inventory)
@@ -119,9 +122,13 @@ class EventStream:
         return self._expander.release(time.monotonic_ns() - _LONGEST_WAIT_NS)
 
     def missed(self) -> Records:
-        """A LOST record for what the ring had no room for, where nothing in the stream told it."""
-        missed = self._losses.settle(self._attachment.lost())
-        if len(missed) and self._expander is not None:
+        """LOST records for what nothing in the stream told.
+
+        It is what the ring had no room for, and what the kernel passed over.
+        """
+        full = self._losses.settle(self._attachment.lost())
+        missed = joined([full, self._passed_over.records()])
+        if lose_any_kind(missed).any() and self._expander is not None:
             self._expander.lose()
         return missed
 

@@ -8,6 +8,7 @@ import pytest
 from ksmtrace.doctor import checks
 from ksmtrace.doctor.text import to_text
 from ksmtrace.errors import HostError
+from ksmtrace.events import EventKind
 from ksmtrace.kernel.bpf import Outage
 from ksmtrace.sources.live.probe_table import PROBES
 
@@ -151,6 +152,28 @@ def test_hidden_addresses(host):
     advice = report.improvements[0]
     assert advice.commands == ("sysctl -w kernel.kptr_restrict=1",)
     assert {kind.name for kind in advice.gains} >= {"CMP_AND_MERGE_PAGE", "REMOVE_RMAP_ITEM"}
+
+
+@pytest.mark.parametrize(
+    ("file", "remedy", "tier"),
+    [
+        ("proc/sys/kernel/ftrace_enabled", "sysctl -w kernel.ftrace_enabled=1", "tracepoint"),
+        (
+            "sys/kernel/debug/kprobes/enabled",
+            "echo 1 > /sys/kernel/debug/kprobes/enabled",
+            "full",
+        ),
+    ],
+)
+def test_a_switch_by_which_probes_would_be_silent(host, file, remedy, tier):
+    (host.root / file).parent.mkdir(parents=True, exist_ok=True)
+    (host.root / file).write_text("0\n")
+    report = host.examine()
+    assert report.survey.tier == tier
+    switch = next(one for one in report.improvements if one.commands == (remedy,))
+    assert EventKind.CMP_AND_MERGE_PAGE in switch.gains or tier == "full"
+    assert "none fires" in report.survey.mechanisms["kprobe"].sentence
+    assert report.to_json()["mechanisms"]["raw_tracepoint"]["works"]
 
 
 def test_lockdown(host):

@@ -1,0 +1,31 @@
+"""What LOST records tell: how many events were dropped, why, and of which kinds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.kinds import EventKind, LossCause
+from ksmtrace.events.record import Records
+
+
+def lose_any_kind(records: Records) -> npt.NDArray[np.bool_]:
+    """Which records are losses of events of any kind, and not of one kind alone; shape (n,)."""
+    found: npt.NDArray[np.bool_] = (records["kind"] == EventKind.LOST) & (records["pfn"] == 0)
+    return found
+
+
+def lost_by_cause(batch: EventBatch) -> Counter[str]:
+    """Events dropped within a batch, by the cause's name in lower case; "unknown" for a newer one.
+
+    Older captures have no cause: there, the ring was full.
+    """
+    found: Counter[str] = Counter()
+    for record in batch.of(EventKind.LOST):
+        number = int(record["address"])
+        known = number in LossCause.__members__.values()
+        found[LossCause(number).name.lower() if known else "unknown"] += int(record["aux"])
+    return found
