@@ -12,7 +12,7 @@ TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test fuzz guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
+.PHONY: help run check test fuzz ends guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,32 @@ fuzz: .venv/ready-test ## fuzz every reader, or TARGET=..., for SECONDS each
 		echo "== $$target"; \
 		PYTHONPATH=tests $(BIN)/python -m fuzz.run $$target $(SECONDS) || status=1; \
 	done; exit $$status
+
+# What rests on dependencies most, without KSM, bcc and guests: a minute at each end.
+ENDS := tests/unit/capture tests/unit/serving tests/unit/probemap tests/unit/drawing tests/unit/report \
+	tests/unit/test_session.py tests/unit/test_figures.py tests/unit/engine/test_checksum.py \
+	tests/unit/workload/test_file_bad_input.py tests/unit/plugins/test_prometheus.py \
+	tests/replay/test_bundled_capture.py
+ENDS_NEED := hypothesis pytest pytest-timeout pytest-xdist pyte trustme
+# One that runs: a name on the path may be a stand-in of pyenv's that does not.
+NEWER_PYTHON ?= $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; do \
+	"$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
+
+ends: .venv/ready-test ## short tests with the lowest versions of all dependencies, and by Python 3.13
+	@rm -rf build/lowest build/newer; mkdir -p build; $(TOOL).lowest > build/lowest.txt
+	@/usr/bin/python3 -m venv build/lowest
+	@build/lowest/bin/pip install -qq --only-binary :all: -c build/lowest.txt -r build/lowest.txt $(ENDS_NEED)
+	@build/lowest/bin/pip install -qq --no-deps --editable .
+	@echo "== the lowest versions, $$(build/lowest/bin/python --version)"
+	@build/lowest/bin/python -m pytest -q -p no:cacheprovider -m "not slow" --examples 0.03 -n auto $(ENDS)
+ifeq ($(NEWER_PYTHON),)
+	@echo "== Python 3.13 is not here: not tested"
+else
+	@$(NEWER_PYTHON) -m venv build/newer
+	@build/newer/bin/pip install -qq --editable '.[report]' $(ENDS_NEED)
+	@echo "== the newest versions, $$(build/newer/bin/python --version)"
+	@build/newer/bin/python -m pytest -q -p no:cacheprovider -m "not slow" --examples 0.03 -n auto $(ENDS)
+endif
 
 guests: .venv/ready-test ## run tests/live in guests of the kernels that CI boots, at once
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/vm/test_guests.py

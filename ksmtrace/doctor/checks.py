@@ -13,6 +13,7 @@ from ksmtrace.kernel.btf import VMLINUX, Btf, load_libbpf
 from ksmtrace.kernel.distribution import Distribution
 from ksmtrace.kernel.host import find_ksmd, import_bcc
 from ksmtrace.kernel.presence import why_no_ksm, why_no_ksmd
+from ksmtrace.kernel.privileges import why_unprivileged
 from ksmtrace.kernel.sysfs import read_tunables
 
 KSM = "KSM"
@@ -44,7 +45,7 @@ def run_checks(distribution: Distribution, root: Path) -> tuple[Check, ...]:
     """Every check, in the order in which things must be there."""
     looks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("ksmd", lambda: _ksmd(root)),
-        ("privileges", _privileges),
+        ("privileges", lambda: _privileges(root)),
         ("BTF", lambda: _btf(distribution, root)),
         ("libbpf", lambda: _libbpf(distribution)),
         ("bcc", lambda: _bcc(distribution)),
@@ -79,10 +80,12 @@ def _ksmd(root: Path) -> str:
     return f"pid {ksmd}"
 
 
-def _privileges() -> str:
-    if os.geteuid() != 0:
-        raise _MissingError("not root", "run it with sudo")
-    return "root"
+def _privileges(root: Path) -> str:
+    why = why_unprivileged(root)
+    if why:
+        raise _MissingError(why, "run it with sudo")
+    user = os.geteuid()
+    return f"capabilities of user {user}" if user else "root"
 
 
 def _btf(distribution: Distribution, root: Path) -> str:

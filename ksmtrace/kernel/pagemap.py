@@ -51,11 +51,17 @@ def ksm_page_file(root: Path = ROOT) -> str:
 
     Some kernels (Debian's 6.12.107, 6.18.15) set KPF_KSM on every anonymous page, so kpageflags is
     of no use there. This is found by a page of our own that cannot be merged: nobody advised it.
+
+    Raises:
+        OSError: page frames are not shown, or the kernel has no such files.
     """
     with mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as own:
         own[0] = 1
         address = np.frombuffer(own, dtype=np.uint8).ctypes.data
         pfn = _frames(root, os.getpid(), address, 1)
+        if not pfn.any():
+            # pagemap(5): frames are 0 without CAP_SYS_ADMIN, and nothing fails
+            raise PermissionError(errno.EPERM, "pagemap hides page frames (needs CAP_SYS_ADMIN)")
         flags = _by_pfn(root / "proc/kpageflags", pfn)
     return "kpagecount" if flags.any() and int(flags[0] & _KPF_KSM) else "kpageflags"
 

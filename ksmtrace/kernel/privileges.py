@@ -25,12 +25,33 @@ def read_lockdown(root: Path = ROOT) -> str:
 
 def missing_capabilities(root: Path = ROOT) -> list[str]:
     """Those of `CAPABILITIES` that this process lacks."""
+    effective = _effective(root)
+    if effective is None:
+        return []
+    return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+
+
+def why_unprivileged(root: Path = ROOT) -> str:
+    """Why this process cannot load programs that trace, by its user and capabilities; "" if it may.
+
+    Root is not looked at further: what else is refused to it is found by trying. Any other user
+    needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
+    """
+    if os.geteuid() == 0:
+        return ""
+    missing = {name for name, bit in CAPABILITIES.items() if not (_effective(root) or 0) >> bit & 1}
+    if missing.isdisjoint({"CAP_BPF", "CAP_PERFMON"}) or "CAP_SYS_ADMIN" not in missing:
+        return ""
+    return "not root, and without CAP_BPF and CAP_PERFMON"
+
+
+def _effective(root: Path) -> int | None:
+    """The effective capabilities as bits; None where the kernel does not tell."""
     for line in read_lines(root / "proc/self/status"):
         found = re.fullmatch(r"CapEff:\s*([0-9a-fA-F]{1,16})\s*", line)
         if found:
-            effective = int(found[1], 16)
-            return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
-    return []
+            return int(found[1], 16)
+    return None
 
 
 def why_refused(what: str, error: OSError, root: Path = ROOT) -> str:

@@ -41,8 +41,9 @@ def read(probes, ring_bytes, pipe):
             begun = True
             pipe.send("begun")
     producers = source._attachment.program.bpf[b"producers"][ctypes.c_int(0)]
-    pipe.send((taken, lost, sum(one.sent for one in producers), sum(one.lost for one in producers)))
+    sent, full = (sum(getattr(one, name) for one in producers) for name in ("sent", "lost"))
     source.close()
+    pipe.send((taken, lost, sent, full))
 
 
 @pytest.mark.live
@@ -110,12 +111,15 @@ def test_a_ksmd_that_never_sleeps_keeps_nobody_waiting(ksm, processes, ended_by,
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        if ended_by == "SIGTERM":
-            while "bpf" not in " ".join(links(run.pid)):
-                time.sleep(0.5)
-            time.sleep(20)
-            run.terminate()
-        out, err = run.communicate(timeout=300)
+        try:
+            if ended_by == "SIGTERM":
+                while "bpf" not in " ".join(links(run.pid)):
+                    time.sleep(0.5)
+                time.sleep(20)
+                run.terminate()
+            out, err = run.communicate(timeout=600)
+        finally:
+            run.kill()
     document = json.loads(out.splitlines()[-1])
     events = document["events"]
     print(batch, ended_by, document["duration_seconds"], events["total"], events["lost"], err)

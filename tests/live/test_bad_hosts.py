@@ -215,7 +215,7 @@ def test_doctor_as_nobody():
         pytest.skip("nobody may not read this checkout")
     assert (ran.returncode, ran.stderr) == (3, "")
     first, second, *_ = ran.stdout.splitlines()
-    assert first == "cannot trace here: not root"
+    assert first == "cannot trace here: not root, and without CAP_BPF and CAP_PERFMON"
     assert "ksmtrace live --probes sysfs" in second
     assert "sudo" in ran.stdout
     ran = ksmtrace("doctor", "--json", **nobody)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd, import_bcc
 from ksmtrace.kernel.presence import why_no_ksm, why_no_ksmd
+from ksmtrace.kernel.privileges import why_unprivileged
 from ksmtrace.kernel.sysfs import ROOT
 
 
@@ -23,8 +23,9 @@ def check_host(root: Path = ROOT, *, with_probes: bool = True) -> int:
     if absence is not None:
         raise HostError(str(absence))
     if with_probes:
-        if os.geteuid() != 0:
-            raise HostError("tracing needs root: run it with sudo")
+        why = why_unprivileged(root)
+        if why:
+            raise HostError(f"tracing needs root, and this is {why}: run it with sudo")
         import_bcc()
     ksmd = find_ksmd(root)
     if ksmd is None and with_probes:

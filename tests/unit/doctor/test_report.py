@@ -10,6 +10,7 @@ from ksmtrace.doctor.text import to_text
 from ksmtrace.errors import HostError
 from ksmtrace.events import EventKind
 from ksmtrace.kernel.bpf import Outage
+from ksmtrace.kernel.privileges import CAPABILITIES
 from ksmtrace.sources.live.probe_table import PROBES
 
 FENTRY_REFUSED = Outage("fentry is refused (EPERM; missing CAP_BPF)", refused=True)
@@ -97,8 +98,10 @@ def test_the_text_fits_and_is_plain(poor):
 def test_the_answer_comes_first(host, monkeypatch):
     assert to_text(host.examine()).startswith("ready to trace, tier full: of 15 kinds of events, ")
     monkeypatch.setattr(checks.os, "geteuid", lambda: 65534)
+    assert to_text(host.examine()).startswith("ready to trace")
+    (host.root / "proc/self/status").write_text(f"CapEff:\t{1 << CAPABILITIES['CAP_BPF']:016x}\n")
     first, second, *_ = to_text(host.examine()).splitlines()
-    assert first == "cannot trace here: not root"
+    assert first == "cannot trace here: not root, and without CAP_BPF and CAP_PERFMON"
     assert "--probes sysfs" in second
 
 

@@ -10,6 +10,7 @@ from ksmtrace.kernel.privileges import (
     missing_capabilities,
     read_lockdown,
     why_refused,
+    why_unprivileged,
 )
 
 ALL = (1 << 41) - 1
@@ -79,3 +80,21 @@ def test_other_errors_are_not_blamed_on_privileges(host):
     root = host("none integrity [confidentiality]\n", 0)
     said = why_refused("fentry", OSError(errno.EINVAL, ""), root)
     assert said == f"fentry is refused (EINVAL: {os.strerror(errno.EINVAL)})"
+
+
+@pytest.mark.parametrize(
+    ("user", "names", "may"),
+    [
+        (0, (), True),
+        (7, (), False),
+        (7, ("CAP_BPF",), False),
+        (7, ("CAP_PERFMON", "CAP_SYS_RESOURCE"), False),
+        (7, ("CAP_BPF", "CAP_PERFMON"), True),
+        (7, ("CAP_SYS_ADMIN",), True),
+        (7, None, False),
+    ],
+)
+def test_who_is_not_root_may_trace_by_capabilities(host, monkeypatch, user, names, may):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    effective = None if names is None else sum(1 << CAPABILITIES[name] for name in names)
+    assert (why_unprivileged(host(effective=effective)) == "") == may

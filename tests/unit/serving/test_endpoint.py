@@ -106,13 +106,12 @@ def test_its_memory_and_files_cannot_be_read_by_its_own_user(serve):
     if os.getuid() != 0:
         pytest.skip("needs root, to become another user")
     endpoint = serve()
-    look = f"open('/proc/{children(endpoint)[1]}/mem')"
     ran = subprocess.run(
-        [sys.executable, "-c", look], user=65534, group=65534, extra_groups=[], check=False,
-        capture_output=True,
+        ["cat", f"/proc/{children(endpoint)[1]}/mem"], user=65534, group=65534, extra_groups=[],
+        check=False, capture_output=True,
     )  # fmt: skip
     assert ran.returncode != 0
-    assert b"PermissionError" in ran.stderr
+    assert b"Permission denied" in ran.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
