@@ -53,7 +53,7 @@ def at_rest(ksm):
 def check(document):
     """Lossless, and equal to the kernel: each count, and the four page gauges."""
     assert document["tier"] == "full"
-    assert document["events"]["lost"] == 0
+    assert document["events"]["lost"] == 0, document["events"]
     counts = document["self_check"]["counts"]
     assert counts
     assert {row["difference"] for row in counts.values()} == {0}
