@@ -49,14 +49,17 @@ static __always_inline u32 read32(u64 address)
     return value;
 }
 
+static __always_inline int in_ksmd(void)
+{
+    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
+}
+
 /* How often programs of hooks that every thread passes ran in ksmd: by place in SHARED of
  * sources/live/hook_threads.py. */
 BPF_PERCPU_ARRAY(ksmd_runs, u64, 8);
 
 static __always_inline void count_ksmd_run(int which)
 {
-    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
-        return;
     u64 *runs = ksmd_runs.lookup(&which);
     if (runs)
         (*runs)++;
@@ -86,9 +89,10 @@ static __always_inline void count_lost(struct producer *producer, u64 lost)
         __sync_fetch_and_add(of_all, lost);
 }
 
-/* A wake-up per event would cost ksmd several page scans each; the reader polls instead. The
- * reader makes `records` of it. */
-static __always_inline void submit_as(struct ksm_event *event, u64 records)
+/* A wake-up per event would cost ksmd several page scans each; the reader polls instead. It makes
+ * `records` of what is written; `second` is in the bytes behind the event, or 0. */
+static __always_inline void submit_as(struct ksm_event *event, u64 bytes, struct ksm_event *second,
+                                      u64 records)
 {
     int zero = 0;
     struct producer *producer = producers.lookup(&zero);
@@ -97,7 +101,11 @@ static __always_inline void submit_as(struct ksm_event *event, u64 records)
     event->seq = (u16)producer->seq;
     producer->seq += records;
     event->cpu = (u16)bpf_get_smp_processor_id();
-    if (!events.ringbuf_output(event, sizeof(*event), BPF_RB_NO_WAKEUP)) {
+    if (second) {
+        second->seq = event->seq + 1;
+        second->cpu = event->cpu;
+    }
+    if (!events.ringbuf_output(event, bytes, BPF_RB_NO_WAKEUP)) {
         producer->sent += records;
         return;
     }
@@ -106,7 +114,7 @@ static __always_inline void submit_as(struct ksm_event *event, u64 records)
 
 static __always_inline void submit(struct ksm_event *event)
 {
-    submit_as(event, 1);
+    submit_as(event, sizeof(*event), 0, 1);
 }
 #endif
 

@@ -10,6 +10,9 @@
 #define CALLS_A_BATCH (262144 / ITEMS_A_CALL)
 #define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
+#define SOME_LOOKS 16
+#define SLOT_BEGIN LESS(MM_SLOT_MM, MM_SLOT_MM_NODE)
+#define SLOT_WORDS (MORE(MM_SLOT_MM, MM_SLOT_MM_NODE) / 8 - SLOT_BEGIN / 8 + 1)
 
 enum gather_todo { NOTHING, WALK, SEND };
 
@@ -26,6 +29,7 @@ struct gather {
     u64 now_seqnr;
     u64 left; /* the mm where it was last has passed __ksm_exit: its slot may be elsewhere */
     u64 looks; /* at the cursor; a batch in which it did not move has no number */
+    u64 last_left; /* looks when any mm passed __ksm_exit last; several write it at a time */
     u64 batch;
     u64 began;
     u64 epoch;     /* one more with each reset: seqnr begins anew */
@@ -56,7 +60,13 @@ static __always_inline void take_cursor(struct gather *gather)
     gather->slot = gather->now_slot;
     gather->link = gather->now_link;
     gather->seqnr = gather->now_seqnr;
-    gather->mm = gather->slot == SYM_KSM_MM_HEAD ? 0 : load64(gather->slot + MM_SLOT_MM);
+    if (gather->slot == SYM_KSM_MM_HEAD)
+        gather->mm = 0;
+    else if (gather->slot != gather->walk.slot || !(gather->mm = gather->walk.mm))
+        gather->mm = load64(gather->slot + MM_SLOT_MM);
+    gather->left = 0;
+    if (gather->looks > gather->last_left + SOME_LOOKS)
+        return;
     u64 mm = gather->mm;
     struct visit *visit = visits.lookup(&mm);
     gather->left = visit && visit->left && visit->left + 1 >= gather->looks;
@@ -65,9 +75,10 @@ static __always_inline void take_cursor(struct gather *gather)
 /* Whether a slot is still that of its mm, and in the list. */
 static __always_inline int is_listed(u64 slot, u64 mm)
 {
-    if (load64(slot + MM_SLOT_MM) != mm)
+    READ_WORDS(words, slot + SLOT_BEGIN, SLOT_WORDS);
+    if (words[(MM_SLOT_MM - SLOT_BEGIN) / 8] != mm)
         return 0;
-    u64 next = load64(slot + MM_SLOT_MM_NODE);
+    u64 next = words[(MM_SLOT_MM_NODE - SLOT_BEGIN) / 8];
     return load64(next + sizeof(u64)) == slot + MM_SLOT_MM_NODE;
 }
 
@@ -134,8 +145,10 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
         gather->listed_slot = SYM_KSM_MM_HEAD;
         flags |= GATHER_FIRST;
     }
+    if (!gather->listing)
+        return NOTHING;
     u64 now = bpf_ktime_get_ns();
-    if (!gather->listing || now - gather->listed_ts < INVENTORY_PAUSE)
+    if (now - gather->listed_ts < INVENTORY_PAUSE)
         return NOTHING;
     gather->listed_ts = now;
     clear_walk(gather, walk, flags);
@@ -363,10 +376,10 @@ static __always_inline int gather_batch(void *ctx)
     return 0;
 }
 
-/* Once a batch, before it; also where ksmd does not sleep between batches. */
+/* In ksmd alone, as below: once a batch, before it; also where ksmd does not sleep between them. */
 static __always_inline int on_kthread_should_stop(void *ctx)
 {
-    return in_ksmd() ? gather_batch(ctx) : 0;
+    return gather_batch(ctx);
 }
 
 static __always_inline int is_in_ksm_scan_thread(u64 place)
@@ -378,7 +391,7 @@ static __always_inline int is_in_ksm_scan_thread(u64 place)
  * too, within a batch; they are told by the place to which the function returns. */
 static __always_inline int on_msecs_to_jiffies(void *ctx, u64 stack)
 {
-    if (!in_ksmd() || !is_in_ksm_scan_thread(load64(stack)))
+    if (!is_in_ksm_scan_thread(load64(stack)))
         return 0;
     return gather_batch(ctx);
 }

@@ -39,7 +39,7 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
     if (!visit)
         return NOTHING;
     u64 left = gather->left;
-    visit->left = gather->looks;
+    visit->left = gather->last_left = gather->looks;
     if (mm == gather->mm)
         gather->left = 1;
     u64 mark = mark_of(gather);

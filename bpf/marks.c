@@ -112,7 +112,7 @@ static __always_inline int is_from_removal(void *context)
  * cursor still names an rmap_item, which is not examined. */
 static __always_inline void mark_node(struct ksm_event *event, void *context)
 {
-    if ((u32)bpf_get_current_pid_tgid() != KSMD_PID)
+    if (!in_ksmd())
         return;
     struct scan scan;
     struct item item;
@@ -125,6 +125,9 @@ static __always_inline void mark_node(struct ksm_event *event, void *context)
         event->flags |= BETWEEN;
     else if (tree_flags(word))
         event->flags |= IN_TREE;
-    if (is_from_removal(context))
+    /* Of the item that it examines, ksmd removes what it has joined. */
+    int other = !(event->flags & BETWEEN)
+                && (!(word & KERNEL_STABLE_FLAG) || item_head(&item) != event->aux);
+    if (!other && is_from_removal(context))
         event->flags |= FROM_REMOVAL;
 }

@@ -140,10 +140,18 @@ static __always_inline int on_try_to_merge_one_page(u64 vma, u64 page, u64 kpage
 static __always_inline void submit_attempt(struct scan_state *state, struct tried *tried,
                                            u8 zero_page, u64 result)
 {
+    u64 page = state->page, kpage = state->kpage, kpfn = page_to_pfn(state, kpage);
+    struct ksm_event *event = &state->held.event;
+#ifdef HOLDING
+    struct ksm_event *first = &state->held.first;
+    if (!kpage)
+        event = first;
+    if (!kpage || !first->kind || state->held.event.kind || first->pfn != kpfn)
+        submit_held(state);
+#else
     submit_held(state);
-    struct ksm_event *event = &state->held;
+#endif
     __builtin_memset(event, 0, sizeof(*event));
-    u64 page = state->page, kpage = state->kpage;
     event->ts = bpf_ktime_get_ns();
     event->kind = TRY_TO_MERGE_ONE_PAGE;
     event->err = (s16)(int)result;
@@ -151,7 +159,7 @@ static __always_inline void submit_attempt(struct scan_state *state, struct trie
     event->mm = tried->rmap_item ? tried->mm : read64(state->vma + VMA_MM);
     event->address = tried->address;
     event->pfn = page_to_pfn(state, page);
-    event->aux = page_to_pfn(state, kpage);
+    event->aux = kpfn;
     u8 flags = (kpage ? HAS_KPAGE : 0) | (kpage == page ? SAME_PAGE : 0) | zero_page
                | mark_of_item(tried->rmap_item, state->examined);
     state->became_ksm = (s16)(int)result || kpage ? 0 : page;
@@ -161,7 +169,7 @@ static __always_inline void submit_attempt(struct scan_state *state, struct trie
         flags |= page_state(page, &event->oldchecksum, &event->checksum);
     event->flags = flags;
 #ifdef HOLDING
-    if (kpage && !zero_page && !(s16)(int)result)
+    if (!zero_page && !(s16)(int)result)
         return;
 #endif
     submit_held(state);

@@ -26,19 +26,28 @@ static __always_inline void name_item(struct ksm_event *event, u64 rmap_item)
 }
 
 #ifdef HOLDING
-/* Whether the attempt by which an rmap_item came to the node is held, so that both go together. */
+/* Whether the attempt by which an rmap_item came to the node is held, so that both go together; of
+ * two, the first one's append comes last. */
 static __always_inline int submit_merged(struct scan_state *state, u64 rmap_item, u64 stable_node,
                                          u64 pfn, int is_new)
 {
-    struct ksm_event *held = &state->held;
-    if (!held->kind || held->rmap_item != rmap_item || held->aux != pfn)
+    struct ksm_event *first = &state->held.first, *held = &state->held.event;
+    u64 *node = (u64 *)&held->oldchecksum;
+    if (held->kind == MERGED && first->rmap_item == rmap_item && *node == stable_node) {
+        held->kind = MERGED_TWO;
+        state->held.length = sizeof(*held);
+        submit_as(first, sizeof(struct held), held, 4);
+        first->kind = held->kind = 0;
+        return 1;
+    }
+    if (held->kind != TRY_TO_MERGE_ONE_PAGE || held->rmap_item != rmap_item || held->aux != pfn)
         return 0;
     held->kind = MERGED;
-    *(u64 *)&held->oldchecksum = stable_node;
+    *node = stable_node;
     if (is_new)
         held->flags |= MERGED_NEW_NODE;
-    submit_as(held, 2);
-    held->kind = 0;
+    if (!first->kind)
+        submit_held(state);
     return 1;
 }
 #else

@@ -3,8 +3,11 @@
 /* A write into the ring costs ksmd 230 instructions, and an rmap_item whose page became a KSM page
  * joins the stable node at once. So, with HOLDING, the attempt is held, and goes into the ring as one
  * record with its STABLE_APPEND: `oldchecksum` and `checksum` are the node's address, `ts` is the
- * attempt's. */
-#define MERGED 254 /* its kind, which never leaves the source */
+ * attempt's. The attempt that makes a KSM page is held until its partner out of the unstable tree and
+ * itself have joined the node of it, in this order: then both records are one write, the second with
+ * both appends. These kinds never leave the source. */
+#define MERGED 254
+#define MERGED_TWO 253
 #define MERGED_NEW_NODE 0x40
 
 /* An rmap_item that was tried to be merged. */
@@ -50,7 +53,12 @@ struct scan_state {
     u64 examined;          /* the candidate, then */
     u64 became_ksm;        /* the page that was made a KSM page by the last attempt */
     u64 replacing;         /* replace_page was entered, where a probe map lets us see it */
-    struct ksm_event held; /* an attempt that is not in the ring yet; kind 0 for none */
+    /* attempts that are not in the ring yet; kind 0 for none */
+    struct held {
+        struct ksm_event first; /* that has made a KSM page */
+        u64 length;             /* of the other one, as if it were a write of its own */
+        struct ksm_event event;
+    } held;
 };
 BPF_ARRAY(scan_states, struct scan_state, 1);
 
@@ -62,15 +70,20 @@ static __always_inline struct scan_state *scan_state(void)
 
 static __always_inline void submit_held(struct scan_state *state)
 {
-    if (!state || !state->held.kind)
+    if (!state)
         return;
-    submit(&state->held);
-    state->held.kind = 0;
-}
-
-static __always_inline int in_ksmd(void)
-{
-    return (u32)bpf_get_current_pid_tgid() == KSMD_PID;
+#ifdef HOLDING
+    struct ksm_event *first = &state->held.first, *event = &state->held.event;
+    if (first->kind)
+        submit(first);
+    if (event->kind)
+        submit_as(event, sizeof(*event), 0, event->kind == MERGED ? 2 : 1);
+    first->kind = event->kind = 0;
+#else
+    if (state->held.event.kind)
+        submit(&state->held.event);
+    state->held.event.kind = 0;
+#endif
 }
 
 /* 0 where the kernel does not tell where struct pages lie. */

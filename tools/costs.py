@@ -19,11 +19,9 @@ KSMD_LIMIT_PERCENT, FAULT_LIMIT_PERCENT = 3.0, 0.5
 
 _PLAIN = "the walk: without typed loads, to read an rmap_item takes 2.6 % already"
 _SKIPPED = "the walk: of so cheap a page, looking at its age and skips is a larger share"
-_MERGES = "hooks on merges and the stable tree, of which an eighth of the pages take several each"
 
 KNOWN_OVER: Mapping[str, str] = {
     "5.10, volatile": _PLAIN,
-    "6.1, merging": _MERGES,
     "6.1, volatile": _PLAIN,
     "7.2, smart scan": _SKIPPED,
 }

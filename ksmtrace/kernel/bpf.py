@@ -69,16 +69,19 @@ class Outage:
     remedy: str = ""
 
 
-def attach_tracing(bytecode: bytes, function: int, *, at_return: bool) -> tuple[int, int]:
+def attach_tracing(
+    bytecode: bytes, function: int, *, at_return: bool, callback_at: int = 0
+) -> tuple[int, int]:
     """Load a program and attach it to a function's entry or return.
 
     Returns the file descriptors of the program and of the link; closing the link detaches.
-    `function` is its number in the kernel's BTF.
+    `function` is its number in the kernel's BTF, `callback_at` as for `load_kprobe`.
 
     Raises:
         OSError: the kernel refuses.
     """
-    program = _load(_TRACING, bytecode, _TRACE_FEXIT if at_return else _TRACE_FENTRY, function)
+    attach_type = _TRACE_FEXIT if at_return else _TRACE_FENTRY
+    program = _load(_TRACING, bytecode, attach_type, function, callback_at)
     link: int = load_libbpf().bpf_raw_tracepoint_open(None, program)
     if link < 0:
         os.close(program)

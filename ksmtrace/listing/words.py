@@ -165,7 +165,12 @@ def _node(event: np.void) -> list[Word]:
 def _fault(event: np.void) -> list[Word]:
     address = [Word("address", f"{int(event['address']):#x}")]
     spent = [Word("nanoseconds", str(int(event["aux"])))] if event["aux"] else []
-    return address + _hex("pfn", int(event["pfn"])) + spent + _flags(event, by_kernel=_F.BY_KERNEL)
+    return (
+        address
+        + _hex("pfn", int(event["pfn"]))
+        + spent
+        + _flags(event, zero_page=_F.ZERO_PAGE, by_kernel=_F.BY_KERNEL)
+    )
 
 
 def _snapshot(event: np.void) -> list[Word]:

@@ -179,16 +179,18 @@ class SilenceWatch:
 
     def _follow_others(self, ns: int, came: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
         """Kinds that no counter counts, by those that are attached the same way."""
+        dead: dict[str, list[EventKind]] = {}
         for way in ("kprobe", "fentry"):
             alike = [kind for kind in self._quiet if way in self._ways[kind]]
             silent = [kind for kind in alike if kind in self.silent]
             heard = any(came[kind] for kind, ways in self._ways.items() if way in ways)
-            if not silent or heard or any(self._quiet[kind].growths == 0 for kind in silent):
-                continue
-            for kind, ways in self._ways.items():
-                if ways == {way} and kind not in self._quiet:
-                    others = ", ".join(one.name.lower() for one in silent)
-                    self._note(kind, f"attached as {others}, which are silent", ns, ns)
+            if silent and not heard and all(self._quiet[kind].growths for kind in silent):
+                dead[way] = silent
+        for kind, ways in self._ways.items():
+            if ways and ways <= dead.keys() and kind not in self._quiet:
+                alike = list(dict.fromkeys(one for way in sorted(ways) for one in dead[way]))
+                others = ", ".join(one.name.lower() for one in alike)
+                self._note(kind, f"attached as {others}, which are silent", ns, ns)
 
     def _note(self, kind: EventKind, reason: str, since_ns: int, ns: int) -> Silence:
         one = self.found.get(kind)

@@ -12,7 +12,7 @@ from ksmtrace.kernel.sysfs import read_tunables
 from support.command import KSMTRACE
 
 SECONDS_TO_ATTACH = 600
-LATE_TO_ATTACH = {"gather": "kthread_should_stop", "kprobe": "ksm_next_page_pmd_entry"}
+LATE_TO_ATTACH = {"gather": "__msecs_to_jiffies", "kprobe": "ksm_next_page_pmd_entry"}
 """A function of each choice of probes that other choices leave alone."""
 
 

@@ -180,14 +180,17 @@ class Capabilities:
     def _function(self, hook: Hook, allowed: Collection[str]) -> Placement | Reason:
         """Of ksmd's own functions by fentry, which costs ksmd less than a kprobe.
 
-        But the kernel does not let go of it before ksmd has slept. What is given more than the
-        target's arguments reads a kprobe's registers.
+        But the kernel does not let go of it before ksmd has slept.
         """
         symbols = tuple(clones_of(hook.target, self._symbols))
         if not symbols:
             sentence = f"{hook.target} is not in /proc/kallsyms (inlined, or named otherwise)"
             return Reason((sentence,))
-        fentry_first = self._fentry_first and runs_in_ksmd(hook) and hook.arguments is None
+        by_fentry = hook.arguments is None and runs_in_ksmd(hook)
+        by_fentry |= isinstance(self.features.get(hook.fentry_with), Mapping)
+        fentry_first = self._fentry_first and by_fentry
+        if hook.reads_registers:
+            allowed = [one for one in allowed if one == "kprobe"]
         outages = []
         order = FUNCTION_MECHANISMS[::-1] if fentry_first else FUNCTION_MECHANISMS
         for mechanism in order:

@@ -12,7 +12,10 @@ GATHER = ProbeSpec(
     "gather",
     Exactness.DERIVED,
     (
-        entry("kthread_should_stop", "on_kthread_should_stop", "ctx"),
+        # A program that jumps to others is of their type.
+        replace(
+            entry("kthread_should_stop", "on_kthread_should_stop", "ctx"), fentry_with="bpf_loop"
+        ),
         entry("__msecs_to_jiffies", "on_msecs_to_jiffies", "ctx", "PT_REGS_SP(ctx)"),
         entry("__ksm_exit", "on_ksm_leaving", "ctx", "PT_REGS_PARM1(ctx)"),
     ),
@@ -28,7 +31,6 @@ GATHER = ProbeSpec(
         entry("__ksm_enter", "on_ksm_enter"),
     ),
     choices=("auto", "gather"),
-    mechanisms=("kprobe",),
 )
 """Removals: the first kind of those that it shows."""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from ksmtrace.sources.live.probe_spec import Hook, Place
 
 SHARED = ("kthread_should_stop", "__msecs_to_jiffies", "prepare_to_wait_event")
-"""Functions that ksmd calls once a batch, and other threads too: runs in ksmd are counted."""
+"""Functions that ksmd calls once a batch, and other threads too.
+
+Their programs do nothing elsewhere, and their runs in ksmd are counted.
+"""
 
 _EVERYBODYS = frozenset(
     {

@@ -225,7 +225,6 @@ def _join(
 ) -> tuple[dict[Hook, Placement], tuple[Reason, ...]]:
     """Where the probe's hooks go, having joined the plan, or the reasons why it is out."""
     reasons = [*kernel.excludes(spec), *_disagreements(spec, plan)]
-    allowed = [one for one in allowed if one in spec.mechanisms or not spec.mechanisms]
     placements: dict[Hook, Placement] = {}
     for hook in spec.hooks:
         placed = kernel.place(hook, allowed)

@@ -38,6 +38,8 @@ class Hook:
         arguments: C expressions over `ctx` to hand it instead.
         offset: bytes from the function's start; other than 0 only for a SITE.
         for_return: only there for the return, and left out where that has the arguments itself.
+        fentry_with: of a program of everybody's threads, the feature of BPF with which it goes by
+            fentry all the same.
     """
 
     place: Place
@@ -46,6 +48,12 @@ class Hook:
     arguments: tuple[str, ...] | None = None
     offset: int = 0
     for_return: bool = False
+    fentry_with: str = ""
+
+    @property
+    def reads_registers(self) -> bool:
+        """Whether it takes more than arguments, which only a kprobe has."""
+        return any("PT_REGS" in argument for argument in self.arguments or ())
 
 
 Others = Mapping[EventKind, tuple[str, ...]]
@@ -70,7 +78,6 @@ class ProbeSpec:
         defines: -D numbers for the C text.
         requires: probes of other kinds; of each kind one must have been taken.
         conflicts: probes of other kinds with which it would be wrong.
-        mechanisms: to which it is limited; none means all.
         beside: hooks of other kinds' probes, without which this one would be wrong.
         choices: what of `--probes` it is for; none means all. Where one of a kind's probes is for
             what was asked for, no other of that kind is taken, unless that was "auto".
@@ -89,7 +96,6 @@ class ProbeSpec:
     defines: Mapping[str, int | str] = field(default_factory=dict)
     requires: Others = field(default_factory=dict)
     conflicts: Others = field(default_factory=dict)
-    mechanisms: tuple[str, ...] = ()
     beside: tuple[Hook, ...] = ()
     choices: tuple[str, ...] = ()
     excluded_by: tuple[str, ...] = ()

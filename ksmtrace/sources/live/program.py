@@ -67,6 +67,9 @@ class Program:
         page = os.sysconf("SC_PAGE_SIZE")
         defines = plan.defines | {"KSMD_PID": ksmd_pid, "RING_PAGES": ring_bytes // page}
         flags = [f"-D{name}={_number(value)}" for name, value in defines.items()]
+        looping = "WITH_BPF_LOOP" in plan.defines
+        parts = program_parts(plan.files) if looping else ()
+        self._callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
         self._bpf = compile_text(program_text(plan), flags)
         try:
             self._load_linked(plan)
@@ -133,32 +136,34 @@ class Program:
             self._bpf = None
 
     def _load_linked(self, plan: Plan) -> None:
-        """Load those programs that bcc cannot load."""
+        """Load those programs for kprobes that bcc cannot load."""
         parts = program_parts(plan.files)
-        callbacks = {body: name for part in parts for body, name in part.callbacks.items()}
-        looping = "WITH_BPF_LOOP" in plan.defines
+        linked = {body for part in parts for body in part.callbacks}
         for hook, placement in plan.placements.items():
-            if hook.body in callbacks:
-                name, callback = wrapper_name(hook, placement), callbacks[hook.body]
-                loaded = self._load(name, callback if looping else "")
+            if hook.body in linked and placement.mechanism == "kprobe":
+                name = wrapper_name(hook, placement)
+                loaded = self._load(name, self._callbacks.get(hook.body, ""))
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)
-        if looping:
+        if "WITH_BPF_LOOP" in plan.defines:
             return
         for place, name in enumerate(name for part in parts for name in part.tails):
             tails = self._bpf[b"gather_tails"]
             tails[ctypes.c_int(place)] = ctypes.c_int(self._load(name))
 
     def _load(self, name: str, callback: str = "") -> int:
-        bpf = self._bpf
-        code = bpf.dump_func(name.encode())
-        called = bpf.dump_func(callback.encode()) if callback else b""
+        code, callback_at = self._linked(name, callback)
         try:
-            linked = link_program(code, called)
-            loaded = load_kprobe(linked, callback_at=len(code) if callback else 0)
+            loaded = load_kprobe(code, callback_at=callback_at)
         except OSError as error:
             raise HostError(f"the kernel refuses the program {name}: {error}") from error
         self._descriptors.append(loaded)
         return loaded
+
+    def _linked(self, name: str, callback: str) -> tuple[bytes, int]:
+        """A program's code with what it calls back, and where in it that is; 0 for nothing."""
+        code = self._bpf.dump_func(name.encode())
+        called = self._bpf.dump_func(callback.encode()) if callback else b""
+        return link_program(code, called), len(code) if called else 0
 
     def attach_for_now(self, hook: Hook, placement: Placement) -> list[int]:
         """Attach one of `plan.by_windows`.
@@ -199,8 +204,9 @@ class Program:
         at_return = hook.place is Place.RETURN
         match placement.mechanism:
             case "fentry":
+                code, callback_at = self._linked(name, self._callbacks.get(hook.body, ""))
                 loaded, link = attach_tracing(
-                    bpf.dump_func(program), placement.btf_id, at_return=at_return
+                    code, placement.btf_id, at_return=at_return, callback_at=callback_at
                 )
                 self._descriptors += (loaded, link)
                 self.loaded[name] = Loaded(loaded, hook, placement.mechanism)

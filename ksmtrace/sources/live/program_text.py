@@ -45,7 +45,8 @@ def _wrapper(hook: Hook, placement: Placement) -> str:
     name, context = wrapper_name(hook, placement), _CONTEXT[placement.mechanism]
     counts = ""
     if hook.target in SHARED:
-        counts = f"    count_ksmd_run({SHARED.index(hook.target)});\n"
+        counts = "    if (!in_ksmd())\n        return 0;\n"
+        counts += f"    count_ksmd_run({SHARED.index(hook.target)});\n"
     call = f"    return {hook.body}({', '.join(arguments)});\n"
     return f"int {name}({context})\n{{\n{counts}{call}}}\n"
 

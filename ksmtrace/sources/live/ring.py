@@ -1,7 +1,8 @@
 """Readers of the BPF ring: mapped into this process where that is safe, else bcc's callback.
 
-The ring holds records of two lengths: events of 64 bytes, and chunks, which are such a record as
-header (kind `GATHERED`) with words of 64 bits behind it.
+The ring holds events of 64 bytes, two of them in one write, the second behind a length of its own
+as if it were another write, and chunks, which are such a record as header (kind `GATHERED`) with
+words of 64 bits behind it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _EVENT = RECORD.itemsize
 _LENGTH = struct.Struct("<I")
-_ITEMS_AT = 16
-"""Where a chunk's header says how many items it has: `oldchecksum` of the record."""
+_KIND_AT, _ITEMS_AT = 14, 16
+"""Where the record has its kind, and a chunk's header how many items it has (`oldchecksum`)."""
 _SLOT = np.dtype([("length", "<u4"), ("page", "<u4"), ("event", RECORD)])
+_TWO_EVENTS = _EVENT + _SLOT.itemsize
 
 MOST_RECORDS = 1 << 16
 """What is taken out of a ring at a time, unless less is asked for."""
@@ -74,7 +76,7 @@ class RingReader(Protocol):
     def drain(self, most: int = MOST_RECORDS) -> Drained:
         """The first records that have arrived, in order; they are the caller's.
 
-        A chunk counts as its items. The one that goes beyond `most` is the last.
+        A chunk counts as its items. The write that goes beyond `most` is the last.
         """
         ...
 
@@ -145,13 +147,16 @@ def parse_ring(
     at, end, look, room, written = start, start + size, _FIRST_LOOK, max(most, 1), True
     while at < end and room > 0:
         (length,) = _LENGTH.unpack_from(data, at)
-        if length & ~_DISCARDED == _EVENT:
+        two = length == _TWO_EVENTS and data[at + 8 + _KIND_AT] != GATHERED
+        if two or length & ~_DISCARDED == _EVENT:
             count = min((end - at) // _SLOT.itemsize, look, room)
             slots = np.ndarray((count,), _SLOT, data, at)
-            plain = int(_leading(slots["length"] & ~np.uint32(_DISCARDED) == _EVENT))
-            taken, look = slots[:plain], look * 2 if plain == count else _FIRST_LOOK
-            look = min(look, _LONGEST_LOOK)
-            kept = taken["length"] == _EVENT
+            twos = (slots["length"] == _TWO_EVENTS) & (slots["event"]["kind"] != GATHERED)
+            plain = int(_leading(twos | (slots["length"] & ~np.uint32(_DISCARDED) == _EVENT)))
+            look = min(look * 2 if plain == count else _FIRST_LOOK, _LONGEST_LOOK)
+            plain += int(twos[plain - 1])  # both come together
+            taken = np.ndarray((plain,), _SLOT, data, at)
+            kept = taken["length"] & np.uint32(_DISCARDED) == 0
             events.append(_read_heads(heads))
             events.append(picked(taken["event"], None if kept.all() else kept))
             words += [_NO_WORDS] * int(np.count_nonzero(events[-1]["kind"] == GATHERED))
@@ -204,7 +209,9 @@ class CallbackRing:
         record = ctypes.string_at(data, size)
         self._taken.append(record)
         self._room -= 1
-        if size > _EVENT:
+        if size == _TWO_EVENTS and record[_KIND_AT] != GATHERED:
+            self._room -= 1
+        elif size > _EVENT:
             self._room -= int(np.frombuffer(record, RECORD, 1)["oldchecksum"][0])
         return -1 if self._room <= 0 else 0
 
@@ -222,11 +229,14 @@ class CallbackRing:
 
 def parse_callbacks(taken: list[bytes]) -> Drained:
     """The records that bcc's reader hands over one by one."""
-    heads = b"".join(record[:_EVENT] for record in taken)
-    events = picked(np.frombuffer(heads, dtype=RECORD))
-    words = [
-        np.frombuffer(taken[row], dtype="<u8", offset=_EVENT).copy()
-        for row in np.flatnonzero(events["kind"] == GATHERED).tolist()
-    ]
+    firsts = np.frombuffer(b"".join(record[:_EVENT] for record in taken), dtype=RECORD)
+    heads, words = list[bytes](), list[Words]()
+    for record, kind in zip(taken, firsts["kind"].tolist(), strict=True):
+        heads.append(record[:_EVENT])
+        if kind == GATHERED:
+            words.append(np.frombuffer(record, dtype="<u8", offset=_EVENT).copy())
+        elif len(record) == _TWO_EVENTS:
+            heads.append(record[-_EVENT:])
+    events = _read_heads(heads)
     size = sum(map(len, taken)) + 8 * len(taken)
     return Drained(with_appends(events), words, size // _SLOT.itemsize)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ksmtrace.events import RECORD, EventBatch, EventKind
+from ksmtrace.events import RECORD, EventBatch, EventKind, Flag
 from ksmtrace.listing.choice import Choice, Span, kind_named
 from ksmtrace.listing.lines import HEAD, event_lines
 from ksmtrace.listing.unseen import unseen_lines
@@ -175,3 +175,10 @@ def test_what_has_no_trees_shows_none_and_what_is_called_otherwise_is_told():
     probes = {**facts.probes, EventKind.CMP_AND_MERGE_PAGE: same}
     told = list(unseen_lines(replace(facts, probes=probes), Choice()))
     assert not [line for line in told if line.startswith("# cmp_and_merge_page")]
+
+
+def test_a_zero_page_that_is_written_to_is_told_as_one():
+    for flags, words in ((0, []), (Flag.ZERO_PAGE, ["zero_page=1"])):
+        row = {"kind": EventKind.COW_FAULT, "mm": 0x1000, "address": 0x5000, "flags": flags}
+        (line,) = lines([events(row)])
+        assert line.split()[5:] == words

@@ -83,6 +83,20 @@ def test_without_a_switch_the_kernels_counters_tell():
     assert "stable_append" in watch.silent[K.BREAK_COW]
 
 
+@pytest.mark.parametrize("attempts_come", [True, False])
+def test_what_is_seen_in_two_ways_is_silent_where_both_are(attempts_come):
+    """Merges go on, and no append comes by kprobe; attempts are seen by fentry."""
+    both = Probe("fentry kthread_should_stop + kprobe __msecs_to_jiffies", Exactness.DERIVED)
+    told = of()
+    watch = SilenceWatch(replace(told, probes={**told.probes, K.REMOVE_RMAP_ITEM: both}))
+    for second in range(1, 20):
+        if attempts_come:
+            watch.apply(events({"kind": K.TRY_TO_MERGE_ONE_PAGE}))
+        read(watch, second, pages_shared=5, pages_sharing=5 * second)
+    assert K.BREAK_COW in watch.silent
+    assert (K.REMOVE_RMAP_ITEM in watch.silent) is not attempts_come
+
+
 def test_one_silent_kprobe_among_others_is_alone():
     watch = SilenceWatch(of())
     for second in range(9):

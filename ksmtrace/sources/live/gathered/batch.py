@@ -127,6 +127,14 @@ def read_batch(batch: Gathered) -> Batch:
         pairs = zip(batch.words, batch.items, strict=True)
         sound = [words for words, items in pairs if count_items(words) == items]
         walk = read_words(np.concatenate([_NO_WORDS, *sound]))
-    leaving = [words for words, items in batch.leaving if count_items(words) == items]
+    if not is_placed(walk):
+        broken, walk = True, read_words(_NO_WORDS)
+    sound = [words for words, items in batch.leaving if count_items(words) == items]
+    leaving = [one for one in map(read_words, sound) if is_placed(one)]
     broken |= len(leaving) < len(batch.leaving)
-    return Batch(batch.header, walk, list(map(read_words, leaving)), broken, batch.cut)
+    return Batch(batch.header, walk, leaving, broken, batch.cut)
+
+
+def is_placed(walk: Walk) -> bool:
+    """Whether each item is of some mm's list."""
+    return sum(one.stop - one.first for one in walk.stretches) == len(walk.vpn)

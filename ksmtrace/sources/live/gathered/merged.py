@@ -1,4 +1,4 @@
-"""Attempts that went into the ring as one record with the append that followed.
+"""Attempts that went into the ring as one record with the appends that followed.
 
 bpf/state.c has the same numbers; a test compares them.
 """
@@ -14,18 +14,27 @@ from ksmtrace.sources.live.gathered.own import NOT_AT_CURSOR
 MERGED = 254
 """Kind of such a record; it never leaves the source."""
 
+MERGED_TWO = 253
+"""The same, with a second append: that of the attempt in the record before, which made the page."""
+
 MERGED_NEW_NODE = 0x40
 """Bit of its `flags`: the stable node had no rmap_item yet."""
 
 
 def with_appends(events: Records) -> Records:
-    """The events, with a TRY_TO_MERGE_ONE_PAGE and a STABLE_APPEND in place of each `MERGED`."""
-    merged = events["kind"] == MERGED
+    """The events, with a TRY_TO_MERGE_ONE_PAGE and its STABLE_APPEND in place of each `MERGED`.
+
+    In place of a `MERGED_TWO` there is one STABLE_APPEND more.
+    """
+    two = events["kind"] == MERGED_TWO
+    merged = two | (events["kind"] == MERGED)
     if not merged.any():
         return events
-    found = np.repeat(events, 1 + merged)
-    appended = np.flatnonzero(found["kind"] == MERGED)[1::2]
-    attempts, appends = found[appended - 1], found[appended]
+    rows = 1 + merged + two
+    found = np.repeat(events, rows)
+    ends = np.cumsum(rows)
+    tried = (ends - rows)[merged]
+    attempts, appends = found[tried], found[tried + 1]
     flags = attempts["flags"].copy()
     attempts["kind"] = EventKind.TRY_TO_MERGE_ONE_PAGE
     attempts["flags"] = flags & ~np.uint8(MERGED_NEW_NODE)
@@ -38,7 +47,12 @@ def with_appends(events: Records) -> Records:
     appends["aux"] = attempts["oldchecksum"] | attempts["checksum"].astype(np.uint64) << np.uint64(
         32
     )
-    for rows in (attempts, appends):
-        rows["oldchecksum"] = rows["checksum"] = 0
-    found[appended - 1], found[appended] = attempts, appends
+    for those in (attempts, appends):
+        those["oldchecksum"] = those["checksum"] = 0
+    seconds, makers = appends[two[merged]], events[np.flatnonzero(two) - 1]
+    seconds["seq"] += 1
+    seconds["flags"] = makers["flags"] & NOT_AT_CURSOR
+    for name in ("rmap_item", "mm", "address"):
+        seconds[name] = makers[name]
+    found[tried], found[tried + 1], found[ends[two] - 1] = attempts, appends, seconds
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.record import Records
-from ksmtrace.sources.live.gathered.batch import Batch, Gathered
+from ksmtrace.sources.live.gathered.batch import Batch, Gathered, is_placed
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, SmartScan, Stretch, Walk, read_words
 
 _BEGINS_ANEW = int(ChunkFlag.RESET | ChunkFlag.FROM_HEAD | ChunkFlag.GONE)
@@ -44,7 +44,7 @@ def as_one(batches: list[Gathered]) -> Batch | None:
     walk = read_words(np.concatenate([words for batch in batches for words in batch.words]))
     begins = np.cumsum([sum(batch.items) for batch in batches]).tolist()
     stretches = _without_breaks(walk, begins[:-1])
-    if stretches is None or len(walk.vpn) != begins[-1]:
+    if stretches is None or len(walk.vpn) != begins[-1] or not is_placed(walk):
         return None
     slept = [
         (begin, before.header.ts, batch.header.began)

@@ -68,7 +68,15 @@ class FakeBtf:
         return (7, 4) if name in self.functions else None
 
 
-def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, counters=(), sleep=20):
+def kernel(
+    tmp_path,
+    btf=None,
+    symbols=(*STOCK, *DATA),
+    mechanisms=WORKING,
+    counters=(),
+    sleep=20,
+    features=FEATURES,
+):
     """What such a kernel offers."""
     (tmp_path / "proc").mkdir(exist_ok=True)
     ksm = tmp_path / "sys/kernel/mm/ksm"
@@ -81,7 +89,7 @@ def kernel(tmp_path, btf=None, symbols=(*STOCK, *DATA), mechanisms=WORKING, coun
     lines = [f"ffffffff8100{number:04x} t {name}\n" for number, name in enumerate(symbols, start=1)]
     (tmp_path / "proc/kallsyms").write_text("".join(lines))
     (tmp_path / "proc/vmstat").write_text("nr_free_pages 1\n")
-    return Capabilities(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms, features=FEATURES)
+    return Capabilities(btf or FakeBtf(), EVERY, tmp_path, mechanisms=mechanisms, features=features)
 
 
 def some_of(names):
@@ -185,7 +193,29 @@ def test_what_ksmd_seldom_does_is_seen_by_fentry(tmp_path, make):
     if make is make_plan:
         examined = plan.chosen[EventKind.CMP_AND_MERGE_PAGE]
         assert examined.spec.name == "gather"
-        assert {plan.placements[hook].mechanism for hook in GATHER.hooks} == {"kprobe"}
+        assert how_it_gathers(plan) == {
+            "kthread_should_stop": "fentry",
+            "__msecs_to_jiffies": "kprobe",
+            "__ksm_exit": "kprobe",
+        }
+
+
+def how_it_gathers(plan):
+    return {hook.target: plan.placements[hook].mechanism for hook in GATHER.hooks}
+
+
+@pytest.mark.parametrize(
+    ("symbols", "sleep", "features"),
+    [
+        (WITH_TRAMPOLINES, 20, {**FEATURES, "bpf_loop": Outage("no bpf_loop (5.17)")}),
+        (WITH_TRAMPOLINES, 0, FEATURES),
+        ((*STOCK, *DATA), 20, FEATURES),
+    ],
+)
+def test_all_that_gathers_are_kprobes(tmp_path, symbols, sleep, features):
+    """What jumps to other programs is of their type; else as for any fentry."""
+    plan = make_plan(kernel(tmp_path, symbols=symbols, sleep=sleep, features=features))
+    assert set(how_it_gathers(plan).values()) == {"kprobe"}
 
 
 def test_what_btf_does_not_have_is_seen_by_kprobe(tmp_path):

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from ksmtrace.events import EventKind, Flag, empty_records
 from ksmtrace.resources import bpf_directory
 from ksmtrace.sources.live.gathered import merged
-from ksmtrace.sources.live.gathered.merged import MERGED, MERGED_NEW_NODE, with_appends
+from ksmtrace.sources.live.gathered.merged import (
+    MERGED,
+    MERGED_NEW_NODE,
+    MERGED_TWO,
+    with_appends,
+)
 from ksmtrace.sources.live.gathered.own import NOT_AT_CURSOR
 
 WORDS = st.integers(0, 2**64 - 1)
@@ -51,10 +56,32 @@ def one_record(attempt, append):
     return held
 
 
-@given(st.lists(pairs(), max_size=20))
-def test_both_come_out(drawn):
-    written = [a if b is None else one_record(a, b) for a, b in drawn]
-    expected = [record for pair in drawn for record in pair if record is not None]
+@st.composite
+def merges_of_two(draw):
+    """The attempt that makes a KSM page, its partner's, and both appends: the partner's first."""
+    maker = draw(pairs())[0]
+    attempt, append = draw(pairs().filter(lambda drawn: drawn[1] is not None))
+    last = append.copy()
+    last["seq"] += 1
+    last["flags"] = maker["flags"] & NOT_AT_CURSOR
+    for name in ("rmap_item", "mm", "address"):
+        last[name] = maker[name]
+    joined = one_record(attempt, append)
+    joined["kind"] = MERGED_TWO
+    return [maker, joined], [maker, attempt, append, last]
+
+
+def alone(drawn):
+    attempt, append = drawn
+    if append is None:
+        return [attempt], [attempt]
+    return [one_record(attempt, append)], [attempt, append]
+
+
+@given(st.lists(st.one_of(pairs().map(alone), merges_of_two()), max_size=20))
+def test_all_come_out(drawn):
+    written = [record for records, _ in drawn for record in records]
+    expected = [record for _, records in drawn for record in records]
     found = with_appends(np.concatenate([empty_records(), *written]))
     assert found.tobytes() == np.concatenate([empty_records(), *expected]).tobytes()
 
@@ -62,7 +89,7 @@ def test_both_come_out(drawn):
 def test_bpf_writes_the_same_numbers():
     with bpf_directory() as directory:
         text = (Path(directory) / "state.c").read_text(encoding="utf-8")
-    for name in ("MERGED", "MERGED_NEW_NODE"):
+    for name in ("MERGED", "MERGED_TWO", "MERGED_NEW_NODE"):
         assert int(re.search(rf"#define {name} (\w+)", text)[1], 0) == getattr(merged, name)
-    assert MERGED not in list(EventKind)
+    assert not {MERGED, MERGED_TWO} & set(EventKind)
     assert not MERGED_NEW_NODE & (Flag.HAS_KPAGE | Flag.SAME_PAGE | Flag.WAS_COMPOUND)
