@@ -3,7 +3,7 @@
 import numpy as np
 
 from ksmtrace.events import RECORD
-from ksmtrace.sources.live.gathered.chunk import GATHERED
+from ksmtrace.sources.live.gathered.chunk import GATHERED, count_items
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.workload.file import parse_workload
 from support.gathered_engine import Gatherer
@@ -11,6 +11,7 @@ from support.told_twice import Twice
 from support.workload_steps import workload_toml
 
 _MOST = 100
+_MOST_ITEMS = 1 << 18
 _CLOCK = np.uint64((1 << 62) - 1)
 _STEPS = (
     "spawn a", "map a r 9", "fill a r pages=5 content=byte:97", "mergeable a r", "scan 3",
@@ -21,20 +22,25 @@ _STEPS = (
 def target(data):
     """Words follow the record whose they are; `cpu` of a chunk's header tells how many.
 
-    Times are those of a clock, which BPF reads.
+    BPF gives up a walk that is too long (GATHER_CEILING).
+    Times are those of a clock, and counts those of the kernel, which BPF reads.
     """
     expander, at, size = Expander(), 0, RECORD.itemsize
-    data = data[: _MOST * size]
+    data, room = data[: _MOST * size], _MOST_ITEMS
     while at + size <= len(data):
         record = np.frombuffer(data, RECORD, 1, at).copy()
         record["ts"] &= _CLOCK
         at += size
         words = []
         if record["kind"][0] == GATHERED:
-            record["pfn"] &= _CLOCK
+            for name in ("pfn", "rmap_item", "aux"):
+                record[name] &= _CLOCK
             count = min(int(record["cpu"][0]) & 0xFF, (len(data) - at) // 8)
             words = [np.frombuffer(data, "<u8", count, at).copy()]
             at += 8 * count
+            room -= count_items(words[0])
+            if room < 0:
+                return
         expander.feed(record, words)
     expander.release(1 << 62)
     expander.flush()

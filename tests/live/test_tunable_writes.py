@@ -45,7 +45,7 @@ def recorded(workload, tmp_path, **live):
     """The document of a traced run, its tunables at first, and all its records."""
     path = str(tmp_path / "writes.ksmtrace")
     document = trace(workload, record=path, **live)
-    assert document["events"]["lost"] == 0
+    assert document["events"]["lost"] == 0, document["events"]["lost_by_cause"]
     with open_capture(path) as capture:
         records = np.concatenate([batch.events for batch in capture.batches()])
         return document, capture.session, records
