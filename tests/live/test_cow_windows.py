@@ -34,7 +34,7 @@ class Everything:
     open."""
 
     def __enter__(self):
-        self._source = LiveSource.open(LiveOptions(cow=1.0))
+        self._source = LiveSource.open(LiveOptions(cow=1.0, give_up=900.0))
         self._found = []
         self._thread = threading.Thread(target=self._read)
         self._thread.start()

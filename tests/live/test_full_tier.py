@@ -171,7 +171,7 @@ def test_a_small_ring_counts_every_loss(ksm, processes):
     processes.do("many", "map", region="r", pages=4000)
     processes.do("many", "fill", region="r", content="unique:1")
     processes.do("many", "mergeable", region="r")
-    source = LiveSource.open(LiveOptions(probes="kprobe", ring_bytes=4096))
+    source = LiveSource.open(LiveOptions(probes="kprobe", ring_bytes=4096, give_up=900.0))
     try:
         batches = source.batches()
         next(batches)

@@ -29,7 +29,7 @@ def test_names_cgroups_and_shares_are_those_of_proc(ksm, processes):
         for pid in processes.pids.values():
             truth[pid] = (read_cgroup(pid), read_ksm_stat(pid))
 
-    source = Gated(LiveSource.open(LiveOptions()), workload)
+    source = Gated(LiveSource.open(LiveOptions(give_up=900.0)), workload)
     table = ProcessTable()
     for batch in source.batches():
         for part in table.parts(batch):
@@ -57,7 +57,7 @@ def test_a_forks_child_never_has_its_parents_name(ksm, processes):
         ksm.start_stepping()
         ksm.scan(3)
 
-    source = Gated(LiveSource.open(LiveOptions()), workload)
+    source = Gated(LiveSource.open(LiveOptions(give_up=900.0)), workload)
     pids = {}
     for batch in source.batches():
         for event in batch.of(EventKind.PROCESS):

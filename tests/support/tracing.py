@@ -67,6 +67,8 @@ def trace(
 
     `seen` is called with each batch.
     """
+    # an emulated processor is slow, and these tests are of what is read, not of how fast
+    live.setdefault("give_up", 900.0)
     source = Gated(LiveSource.open(LiveOptions(**live)), workload, seen)
     options = RunOptions(record=record, textfile=textfile)
     return Runner(source, build_manager(), options, fail_fast=True).run().document

@@ -162,7 +162,9 @@ class Stream:
     """
 
     def __init__(self, probes: str, **options: object) -> None:
-        self.source = LiveSource.open(LiveOptions(probes=probes, ring_bytes=RING_BYTES, **options))
+        self.source = LiveSource.open(
+            LiveOptions(probes=probes, ring_bytes=RING_BYTES, give_up=900.0, **options)
+        )
         self.events = empty_records()
         self._pieces: list[Records] = []
         self._begun = threading.Event()

@@ -20,6 +20,7 @@ from ksmtrace.sources.live.plan import CHOICES, Plan, counters_only, make_plan, 
 from ksmtrace.sources.live.probe_spec import ProbeTable
 from ksmtrace.sources.live.probe_table import PROBES
 from ksmtrace.sources.live.program import RING_BYTES
+from ksmtrace.sources.live.reader import GIVE_UP_SECONDS
 
 _NOT_LOOKED_FOR = Probe("", Exactness.ABSENT, "not looked for when only totals are counted")
 
@@ -43,6 +44,8 @@ class LiveOptions:
         totals: count rare events in the kernel, and take in no stream.
         budget: share of ksmd's CPU time above which the stream ends and totals go on; None for no
             limit.
+        give_up: seconds after the end of the run within which what has arrived by then is read;
+            the rest is given up, and counted as lost.
     """
 
     duration: float | None = None
@@ -56,6 +59,7 @@ class LiveOptions:
     dropping: bool = False
     totals: bool = False
     budget: float | None = None
+    give_up: float = GIVE_UP_SECONDS
 
 
 def plan_of(options: LiveOptions, build_id: str) -> Plan:

@@ -23,7 +23,7 @@ from ksmtrace.sources.live.stream import EventStream
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 GIVE_UP_SECONDS = 10.0
-"""What has arrived by the end of a run, and takes longer than this, is given up."""
+"""For how long what has arrived by the end of a run is read unless something else is asked for."""
 
 _KNOWN_FOR_GOOD = np.zeros(256, dtype=bool)
 _KNOWN_FOR_GOOD[[EventKind.TUNABLE, EventKind.PROCESS, EventKind.PROCESS_TEXT]] = True
@@ -41,6 +41,7 @@ class Reader:
             nobody sends a second time.
         tunables: reads the tunables, where no event tells of writes to them.
         counted_before: what had been counted before what is counted belonged to the run.
+        give_up: seconds after which what has arrived by the end of a run is given up.
 
     Attributes:
         stream: the events of the ring.
@@ -55,9 +56,11 @@ class Reader:
         also_known: Callable[[Records], npt.NDArray[np.bool_]],
         tunables: TunablesReader | None = None,
         counted_before: Mapping[Outcome, int] | None = None,
+        give_up: float = GIVE_UP_SECONDS,
     ) -> None:
         self.stream = EventStream(attachment)
         self.unread = 0
+        self._give_up = give_up
         self._ksmd_pid = ksmd_pid
         self._attachment = attachment
         self._counters = counters
@@ -96,7 +99,7 @@ class Reader:
         Args:
             stopping: whether the run is to end.
         """
-        reading, until = self._quiet_reading(), time.monotonic() + GIVE_UP_SECONDS
+        reading, until = self._quiet_reading(), time.monotonic() + self._give_up
 
         def late() -> bool:
             return stopping() or time.monotonic() > until
@@ -127,7 +130,7 @@ class Reader:
 
     def last_reading(self) -> Iterator[Records]:
         """What has arrived, as far as there is time for it, and the kernel's counters."""
-        reading, until = self._quiet_reading(), time.monotonic() + GIVE_UP_SECONDS
+        reading, until = self._quiet_reading(), time.monotonic() + self._give_up
         yield from reading.tries(TRIES_AT_THE_ENDS, lambda: time.monotonic() > until)
         yield from self.rest()
         yield from self._samples(lambda: time.monotonic() > until, at_end=True)
@@ -152,7 +155,7 @@ class Reader:
             return []
         return [
             f"{self.unread:,} events were not read at the end, and are counted as lost: "
-            f"reading was still behind {GIVE_UP_SECONDS:.0f} s after it"
+            f"reading was still behind {self._give_up:.0f} s after it"
         ]
 
     def _quiet_reading(self) -> QuietReading:

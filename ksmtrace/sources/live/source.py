@@ -26,7 +26,7 @@ from ksmtrace.sources.live.plan import check_choice
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_timer import ProbeTimer
 from ksmtrace.sources.live.probe_watch import ProbeWatch
-from ksmtrace.sources.live.reader import GIVE_UP_SECONDS, Reader
+from ksmtrace.sources.live.reader import Reader
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
@@ -57,7 +57,14 @@ class LiveSource:
         tunables: TunablesReader | None = None
         if session.probes[EventKind.TUNABLE].exactness is Exactness.SAMPLED:
             tunables = TunablesReader(session.tunables)
-        self._reader = Reader(ksmd_pid, attachment, self._counters, merged_before.exits, tunables)
+        self._reader = Reader(
+            ksmd_pid,
+            attachment,
+            self._counters,
+            merged_before.exits,
+            tunables,
+            give_up=options.give_up,
+        )
         self._timer = ProbeTimer(attachment.program, ksmd_pid) if attachment.program else None
         self._budget = Budget(None if options.totals else options.budget)
         self._totals = attachment if options.totals else None
@@ -194,7 +201,7 @@ class LiveSource:
         ended, reader, totals = self._attachment, self._reader, self._totals
         totals = totals or self._attach_totals()
         ended.stop_windows()
-        until = time.monotonic() + GIVE_UP_SECONDS
+        until = time.monotonic() + self._options.give_up
         while True:
             yield from reader.caught_up(until)
             counted = totals.totals()
@@ -218,6 +225,7 @@ class LiveSource:
             self._merged_before.exits,
             tunables,
             counted,
+            self._options.give_up,
         )
         ended.close()
         yield end.to_records()
