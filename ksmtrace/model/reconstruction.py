@@ -8,7 +8,6 @@ as volatile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,17 +15,19 @@ import numpy.typing as npt
 
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
-from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Gauge
 from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.readings import Reading
 from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.events.tunable import follow_writes
+from ksmtrace.model.baseline import Baseline
 from ksmtrace.model.completeness import Completeness
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.departures import Departures
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.nodes import FIRST_NODE, NodeTable
 from ksmtrace.model.processes import ProcessTable
+from ksmtrace.model.telling import EXAMINED, FREED, STABLE_AFTER, UNSTABLE_AFTER, tells
 from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
@@ -47,21 +48,6 @@ _MOVES[
 
 _MARKS = np.zeros(256, dtype=bool)
 _MARKS[[EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST, EventKind.STREAM_END]] = True
-
-_EXAMINED = int(EventKind.CMP_AND_MERGE_PAGE)
-_REMOVED = int(EventKind.REMOVE_RMAP_ITEM)
-_STABLE_BEFORE, _STABLE_AFTER = int(Flag.STABLE_BEFORE), int(Flag.STABLE_AFTER)
-_UNSTABLE_BEFORE, _UNSTABLE_AFTER = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER)
-_TREES = _STABLE_BEFORE | _STABLE_AFTER | _UNSTABLE_BEFORE | _UNSTABLE_AFTER
-_FREED = int(Flag.FREED)
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """Stable pages that were there before the first event, and that nothing tells of."""
-
-    pages_shared: int = 0
-    pages_sharing: int = 0
 
 
 class Reconstruction:
@@ -139,12 +125,7 @@ class Reconstruction:
     @property
     def pages_shared(self) -> int:
         """Stable nodes with at least one rmap_item, as sysfs `pages_shared`."""
-        base, nodes = self._baseline.pages_shared, self.nodes
-        if not base:
-            return nodes.shared
-        met = nodes.adopted - nodes.told
-        known = sum(1 for number in met if nodes.members[number])
-        return nodes.shared + max(base - known, 0)
+        return self._baseline.shared_with(self.nodes)
 
     @property
     def pages_sharing(self) -> int:
@@ -269,16 +250,16 @@ class Reconstruction:
         self._welcome(self.items.born)
         rows = np.flatnonzero(_MOVES[batch.kind])
         if whole:
-            rows = rows[_tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
+            rows = rows[tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
         kind, flags, moved = batch.kind[rows], batch.flags[rows], ids[rows]
-        examined = kind == _EXAMINED
-        new = (examined & (flags & _UNSTABLE_AFTER != 0)).astype(np.int64)
-        names_node = examined & (flags & (_STABLE_AFTER | _FREED) == _STABLE_AFTER)
+        examined = kind == EXAMINED
+        new = (examined & (flags & UNSTABLE_AFTER != 0)).astype(np.int64)
+        names_node = examined & (flags & (STABLE_AFTER | FREED) == STABLE_AFTER)
         names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
         new[names_node], removed = self.nodes.resolve(picked(batch.events, rows[names_node]))
         if not self._sees_removals:
             self._renew(picked(batch.events, rows), moved)
-        counts = (moved >= 0) & ~(examined & (flags & _FREED != 0))
+        counts = (moved >= 0) & ~(examined & (flags & FREED != 0))
         self._move(moved[counts], new[counts])
         if len(removed):
             self.state[np.isin(self.state, removed)] = NEITHER
@@ -337,25 +318,3 @@ class Reconstruction:
         # they speak for themselves; where they are not, the exit is all there is to know.
         gone = self.items.drop_all(mm)
         self._move(gone, np.full(len(gone), NEITHER, dtype=np.int64))
-
-
-def _tells(
-    kind: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint8], item: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.bool_]:
-    """Which events can change a state that is known whole; most of a settled scan cannot.
-
-    An examination that leaves the rmap_item in its tree, or in neither, changes nothing; nor does
-    the removal just before it, by which ksmd takes a candidate out of the unstable tree only to put
-    it back.
-    """
-    trees = flags & (_TREES | _FREED)
-    examined = kind == _EXAMINED
-    waits_on = examined & (trees == _UNSTABLE_BEFORE | _UNSTABLE_AFTER)
-    silent = examined & ((trees == 0) | (trees == _STABLE_BEFORE | _STABLE_AFTER))
-    taken = (kind == _REMOVED) & (flags == _UNSTABLE_BEFORE)
-    put_back = np.zeros(len(kind), dtype=bool)
-    put_back[1:] = waits_on[1:] & taken[:-1] & (item[1:] == item[:-1])
-    silent |= put_back
-    silent[:-1] |= put_back[1:]
-    telling: npt.NDArray[np.bool_] = ~silent
-    return telling
