@@ -16,6 +16,14 @@ MIB = 1 << 20
 WITHOUT_DIRECTORY = ("sh", "-c", 'cd "$1" && rmdir "$1" && shift && exec "$@"', "sh")
 
 
+@pytest.fixture(autouse=True)
+def _no_nohup():
+    """Who runs the tests may have been started by nohup, which is left to the one test of it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def shell(script, *arguments, **popen):
     """The finished command, after shell redirections."""
     return subprocess.run(

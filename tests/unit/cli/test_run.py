@@ -10,6 +10,7 @@ import pytest
 
 from ksmtrace.cli import build_parser, run
 from ksmtrace.cli.run import interruptible, run_options
+from ksmtrace.pipeline.condition import Condition
 from ksmtrace.pipeline.options import RunOptions
 from support.streams import session
 
@@ -42,13 +43,21 @@ def test_by_default_a_run_shows_nothing_except_its_text_at_the_end(options_of, v
 
 
 def test_a_recording_has_one_answer(options_of):
-    assert options_of("record -o FILE") == RunOptions(record="FILE", once=True)
+    asked = options_of("record -o FILE")
+    assert asked == RunOptions(record="FILE", once=True, ends_when_full=True)
 
 
 def test_every_option_arrives(options_of):
     words = "live --interval 2 --record R --listen 0 --web-config W --textfile T --groups 3 --json"
     assert options_of(words) == RunOptions(
         interval=2, record="R", listen="0", web_config="W", textfile="T", groups=3, json=True
+    )
+
+
+def test_the_bounds_of_a_recording_arrive(options_of):
+    words = "live --record R --max-size 8M --keep 4 --dump-when passes>9"
+    assert options_of(words) == RunOptions(
+        record="R", most_bytes=8 << 20, keep=4, dump_when=Condition("passes", ">", 9)
     )
 
 
