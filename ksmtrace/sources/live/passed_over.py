@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ksmtrace.events.kinds import EventKind, LossCause
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.kernel.bpf_stats import read_missed_kprobes, read_recursion_misses
+from ksmtrace.sources.live.hook_threads import SHARED
 from ksmtrace.sources.live.probe_spec import Hook
 from ksmtrace.sources.live.program import Program
 
@@ -57,15 +58,24 @@ class PassedOver:
         return records
 
     def _counts(self) -> Iterator[tuple[str, _Count]]:
-        """The kernel's counts by a name of their own; those that cannot be read are left out."""
+        """The kernel's counts by a name of their own; those that cannot be read are left out.
+
+        So are those of functions that every thread passes, where the hook looks for ksmd alone.
+        They are missed in interrupts, which come amid another hook. ksmd calls them amid none, and
+        a batch that one did not end would end with the next.
+        """
         if self._program is None:
             return
         # a window may be attached meanwhile, by its own thread
         for name, loaded in dict(self._program.loaded).items():
+            if loaded.hook.target in SHARED:
+                continue
             misses = _or_none(read_recursion_misses, loaded.descriptor)
             if misses is not None:
                 yield name, _Count(LossCause.RECURSION, _kind(loaded.hook), misses)
         for place, (hook, link) in enumerate(self._program.links):
+            if hook.target in SHARED:
+                continue
             missed = _or_none(read_missed_kprobes, link)
             if missed is not None:
                 yield str(place), _Count(LossCause.MISSED, _kind(hook), missed)

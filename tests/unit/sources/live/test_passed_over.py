@@ -67,6 +67,15 @@ def test_each_count_is_told_once_by_cause_and_kind(kernel):
     assert found(over) == [(1, 1, 0)]
 
 
+def test_what_every_thread_passes_is_missed_by_others(kernel):
+    """As in the first run on 6.12: twelve of __msecs_to_jiffies, and every count the kernel's."""
+    shared = SimpleNamespace(target="__msecs_to_jiffies")
+    kernel["program"] |= {0: 3}
+    kernel["link"] |= {8: 12}
+    loaded = {"on_sleep": SimpleNamespace(descriptor=0, hook=shared)}
+    assert found(PassedOver(SimpleNamespace(loaded=loaded, links=[(shared, 8)]))) == []
+
+
 def test_what_the_kernel_does_not_tell_or_refuses_is_no_loss(kernel):
     kernel["program"] |= {0: None, 1: OSError(1, "refused"), 2: 7}
     kernel["link"] |= {8: None, 9: OSError(9, "closed")}
