@@ -66,12 +66,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests for guests run in guests only, and nothing else does there."""
-    in_guest = config.getoption("--in-guest")
+    """Tests for guests run in guests only, and nothing else does there; slow ones with every
+    round only."""
+    in_guest, share = config.getoption("--in-guest"), config.getoption("--examples")
     chosen = [item for item in items if (item.get_closest_marker("guest") is not None) == in_guest]
+    if in_guest and share < 1:
+        chosen = [item for item in chosen if item.get_closest_marker("slow") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
     items[:] = chosen
-    share = config.getoption("--examples")
     if share < 1:
         functions = [item for item in items if isinstance(item, pytest.Function)]
         for test in {at for item in functions for at in (item.cls, item.obj) if at is not None}:

@@ -63,6 +63,7 @@ def check(document):
     assert document["plugins_failed"] == {}
 
 
+@pytest.mark.slow
 def test_a_processor_goes_and_comes_back(ksm, processes):
     """Each has sequence numbers and a part of ksmd's work of its own."""
     assert CPU.exists()
@@ -119,6 +120,7 @@ def test_processes_are_killed_by_hundreds(ksm, processes):
     assert document["events"]["by_kind"]["MM_EXIT"] >= 200
 
 
+@pytest.mark.slow
 def test_ksm_is_switched_while_it_works(ksm, processes):
     """run 1, 2, 0, 1, 2, 1, with other tunables written meanwhile."""
 
@@ -188,6 +190,7 @@ def test_another_tracer_is_on_the_same_functions(ksm, processes):
     check(trace(work))
 
 
+@pytest.mark.slow
 def test_two_ksmtraces_at_once(ksm, processes):
     """The second begins and ends while the first one traces; both are exact."""
     second = []
@@ -212,6 +215,7 @@ def test_two_ksmtraces_at_once(ksm, processes):
     assert first["events"]["total"] > second[0]["events"]["total"] > PAGES
 
 
+@pytest.mark.slow
 def test_pages_are_swapped_out_and_in(ksm, processes, tmp_path):
     """As memory pressure has it; pages that KSM shares stay, or come back as others' copies."""
     swap = Path("/dev/shm/swap")
@@ -249,6 +253,7 @@ def test_pages_are_swapped_out_and_in(ksm, processes, tmp_path):
         swap.unlink()
 
 
+@pytest.mark.slow
 def test_a_cgroup_is_removed(ksm, processes):
     """Its process goes on elsewhere: pages of a group that is gone are still somebody's."""
     root = Path("/sys/fs/cgroup")

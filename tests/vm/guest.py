@@ -6,7 +6,7 @@ command in it.
     .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is
                                                                instructions executed
     .venv/bin/python tests/vm/guest.py --nodes 2 6.1 -- ...    its memory is on two NUMA nodes
-    .venv/bin/python tests/vm/guest.py --examples 0.4 6.12     the guest tests with fewer rounds
+    .venv/bin/python tests/vm/guest.py --examples 0.3 6.12     fewer rounds, and no slow tests
     .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
 The command's output goes to stdout, its exit status is ours. What it is to keep it writes below
