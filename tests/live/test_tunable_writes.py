@@ -149,6 +149,7 @@ def wait_for_passes(ksm, count):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_writes_while_ksmd_is_at_work_explain_its_decisions(ksm, processes, tmp_path):
     """With a ksmd that never sleeps, each decision is one that the engine takes under the value of
     its moment."""
