@@ -50,20 +50,16 @@ def at_rest(ksm):
     time.sleep(0.3)
 
 
-def check(document, most_lost=0):
-    """Equal to the kernel, each count and the four page gauges, and nothing lost.
-
-    Where a few events may be, they are said, and no gauge is told.
-    """
+def check(document):
+    """Lossless, and equal to the kernel: each count, and the four page gauges."""
     assert document["tier"] == "full"
-    lost = document["events"]["lost"]
-    assert lost <= most_lost, document["events"]
+    assert document["events"]["lost"] == 0, document["events"]
     counts = document["self_check"]["counts"]
     assert counts
-    assert {row["difference"] for row in counts.values()} <= {0, -lost}
+    assert {row["difference"] for row in counts.values()} == {0}
     assert document["self_check"]["at_scan_stop_differing"] == 0
     differences = {row["difference"] for row in document["reconciliation"].values()}
-    assert differences <= ({0, None} if lost else {0})
+    assert differences == {0}
     assert document["plugins_failed"] == {}
 
 
@@ -101,6 +97,11 @@ def mergers(count, pages):
     return pids
 
 
+@pytest.mark.slow
+@pytest.mark.xfail(
+    reason="what ksmd examined of an mm that it finds exiting before __ksm_exit has begun is lost: "
+    "that is said, as 1 to 84 events, and counts differ by some 200"
+)
 def test_processes_are_killed_by_hundreds(ksm, processes):
     """Two hundred that merge, all at once, amid a pass; one stays, without whom no pass ends."""
 
@@ -120,8 +121,7 @@ def test_processes_are_killed_by_hundreds(ksm, processes):
         at_rest(ksm)
 
     document = trace(work)
-    # a page of each that ksmd finds exiting before __ksm_exit has begun (bpf/gather.c)
-    check(document, most_lost=200)
+    check(document)
     assert document["events"]["by_kind"]["MM_EXIT"] >= 200
 
 
