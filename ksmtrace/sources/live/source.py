@@ -26,7 +26,7 @@ from ksmtrace.sources.live.plan import check_choice
 from ksmtrace.sources.live.preconditions import check_host
 from ksmtrace.sources.live.probe_timer import ProbeTimer
 from ksmtrace.sources.live.probe_watch import ProbeWatch
-from ksmtrace.sources.live.reader import Reader
+from ksmtrace.sources.live.reader import GIVE_UP_SECONDS, Reader
 from ksmtrace.sources.live.tunables_reader import TunablesReader
 
 _POLL_SECONDS = 0.03
@@ -201,7 +201,7 @@ class LiveSource:
         ended, reader, totals = self._attachment, self._reader, self._totals
         totals = totals or self._attach_totals()
         ended.stop_windows()
-        until = time.monotonic() + self._options.give_up
+        until = time.monotonic() + GIVE_UP_SECONDS
         while True:
             yield from reader.caught_up(until)
             counted = totals.totals()
