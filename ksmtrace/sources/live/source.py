@@ -10,7 +10,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.events.probe_time import StreamEnd
-from ksmtrace.events.record import Records, joined
+from ksmtrace.events.record import Records, empty_records, joined
 from ksmtrace.kernel.capabilities import keep_only
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.host import read_kernel
@@ -202,12 +202,17 @@ class LiveSource:
         totals = totals or self._attach_totals()
         ended.stop_windows()
         until = time.monotonic() + GIVE_UP_SECONDS
+        taken = []
         while True:
-            yield from reader.caught_up(until)
+            # handed on behind that moment: to hand on takes longer than to take
+            for events in reader.caught_up(until):
+                taken.append(events)
+                yield empty_records()
             counted = totals.totals()
-            yield reader.take()
+            taken.append(reader.take())
             if reader.stream.quiet or self._stopping or time.monotonic() > until:
                 break
+        yield from taken
         yield from reader.rest()
         self._unread = reader.warnings
         end = StreamEnd(
