@@ -102,6 +102,7 @@ def test_above_the_budget_counting_goes_on(ksm, processes, tmp_path, in_a_hurry)
 
 
 @pytest.mark.guest
+@pytest.mark.slow
 def test_above_the_budget_counting_by_functions_goes_on(ksm, processes, tmp_path, in_a_hurry):
     document, counted = step_down(ksm, processes, tmp_path)
     check(document, counted, tmp_path)
