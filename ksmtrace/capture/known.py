@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
-from ksmtrace.events.record import Records, empty_records
+from ksmtrace.events.record import Records, empty_records, joined
 from ksmtrace.events.tunable import follow_writes
 from ksmtrace.session import Exactness, Probe, Session
 
@@ -54,7 +54,7 @@ class Known:
         """
         said = [*self._of_run.values()]
         said += [record for parts in self._of_mm.values() for record in parts.values()]
-        records = np.concatenate([empty_records(), *said])
+        records = joined([empty_records(), *said])
         records["ts"] = self._now_ns
         return records, CUT if self._in_reading else WHOLE
 
@@ -115,11 +115,11 @@ class Beginning:
         if first == len(events):
             return empty_records()
         self._begun = True
-        return np.concatenate([*self._said, self._since(events[first:])])
+        return joined([*self._said, self._since(events[first:])])
 
     def left(self) -> Records:
         """What is known, where no whole reading came; else nothing."""
-        return empty_records() if self._begun else np.concatenate(self._said)
+        return empty_records() if self._begun else joined(self._said)
 
     def _first_whole_reading(self, events: Records) -> int:
         """Its index, or the number of events where it is not among them."""

@@ -3,11 +3,10 @@
 import json
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from conftest import cannot
+from support.cgroups import memory_root
 from support.command import KSMTRACE, wait_until_attached
 
 pytestmark = pytest.mark.live
@@ -18,12 +17,7 @@ NAMES = ("one", "two")
 @pytest.fixture
 def cgroup(request):
     """A cgroup that memory is charged to, called after a unit; gone afterwards."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    memory = [f for f in mounts if f[2] == "cgroup" and "memory" in f[3].split(",")]
-    unified = [f for f in mounts if f[2] == "cgroup2"]
-    root = next((Path(fields[1]) for fields in (*memory, *unified)), None)
-    if root is None:
-        cannot(request, "--require-live", "no cgroups are mounted")
+    root = memory_root(request)
     made = root / "ksmtrace-test.slice" / "ksmtrace-test.service"
     made.mkdir(parents=True)
     yield made

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import cannot
 from ksmtrace.kernel.address_spaces import read_address_spaces
 from ksmtrace.kernel.btf import Btf
 from ksmtrace.kernel.processes import read_cgroup
+from support.cgroups import memory_root
 from support.command import ksmtrace
 from support.tracing import trace
 
@@ -22,12 +22,7 @@ TWINS, PAIRS, PAGE = 120, 40, 4096
 @pytest.fixture
 def cgroups(request):
     """Two cgroups that memory is charged to; gone afterwards."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    memory = [f for f in mounts if f[2] == "cgroup" and "memory" in f[3].split(",")]
-    unified = [f for f in mounts if f[2] == "cgroup2"]
-    root = next((Path(fields[1]) for fields in (*memory, *unified)), None)
-    if root is None:
-        cannot(request, "--require-live", "no cgroups are mounted")
+    root = memory_root(request)
     made = [root / f"ksmtrace-late-{name}.service" for name in ("a", "b")]
     for one in made:
         one.mkdir()

@@ -11,19 +11,13 @@ from ksmtrace.capture.writer import CaptureWriter
 from ksmtrace.events import EventKind
 from ksmtrace.pipeline import runner as runner_module
 from ksmtrace.plugins.recorder import Plugin as Recorder
+from support.clock import Clock
 from support.runs import EMPTY, runner
 from support.streams import ListSource, events
 
 NOTHING = events()
 FIRST = events(*EMPTY)
 PASSES = events(*EMPTY, *({"kind": EventKind.SCAN_STOP, "aux": n} for n in range(100)))
-
-
-class Clock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
 
 
 @pytest.fixture

@@ -31,26 +31,11 @@ from ksmtrace.sources.live.ring import MOST_RECORDS, Drained, parse_ring
 from ksmtrace.sources.live.source import LiveSource
 from ksmtrace.sources.live.stream import EventStream, Portion
 from support.chunks import Item, WordWriter
+from support.clock import Clock
 from support.streams import KERNEL
 
 CAPACITY = 50_000
 MM, FIRST = 0xFFFF888000000000, 0x100000
-
-
-class Clock:
-    """Time that passes only by what is done in it."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def monotonic_ns(self):
-        return int(self.now * 1e9)
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class World(Attachment):

@@ -20,6 +20,7 @@ from ksmtrace.sources.live.quiet_reading import TRIES_AT_THE_ENDS
 from ksmtrace.sources.live.ring import Drained
 from ksmtrace.sources.live.source import LiveSource
 from ksmtrace.sources.live.stream import EventStream
+from support.clock import Clock
 from support.streams import KERNEL
 
 
@@ -143,19 +144,6 @@ class NeverQuiet(Attachment):
         self.drains += 1
         self._clock.now += self._seconds
         return Drained(empty_records(1), [], 1)
-
-
-class Clock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def monotonic_ns(self):
-        return int(self.now * 1e9)
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.mark.parametrize(("look_seconds", "most_seconds"), [(0.001, 3), (5, 20)])
