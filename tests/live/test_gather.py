@@ -37,7 +37,11 @@ class Gatherer:
         self.flags = ChunkFlag(0)
 
     def drain(self):
-        drained = self.ring.drain()
+        """Take in all that is in the ring."""
+        while self._take_in(self.ring.drain()):
+            pass
+
+    def _take_in(self, drained):
         words_of_chunks = iter(drained.words)
         for header in drained.events[drained.events["kind"] == GATHERED]:
             words, flags = next(words_of_chunks), ChunkFlag(int(header["flags"]))
@@ -58,6 +62,7 @@ class Gatherer:
             skipped = walk.passed_over if written else walk.skipped
             self.skipped += int(skipped.sum())
             self.examined += int((~skipped).sum())
+        return drained.more
 
     def close(self):
         self.ring.close()
