@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ksmtrace.kernel.needs import WAYS
+
 RESULTS = Path(__file__).parent.parent / "tests/bench/data/capabilities.json"
 
 KERNELS = ("6.1", "6.12")
@@ -48,8 +50,8 @@ def cell(row: Mapping[str, Any]) -> str:
 
 
 def kept(row: Mapping[str, Any]) -> str:
-    """What is kept by --drop-capabilities."""
-    return "" if row["refused"] or "kept" not in row else _listed(row["kept"])
+    """What is kept by --drop-capabilities, "" where that was not measured."""
+    return _listed(row["kept"]) if "kept" in row else ""
 
 
 def markdown_table(found: Results) -> str:
@@ -78,7 +80,7 @@ def text_table(found: Results) -> str:
 
 
 def _by_way(found: Results) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    ways = dict.fromkeys(way for rows in found.values() for way in rows)
+    ways = dict.fromkeys([*WAYS, *(way for rows in found.values() for way in rows)])
     return ((way, rows[way]) for way in ways for rows in found.values() if way in rows)
 
 

@@ -45,7 +45,6 @@ _READ = ("CAP_DAC_READ_SEARCH",)
 WAYS: Mapping[str, Way] = {
     "sysfs": Way("--probes sysfs", to_see_all=("CAP_SYS_ADMIN", *_OTHERS)),
     "tracepoint": Way("--probes tracepoint", _BPF, ("CAP_SYS_ADMIN", *_OTHERS), _READ),
-    "totals": Way("--totals", _PROBES, _OTHERS, _READ),
     "gather": Way("--probes gather", _PROBES, _OTHERS, (*_READ, *_BPF)),
 }
 

@@ -247,9 +247,9 @@ def measure(runs, way):
     if way != "sysfs":
         seen, kept = runs.run(way, NUMBERS, drop=True)
         result["dropping"] = losses(whole, seen)
+        told(way, "kept", kept, result["dropping"])
         left, lost_later = least(kept, lambda left: good(NUMBERS, drop=True, keep=left), kept)
         result |= {"kept": sorted(kept), "needed_later": sorted(left), "lost_later": lost_later}
-        told(way, "kept", kept, result["dropping"])
         told(way, "needed later", left, lost_later)
     return result
 
