@@ -32,21 +32,24 @@ def write_results(found: Results) -> None:
 
 
 def to_run(row: Mapping[str, Any]) -> set[str]:
-    """The capabilities without which a way was refused to root, or, of the rest, to others."""
+    """The capabilities that a way runs with, or without each of which it was refused."""
+    if "runs_with" in row:
+        return set(row["runs_with"])
     lost = row.get("lost", {}) | (row.get("lost_by_others") or {})
     return {name for name, said in lost.items() if any(one.startswith("status ") for one in said)}
 
 
 def to_see_all(row: Mapping[str, Any]) -> set[str]:
-    """Those without which it ran and saw less."""
+    """Those with which it sees more."""
     return {name for name in row.get("others", ()) if name not in to_run(row)}
 
 
 def cell(row: Mapping[str, Any]) -> str:
-    """A row's capabilities: to run; to see all."""
+    """A row's capabilities: to run, "?" where that was not measured; to see all."""
     if row["refused"]:
         return "not to be had"
-    return f"{_listed(to_run(row))}; {_listed(to_see_all(row))}"
+    known = "runs_with" in row or to_run(row)
+    return f"{_listed(to_run(row)) if known else '?'}; {_listed(to_see_all(row))}"
 
 
 def kept(row: Mapping[str, Any]) -> str:

@@ -55,7 +55,8 @@ PURPOSES: Mapping[str, str] = {
     "CAP_SYS_ADMIN": "kprobes, where perf_event_paranoid is 3 (Debian); page frames of what was "
     "merged before (/proc/PID/pagemap); the time that programs take (BPF_ENABLE_STATS), without "
     "which no budget is kept",
-    "CAP_SYS_PTRACE": "what was merged before in processes of others (/proc/PID/pagemap)",
+    "CAP_SYS_PTRACE": "what was merged before in other processes (/proc/PID/pagemap; 6.18 does "
+    "without)",
     "CAP_DAC_READ_SEARCH": "the kernel's counts of each process (/proc/PID/ksm_stat), and "
     "/proc/kpageflags for who is not root",
 }

@@ -6,8 +6,8 @@ A run is `ksmtrace live` in a fork of this process, which has everything importe
 own would import for a minute in a guest. The fork has the capabilities that are tried, as uid 0 or
 as another, and no others in its bounding set. The folder COMPILED takes requests to compile
 (probes_bpf.py); with `-` for it, bcc compiles here. RESULTS/results gets a line for each way: what
-root and `others` need, what is lost without each, what --drop-capabilities keeps, and what of that
-is needed later.
+it runs with, what root and `others` see all with, what is lost without each, what
+--drop-capabilities keeps, and what of that is needed later.
 """
 
 import argparse
@@ -233,8 +233,10 @@ def measure(runs, way):
         print(f"{time.strftime('%X')} {tried}: {found}, {took}", flush=True)
         return found
 
+    runs_with, _ = least(NUMBERS, lambda left: refusal(runs, way, left), likely)
+    told(way, "runs with", runs_with, {})
     root, lost = least(NUMBERS, good, likely)
-    result |= {"root": sorted(root), "lost": lost}
+    result |= {"runs_with": sorted(runs_with), "root": sorted(root), "lost": lost}
     told(way, "root", root, lost)
     others, kept, lost_later = set(root), None, {}
     found = good(root, user=NOBODY)
@@ -252,6 +254,12 @@ def measure(runs, way):
         result |= {"kept": sorted(kept), "needed_later": sorted(left), "lost_later": lost_later}
         told(way, "needed later", left, lost_later)
     return result
+
+
+def refusal(runs, way, capabilities):
+    """Why a way does not run with these capabilities, as another user than root."""
+    seen, _ = runs.run(way, capabilities, user=NOBODY)
+    return [seen.refusal] if seen.refusal else []
 
 
 def told(way, what, capabilities, lost):

@@ -41,8 +41,9 @@ def seen_in(status, out, err):
 def _facts(document):
     yield f"tier {document['tier']}"
     for kind, probe in document["probes"].items():
-        note = re.sub(r"\d+", "N", probe["note"])
-        yield f"{kind}: {probe['exactness']} by {probe['via']} ({note})"
+        if probe["exactness"] != "absent":
+            note = re.sub(r"\d+", "N", probe["note"])
+            yield f"{kind}: {probe['exactness']} by {probe['via']} ({note})"
     for part in ("counters", "counters_at_start"):
         yield from (f"{part} {name}" for name, value in document[part].items() if value is not None)
     yield f"reconstruction {document['reconstruction']['reason'] or 'complete'}"
