@@ -60,7 +60,7 @@ def kept(row: Mapping[str, Any]) -> str:
 def markdown_table(found: Results) -> str:
     """One row for each way and kernel."""
     lines = [
-        "| way | kernel | to run | to see all | kept by `--drop-capabilities` |",
+        "| way | kernel | to run | besides, to see all | kept by `--drop-capabilities` |",
         "|---|---|---|---|---|",
     ]
     lines += [

@@ -141,7 +141,7 @@ def _event(event: Event, reasons: _Reasons, width: int) -> Iterator[str]:
 
 def _capabilities(report: Report, width: int) -> Iterator[str]:
     """By way of tracing what it needs, and which of it is lacking here."""
-    yield from ("", "capabilities needed: to run; to see all")
+    yield from ("", "capabilities needed: to run; besides, to see all")
     for name, way in WAYS.items():
         text = f"{_listed(way.to_run)}; {_listed(way.to_see_all)}"
         yield from _wrapped(f"  {name:11} ", text, width)
