@@ -40,6 +40,7 @@ class EventStream:
         self._more = False
         self._filling = False
         self._given: tuple[int, float] | None = None
+        self._each = 0.0
 
     @property
     def behind(self) -> bool:
@@ -67,10 +68,10 @@ class EventStream:
         They are the caller's. A batch of ksmd is expanded as a whole, and given in equal parts: a
         small rest would cost as much.
         """
-        now = time.monotonic()
+        began = time.monotonic()
         if self._given is not None:
             count, since = self._given
-            self.portion.took(count, now - since)
+            self.portion.took(count, self._each + began - since)
         if not self._taken:
             drained = self._attachment.drain(self.portion.most)
             self.quiet, self._more = not drained.slots, drained.more
@@ -80,8 +81,9 @@ class EventStream:
                 events = self._expander.feed(events, drained.words)
             pieces = max(round(len(events) / self.portion.most), 1)
             self._taken.extend(pieces_of(events, max(-(-len(events) // pieces), 1)))
+            self._each = (time.monotonic() - began) / pieces
         events = self._taken.popleft() if self._taken else empty_records()
-        self._given = len(events), now
+        self._given = len(events), time.monotonic()
         return events
 
     def pause(self, seconds: float) -> None:
