@@ -67,5 +67,6 @@ def test_a_list_that_is_freed_while_it_is_told_leaves_the_batch_whole():
     take(reader, LEAVES, LEAVING, [1, 2], err=ChunkError.TORN)
     batch = take(reader, WHOLE, STAYING, [9])
     assert batch.unsure
-    assert not (batch.broken or batch.cut)
+    assert not batch.broken
+    assert not batch.cut
     assert len(batch.leaving) == 1
