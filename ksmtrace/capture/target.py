@@ -40,11 +40,16 @@ def check_target(path: str) -> None:
             check_kind(path, facts)
             with open(path, "rb") as file:
                 head = file.read(_LONGEST_HEAD_BYTES)
-            if head and not (head.startswith(CONTINUATION) and _MARK in head):
+            if head and not is_head_of_capture(head):
                 raise no_capture(path)
         try_directory(os.path.dirname(path) or os.curdir)
     except OSError as error:
         raise cannot_be_written(path, error) from error
+
+
+def is_head_of_capture(head: bytes) -> bool:
+    """Whether a file that begins so, with 64 KiB of it or all, is a capture, of any version."""
+    return head.startswith(CONTINUATION) and _MARK in head
 
 
 def check_kind(path: str, facts: os.stat_result) -> None:

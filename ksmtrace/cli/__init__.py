@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from ksmtrace.cli.ignored import check_ignored
 from ksmtrace.cli.memory import check_memory, why_out_of_memory
 from ksmtrace.cli.parser import Parser
 from ksmtrace.cli.streams import open_closed_streams, patient_stderr, print_to_nowhere
@@ -29,7 +30,7 @@ examples:
   ksmtrace replay host.ksmtrace               the same answers, offline
   ksmtrace report host.ksmtrace -o host.html  the same as one page to read
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
-  ksmtrace whatif host.ksmtrace --sweep smart_scan=0,1
+  ksmtrace whatif host.ksmtrace --sweep pages_to_scan=100,1000
   ksmtrace dashboards -o DIR                  Grafana dashboards, Prometheus rules
   sudo ksmtrace demo                          try it on a workload that is brought along
 
@@ -38,7 +39,7 @@ exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or b
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
         prog="ksmtrace",
@@ -92,6 +93,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if options.verb is None:
         parser.print_help(sys.stderr)
         return ExitStatus.BAD_INPUT
+    check_ignored(parser.of(options.verb), options)
     status: int = options.run(options)
     sys.stdout.flush()
     return status

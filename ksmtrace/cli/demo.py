@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import add_force_option, output_name
 from ksmtrace.cli.live import trace
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
 
@@ -27,7 +28,8 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     add_source_options(parser)
-    parser.add_argument("--record", metavar="FILE", help="also write a capture")
+    parser.add_argument("--record", type=output_name, metavar="FILE", help="also write a capture")
+    add_force_option(parser)
     add_output_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run)

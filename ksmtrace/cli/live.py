@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import add_force_option, check_unrecorded, output_name
 from ksmtrace.cli.options import (
     add_output_options,
     add_plugin_options,
@@ -33,7 +34,8 @@ def add_parser(verbs: Verbs) -> None:
         description="Trace ksmd on the running kernel until Ctrl-C or --duration. Needs root.",
     )
     add_source_options(parser)
-    parser.add_argument("--record", metavar="FILE", help="also write a capture")
+    parser.add_argument("--record", type=output_name, metavar="FILE", help="also write a capture")
+    add_force_option(parser)
     add_recording_options(parser)
     parser.add_argument(
         "--once",
@@ -86,8 +88,10 @@ def trace(
     if options.totals:
         _check_totals(options)
     keep = recording(options)["keep"]
+    _check_pids(options.pid)
     _check_directory()
     if options.record is not None:
+        check_unrecorded(options.record, force=options.force)
         check_target(options.record)
     manager = build_manager(options.plugins)
     with interruptible(dumps=keep is not None) as control:
@@ -110,7 +114,8 @@ def trace(
                 writes = options.record or options.textfile
                 traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
 
-        source: Source = PidFilter(traced, options.pid) if options.pid else traced
+        limited = PidFilter(traced, options.pid) if options.pid else None
+        source: Source = limited or traced
         if when_ready is None:
             _warn_if_stopped(source.session.tunables.get("run"))
         else:
@@ -121,6 +126,11 @@ def trace(
         )
         for warning in traced.warnings:
             say(warning)
+        for pid in limited.unseen if limited is not None else ():
+            say(
+                f"ksmd came to no page of process {pid}: it has ended, or declares no memory "
+                "mergeable (madvise, prctl), or no pass was seen whole"
+            )
         return status
 
 
@@ -134,6 +144,21 @@ def _check_directory() -> None:
         os.getcwd()
     except OSError as error:
         raise HostError("the current directory has been deleted: go to another one") from error
+
+
+def _check_pids(pids: Sequence[int]) -> None:
+    """Refuse processes that are not there.
+
+    Raises:
+        KsmtraceError: one is not.
+    """
+    for pid in pids:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            raise KsmtraceError(f"--pid {pid}: no such process: look with ps -e") from None
+        except PermissionError:
+            continue
 
 
 def _check_totals(options: Namespace) -> None:

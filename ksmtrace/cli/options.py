@@ -20,6 +20,9 @@ INTERCEPTING = ("kprobe", "fentry")
 
 _MOST_MIB_DIGITS = 9
 
+MOST_PIDS = 1 << 22
+"""The kernel has no more (PID_MAX_LIMIT of include/linux/threads.h, 64 bits)."""
+
 _LIMIT_OF_GROUPS = 1000
 """Each has ten series: more are a burden to Prometheus, and to the run."""
 
@@ -139,13 +142,19 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pid",
-        type=int,
+        type=_pid,
         nargs="+",
         action="extend",
         default=[],
         metavar="PID",
         help="only pages of these processes",
     )
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 0 < int(text) <= MOST_PIDS):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no pid, 1 to {MOST_PIDS}")
+    return int(text)
 
 
 def _group_count(text: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ class _WrongError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in a line that is harmless to a terminal.
+    """A parser that says what is wrong in one line, harmless to a terminal, with what may be meant.
 
     argparse gives an option of several values (`nargs="+"`) all that follows, the FILE of
     `--set A=1 FILE` with it. What cannot be parsed so is parsed as if the last value of such an
@@ -68,8 +69,46 @@ class Parser(argparse.ArgumentParser):
             if end - at > 2:
                 yield [*given[: end - 1], *given[end:], "--", given[end - 1]]
 
+    def parse_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> argparse.Namespace:
+        """As argparse; of options that are unknown, the first is told."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            parser = self.of(getattr(options, "verb", None))
+            first = next((one for one in rest if one.startswith("-")), rest[0])
+            parser.error(f"unrecognized argument {first}{parser.meant(first)}")
+        return options
+
+    def meant(self, option: str) -> str:
+        """A clause with the option that may be meant by one that is unknown; "" where none may."""
+        known = (name for action in self._actions for name in action.option_strings)
+        return _meant(option.partition("=")[0], known) if option.startswith("--") else ""
+
     def error(self, message: str) -> NoReturn:
-        """End the program."""
+        """End the program with status 2."""
         if self._trying:
             raise _WrongError(message)
-        super().error(one_line(message))
+        self.exit(2, f"ksmtrace: {one_line(message)} (see {self.prog} --help)\n")
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(name) for name in action.choices]
+            what = f"{value[:60]!r} is none of {', '.join(names)}"
+            raise argparse.ArgumentError(action, what + _meant(value, names))
+
+    def of(self, name: str | None) -> Parser:
+        """The parser of a verb; this one for none."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and name in action.choices:
+                found = action.choices[name]
+                assert isinstance(found, Parser)
+                return found
+        return self
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    return f": did you mean {near[0]}?" if near else ""

@@ -7,6 +7,9 @@ import textwrap
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import check_input, output_name
+from ksmtrace.cli.progress import progress
+
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
     from ksmtrace.probemap.format import Location, Site
@@ -37,7 +40,9 @@ def add_parser(verbs: Verbs) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("vmlinux", metavar="VMLINUX", help="the kernel, with debug info")
-    parser.add_argument("-o", dest="output", metavar="FILE", required=True, help="map to write")
+    parser.add_argument(
+        "-o", dest="output", type=output_name, metavar="FILE", required=True, help="map to write"
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,7 +50,9 @@ def run(options: Namespace) -> int:
     """Make the map and say what is in it; returns the exit status."""
     from ksmtrace.probemap.dwarf import make_map
 
-    made = make_map(options.vmlinux)
+    check_input(options.vmlinux, "vmlinux")
+    with progress("reading"):
+        made = make_map(options.vmlinux)
     made.save(options.output)
     print(f"{options.output}:")
     print(f"kernel {made.release or 'of unknown release'}, build {made.build_id}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import add_force_option, output_name
 from ksmtrace.cli.live import trace
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
 from ksmtrace.cli.recording import add_recording_options
@@ -26,9 +27,11 @@ def add_parser(verbs: Verbs) -> None:
         "-o",
         dest="record",
         required=True,
+        type=output_name,
         metavar="FILE",
         help="the capture; a long one goes on in FILE.0001, FILE.0002, …",
     )
+    add_force_option(parser)
     add_recording_options(parser)
     add_source_options(parser)
     add_output_options(parser)

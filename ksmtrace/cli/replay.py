@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
+from ksmtrace.cli.files import check_input
 from ksmtrace.cli.options import add_capture_options, add_output_options, add_plugin_options
 from ksmtrace.errors import ExitStatus
 from ksmtrace.lines import say
@@ -86,6 +87,7 @@ def run(options: Namespace) -> int:
     from ksmtrace.pipeline.manager import build_manager
 
     check_event_options(options, _WITHOUT_EVENTS)
+    check_input(options.capture, "capture")
     if options.events:
         return _events(options)
     manager = build_manager(options.plugins)

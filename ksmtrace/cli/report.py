@@ -8,7 +8,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import check_input, output_name
 from ksmtrace.cli.options import add_capture_options, add_plugin_options
+from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError
 from ksmtrace.lines import say
 
@@ -31,7 +33,9 @@ def add_parser(verbs: Verbs) -> None:
         description=_DESCRIPTION,
     )
     parser.add_argument("capture", metavar="FILE", help="a capture made by record or live --record")
-    parser.add_argument("-o", dest="output", metavar="FILE", help="the page to write")
+    parser.add_argument(
+        "-o", dest="output", type=output_name, metavar="FILE", help="the page to write"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
@@ -52,6 +56,7 @@ def run(options: Namespace) -> int:
     from ksmtrace.report.write import check_target
     from ksmtrace.sources.capture import CaptureSource
 
+    check_input(options.capture, "capture")
     if options.output is not None:
         _check_libraries()
         check_target(options.output)
@@ -62,7 +67,8 @@ def run(options: Namespace) -> int:
         runner = Runner(
             capture, manager, RunOptions(interval=float("inf")), control, fail_fast=True
         )
-        snapshot = runner.run()
+        with progress("reading"):
+            snapshot = runner.run()
         if control.interrupted:
             return ExitStatus.INTERRUPTED
         _report(snapshot, options, capture.warnings)

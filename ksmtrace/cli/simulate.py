@@ -8,6 +8,13 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
+from ksmtrace.cli.files import (
+    add_force_option,
+    check_input,
+    check_unrecorded,
+    output_name,
+)
+from ksmtrace.cli.progress import progress
 from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.lines import say
@@ -61,9 +68,11 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "-o",
         dest="record",
+        type=output_name,
         metavar="FILE",
         help="also write what the engine did to a capture, for replay and whatif",
     )
+    add_force_option(parser)
     parser.add_argument(
         "--no-comparisons",
         action="store_true",
@@ -88,6 +97,7 @@ def run(options: Namespace) -> int:
     """Run the workload and print its document; returns the exit status."""
     from ksmtrace.workload.file import check_variant, load_workload
 
+    check_input(options.workload, "workload")
     workload = load_workload(options.workload, dict(options.settings))
     try:
         variant = check_variant(options.variant or workload.variant)
@@ -100,17 +110,23 @@ def run(options: Namespace) -> int:
     if options.on_kernel and options.record is not None:
         raise KsmtraceError("-o records the engine: on a kernel use `ksmtrace record` beside it")
     if options.record is not None:
+        check_unrecorded(options.record, force=options.force)
         return _record(workload, variant, options)
     if options.on_kernel:
         from ksmtrace.workload.on_kernel import run_on_kernel
 
-        document = run_on_kernel(workload, say)
+        with progress("on this kernel"):
+            document = run_on_kernel(workload, say)
     else:
-        from ksmtrace.workload.on_engine import simulate
+        from ksmtrace.workload.on_engine import Simulation
 
-        document = simulate(
+        simulation = Simulation(
             workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
         )
+        with progress("steps", len(workload.steps)) as done:
+            for number in simulation.run():
+                done(number)
+        document = simulation.document()
     _print(document, as_json=options.json)
     return ExitStatus.DONE
 
@@ -135,7 +151,8 @@ def _record(workload: Workload, variant: str, options: Namespace) -> int:
             workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
         )
         sinks = RunOptions(record=options.record)
-        Runner(source, build_manager(), sinks, control, fail_fast=True).run()
+        with progress("recording"):
+            Runner(source, build_manager(), sinks, control, fail_fast=True).run()
         _print(source.document(), as_json=options.json)
     return ExitStatus.INTERRUPTED if control.interrupted else ExitStatus.DONE
 

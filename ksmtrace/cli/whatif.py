@@ -6,12 +6,14 @@ import json
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import check_input
 from ksmtrace.cli.options import add_capture_options
+from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus
 from ksmtrace.lines import say
 
@@ -62,9 +64,10 @@ def run(options: Namespace) -> int:
     from ksmtrace.whatif.result import document
     from ksmtrace.whatif.text import table
 
+    check_input(options.file, "capture", "workload")
     _say_what_is_broken(options)
     with _terminable():
-        with _progress("reading", None):
+        with progress("reading"):
             case, warnings = load_case(options.file, options.max_batch)
         scenarios = [
             replace(scenario, count_comparisons=not options.no_comparisons)
@@ -91,33 +94,9 @@ def _outcomes(case: Case, scenarios: list[Scenario]) -> list[Outcome]:
 
     with (
         local_executor(case, len(scenarios)) as executor,
-        _progress("scenarios", len(scenarios)) as done,
+        progress("scenarios", len(scenarios)) as done,
     ):
         return run_scenarios(case, scenarios, executor, done)
-
-
-@contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Callable[[float], None]]:
-    """Draws a bar on stderr where that is a terminal; without a `total` one that only moves."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns: list[str | ProgressColumn] = [what, BarColumn(), TimeElapsedColumn()]
-    if total is not None:
-        columns += [MofNCompleteColumn(), "done, about", TimeRemainingColumn(), "left"]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.update(task, completed=count)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class RunOptions:
     """The options of one run; by default it shows nothing, serves nothing and writes nothing.
 
     Attributes:
-        interval: seconds between two calls of `ksmtrace_publish`.
+        interval: seconds between two calls of `ksmtrace_publish`, more where each takes long.
         record: path of the capture to write; None for none.
         most_bytes: of its files together; None for any number.
         keep: how many of its last segments are kept; None for all.

@@ -16,6 +16,8 @@ from ksmtrace.pipeline.state import RunState
 from ksmtrace.sources import Source
 
 TICK_SECONDS = 0.25
+_PUBLISHING_SHARE, _LONGEST_WAIT_SECONDS = 0.1, 30.0
+"""Of the time: where publishing takes long, the events come first, but for so long at most."""
 
 
 class Runner:
@@ -80,9 +82,11 @@ class Runner:
                     self._apply(part)
                     self._tick()
                 self._tick()
-                if time.monotonic() >= due:
+                if (began := time.monotonic()) >= due:
                     self._publish(final=False)
-                    due = time.monotonic() + self.options.interval
+                    ended = time.monotonic()
+                    wait = min((ended - began) / _PUBLISHING_SHARE, _LONGEST_WAIT_SECONDS)
+                    due = ended + max(self.options.interval, wait)
             self.source.close()
             snapshot = self._publish(final=True)
             if at_end is not None:

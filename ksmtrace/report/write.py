@@ -22,6 +22,8 @@ def check_target(path: str) -> Path:
     """
     try:
         target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise KsmtraceError(f"{path}: is a directory: name a file in it with -o")
         if target.exists() and not _is_report(target):
             raise KsmtraceError(
                 f"{path} exists and is no report of ksmtrace: "

@@ -17,6 +17,20 @@ METRICS = "/metrics"
 
 _MOST_FIELDS = 1000
 
+_LANDING = f"""\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>ksmtrace</title>
+<h1>ksmtrace</h1>
+<p>Profiler for Kernel Samepage Merging (KSM).
+<ul>
+<li><a href="{METRICS}">Metrics</a>, for Prometheus
+<li><a href="{HEALTHY}">Whether it runs</a>
+</ul>
+</html>
+""".encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -92,6 +106,8 @@ class Access:
             asked = parse_qs(target.query, max_num_fields=_MOST_FIELDS)
         except ValueError:
             return _told(400, "the target of the request is no URL")
+        if target.path == "/":
+            return Answer(200, _LANDING, {"Content-Type": "text/html; charset=utf-8"})
         if target.path == HEALTHY:
             return _told(200, "ksmtrace is running")
         if target.path != METRICS:

@@ -24,7 +24,13 @@ class PidFilter:
         self._source = source
         self._pids = np.array(sorted(set(pids)), dtype=np.uint64)
         self._mms: set[int] = set()
+        self._seen: set[int] = set()
         self.session = replace(source.session, only_pids=tuple(self._pids.tolist()))
+
+    @property
+    def unseen(self) -> list[int]:
+        """Those of the processes of which no event has been seen."""
+        return sorted(set(self._pids.tolist()) - self._seen)
 
     def batches(self) -> Iterator[EventBatch]:
         """The batches, without what belongs to other processes."""
@@ -44,6 +50,7 @@ class PidFilter:
         ours = np.isin(named["aux"], self._pids)
         self._mms.difference_update(named["mm"][~ours].tolist())
         self._mms.update(named["mm"][ours].tolist())
+        self._seen.update(named["aux"][ours].tolist())
         mm = batch.events["mm"]
         kept = (mm == 0) | np.isin(mm, np.array(sorted(self._mms), dtype=np.uint64))
         kept &= batch.kind != EventKind.TOTAL

@@ -96,6 +96,8 @@ class Grid:
             self._merge_rows()
             places, counts = _merged(places, counts)
             every = np.union1d(self._places, places)
+        if len(every) == len(self._places):
+            return places, counts
         kept = np.searchsorted(every, self._places)
         longer = np.zeros((len(every), MOST_COLUMNS, len(State)), dtype=np.int64)
         longer[kept] = self._counts

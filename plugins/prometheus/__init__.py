@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ksmtrace import hookimpl
@@ -39,6 +40,8 @@ class Plugin:
         self.port: int | None = None
         self._textfile: Path | None = None
         self._endpoint: Endpoint | None = None
+        # in a text file they would be taken for node_exporter's own
+        self._process = ProcessCollector(registry=None)
 
     @hookimpl
     def ksmtrace_prepare(self, options: RunOptions) -> None:
@@ -86,6 +89,7 @@ class Plugin:
         if self._endpoint is not None:
             from ksmtrace.serving.pages import Pages
 
+            found += exposition_of(*self._process.collect())
             self._endpoint.publish(Pages(found.text, found.openmetrics + EOF))
 
     @hookimpl

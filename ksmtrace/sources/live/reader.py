@@ -116,17 +116,24 @@ class Reader:
     def reading(self, stopping: Callable[[], bool]) -> Iterator[Records]:
         """Events, and the kernel's counters: as they are, where the events are behind.
 
+        What can go together is one batch: each costs something, whatever is in it.
+
         Args:
             stopping: whether the run is to end: then not every process is read.
         """
         reading = self._quiet_reading()
-        yield from reading.tries(TRIES_WHILE_BUSY)
+        pieces = [empty_records()]
+        for events in reading.tries(TRIES_WHILE_BUSY):
+            yield pieces.pop()
+            pieces.append(events)
         if not self.stream.behind:
-            yield self.stream.held(at_end=False)
-            yield self._changed()
-            yield self.stream.missed()
-        yield from self._samples(stopping)
-        yield self._counted(reading)
+            pieces += [self.stream.held(at_end=False), self._changed(), self.stream.missed()]
+        for number, records in enumerate(self._samples(stopping)):
+            if number:
+                yield joined(pieces)
+                pieces = []
+            pieces.append(records)
+        yield joined([*pieces, self._counted(reading)])
 
     def last_reading(self) -> Iterator[Records]:
         """What has arrived, as far as there is time for it, and the kernel's counters."""

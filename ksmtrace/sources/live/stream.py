@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 
@@ -14,36 +13,11 @@ from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
 from ksmtrace.sources.live.passed_over import PassedOver
+from ksmtrace.sources.live.portion import Portion
 from ksmtrace.sources.live.ring import MOST_RECORDS
 
-_LEAST_PORTION = 1 << 10
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 0.4
-_MOST_TIMES = 8
-"""By which a portion is divided at once: something else may have taken the time."""
 _LONGEST_WAIT_NS = 2_000_000_000
 """Other tasks' events wait so long for the end of a batch of ksmd, which may be at rest."""
-
-
-class Portion:
-    """How many events are taken in at a time: what is done with in a fraction of a second.
-
-    What that is differs a hundredfold between machines, between plugins, and by what ksmd does.
-
-    Attributes:
-        most: events.
-    """
-
-    def __init__(self) -> None:
-        self.most = _LEAST_PORTION
-
-    def took(self, count: int, seconds: float) -> None:
-        """So many events were taken in and done with in so many seconds."""
-        much = count > self.most // 2
-        if seconds > _LONGEST_SECONDS and much:
-            times = min(math.ceil(2 * seconds / _LONGEST_SECONDS), _MOST_TIMES)
-            self.most = max(self.most // times, _LEAST_PORTION)
-        elif seconds < _SHORTEST_SECONDS and much:
-            self.most = min(self.most * 2, MOST_RECORDS)
 
 
 class EventStream:
@@ -91,7 +65,8 @@ class EventStream:
     def take(self) -> Records:
         """The next events, few enough to be done with in a fraction of a second.
 
-        They are the caller's. A batch of ksmd is expanded as a whole, and given in parts.
+        They are the caller's. A batch of ksmd is expanded as a whole, and given in equal parts: a
+        small rest would cost as much.
         """
         now = time.monotonic()
         if self._given is not None:
@@ -104,7 +79,8 @@ class EventStream:
             events = self._losses.mark(drained.events)
             if self._expander is not None:
                 events = self._expander.feed(events, drained.words)
-            self._taken.extend(pieces_of(events, self.portion.most))
+            pieces = max(round(len(events) / self.portion.most), 1)
+            self._taken.extend(pieces_of(events, max(-(-len(events) // pieces), 1)))
         events = self._taken.popleft() if self._taken else empty_records()
         self._given = len(events), now
         return events

@@ -60,8 +60,9 @@ def test_what_totals_cannot_go_with(arguments, words):
     assert_one_line(ksmtrace("live", "--totals", *arguments), 2, *words)
 
 
-def test_unknown_plugin():
-    assert_one_line(ksmtrace("replay", "x", "-p", "no:nonsense"), 2, "nonsense", "stable_tree")
+def test_unknown_plugin(bundled_capture):
+    ran = ksmtrace("replay", bundled_capture, "-p", "no:nonsense")
+    assert_one_line(ran, 2, "nonsense", "stable_tree")
 
 
 def test_capture_is_missing(tmp_path):

@@ -91,8 +91,8 @@ def test_a_cut_capture_is_warned_of(tmp_path, bundled_capture):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("none",), ["none", "No such file"]),
-        (("none.toml",), ["none.toml", "No such file"]),
+        (("none",), ["none", "no such file"]),
+        (("none.toml",), ["none.toml", "no such file"]),
         (("none.ksmtrace",), ["none.ksmtrace", "no such file"]),
         ((".",), ["directory"]),
         (("text",), ["neither a capture nor a workload"]),

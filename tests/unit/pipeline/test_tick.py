@@ -69,6 +69,23 @@ def test_time_passes_without_events(clock):
     assert ticker.published == [pytest.approx(101 * 0.03)]
 
 
+@pytest.mark.parametrize(("seconds", "apart"), [(0.01, 1.0), (0.5, 5.5)])
+def test_publishing_takes_a_tenth_of_the_time_at_most(clock, seconds, apart):
+    """Where it takes long the events come first; where it does not, the interval is kept."""
+
+    class Sink(Ticker):
+        @hookimpl
+        def ksmtrace_publish(self):
+            self.clock.now += seconds
+            self.published.append(self.clock.now)
+
+    sink = Sink(clock)
+    runner([FIRST, *[NOTHING] * 1000], {"sink": sink}, interval=1,
+           source=slowly(clock, 0.03)).run()  # fmt: skip
+    assert np.diff(sink.published)[:-1].min() >= apart
+    assert np.diff(sink.published)[:-1].max() < apart + seconds + 0.04
+
+
 def test_time_passes_amid_a_batch_of_a_hundred_passes(clock):
     """As ksmd makes them where a process has a page and it never sleeps."""
     ticker = Ticker(clock, seconds=0.1)

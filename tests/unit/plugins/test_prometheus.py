@@ -1,6 +1,8 @@
 """The prometheus sink: a real server on a free port, and the text file."""
 
 import os
+import re
+import resource
 import socket
 import threading
 import time
@@ -129,6 +131,32 @@ def test_before_the_first_publish_there_is_no_page():
     assert (code, headers["Retry-After"]) == (503, "1")
     assert "--interval" in text
     assert seen[1][0] == 200
+
+
+def test_the_process_itself_is_measured_for_who_scrapes(tmp_path):
+    def look(sink):
+        _, _, text = _get(sink)
+        found.update({f.name: f.samples[0].value for f in parse_text(text) if f.samples})
+        assert "\nprocess_" not in (tmp_path / "ksmtrace.prom").read_text()
+
+    found = {}
+    _run(look, textfile=str(tmp_path))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    assert abs(found["process_open_fds"] - descriptors) < 20
+    assert found["process_max_fds"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert 0 < found["process_resident_memory_bytes"] < found["process_virtual_memory_bytes"]
+    assert found["process_cpu_seconds"] > 0
+
+
+def test_the_landing_page_leads_to_what_there_is():
+    def look(sink):
+        _, kind, text = _get(sink, "/")
+        assert kind == "text/html; charset=utf-8"
+        links = re.findall(r'href="([^"]*)"', text)
+        assert links == ["/metrics", "/-/healthy"]
+        assert {_get(sink, link)[0] for link in links} == {200}
+
+    _run(look)
 
 
 def test_health_and_unknown_paths():

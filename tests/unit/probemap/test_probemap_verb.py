@@ -88,7 +88,7 @@ def test_usage(monkeypatch, capsys, arguments):
 
 
 def test_no_such_file_or_no_file(refused, tmp_path):
-    refused(tmp_path / "none", "No such file", str(tmp_path / "none"))
+    refused(tmp_path / "none", "no such file", str(tmp_path / "none"))
     refused(tmp_path, "directory")
 
 

@@ -38,8 +38,8 @@ def test_anything_else_is_left_alone(tmp_path, content):
 
 
 def test_directories_and_devices_are_left_alone(tmp_path):
-    for path in (tmp_path, "/dev/null"):
-        with pytest.raises(KsmtraceError, match="is no report"):
+    for path, why in ((tmp_path, "is a directory"), ("/dev/null", "is no report")):
+        with pytest.raises(KsmtraceError, match=why):
             write(path)
 
 

