@@ -41,6 +41,11 @@ class EventBatch:
         return np.ascontiguousarray(self.events["rmap_item"])
 
     @cached_property
+    def only_counters(self) -> bool:
+        """Whether all are SAMPLEs: of pages, nothing is told. One such batch ends each reading."""
+        return bool((self.kind == EventKind.SAMPLE).all())
+
+    @cached_property
     def lost(self) -> int:
         """Events that were dropped within this batch: the sum over its LOST records."""
         return int(self.of(EventKind.LOST)["aux"].sum())

@@ -67,6 +67,10 @@ class Copies:
         self.rows = self._departures(batch, ids)
         self.by_kernel = np.zeros(len(self.rows), dtype=bool)
 
+    def pass_over(self) -> None:
+        """The batch at hand tells of none."""
+        self.rows, self.by_kernel = self.rows[:0], self.by_kernel[:0]
+
     def _departures(self, batch: EventBatch, ids: Ids) -> Ids:
         kind, flags = batch.kind, batch.flags
         known = ids >= 0

@@ -206,6 +206,10 @@ class Reconstruction:
         self.batches += 1
         self.batch = batch
         self._derived.clear()
+        if batch.only_counters:
+            self.ids = self.items.resolve(batch)
+            self.copies.pass_over()
+            return
         whole = self.complete and not lose_any_kind(batch.events).any()
         self.processes.apply(batch)
         follow_writes(self.tunables, batch.of(EventKind.TUNABLE))

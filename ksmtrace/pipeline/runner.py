@@ -16,8 +16,8 @@ from ksmtrace.pipeline.state import RunState
 from ksmtrace.sources import Source
 
 TICK_SECONDS = 0.25
-_PUBLISHING_SHARE, _LONGEST_WAIT_SECONDS = 0.1, 30.0
-"""Of the time: where publishing takes long, the events come first, but for so long at most."""
+_PUBLISHING_SHARE, _MOST_INTERVALS = 0.1, 30
+"""Of the time: where publishing takes long, events come first, for so many intervals at most."""
 
 
 class Runner:
@@ -85,8 +85,9 @@ class Runner:
                 if (began := time.monotonic()) >= due:
                     self._publish(final=False)
                     ended = time.monotonic()
-                    wait = min((ended - began) / _PUBLISHING_SHARE, _LONGEST_WAIT_SECONDS)
-                    due = ended + max(self.options.interval, wait)
+                    wait = (ended - began) / _PUBLISHING_SHARE
+                    most = self.options.interval * _MOST_INTERVALS
+                    due = ended + max(self.options.interval, min(wait, most))
             self.source.close()
             snapshot = self._publish(final=True)
             if at_end is not None:

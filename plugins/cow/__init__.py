@@ -52,7 +52,8 @@ class Plugin:
         self._reconstruction = reconstruction
         start = session.monotonic_ns
         copies = reconstruction.copies
-        self._breaks.time(batch)
+        if not batch.only_counters:
+            self._breaks.time(batch)
         if len(copies.rows):
             self._breaks.apply(batch, copies, reconstruction.processes, start)
         self._merges.apply(batch, reconstruction, copies)

@@ -70,6 +70,8 @@ class Merges:
         self._follower.grow(capacity)
         self._joins = grown(self._joins, capacity)
         self._follower.begin(reconstruction.items.born)
+        if batch.only_counters:
+            return
         if batch.lost:
             self._follower.forget()
         rows, joined, known = self._endings(batch, reconstruction.ids)

@@ -81,8 +81,11 @@ class Lives:
         if batch.kind[-1] == EventKind.LOST:
             self._lose(forgotten=items is not self._items)
         self._items = items
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
         self._grow(items.capacity)
+        if batch.only_counters:
+            self._all_known |= reconstruction.complete
+            return
+        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
         if len(items.born):
             self._meet(batch, ids, items.born, starts)
         self._see_candidates(batch, ids)

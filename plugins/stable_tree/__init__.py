@@ -50,6 +50,8 @@ class Plugin:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
         self._by_kind += np.bincount(batch.kind, minlength=256)
+        if batch.only_counters:
+            return
         self._totals.apply(batch)
         self._new_nodes += _flagged(batch, EventKind.STABLE_APPEND, Flag.NEW_NODE)
         self._zero_pages += _flagged(batch, EventKind.REPLACE_PAGE, Flag.ZERO_PAGE)

@@ -45,6 +45,8 @@ class Plugin:
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what enters and leaves."""
         self._reconstruction = reconstruction
+        if batch.only_counters:
+            return
         kind, start = batch.kind, 0
         marks = np.flatnonzero((kind == EventKind.SCAN_START) | (kind == EventKind.LOST))
         for mark in marks.tolist():

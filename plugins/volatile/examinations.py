@@ -98,6 +98,8 @@ class Examinations:
     def apply(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Follow the events of `batch`, which the reconstruction has followed."""
         self._welcome(reconstruction)
+        if batch.only_counters:
+            return
         if batch.lost:
             # What the examination under way attempted may be among what was lost.
             self._attempt, self._paired = int(Cause.OTHER), False
