@@ -106,6 +106,7 @@ docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.cmd
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
+	$(TOOL).docs.needs
 	$(TOOL).docs.architecture
 	$(TOOL).screen
 

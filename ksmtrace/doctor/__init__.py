@@ -14,6 +14,7 @@ from ksmtrace.kernel.distribution import read_distribution
 from ksmtrace.kernel.features import FEATURES, has_feature
 from ksmtrace.kernel.files import read_text
 from ksmtrace.kernel.host import read_kernel
+from ksmtrace.kernel.needs import WAYS, lacking
 from ksmtrace.kernel.privileges import missing_capabilities, read_lockdown
 from ksmtrace.kernel.sysfs import ROOT
 
@@ -47,6 +48,7 @@ def examine(root: Path = ROOT) -> Report:
         survey=survey,
         lockdown=lockdown,
         missing_capabilities=missing,
+        lacking={way: lacking(way, root) for way in WAYS},
         kptr_restrict=_kptr_restrict(root),
         features=features,
         improvements=find_improvements(survey, missing, lockdown, distribution, kernel.release),

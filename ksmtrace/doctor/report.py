@@ -13,6 +13,7 @@ from ksmtrace.doctor.survey import Event, Survey
 from ksmtrace.kernel.bpf import Outage
 from ksmtrace.kernel.distribution import Distribution
 from ksmtrace.kernel.features import Feature
+from ksmtrace.kernel.needs import PURPOSES, WAYS
 from ksmtrace.session import Kernel, Probe
 
 
@@ -22,7 +23,8 @@ class Report:
 
     Attributes:
         lockdown: "none", "integrity" or "confidentiality"; "" where the kernel does not tell.
-        missing_capabilities: of those that tracing asks for.
+        missing_capabilities: of those without which BPF may be refused.
+        lacking: by way of tracing (`needs.WAYS`), what it needs and this process has not.
         kptr_restrict: /proc/sys/kernel/kptr_restrict; "" where it cannot be read.
         features: each, and whether this kernel has it; None where nothing shows it.
     """
@@ -33,6 +35,7 @@ class Report:
     survey: Survey
     lockdown: str
     missing_capabilities: tuple[str, ...]
+    lacking: Mapping[str, list[str]]
     kptr_restrict: str
     features: tuple[tuple[Feature, bool | None], ...]
     improvements: tuple[Improvement, ...]
@@ -63,10 +66,15 @@ class Report:
             "mechanisms": _mechanisms(survey.mechanisms),
             "lockdown": self.lockdown,
             "missing_capabilities": list(self.missing_capabilities),
+            "capabilities": {way: self._capabilities(way) for way in WAYS},
+            "capability_purposes": dict(PURPOSES),
             "kptr_restrict": self.kptr_restrict,
             "features": [_feature(feature, present) for feature, present in self.features],
             "improvements": [_improvement(improvement) for improvement in self.improvements],
         }
+
+    def _capabilities(self, way: str) -> dict[str, Any]:
+        return {**asdict(WAYS[way]), "lacking": self.lacking[way]}
 
 
 def _name(event: Event) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ksmtrace.doctor.report import Report
 from ksmtrace.doctor.survey import Event
 from ksmtrace.drawing.lines import WIDTH
 from ksmtrace.events.kinds import EventKind
+from ksmtrace.kernel.needs import PURPOSES, WAYS
 from ksmtrace.session import Exactness
 from ksmtrace.sources.live.reason import Cause, Reason
 
@@ -32,6 +33,7 @@ def to_text(report: Report, width: int = WIDTH) -> str:
         *_mechanisms(report, reasons, width),
         *_events(report, reasons, width),
         *reasons.lines(width),
+        *_capabilities(report, width),
         *_improvements(report, width),
         *_features(report, width),
     ]
@@ -103,8 +105,6 @@ def _mechanisms(report: Report, reasons: _Reasons, width: int) -> Iterator[str]:
         yield from _wrapped("attaching:     ", ", ".join(named), width)
     lockdown = report.lockdown or "not told (no /sys/kernel/security/lockdown)"
     yield f"lockdown:      {lockdown}"
-    if report.missing_capabilities:
-        yield from _wrapped("lacking:       ", ", ".join(report.missing_capabilities), width)
     if report.kptr_restrict:
         yield f"kptr_restrict: {report.kptr_restrict}"
 
@@ -137,6 +137,22 @@ def _event(event: Event, reasons: _Reasons, width: int) -> Iterator[str]:
     for text in filter(None, texts):
         yield from _wrapped(start, text, width)
         start = " " * len(start)
+
+
+def _capabilities(report: Report, width: int) -> Iterator[str]:
+    """By way of tracing what it needs, and which of it is lacking here."""
+    yield from ("", "capabilities needed: to run; besides, to see all")
+    for name, way in WAYS.items():
+        text = f"{_listed(way.to_run)}; {_listed(way.to_see_all)}"
+        yield from _wrapped(f"  {name:11} ", text, width)
+        if report.lacking[name]:
+            yield from _wrapped(" " * 14, f"lacking here: {_listed(report.lacking[name])}", width)
+    for name, purpose in PURPOSES.items():
+        yield from _wrapped(f"  {name.removeprefix('CAP_')}: ", purpose, width)
+
+
+def _listed(capabilities: Iterable[str]) -> str:
+    return ", ".join(name.removeprefix("CAP_") for name in capabilities) or "none"
 
 
 def _improvements(report: Report, width: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ bcc would parse the kernel's BTF once for each fentry program; here the type's n
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import struct
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksmtrace.kernel.btf import Btf, load_libbpf
+from ksmtrace.kernel.kprobe import open_kprobe
 from ksmtrace.kernel.privileges import why_refused
 from ksmtrace.kernel.sysfs import ROOT
 
@@ -126,8 +128,9 @@ def load_iterator(bytecode: bytes, iterator: int) -> int:
 def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, Outage | None]:
     """Why fentry, kprobe, raw_tracepoint and perf cannot be used here, None for one that works.
 
-    An empty program is loaded for each, for fentry one that would go to `function`; nothing is
-    attached. With a libbpf that is too old to load them, only what the kernel tells is known.
+    An empty program is loaded for each, for fentry one that would go to `function`, where a kprobe
+    is tried that runs nothing. With a libbpf that is too old to load them, only what the kernel
+    tells is known.
     """
     library = load_libbpf()
     if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:
@@ -140,7 +143,7 @@ def try_mechanisms(btf: Btf, function: str, root: Path = ROOT) -> Mapping[str, O
     loads = _why_not_loaded(_RAW_TRACEPOINT, root)
     return {
         "fentry": loads or _why_no_fentry(btf, function, root),
-        "kprobe": loads or _no_kprobes(root) or _why_not_loaded(_KPROBE, root),
+        "kprobe": loads or _no_kprobes(root) or _why_no_kprobe(function, root),
         "raw_tracepoint": loads,
         "perf": loads,
     }
@@ -162,6 +165,16 @@ def _no_kprobes(root: Path) -> Outage | None:
         return None
     option = "CONFIG_KPROBES"
     return Outage(f"no kprobes: kernel built without {option}", option=option)
+
+
+def _why_no_kprobe(function: str, root: Path) -> Outage | None:
+    """Debian's perf_event_paranoid is 3: a kprobe takes CAP_SYS_ADMIN then, a program does not."""
+    try:
+        os.close(open_kprobe(function, root=root))
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Outage(why_refused("kprobe", error, root), refused=True)
+    return _why_not_loaded(_KPROBE, root)
 
 
 def _why_not_loaded(kind: int, root: Path) -> Outage | None:

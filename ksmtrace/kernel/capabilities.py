@@ -13,14 +13,15 @@ _PR_SET_NO_NEW_PRIVS = 38
 NUMBERS = {
     "CAP_DAC_OVERRIDE": 1,
     "CAP_DAC_READ_SEARCH": 2,
+    "CAP_SYS_PTRACE": 19,
     "CAP_SYS_ADMIN": 21,
     "CAP_SYS_RESOURCE": 24,
+    "CAP_SYSLOG": 34,
     "CAP_PERFMON": 38,
     "CAP_BPF": 39,
 }
-"""Bits of the capabilities that a trace needs to begin (`privileges.CAPABILITIES`), or may need
-after its probes are attached: to write where others own, to read ksm_stat of others, and on kernels
-before 5.19 to read its own BPF maps."""
+"""Bits of the capabilities that a trace needs (`needs.WAYS`), or may need: to lock memory for BPF
+before 5.11, and to write where others own."""
 
 
 class _Header(ctypes.Structure):

@@ -47,6 +47,30 @@ def attach_kprobe(
     Raises:
         OSError: the kernel refuses, or has no kprobes.
     """
+    event = open_kprobe(function, at_return=at_return, offset=offset, root=root)
+    held = [event]
+    try:
+        link: int = load_libbpf().bpf_link_create(program, event, _PERF_EVENT, None)
+        if link >= 0:
+            held.append(link)
+        else:
+            fcntl.ioctl(event, _SET_BPF, program)
+        fcntl.ioctl(event, _ENABLE, 0)
+    except OSError:
+        for descriptor in reversed(held):
+            os.close(descriptor)
+        raise
+    return held
+
+
+def open_kprobe(
+    function: str, *, at_return: bool = False, offset: int = 0, root: Path = ROOT
+) -> int:
+    """The perf event of a kprobe, which does nothing yet; arguments as for `attach_kprobe`.
+
+    Raises:
+        OSError: the kernel refuses, or has no kprobes.
+    """
     kind = load_number(root / "sys/bus/event_source/devices/kprobe/type")
     if kind is None:
         raise OSError(errno.ENOENT, "this kernel has no kprobes for perf events (4.17)")
@@ -61,16 +85,4 @@ def attach_kprobe(
     if event < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"kprobe {function}: {os.strerror(number)}")
-    held = [event]
-    try:
-        link: int = load_libbpf().bpf_link_create(program, event, _PERF_EVENT, None)
-        if link >= 0:
-            held.append(link)
-        else:
-            fcntl.ioctl(event, _SET_BPF, program)
-        fcntl.ioctl(event, _ENABLE, 0)
-    except OSError:
-        for descriptor in reversed(held):
-            os.close(descriptor)
-        raise
-    return held
+    return event

@@ -14,7 +14,8 @@ from ksmtrace.kernel.sysfs import ROOT
 CAPABILITIES = {
     name: NUMBERS[name] for name in ("CAP_SYS_ADMIN", "CAP_SYS_RESOURCE", "CAP_PERFMON", "CAP_BPF")
 }
-"""Those that tracing needs, with their bits; CAP_SYS_ADMIN includes the last two (5.8)."""
+"""Those without which BPF may be refused, with their bits; CAP_SYS_ADMIN includes the last two
+(5.8), and from 5.11 on CAP_SYS_RESOURCE is not asked for."""
 
 
 def read_lockdown(root: Path = ROOT) -> str:
@@ -25,7 +26,7 @@ def read_lockdown(root: Path = ROOT) -> str:
 
 def missing_capabilities(root: Path = ROOT) -> list[str]:
     """Those of `CAPABILITIES` that this process lacks."""
-    effective = _effective(root)
+    effective = effective_capabilities(root)
     if effective is None:
         return []
     return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
@@ -39,13 +40,17 @@ def why_unprivileged(root: Path = ROOT) -> str:
     """
     if os.geteuid() == 0:
         return ""
-    missing = {name for name, bit in CAPABILITIES.items() if not (_effective(root) or 0) >> bit & 1}
+    missing = {
+        name
+        for name, bit in CAPABILITIES.items()
+        if not (effective_capabilities(root) or 0) >> bit & 1
+    }
     if missing.isdisjoint({"CAP_BPF", "CAP_PERFMON"}) or "CAP_SYS_ADMIN" not in missing:
         return ""
     return "not root, and without CAP_BPF and CAP_PERFMON"
 
 
-def _effective(root: Path) -> int | None:
+def effective_capabilities(root: Path = ROOT) -> int | None:
     """The effective capabilities as bits; None where the kernel does not tell."""
     for line in read_lines(root / "proc/self/status"):
         found = re.fullmatch(r"CapEff:\s*([0-9a-fA-F]{1,16})\s*", line)

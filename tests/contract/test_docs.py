@@ -1,7 +1,7 @@
 """Documents that repeat what the code has are checked against it."""
 
 from tools import screen
-from tools.docs import architecture, metrics, reference, uksm, variants
+from tools.docs import architecture, metrics, needs, reference, uksm, variants
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -39,6 +39,12 @@ def test_the_keys_of_analyzers_are_current():
     """`make docs` mends it."""
     text = reference.DOCUMENT.read_text()
     assert text == reference.with_keys(text)
+
+
+def test_the_tables_of_capabilities_are_current():
+    """`make docs` mends them."""
+    text = needs.DOCUMENT.read_text()
+    assert text == needs.with_tables(text)
 
 
 def test_the_folders_and_floors_of_the_architecture_are_current():

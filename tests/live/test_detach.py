@@ -1,60 +1,17 @@
 """No BPF program, map or link of ours is left in the kernel, however a run ends."""
 
-import json
 import signal
 import subprocess
-import time
-from pathlib import Path
 
 import pytest
 
 from ksmtrace.kernel.sysfs import read_tunables
 from support.command import KSMTRACE
+from support.loaded import kprobes, links, programs, until
 
 SECONDS_TO_ATTACH = 600
 LATE_TO_ATTACH = {"gather": "__msecs_to_jiffies", "kprobe": "ksm_next_page_pmd_entry"}
 """A function of each choice of probes that other choices leave alone."""
-
-
-def listed(what: str) -> set[int]:
-    """Ids that bpftool lists; it fails when one of them goes while it looks, and is then asked
-    again."""
-    for _ in range(20):
-        ran = subprocess.run(["bpftool", "-j", what, "list"], capture_output=True, check=False)
-        if ran.returncode == 0:
-            return {one["id"] for one in json.loads(ran.stdout or b"[]")}
-        time.sleep(0.5)
-    raise AssertionError(ran.stderr.decode())
-
-
-def programs() -> set[int]:
-    """Ids of the BPF programs that are loaded."""
-    return listed("prog")
-
-
-def kprobes() -> str:
-    """Every kprobe that is set, by whichever interface."""
-    found = ""
-    for path in ("/sys/kernel/debug/kprobes/list", "/sys/kernel/tracing/kprobe_events"):
-        if Path(path).exists():
-            found += Path(path).read_text()
-    return found
-
-
-def until(what, seconds) -> bool:
-    """Looks seldom: to start bpftool takes an emulated processor a second, which the tracer
-    lacks."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(3)
-    return True
-
-
-def links() -> set[int]:
-    """Ids of the links by which programs are attached, fentry's and fexit's among them."""
-    return listed("link")
 
 
 def end_by(number: int, probes: str) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from ksmtrace.events.cut import pieces_of
 from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.record import Records, empty_records, joined
+from ksmtrace.kernel.sysfs import read_tunables
 from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
@@ -35,7 +36,7 @@ class EventStream:
         self._passed_over = PassedOver(attachment.program)
         self._expander: Expander | None = None
         if attachment.gathers:
-            self._expander = Expander(attachment.ask_for_inventory)
+            self._expander = Expander(attachment.ask_for_inventory, _pages_to_scan)
         self._taken: deque[Records] = deque()
         self._more = False
         self._filling = False
@@ -124,3 +125,8 @@ class EventStream:
                 break
         self._more = False
         return lost_record(unread, time.monotonic_ns()) if unread else empty_records()
+
+
+def _pages_to_scan() -> int | None:
+    text = read_tunables().get("pages_to_scan", "")
+    return int(text) if text.isdecimal() else None

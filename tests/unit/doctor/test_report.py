@@ -51,7 +51,9 @@ def documented(readme):
 
 def printed(value, path=""):
     """Paths of the leaves of a document; keys that are names of things are written <thing>."""
-    thing = {"probes": "<event>", "events": "<event>", "mechanisms": "<mechanism>"}.get(path)
+    thing = {"probes": "<event>", "events": "<event>", "mechanisms": "<mechanism>"}
+    thing |= {"capabilities": "<way>", "capability_purposes": "<capability>"}
+    thing = thing.get(path)
     if isinstance(value, dict) and path != "improvements[].gains":
         for key, inner in value.items():
             yield from printed(inner, f"{path}.{thing or key}".lstrip("."))
@@ -84,6 +86,18 @@ def test_the_document(poor):
     assert (faults["way"], faults["via"]) == ("total", "/proc/vmstat cow_ksm")
     assert [out["way"] for out in faults["rejected"]] == ["function", "unattributed"]
     assert {feature["present"] for feature in found["features"]} == {True}
+
+
+def test_each_way_says_what_it_needs_and_what_is_lacking(poor):
+    ways = json.loads(json.dumps(poor.examine().to_json()))["capabilities"]
+    assert ways["tracepoint"]["to_run"] == ["CAP_BPF", "CAP_PERFMON"]
+    assert {way["lacking"] == [] for way in ways.values()} == {True}  # CAP_SYS_ADMIN is there
+    (poor.root / "proc/self/status").write_text(f"CapEff:\t{1 << 38:016x}\n")
+    report = poor.examine()
+    assert report.to_json()["capabilities"]["tracepoint"]["lacking"][0] == "CAP_BPF"
+    text = to_text(report)
+    assert "  tracepoint  BPF, PERFMON; " in text
+    assert text.count("lacking here: ") == len(ways)
 
 
 def test_the_text_fits_and_is_plain(poor):

@@ -22,17 +22,23 @@ class Types:
 def loading(monkeypatch, tmp_path):
     """Try the mechanisms on a kernel that answers so to programs of a kind, with kprobes or not."""
 
-    def tried(refusals, *, kprobes=True, function="there", libbpf=1):
+    def tried(refusals, *, kprobes=True, kprobe_refused=0, function="there", libbpf=1):
         def load(kind, *_):
             if kind in refusals:
                 raise OSError(refusals[kind], "")
             return 99
+
+        def open_kprobe(*_, **__):
+            if kprobe_refused:
+                raise OSError(kprobe_refused, "")
+            return 98
 
         if kprobes:
             (tmp_path / "sys/bus/event_source/devices/kprobe").mkdir(parents=True)
         library = SimpleNamespace(libbpf_major_version=lambda: libbpf)
         monkeypatch.setattr(bpf, "load_libbpf", lambda: library)
         monkeypatch.setattr(bpf, "_load", load)
+        monkeypatch.setattr(bpf, "open_kprobe", open_kprobe)
         monkeypatch.setattr(bpf.os, "close", lambda _: None)
         return try_mechanisms(Types(), function, tmp_path)
 
@@ -56,6 +62,18 @@ def test_refusals_are_told_from_lacks(loading):
     assert found["fentry"].refused
     assert found["fentry"].sentence.startswith("fentry is refused (EPERM")
     assert found["kprobe"] is None
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_kprobe_may_be_refused_where_programs_are_not(loading, number):
+    found = loading({}, kprobe_refused=number)
+    assert found["kprobe"].refused
+    assert found["kprobe"].sentence.startswith(f"kprobe is refused ({errno.errorcode[number]}")
+    assert [name for name in NAMES if found[name] is None] == ["fentry", "raw_tracepoint", "perf"]
+
+
+def test_a_function_that_no_kprobe_finds_is_no_refusal(loading):
+    assert loading({}, kprobe_refused=errno.ENOENT)["kprobe"] is None
 
 
 def test_a_function_that_btf_lacks_is_no_refusal(loading):
