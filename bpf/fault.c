@@ -32,6 +32,10 @@ static __always_inline int on_do_wp_page(u64 vmf)
     u64 page = read64(SYM_VMEMMAP_BASE) + pfn * STRUCT_PAGE_SIZE;
     if ((read64(page + PAGE_MAPPING) & 3) != 3) /* PAGE_MAPPING_KSM */
         return 0;
+#ifdef WITH_COMPOUND
+    if (read64(page + PAGE_COMPOUND_HEAD) & 1)
+        return 0; /* the second page of a huge one has counts of the whole there */
+#endif
     struct cow_fault fault = {};
     fault.ts = bpf_ktime_get_ns();
     fault.mm = read64(read64(vmf + VMF_VMA) + VMA_MM);

@@ -27,16 +27,16 @@ struct gather {
     u64 now_slot;
     u64 now_link;
     u64 now_seqnr;
-    u64 left; /* the mm where it was last has passed __ksm_exit: its slot may be elsewhere */
+    u64 left; /* the mm where it was last leaves: its slot may be elsewhere */
     u64 looks; /* at the cursor; a batch in which it did not move has no number */
-    u64 last_left; /* looks when any mm passed __ksm_exit last; several write it at a time */
+    u64 last_left; /* looks when any mm was seen leaving last; several write it at a time */
     u64 batch;
     u64 began;
     u64 epoch;     /* one more with each reset: seqnr begins anew */
     u64 whole;     /* the pass was seen from its first page */
     u64 reset;     /* run=2 was written: rmap_items are freed, and the cursor moved meanwhile */
     u64 writes;    /* to tunables, up to the last batch's end */
-    u64 unsure;    /* a process left, and what was examined of it was not found */
+    u64 unsure;    /* a process left, and pages of it may not have been told */
     u64 inventory; /* its number */
     u64 listing;   /* it is under way */
     u64 listed_ts;
@@ -200,7 +200,7 @@ static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
         gather->whole = 1;
     }
     clear_walk(gather, walk, flags);
-    walk->err = gather->unsure ? GATHER_TORN : 0;
+    walk->err = gather->unsure ? GATHER_UNSURE : 0;
     gather->unsure = 0;
     walk->last_slot = gather->now_slot;
     walk->last_item = gather->now_link;
@@ -216,9 +216,9 @@ static __always_inline int begin_batch(struct gather *gather, struct walk *walk,
     if (left && slot == gather->now_slot)
         return SEND; /* its own chunk has told it */
     if (left || !is_listed(slot, mm)) {
-        /* What ksmd examined of it is lost where it saw the exit before __ksm_exit began. */
+        /* ksmd knew that nobody used it before that was seen; or nothing of it was mergeable. */
         if (!left)
-            walk->err = GATHER_TORN;
+            walk->err = GATHER_UNSURE;
         walk->flags |= GATHER_GONE;
         return WALK;
     }

@@ -30,6 +30,8 @@ enum gather_smart_scan {
 enum gather_err {
     GATHER_TORN = 1,
     GATHER_CEILING = 2,
+    /* A process left, and pages may have been examined of it that are not told. */
+    GATHER_UNSURE = 3,
 };
 
 /* The low three bits of a word. */

@@ -1,35 +1,80 @@
 /* A process that leaves ksmd's list takes along what was examined of it since the last batch was
- * gathered: ksmd frees its rmap_items at once. They are gathered in the leaving task, with buffers
- * of its processor, since many can leave at once. */
+ * gathered: once nobody uses its mm, ksmd frees its rmap_items when it comes by or goes on. They are
+ * gathered in the leaving task, in uprobe_clear_state, which is the first that __mmput calls, and
+ * again in __ksm_exit: by then ksmd has gone on with the page that it was about to choose. Buffers
+ * are of the processor, since many can leave at once. */
 
-#define MOST_SLOTS 24
+#define SLOTS_A_CALL 8
 
 BPF_PERCPU_ARRAY(leaving_walks, struct walk, 1);
 BPF_PERCPU_ARRAY(leaving_chunks, struct chunk, 1);
 
-/* Puts the slot of an mm among those to which ksmd has come since into walk->slot; else 0. It is
- * kept in memory, or the verifier would follow what comes of each of the loop's turns. */
-static __always_inline void find_slot(struct gather *gather, struct walk *walk, u64 mm,
-                                      u64 now_slot, u64 left)
+/* The list is told from where the last batch ended, if that was in it, or from its start. */
+static __always_inline u64 told_before(struct gather *gather, u64 slot, u64 mm)
 {
-    walk->slot = gather->slot;
-    walk->done = 0;
-    if (gather->slot != SYM_KSM_MM_HEAD && (left || !is_listed(gather->slot, gather->mm)))
-        walk->slot = SYM_KSM_MM_HEAD;
+    return slot == gather->slot && mm == gather->mm ? gather->link : slot + MM_SLOT_RMAP_LIST;
+}
+
+/* Goes back from ksmd's place to the slot of the mm: to what it has come to since. Who leaves
+ * meanwhile is put right behind ksmd's place (__ksm_exit), so that the way from there begins anew. */
+static __always_inline int seek_slot(struct gather *gather, struct walk *walk, struct chunk *chunk)
+{
+    u64 mm = 0, slot = 0, sought = walk->sought;
 #pragma clang loop unroll(disable)
-    for (int looked = 0; looked < MOST_SLOTS; looked++) {
-        u64 slot = walk->slot;
-        if (slot != SYM_KSM_MM_HEAD && load64(slot + MM_SLOT_MM) == mm)
-            return;
-        if (slot == now_slot && (slot != SYM_KSM_MM_HEAD || walk->done)) {
-            walk->slot = 0;
-            return;
-        }
-        walk->done = 1;
-        walk->slot = load64(slot + MM_SLOT_MM_NODE) - MM_SLOT_MM_NODE;
+    for (int looked = 0; looked < SLOTS_A_CALL; looked++) {
+        slot = load64(IN_MEMORY(walk->slot) + MM_SLOT_MM_NODE + sizeof(u64)) - MM_SLOT_MM_NODE;
+        IN_MEMORY(walk->slot) = slot;
+        mm = load64(slot + MM_SLOT_MM);
+        if (mm == sought || !mm || slot == gather->slot)
+            break;
     }
-    walk->slot = 0;
-    gather->unsure = 1;
+    if (mm != sought) {
+        if (mm && slot != gather->slot)
+            return 0;
+        if (!mm && slot != SYM_KSM_MM_HEAD)
+            gather->unsure = 1; /* a slot that was freed meanwhile */
+        return end_walk(walk, 0); /* ksmd has not come to it */
+    }
+    struct visit *visit = visits.lookup(&sought);
+    if (visit) {
+        visit->mark = walk->mark;
+        visit->told = 0;
+    }
+    walk->sought = 0;
+    walk->last_slot = slot;
+    walk->last_item = 0;
+    if (begin_list(walk, chunk, slot, mm, told_before(gather, slot, mm)))
+        return 0;
+    return end_walk(walk, GATHER_TORN);
+}
+
+/* Where ksmd is at the mm: tells up to there. */
+static __always_inline int begin_told(struct gather *gather, struct walk *walk, struct chunk *chunk,
+                                      struct visit *visit, u64 slot, u64 mm, u64 link)
+{
+    u64 mark = mark_of(gather);
+    int again = visit->mark == mark;
+    u64 from = again ? visit->told : told_before(gather, slot, mm);
+    if (link == from || (again && !from))
+        return NOTHING;
+    READ_ITEM(item, link);
+    if (link == slot + MM_SLOT_RMAP_LIST || ITEM_MM(item) != mm) {
+        /* It has just come here, or knows that nobody uses the mm and goes on. */
+        if (!again && from != slot + MM_SLOT_RMAP_LIST)
+            gather->unsure = 1;
+        return NOTHING;
+    }
+    clear_walk(gather, walk, GATHER_LEAVING | GATHER_FIRST);
+    walk->sought = 0;
+    walk->last_slot = slot;
+    walk->last_item = link;
+    if (!begin_list(walk, chunk, slot, mm, from)) {
+        gather->unsure = 1;
+        return NOTHING;
+    }
+    visit->mark = mark;
+    visit->told = link;
+    return WALK;
 }
 
 static __always_inline int begin_leaving(struct gather *gather, struct walk *walk,
@@ -38,33 +83,44 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
     struct visit *visit = visit_of(mm);
     if (!visit)
         return NOTHING;
-    u64 left = gather->left;
     visit->left = gather->last_left = gather->looks;
     if (mm == gather->mm)
         gather->left = 1;
-    u64 mark = mark_of(gather);
     READ_WORDS(scan, SYM_KSM_SCAN, 4);
-    u64 now_slot = scan[KSM_SCAN_MM_SLOT / 8], link = scan[KSM_SCAN_RMAP_LIST / 8];
-    if (visit->mark == mark || scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
-        || (now_slot == gather->slot && link == gather->link))
+    u64 slot = scan[KSM_SCAN_MM_SLOT / 8], link = scan[KSM_SCAN_RMAP_LIST / 8];
+    if (scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
+        || (slot == gather->slot && link == gather->link))
         return NOTHING;
-    find_slot(gather, walk, mm, now_slot, left);
-    u64 slot = walk->slot;
-    if (!slot || (slot == now_slot && link == slot + MM_SLOT_RMAP_LIST))
+    if (load64(slot + MM_SLOT_MM) == mm)
+        return begin_told(gather, walk, chunk, visit, slot, mm, link);
+    if (visit->mark == mark_of(gather))
         return NOTHING;
-    visit->mark = mark;
     clear_walk(gather, walk, GATHER_LEAVING | GATHER_FIRST);
-    walk->last_slot = slot;
-    walk->last_item = slot == now_slot ? link : 0;
-    u64 from = slot == gather->slot ? gather->link : slot + MM_SLOT_RMAP_LIST;
-    if (begin_list(walk, chunk, slot, mm, from))
-        return WALK;
-    walk->err = GATHER_TORN;
-    return SEND;
+    walk->sought = mm;
+    walk->slot = slot;
+    return WALK;
 }
 
-static __always_inline void end_leaving(struct walk *walk, struct chunk *chunk)
+/* One more step; 0 while there are more. */
+static __always_inline int leave_on(struct walk *walk, struct chunk *chunk)
 {
+    int zero = 0;
+    struct gather *gather = gathers.lookup(&zero);
+    if (!gather)
+        return 1;
+    return walk->sought ? seek_slot(gather, walk, chunk) : walk_on(walk, chunk);
+}
+
+static __always_inline void end_leaving(struct gather *gather, struct walk *walk,
+                                        struct chunk *chunk)
+{
+    if (walk->sought) {
+        if (!walk->done)
+            gather->unsure = 1;
+        return;
+    }
+    if (!walk->done)
+        walk->err = GATHER_CEILING;
     end_run(walk, chunk);
     send_chunk(walk, chunk, GATHER_LAST);
 }
@@ -75,41 +131,39 @@ int gather_next_leaving(u64 *ctx)
     int zero = 0;
     struct walk *walk = leaving_walks.lookup(&zero);
     struct chunk *chunk = leaving_chunks.lookup(&zero);
-    return walk && chunk ? walk_on(walk, chunk) : 1;
+    return walk && chunk ? leave_on(walk, chunk) : 1;
 }
 
-static __always_inline void leave_all(void *ctx, struct walk *walk, struct chunk *chunk)
+static __always_inline void leave_all(void *ctx, struct gather *gather, struct walk *walk,
+                                      struct chunk *chunk)
 {
     loop(CALLS_A_BATCH, (void *)CALLBACK, 0, 0);
-    if (!walk->done)
-        walk->err = GATHER_CEILING;
-    end_leaving(walk, chunk);
+    end_leaving(gather, walk, chunk);
 }
 #else
 int gather_more_leaving(void *ctx)
 {
     int zero = 0;
+    struct gather *gather = gathers.lookup(&zero);
     struct walk *walk = leaving_walks.lookup(&zero);
     struct chunk *chunk = leaving_chunks.lookup(&zero);
-    if (!walk || !chunk)
+    if (!gather || !walk || !chunk)
         return 0;
 #pragma clang loop unroll(disable)
     for (int round = 0; round < ROUNDS_OF_LEAVING; round++)
-        if (walk_on(walk, chunk))
+        if (leave_on(walk, chunk))
             break;
-    if (!walk->done) {
+    if (!walk->done)
         gather_tails.call(ctx, 1);
-        walk->err = GATHER_CEILING;
-    }
-    end_leaving(walk, chunk);
+    end_leaving(gather, walk, chunk);
     return 0;
 }
 
-static __always_inline void leave_all(void *ctx, struct walk *walk, struct chunk *chunk)
+static __always_inline void leave_all(void *ctx, struct gather *gather, struct walk *walk,
+                                      struct chunk *chunk)
 {
     gather_tails.call(ctx, 1);
-    walk->err = GATHER_CEILING;
-    end_leaving(walk, chunk);
+    end_leaving(gather, walk, chunk);
 }
 #endif
 
@@ -121,10 +175,7 @@ static __always_inline int on_ksm_leaving(void *ctx, u64 mm)
     struct chunk *chunk = leaving_chunks.lookup(&zero);
     if (!gather || !walk || !chunk || !gather->synced || gather->reset)
         return 0;
-    int todo = begin_leaving(gather, walk, chunk, mm);
-    if (todo == WALK)
-        leave_all(ctx, walk, chunk);
-    else if (todo == SEND)
-        end_leaving(walk, chunk);
+    if (begin_leaving(gather, walk, chunk, mm) == WALK)
+        leave_all(ctx, gather, walk, chunk);
     return 0;
 }

@@ -44,6 +44,7 @@ struct walk {
     u64 bytes;
     u64 smart_scan;
     u64 writes; /* to tunables, so far */
+    u64 sought; /* an mm that leaves, until its slot is found */
     /* of the pass, and of the inventory, by which visits are told from earlier ones */
     u64 mark;
     u64 inventory;
@@ -55,7 +56,8 @@ struct walk {
 struct visit {
     u64 mark;
     u64 inventory;
-    u64 left; /* looks at the cursor when it passed __ksm_exit */
+    u64 left; /* looks at the cursor when it was last seen leaving */
+    u64 told; /* the last item that was told of one that leaves, where ksmd was at it; else 0 */
 };
 BPF_TABLE("lru_hash", u64, struct visit, visits, 16384);
 

@@ -161,13 +161,15 @@ class LossCause(IntEnum):
 
     ring: it was full. recursion: the kernel passed a program over, as it or another one was
     running on that CPU. missed: it passed over a kprobe that hit within another one, or a kretprobe
-    that had no instance left. Of the last two, so many events are missing at most: a program may
-    have had nothing to tell.
+    that had no instance left. Of these two, so many events are missing at most: a program may have
+    had nothing to tell. gathering: what was gathered of a batch of ksmd lacks pages that it
+    examined; where the kernel does not count them, there may be more.
     """
 
     RING = 0
     RECURSION = 1
     MISSED = 2
+    GATHERING = 3
 
 
 class Gauge(IntEnum):

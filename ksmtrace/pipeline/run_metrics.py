@@ -79,8 +79,8 @@ def _events(state: RunState) -> Iterator[Metric]:
     causes = CounterMetricFamily(
         "ksmtrace_lost_by_cause_events_total",
         "The same by cause: ring (full), recursion and missed (the kernel itself passed our "
-        "programs over; at most so many events), silent (probes that are attached and do not fire: "
-        "see ksmtrace doctor).",
+        "programs over; at most so many events), gathering (a batch of ksmd lacks pages), silent "
+        "(probes that are attached and do not fire: see ksmtrace doctor).",
         labels=["cause"],
     )
     for cause in LOSS_CAUSES:

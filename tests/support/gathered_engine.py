@@ -19,11 +19,12 @@ NOT_AT_CURSOR, BETWEEN, FROM_REMOVAL, IN_TREE = 0x80, 0x80, 0x40, 0x20
 MM_HEAD = 0xFFFFFFFF83000000
 LINK = 8
 """Where in an mm_slot the link to its first rmap_item is: its address is no rmap_item's."""
-MOST_SLOTS = 24
-"""Among so many mms that ksmd may have come to in a batch, one that leaves is looked for."""
 OF_FIRST = ChunkFlag.FIRST | ChunkFlag.RESET | ChunkFlag.FROM_HEAD | ChunkFlag.GONE
 OF_LAST = ChunkFlag.LAST | ChunkFlag.PASS_ENDED
 WHOLE = ChunkFlag.FIRST | ChunkFlag.LAST
+SEEN, NOTICED, UNSEEN = "seen", "noticed", "unseen"
+"""How an mm leaves: passing __ksm_exit; ksmd, which is at it, has noticed before, so that it does
+not, behind what is seen earlier; and ksmd has noticed before that, too."""
 _TAGS = {Tree.NEITHER: Tag.PLAIN, Tree.UNSTABLE: Tag.UNSTABLE, Tree.STABLE: Tag.STABLE}
 
 
@@ -59,18 +60,27 @@ class Gatherer(Emitter):
         attached: whether anything is seen.
         most_items: of a batch that are gathered.
         slice_items: listed at once of an inventory that was asked for.
+        leaves: how an mm at which ksmd is leaves.
     """
 
-    def __init__(self, chunk_items=5, *, attached=True, most_items=1 << 18, slice_items=8192):
+    def __init__(
+        self,
+        chunk_items=5,
+        *,
+        attached=True,
+        most_items=1 << 18,
+        slice_items=8192,
+        leaves=lambda: SEEN,
+    ):
         super().__init__(start_ns=10**9)
         self.chunk_items = chunk_items
         self.attached = attached
         self.most_items = most_items
         self.slice_items = slice_items
+        self.leaves = leaves
         self._left = False
         self._left_in = {}
         self._looks = 1
-        self._unsure = False
         self._listing = None
         self._stream = []
         self._ksm = None
@@ -195,7 +205,12 @@ class Gatherer(Emitter):
         self._tell_place(at, "rmap_item")
 
     def mm_exit(self, mm):
-        self._leave(mm)
+        is_at = mm.slot is not None and self._ksm.scan.slot is mm.slot
+        how = self.leaves() if is_at else SEEN
+        if how != UNSEEN:
+            self._leave(mm)
+        if how != SEEN:
+            return
         at = len(self._records)
         super().mm_exit(mm)
         self._tell_place(at, "rmap_item")
@@ -230,20 +245,19 @@ class Gatherer(Emitter):
         from_head = slot is self._ksm.mm_head
         flags = (ChunkFlag.FROM_HEAD if from_head else 0) | (ChunkFlag.RESET if self._reset else 0)
         flags |= ChunkFlag.PASS_ENDED if now[2] != seqnr else 0
-        torn, self._unsure = self._unsure, False
-        stretches = []
+        stretches, unsure = [], False
         left = self._left
         if not (left and slot is now[0]):
             if not from_head and (left or not self._is_listed()):
                 flags |= ChunkFlag.GONE
-                torn |= not left
+                unsure = not left
                 slot, behind = self._ksm.mm_head, 0
             stretches = self._walked(slot, behind, now)
         for mm, *_ in stretches:
             if self._named_mm is not mm:
                 self._named_mm = mm
                 self._process(mm)
-        err = ChunkError.TORN if torn else 0
+        err = ChunkError.UNSURE if unsure else 0
         if self._cut(stretches):
             err = ChunkError.CEILING
         self._chunks(stretches, flags | WHOLE, seqnr, self._batch, err)
@@ -342,15 +356,12 @@ class Gatherer(Emitter):
         first = slot
         if slot is not head and (left or not self._is_listed()):
             slot, behind, first = head, 0, None
-        for looked in range(MOST_SLOTS):
-            if slot is not head and slot.mm is mm:
-                break
+        looked = False
+        while slot is head or slot.mm is not mm:
             if slot is scan.slot and (slot is not head or looked):
                 return
+            looked = True
             slot, behind = slot.next, 0
-        else:
-            self._unsure = True
-            return
         here = slot is scan.slot
         if here and not scan.rmap_from:
             return

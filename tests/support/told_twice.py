@@ -41,7 +41,7 @@ class Twice:
     def __init__(self, workload, gatherer, *, reuse=False, **options):
         self.emitter, self.gatherer, freed = Emitter(), gatherer, Freed()
         self.asked = 0
-        self.expander = Expander(self._ask)
+        self.expander = Expander(self._ask, self._pages_to_scan)
         watchers = (self.emitter, gatherer, *((freed,) if reuse else ()))
         self.simulation = Simulation(workload, watcher=Both(*watchers), mode="reference", **options)
         if reuse:
@@ -51,6 +51,9 @@ class Twice:
 
     def _ask(self):
         self.asked += 1
+
+    def _pages_to_scan(self):
+        return self.simulation.engine.ksm.tunables["pages_to_scan"]
 
     def run(self):
         """The steps under way, one by one; after each ksmd goes to sleep, unless `miss` is called

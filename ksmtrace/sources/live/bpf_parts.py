@@ -122,6 +122,7 @@ PARTS = (
         },
         offsets=("PAGE_MAPPING", "VMA_MM", "VMF_VMA", "VMF_ADDRESS", "VMF_ORIG_PTE"),
         symbols=("vmemmap_base",),
+        extras=(Extra("WITH_COMPOUND", offsets=("PAGE_COMPOUND_HEAD",)),),
     ),
     Part(
         "merge.c",
@@ -230,6 +231,13 @@ PARTS = (
         extras=(Extra("WITH_BPF_LOOP", features=("bpf_loop",)),),
         callbacks={"on_ksm_leaving": "gather_next_leaving"},
         tails=("gather_more_leaving",),
+    ),
+    Part(
+        "gather_going.c",
+        bodies={"on_mm_going": 2},
+        uses=("gather_leaving.c",),
+        offsets=("MM_FLAGS",),
+        callbacks={"on_mm_going": "gather_next_leaving"},
     ),
 )
 

@@ -8,6 +8,13 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.session import Exactness
 from ksmtrace.sources.live.probe_spec import ProbeSpec, ProbeTable, entry
 
+_GOING = ProbeSpec(
+    "gather",
+    Exactness.DERIVED,
+    (entry("uprobe_clear_state", "on_mm_going", "ctx", "PT_REGS_PARM1(ctx)"),),
+)
+"""ksmd may see that nobody uses an mm before __ksm_exit is called, or in its stead."""
+
 GATHER = ProbeSpec(
     "gather",
     Exactness.DERIVED,
@@ -31,6 +38,7 @@ GATHER = ProbeSpec(
         entry("__ksm_enter", "on_ksm_enter"),
     ),
     choices=("auto", "gather"),
+    with_too=_GOING,
 )
 """Removals: the first kind of those that it shows."""
 

@@ -13,7 +13,7 @@ Their programs do nothing elsewhere, and their runs in ksmd are counted.
 _EVERYBODYS = frozenset(
     {
         *("do_wp_page", "break_ksm", "sysfs_kf_write"),
-        *("__ksm_enter", "__ksm_exit", "ksm_enter", "ksm_exit"),
+        *("__ksm_enter", "__ksm_exit", "ksm_enter", "ksm_exit", "uprobe_clear_state"),
     }
 )
 """Functions and tracepoints that processes pass; ksmd seldom or never does."""

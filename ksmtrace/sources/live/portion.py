@@ -83,7 +83,7 @@ class Portion:
         before = self._least
         highest = min(self.most * _MOST_STEP, MOST_RECORDS)
         self._least = int(max(min(enough, highest), LEAST_PORTION))
-        changed = not 0.5 <= self._least / before <= 2
+        changed = not 0.5 < self._least / before < 2
         self._between = _TRIES if changed else min(2 * self._between, _MOST_BETWEEN)
         self._wait, self._usual = self._between, whole.seconds
         self._resize(max(self.most, self._least))

@@ -8,6 +8,7 @@ from collections import deque
 from ksmtrace.events.cut import pieces_of
 from ksmtrace.events.losses import lose_any_kind
 from ksmtrace.events.record import Records, empty_records, joined
+from ksmtrace.kernel.sysfs import read_tunables
 from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.gathered.expander import Expander
 from ksmtrace.sources.live.losses import LossTracker, lost_record
@@ -35,11 +36,12 @@ class EventStream:
         self._passed_over = PassedOver(attachment.program)
         self._expander: Expander | None = None
         if attachment.gathers:
-            self._expander = Expander(attachment.ask_for_inventory)
+            self._expander = Expander(attachment.ask_for_inventory, _pages_to_scan)
         self._taken: deque[Records] = deque()
         self._more = False
         self._filling = False
         self._given: tuple[int, float] | None = None
+        self._each = 0.0
 
     @property
     def behind(self) -> bool:
@@ -67,10 +69,10 @@ class EventStream:
         They are the caller's. A batch of ksmd is expanded as a whole, and given in equal parts: a
         small rest would cost as much.
         """
-        now = time.monotonic()
+        began = time.monotonic()
         if self._given is not None:
             count, since = self._given
-            self.portion.took(count, now - since)
+            self.portion.took(count, self._each + began - since)
         if not self._taken:
             drained = self._attachment.drain(self.portion.most)
             self.quiet, self._more = not drained.slots, drained.more
@@ -80,8 +82,9 @@ class EventStream:
                 events = self._expander.feed(events, drained.words)
             pieces = max(round(len(events) / self.portion.most), 1)
             self._taken.extend(pieces_of(events, max(-(-len(events) // pieces), 1)))
+            self._each = (time.monotonic() - began) / pieces
         events = self._taken.popleft() if self._taken else empty_records()
-        self._given = len(events), now
+        self._given = len(events), time.monotonic()
         return events
 
     def pause(self, seconds: float) -> None:
@@ -122,3 +125,8 @@ class EventStream:
                 break
         self._more = False
         return lost_record(unread, time.monotonic_ns()) if unread else empty_records()
+
+
+def _pages_to_scan() -> int | None:
+    text = read_tunables().get("pages_to_scan", "")
+    return int(text) if text.isdecimal() else None

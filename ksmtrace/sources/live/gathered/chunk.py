@@ -29,7 +29,7 @@ class ChunkFlag(IntFlag):
     INVENTORY = 4
     """A baseline, no events."""
     LEAVING = 8
-    """Of an mm in __ksm_exit."""
+    """Of an mm that nobody uses any more."""
     RESET = 16
     """run=2 since the last batch."""
     FROM_HEAD = 32
@@ -45,6 +45,8 @@ class ChunkError(IntEnum):
     TORN = 1
     """An item of another mm, addresses out of order, a slot that has gone."""
     CEILING = 2
+    UNSURE = 3
+    """None of these, but a process left, of which pages may have been examined and not told."""
 
 
 class SmartScan(IntFlag):

@@ -35,11 +35,16 @@ class Expander:
 
     Args:
         resync: asks BPF for a new inventory of all rmap_items.
+        pages_to_scan: reads it; None where that fails.
     """
 
-    def __init__(self, resync: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        resync: Callable[[], None] = lambda: None,
+        pages_to_scan: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._resync = resync
-        self._expansion = Expansion()
+        self._expansion = Expansion(pages_to_scan)
         self._reader = BatchReader()
         self._held: list[Records] = []
         self._ended: list[tuple[Gathered, Records]] = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events.kinds import EventKind, LossCause
 from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.batch import Batch, Header
 from ksmtrace.sources.live.gathered.chunk import (
@@ -58,15 +60,20 @@ _RESET, _FROM_HEAD, _PASS_ENDED, _GONE = (
 
 
 class Expansion:
-    """Follows ksmd batch by batch."""
+    """Follows ksmd batch by batch.
 
-    def __init__(self) -> None:
+    Args:
+        pages_to_scan: reads it; None where that fails.
+    """
+
+    def __init__(self, pages_to_scan: Callable[[], int | None] = lambda: None) -> None:
+        self._pages_to_scan = pages_to_scan
         self._populations: dict[int, Population] = {}
         self._order = MmList()
         self._removed = RemovedNodes()
         self._inventory = Inventory(self._populations, self._order)
         self._names = Names()
-        self._shortfall = Shortfall()
+        self._shortfall = Shortfall(self._pages_to_scan)
         self._smart_scan = SmartScanFollower()
         self._cursor = (HEAD, FROM_START)
         self._met = False
@@ -91,7 +98,7 @@ class Expansion:
         ended = self._inventory.take(header.flags, read_words(words), self._clock)
         if not ended or not self._shortfall.lossy:
             return False
-        self._shortfall = Shortfall()
+        self._shortfall = Shortfall(self._pages_to_scan)
         self._met = False
         return True
 
@@ -191,11 +198,16 @@ class Expansion:
             rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
         self._update(held, own, visited, turned, passage)
         strange = int(np.count_nonzero(~known | turned.unexplained))
-        lost = self._shortfall.count(batch, len(walk.vpn), skipped_over, strange, strict=strict)
+        lost = self._shortfall.count(
+            *(batch, len(walk.vpn), skipped_over, strange),
+            strict=strict,
+            gone=passage.freed_any and not (held["kind"] == _E.TUNABLE).any(),
+        )
         if lost:
             # Behind the beginning of its pass, which is not seen whole.
             key = FREED - 1 if header.flags & _FROM_HEAD else _FIRST
-            rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost)
+            cause = LossCause.GATHERING
+            rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost, address=cause)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else picked(held, other_rows)

@@ -77,7 +77,8 @@ class Passage:
         cursor: the mm at which the batch began.
 
     Attributes:
-        gone: mms of which all items were freed.
+        gone: of the mms that exited in this batch, those of which all items were freed.
+        freed_any: whether all items of some mm were freed.
     """
 
     def __init__(
@@ -96,8 +97,13 @@ class Passage:
         self._own = own
         self._cursor = cursor
         self.gone: set[int] = set()
-        self._exited: set[int] = set()
-        self._stretch_of = {one.mm: n for n, one in enumerate(visited.walk.stretches)}
+        self.freed_any = False
+        stretches = visited.walk.stretches
+        self._stretch_of = {one.mm: n for n, one in enumerate(stretches)}
+        # Where ksmd was at the mm, it may have freed it before __ksm_exit was called.
+        self._exited = {
+            one.mm for n, one in enumerate(stretches) if visited.leaving[n] and not one.ended
+        }
 
     def go(self, registrations: list[Registration], *, pass_ended: bool) -> int:
         """Follow it; returns the mm at which the batch ended."""
@@ -143,6 +149,7 @@ class Passage:
             self.gone.add(mm)
         else:
             return
+        self.freed_any = True
         self._order.remove(mm)
 
     def _as_it_left(self, number: int) -> Items:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ksmtrace.sources.live.gathered.batch import Batch
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag
@@ -12,6 +12,7 @@ from ksmtrace.sources.live.gathered.population import Population
 _NOBODY = Population()
 
 _GONE, _FROM_HEAD = int(ChunkFlag.GONE), int(ChunkFlag.FROM_HEAD)
+_PASS_ENDED = int(ChunkFlag.PASS_ENDED)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
 
 
@@ -20,13 +21,26 @@ class Shortfall:
 
     Attributes:
         lossy: something was lost, and no inventory has come since.
+
+    Args:
+        pages_to_scan: reads it; None where that fails.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pages_to_scan: Callable[[], int | None] = lambda: None) -> None:
         self.lossy = False
+        self._pages_to_scan = pages_to_scan
         self._counted: tuple[int, int] | None = None
 
-    def count(self, batch: Batch, items: int, before: int, strange: int, *, strict: bool) -> int:
+    def count(
+        self,
+        batch: Batch,
+        items: int,
+        before: int,
+        strange: int,
+        *,
+        strict: bool,
+        gone: bool,
+    ) -> int:
         """How many events a batch lacks that BPF has not counted as lost.
 
         Args:
@@ -35,20 +49,41 @@ class Shortfall:
             before: what `missing_before` says of it.
             strange: items that cannot be told, or whose state cannot be.
             strict: whether all items ought to be known: nothing is lost.
+            gone: whether ksmd freed all items of some mm, and no tunable was written to.
         """
         header = batch.header
         counted, self._counted = self._counted, (header.pages_scanned, header.pages_skipped)
-        missing = 0
-        if counted is not None and header.pages_scanned:
-            grown = header.pages_scanned - counted[0] + header.pages_skipped - counted[1]
-            missing = grown - items
+        missing, known = 0, False
+        if header.pages_scanned:
+            if counted is not None:
+                grown = header.pages_scanned - counted[0] + header.pages_skipped - counted[1]
+                missing, known = grown - items, True
+        elif gone or batch.late:
+            short = short_of_due(batch, items, self._pages_to_scan()) if gone else None
+            missing, known = max(short or 0, batch.late), short is not None
         if not strict:
             self.lossy |= batch.cut
             return max(strange, int(batch.cut))
-        if not (missing or before or strange or batch.broken):
+        unsure = batch.unsure and not known
+        if not (missing or before or strange or batch.broken or unsure):
             return 0
         self.lossy = True
-        return max(1, missing if header.pages_scanned else before, strange)
+        return max(1, missing, strange, 0 if header.pages_scanned else before)
+
+
+def short_of_due(batch: Batch, items: int, due: int | None) -> int | None:
+    """How many pages a batch lacks, where the kernel does not count them; None if nobody knows.
+
+    They are as many as pages_to_scan, unless the batch ends a pass.
+
+    Args:
+        batch: the batch.
+        items: how many it has.
+        due: pages_to_scan.
+    """
+    if due is None or items > due or batch.slept or batch.header.flags & _PASS_ENDED:
+        return None
+    return due - items
 
 
 def missing_before(

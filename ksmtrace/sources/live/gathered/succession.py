@@ -31,7 +31,7 @@ def follows(batch: Gathered, held: Records, before: Gathered) -> bool:
         and header.seqnr == last.seqnr
         and header.smart_scan == last.smart_scan
         and not header.smart_scan & _TUNABLE_WRITTEN
-        and not (batch.broken or before.broken or batch.leaving or before.leaving)
+        and not any(one.broken or one.leaving or one.unsure or one.late for one in (batch, before))
         and bool((held["kind"] == EventKind.PROCESS).all())
     )
 

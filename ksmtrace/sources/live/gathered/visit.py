@@ -65,7 +65,7 @@ class Visit:
         before: what was known of each; zero for what was not.
         known: whether anything was.
         windows: of each stretch, which rows of its mm's population it spans.
-        leaving: of each stretch, whether its mm was in __ksm_exit.
+        leaving: of each stretch, whether nobody used its mm any more.
         freed: what lay between them and is gone.
     """
 

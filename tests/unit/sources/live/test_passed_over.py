@@ -102,7 +102,7 @@ def test_causes_are_told_apart_and_sum_up():
     document = analyse(rows, "stable_tree").document
     assert document["events"]["lost"] == 18
     assert document["events"]["lost_by_cause"] == {
-        "ring": 3, "recursion": 4, "missed": 5, "silent": 0
+        "ring": 3, "recursion": 4, "missed": 5, "gathering": 0, "silent": 0
     }  # fmt: skip
     assert lost_by_cause(events(*rows[-1:])) == {"unknown": 6}
     assert lost_by_cause(EventBatch(events().events)) == {}
