@@ -16,7 +16,7 @@ _TRIES = 2
 """Portions of each size that are compared, by the faster one: something else may take time."""
 _MOST_BETWEEN = 16
 """Portions from one comparison to the next, where nothing changes."""
-_BY_ITSELF = 1 / 3
+_BY_ITSELF = 1 / 6
 """What the least portion costs whatever is in it, of what its events cost."""
 _MOST_STEP = 4
 """By which the least portion grows at once."""
@@ -32,7 +32,7 @@ class Portion:
 
     What that is differs a hundredfold between machines, between plugins, and by what ksmd does.
     Where a portion costs much whatever is in it, to take in few is in vain: so half as many are
-    tried now and then, and no fewer are taken in than cost three times as much as that.
+    tried now and then, and no fewer are taken in than cost six times as much as that.
 
     Attributes:
         most: events.

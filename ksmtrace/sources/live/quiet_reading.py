@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from ksmtrace.events.record import Records, joined
@@ -11,6 +12,8 @@ from ksmtrace.sources.live.counter_samples import CounterSamples
 from ksmtrace.sources.live.stream import EventStream
 
 TRIES_WHILE_BUSY = 3
+_SECONDS_WHILE_BUSY = 0.25
+"""No other try is begun later: what else is due waits."""
 TRIES_AT_THE_ENDS = 50
 
 
@@ -53,6 +56,7 @@ class QuietReading:
             late: whether there is no time for more. Until then, what the reader is behind is taken
                 in first; without it, a reader that is behind reads the counters as they are.
         """
+        began = time.monotonic()
         for attempt in range(most):
             self._stream.pause(0.001 * attempt)
             before = self._take()
@@ -67,8 +71,12 @@ class QuietReading:
             events = joined([before, self._take()])
             quiet = self._stream.quiet and rest is not None and rest == self._ksmd_rest()
             yield events
-            if quiet or (self._stream.behind if late is None else late()):
+            if quiet or (self._has_tried_since(began) if late is None else late()):
                 return
+
+    def _has_tried_since(self, began: float) -> bool:
+        """Whether a reader that reads amid the run has tried enough."""
+        return self._stream.behind or time.monotonic() - began > _SECONDS_WHILE_BUSY
 
     def _ksmd_rest(self) -> int | None:
         """A number for ksmd's sleep under way; None while it works, 0 where that is of no matter.

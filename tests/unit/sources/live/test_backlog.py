@@ -17,6 +17,7 @@ from ksmtrace.sources.live import (
     counter_samples,
     identities,
     opening,
+    quiet_reading,
     reader,
     source,
     stream,
@@ -85,7 +86,7 @@ class World(Attachment):
 def timed(monkeypatch):
     """The time of all that is live, from now on."""
     clock = Clock()
-    for module in (source, reader, stream, identities):
+    for module in (source, reader, quiet_reading, stream, identities):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(
         counter_samples.CounterReader, "read", lambda _: Counters({Gauge.FULL_SCANS: 1}, {})
