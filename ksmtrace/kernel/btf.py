@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 
 from ksmtrace.errors import HostError
@@ -62,6 +64,7 @@ class Btf:
         self._btf: int | None = self._lib.btf__parse(str(path).encode(), None)
         if not self._btf or self._btf > 2**64 - 4096:
             raise HostError(f"BTF in {path} cannot be read by libbpf (is it of a newer format?)")
+        self._paths: dict[tuple[str, str], int | None] = {}
 
     def close(self) -> None:
         """Free the memory."""
@@ -82,8 +85,8 @@ class Btf:
         identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _FUNC)
         if identity <= 0:
             return None
-        prototype = struct.unpack("<III", ctypes.string_at(self._type(identity), 12))[2]
-        info = struct.unpack("<III", ctypes.string_at(self._type(prototype), 12))[1]
+        prototype = self._head(identity)[2]
+        info = self._head(prototype)[1]
         return identity, info & _INFO_VLEN_MASK
 
     def struct(self, name: str) -> int | None:
@@ -97,7 +100,7 @@ class Btf:
         Raises:
             HostError: there is no such struct.
         """
-        return int(struct.unpack("<III", ctypes.string_at(self._type(self._find(name)), 12))[2])
+        return self._head(self._find(name))[2]
 
     def offset(self, name: str, member: str) -> int:
         """Offset of a member in bytes, also one inside anonymous structs and unions.
@@ -134,16 +137,35 @@ class Btf:
 
     def _path(self, name: str, member: str) -> int | None:
         """Offset of a member, in the first struct of that name that has the member."""
+        if (name, member) not in self._paths:
+            self._paths[name, member] = self._look_for(name, member)
+        return self._paths[name, member]
+
+    def _look_for(self, name: str, member: str) -> int | None:
         first = self._find(name)
         found = self._walk(first, member)
         if found is not None:
             return found
-        for identity in range(first + 1, self._lib.btf__type_cnt(self._btf)):
-            if self._is_struct(identity, name):
-                found = self._walk(identity, member)
-                if found is not None:
-                    return found
+        where, _, _ = self._head(first)
+        for identity in self._structs[where]:
+            found = self._walk(identity, member)
+            if found is not None:
+                return found
         return None
+
+    @cached_property
+    def _structs(self) -> dict[int, list[int]]:
+        """Type ids of structs, in order, by the place of their name; equal names are one string.
+
+        Made once: a kernel has a hundred thousand types, and is asked for many members that it has
+        not.
+        """
+        found = defaultdict(list)
+        for identity in range(1, self._lib.btf__type_cnt(self._btf)):
+            name_offset, info, _ = self._head(identity)
+            if (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK == _STRUCT:
+                found[name_offset].append(identity)
+        return found
 
     def _walk(self, identity: int, member: str) -> int | None:
         total = 0
@@ -154,11 +176,9 @@ class Btf:
             identity, total = found[0], total + found[1]
         return total
 
-    def _is_struct(self, identity: int, name: str) -> bool:
-        name_offset, info, _ = struct.unpack("<III", ctypes.string_at(self._type(identity), 12))
-        if (info >> _INFO_KIND_SHIFT) & _INFO_KIND_MASK != _STRUCT:
-            return False
-        return bool(self._lib.btf__name_by_offset(self._btf, name_offset) == name.encode())
+    def _head(self, identity: int) -> tuple[int, int, int]:
+        """Place of the name, info, and size or type, of a type."""
+        return struct.unpack("<III", ctypes.string_at(self._type(identity), 12))
 
     def _find(self, name: str) -> int:
         identity: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT)
