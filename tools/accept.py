@@ -45,7 +45,7 @@ def _series(line: str) -> str:
 
 
 if __name__ == "__main__":
-    for found in sorted(DATA.glob("*.ksmtrace")):
-        accept(found)
+    for answer in sorted(DATA.glob("*.ksmtrace.json")):
+        accept(answer.with_suffix(""))
     changed = ["git", "--no-pager", "diff", "--stat", "--", str(DATA)]
     sys.exit(subprocess.run(changed, cwd=REPOSITORY, check=False).returncode)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from typing import TYPE_CHECKING
 
 from ksmtrace.capture.decoded import MOST_BATCH_BYTES
+from ksmtrace.model.verdict import CORE_WORTH_BYTES
 from ksmtrace.pipeline.options import MOST_GROUPS
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ INTERCEPTING = ("kprobe", "fentry")
 """Choices of probes that are known to cost more, and are asked for all the same."""
 
 _MOST_MIB_DIGITS = 9
+
+_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGTkmgt])(?:iB)?", re.ASCII)
+_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 MOST_PIDS = 1 << 22
 """The kernel has no more (PID_MAX_LIMIT of include/linux/threads.h, 64 bits)."""
@@ -60,9 +65,31 @@ def _mebibytes(text: str) -> int:
     return int(digits) << 20
 
 
+def add_worth_option(parser: argparse.ArgumentParser) -> None:
+    """`--core-worth`, by which CPU time is weighed against memory."""
+    parser.add_argument(
+        "--core-worth",
+        type=_memory,
+        default=CORE_WORTH_BYTES,
+        metavar="SIZE",
+        help="memory that a core is worth, by which the verdict weighs ksmd's CPU time (default "
+        f"{CORE_WORTH_BYTES >> 30}GiB, as much as machines have for each core; a cloud's prices of "
+        "a core and of a GiB tell yours)",
+    )
+
+
+def _memory(text: str) -> int:
+    found = _MEMORY.fullmatch(text.strip())
+    size = int(float(found[1]) * (1 << _UNITS[found[2].upper()])) if found else 0
+    if not 0 < size < 1 << 50:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no size of memory, as 4GiB or 512MiB")
+    return size
+
+
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """What a run shows, and to whom, with defaults for what only some verbs offer."""
     parser.set_defaults(interval=1.0, record=None, once=False, hold=False, log=False)
+    add_worth_option(parser)
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.add_argument("--no-tui", action="store_true", help="no screen, plain text at the end")
     parser.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import check_input, output_name
-from ksmtrace.cli.options import add_capture_options, add_plugin_options
+from ksmtrace.cli.options import add_capture_options, add_plugin_options, add_worth_option
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError
 from ksmtrace.lines import say
@@ -41,6 +41,7 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="the document of replay --json on stdout instead of text",
     )
+    add_worth_option(parser)
     add_plugin_options(parser)
     add_capture_options(parser)
     parser.set_defaults(run=run)
@@ -64,9 +65,8 @@ def run(options: Namespace) -> int:
     manager = build_manager([*options.plugins, *sinks])
     with interruptible() as control:
         capture = CaptureSource(options.capture, speed=None, most_batch_bytes=options.max_batch)
-        runner = Runner(
-            capture, manager, RunOptions(interval=float("inf")), control, fail_fast=True
-        )
+        how = RunOptions(interval=float("inf"), core_worth_bytes=options.core_worth)
+        runner = Runner(capture, manager, how, control, fail_fast=True)
         with progress("reading"):
             snapshot = runner.run()
         if control.interrupted:

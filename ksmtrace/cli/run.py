@@ -73,6 +73,7 @@ def run_options(asked: Namespace, session: Session) -> RunOptions:
         once=asked.once,
         tui=tui,
         hold=asked.hold,
+        core_worth_bytes=asked.core_worth,
         log=session.live and log,
     )
 

@@ -100,12 +100,14 @@ def agreement(document: Document) -> str:
 
 
 def verdict(document: Document) -> str:
-    """The verdict of the analyzer `balance` with its reasons; "" where the run has none."""
+    """The verdict of `balance`, why, and what would change it; "" where the run has none."""
     balance = document["analyzers"].get("balance", {})
     word, reasons = balance.get("verdict"), balance.get("verdict_reasons") or ()
     if not isinstance(word, str) or not word:
         return ""
-    return one_line(": ".join(filter(None, (word, "; ".join(map(str, reasons))))))
+    sentence = ": ".join(filter(None, (word, "; ".join(map(str, reasons)))))
+    change = balance.get("verdict_change")
+    return one_line(f"{sentence}. {change}" if isinstance(change, str) else sentence)
 
 
 def advice(document: Document) -> list[tuple[str, str]]:

@@ -7,9 +7,12 @@ from enum import StrEnum
 
 from ksmtrace.model.settling import MOST_CHANGE_RATIO
 
-LEAST_GIB_PER_CORE = 4.0
-"""A core's worth of memory: general-purpose machines are sold with about 4 GiB for each hardware
-thread. What saves less with a whole core would be cheaper to buy as memory."""
+CORE_WORTH_BYTES = 4 << 30
+"""What a core is worth, in memory, unless something else is asked for: general-purpose machines are
+sold with about 4 GiB for each hardware thread. What saves less with a core is cheaper bought."""
+
+LITTLE_BYTES = 32 << 20
+"""Where less than this is saved, and less than this spent, neither matters to anybody."""
 
 
 class Answer(StrEnum):
@@ -19,6 +22,7 @@ class Answer(StrEnum):
     NOTHING = "nothing to merge"
     NOT_SETTLED = "not yet settled"
     NOT_KNOWN = "not known"
+    TOO_LITTLE = "too little to matter"
     COSTS_MORE = "costs more than it saves"
     WORTH_IT = "worth it"
 
@@ -36,6 +40,7 @@ class Facts:
         cost_cores: cores that ksmd and the copies of written pages took.
         settled, change_ratio: as in `Settling`.
         gauge: the counter that has settled or not, by its name.
+        core_worth_bytes: memory that a core is worth.
     """
 
     run: str | None
@@ -47,6 +52,12 @@ class Facts:
     settled: bool | None
     change_ratio: float | None
     gauge: str = "pages_sharing"
+    core_worth_bytes: int = CORE_WORTH_BYTES
+
+    @property
+    def cost_bytes(self) -> int | None:
+        """What the cores that are spent are worth; None where they are not known."""
+        return None if self.cost_cores is None else round(self.cost_cores * self.core_worth_bytes)
 
     @property
     def bytes_per_core(self) -> float | None:
@@ -58,15 +69,21 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and why."""
+    """An answer and why.
+
+    Attributes:
+        change: what would make it another one, as a sentence; "" for what is worth it.
+    """
 
     answer: Answer
     reasons: tuple[str, ...]
+    change: str = ""
 
     @property
     def sentence(self) -> str:
-        """Both, on one line."""
-        return f"{self.answer.value[0].upper()}{self.answer.value[1:]}: {'; '.join(self.reasons)}."
+        """All of it, on one line."""
+        answer = f"{self.answer.value[0].upper()}{self.answer.value[1:]}"
+        return f"{answer}: {'; '.join(self.reasons)}. {self.change}".rstrip()
 
 
 def judge(facts: Facts) -> Verdict:
@@ -75,43 +92,98 @@ def judge(facts: Facts) -> Verdict:
     KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all; or,
     where these are not known, nothing is saved and nothing kept. Not yet settled: pages_sharing
     still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen to tell. Not known:
-    this run does not show what is saved, or what KSM takes for it. Costs more: nothing is left of
-    what is saved after KSM's own bookkeeping, or less than `LEAST_GIB_PER_CORE` is saved for each
-    core that is spent.
+    this run does not show what is saved, or what KSM takes for it, which might be more. Too little
+    to matter: less than `LITTLE_BYTES` is saved or lost after KSM's own bookkeeping, and the cores
+    that it took are worth less. Costs more: what is saved after the bookkeeping is less than these
+    cores are worth.
     """
     held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
     if facts.run not in (None, "1") and not facts.active:
-        return Verdict(Answer.OFF, (f"run is {facts.run}", held))
+        return Verdict(
+            Answer.OFF,
+            (f"run is {facts.run}", held),
+            "What KSM would save is seen only while it runs: switch it on, and trace again.",
+        )
     if facts.rmap_items == 0:
-        return Verdict(Answer.NOTHING, ("no process has mergeable memory that ksmd has met",))
+        return Verdict(
+            Answer.NOTHING,
+            ("no process has mergeable memory that ksmd has met",),
+            "Processes have to declare memory mergeable, by madvise or prctl.",
+        )
     if not facts.settled:
-        return Verdict(Answer.NOT_SETTLED, (_unrest(facts),))
+        return Verdict(
+            Answer.NOT_SETTLED,
+            (_unrest(facts),),
+            f"Trace until {facts.gauge} changes by less than {MOST_CHANGE_RATIO:.0%} in two passes "
+            "that follow one another.",
+        )
     if facts.rmap_items is None and facts.saved_bytes == 0 and facts.net_saved_bytes == 0:
-        return Verdict(Answer.NOTHING, ("nothing was found to merge, and nothing is kept",))
+        return Verdict(
+            Answer.NOTHING,
+            ("nothing was found to merge, and nothing is kept",),
+            "Processes have to declare memory mergeable.",
+        )
     return _weigh(facts)
 
 
 def _weigh(facts: Facts) -> Verdict:
-    net, per_core = facts.net_saved_bytes, facts.bytes_per_core
-    if net is None and facts.saved_bytes is None:
-        return Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
+    net, cost = facts.net_saved_bytes, facts.cost_bytes
     if net is None:
-        saved = f"{size(facts.saved_bytes)} saved"
-        return Verdict(Answer.NOT_KNOWN, (saved, "KSM's own bookkeeping is not known"))
-    saves = f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping"
+        saved = facts.saved_bytes
+        lacks = (f"{size(saved)} saved", "KSM's own bookkeeping is not known")
+        return Verdict(
+            Answer.NOT_KNOWN,
+            ("what is saved is not known",) if saved is None else lacks,
+            "ksmtrace doctor says what would let it be seen.",
+        )
+    reasons: tuple[str, ...] = (
+        f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping",
+    )
+    if cost is not None:
+        reasons += (_cost(facts, cost),)
+    elif net > 0:
+        reasons += ("CPU time is not known",)
+    if cost is None and 0 < net < facts.core_worth_bytes:
+        return Verdict(
+            Answer.NOT_KNOWN,
+            reasons,
+            f"With {size(facts.core_worth_bytes)} saved it would be worth it whatever ksmd, which "
+            "is one thread, takes.",
+        )
+    if abs(net) < LITTLE_BYTES and (cost or 0) < LITTLE_BYTES:
+        return Verdict(
+            Answer.TOO_LITTLE,
+            reasons,
+            f"It matters from {size(LITTLE_BYTES)} on, saved or spent.",
+        )
     if net <= 0:
-        return Verdict(Answer.COSTS_MORE, (saves,))
-    if per_core is None:
-        unknown = facts.cost_cores is None
-        spent = "CPU time is not known" if unknown else "it took no CPU time"
-        return Verdict(Answer.WORTH_IT, (saves, spent))
-    cost = f"{facts.cost_cores:.1%} of a core, {size(round(per_core))} saved a core"
-    if per_core < LEAST_GIB_PER_CORE * 2**30:
         return Verdict(
             Answer.COSTS_MORE,
-            (saves, f"{cost}, less than the {LEAST_GIB_PER_CORE:g} GiB it is worth"),
+            reasons,
+            "Only more equal pages, or less memory declared mergeable, would change that.",
         )
-    return Verdict(Answer.WORTH_IT, (saves, cost))
+    if cost is not None and net < cost:
+        cores = net / facts.core_worth_bytes
+        return Verdict(
+            Answer.COSTS_MORE,
+            reasons,
+            f"It would be worth it with {_share(cores)} of a core or less, or with "
+            f"{size(cost)} saved.",
+        )
+    return Verdict(Answer.WORTH_IT, reasons)
+
+
+def _cost(facts: Facts, cost: int) -> str:
+    """What is spent, in cores and in memory."""
+    if not facts.cost_cores:
+        return "no CPU time spent"
+    worth = f"at {size(facts.core_worth_bytes)} a core"
+    return f"{_share(facts.cost_cores)} of a core spent, which is {size(cost)} {worth}"
+
+
+def _share(ratio: float) -> str:
+    """A share in percent, to two digits that are not 0 where it is small."""
+    return f"{ratio:.1%}" if ratio >= 0.01 else f"{100 * ratio:.2g}%"
 
 
 def _unrest(facts: Facts) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ksmtrace.model.verdict import CORE_WORTH_BYTES
 from ksmtrace.pipeline.condition import Condition
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RunOptions:
         once: there is one answer, when the run ends.
         tui: there is a screen while the run lasts.
         hold: the screen stays at the end until it is left by a key.
+        core_worth_bytes: memory that a core counts as.
         log: lines on stderr say what happens, in place of the text at the end.
     """
 
@@ -51,6 +53,7 @@ class RunOptions:
     tui: bool = False
     hold: bool = False
     log: bool = False
+    core_worth_bytes: int = CORE_WORTH_BYTES
 
     def streams_json(self, session: Session) -> bool:
         """Whether a JSON document is printed each interval: in a live run, unless it is `once`."""

@@ -73,6 +73,11 @@ class Facts:
         return found
 
     @property
+    def matters_not(self) -> bool:
+        """Whether there is nothing that less of would be better (the verdict of `balance`)."""
+        return self.verdict in (Answer.NOTHING, Answer.TOO_LITTLE)
+
+    @property
     def settled(self) -> bool:
         """Whether pages_sharing hardly changes from pass to pass."""
         return self.at("analyzers", "scan_cost", "settled") is True
@@ -119,7 +124,7 @@ def stop(facts: Facts) -> Recommendation | None:
     Source: ksm.rst, "general_profit".
     """
     net = facts.of("balance", "total", "net_saved_bytes")
-    if not facts.settled or net is None or net > 0 or facts.verdict == Answer.NOTHING:
+    if not facts.settled or net is None or net > 0 or facts.matters_not:
         return None
     items = facts.of("balance", "total", "rmap_items") or 0
     return Recommendation(
@@ -171,6 +176,8 @@ def scan_slower(facts: Facts) -> Recommendation | None:
     """
     cores, sleep = facts.of("scan_cost", "ksmd_cores"), facts.tunable("sleep_millisecs")
     if not facts.settled or cores is None or cores < BUSY_CORES or sleep is None:
+        return None
+    if facts.matters_not:
         return None
     target = facts.tunable("advisor_target_scan_time")
     if facts.tunables.get("advisor_mode") == "scan-time" and target is not None:

@@ -19,6 +19,8 @@ from ksmtrace.model.scan import Scan
 from ksmtrace.model.settling import Settling
 from ksmtrace.model.shares import Attribution
 from ksmtrace.model.timeline import Timeline
+from ksmtrace.model.verdict import CORE_WORTH_BYTES
+from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.plugins.balance.balance import Balance, lists, make_balance
 from ksmtrace.plugins.balance.figures import FIGURES
 from ksmtrace.plugins.balance.metrics import metrics
@@ -43,7 +45,13 @@ class Plugin:
         self._counters: dict[Gauge, int] = {}
         self._over_time = Timeline("saved", "net")
         self._passes = 0
+        self._core_worth_bytes = CORE_WORTH_BYTES
         self._balance: Balance | None = None
+
+    @hookimpl
+    def ksmtrace_session_start(self, options: RunOptions) -> None:
+        """Learn what a core is worth."""
+        self._core_worth_bytes = options.core_worth_bytes
 
     @hookimpl
     def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
@@ -95,6 +103,9 @@ class Plugin:
         figures = {
             "verdict": balance.verdict.answer.value,
             "verdict_reasons": list(balance.verdict.reasons),
+            "verdict_change": balance.verdict.change or None,
+            "core_worth_bytes": self._core_worth_bytes,
+            "cost_bytes": balance.facts.cost_bytes,
             "attribution": balance.sheet.attribution,
             "total": balance.total.to_json(),
             "unattributed_saved_bytes": left,
@@ -133,6 +144,7 @@ class Plugin:
                 self._settling,
                 self._counters,
                 active=self._active(),
+                core_worth_bytes=self._core_worth_bytes,
             )
         return self._balance
 

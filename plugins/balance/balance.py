@@ -13,7 +13,7 @@ from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.settling import Settling
-from ksmtrace.model.verdict import Facts, Verdict, judge, size
+from ksmtrace.model.verdict import CORE_WORTH_BYTES, Facts, Verdict, judge, size
 from ksmtrace.plugins.balance.rows import Row
 from ksmtrace.plugins.balance.sheet import Sheet, guest_of, make_sheet, total_of
 from ksmtrace.session import Session
@@ -108,10 +108,12 @@ def make_balance(
     counters: Mapping[Gauge, int],
     *,
     active: bool,
+    core_worth_bytes: int = CORE_WORTH_BYTES,
 ) -> Balance:
     """The balance as things stand.
 
-    `counters` are the kernel's, as last read; `active` says whether ksmd did anything in this run.
+    `counters` are the kernel's, as last read; `active` says whether ksmd did anything in this run;
+    `core_worth_bytes` is memory.
     """
     sheet = make_sheet(session, reconstruction, accounts)
     total = total_of(session, reconstruction, accounts, counters, sheet)
@@ -129,6 +131,7 @@ def make_balance(
         settled=settling.settled,
         change_ratio=settling.change_ratio,
         gauge=settling.gauge.name.lower(),
+        core_worth_bytes=core_worth_bytes,
     )
     cores = None if ksmd is None else ksmd / accounts.ksmd.wall_ns
     return Balance(sheet, total, facts, cores, counters.get(Gauge.GENERAL_PROFIT))

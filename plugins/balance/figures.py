@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import GROUP, PROCESS, FigureSpec, counter, gauge, without_metrics
-from ksmtrace.model.verdict import LEAST_GIB_PER_CORE
+from ksmtrace.model.verdict import CORE_WORTH_BYTES
 from ksmtrace.session import Knowledge
 
 _WRITES = (Knowledge.WRITES,)
@@ -21,7 +21,8 @@ _COW_SECONDS = counter(
 SAVED_PER_CORE = gauge(
     "ksmtrace_balance_saved_per_core_bytes",
     "Memory saved for each core that ksmd and users' COW faults take. "
-    f"Below {LEAST_GIB_PER_CORE:g} GiB for long: memory is cheaper than this, scan slower or stop.",
+    f"Below --core-worth ({CORE_WORTH_BYTES >> 30} GiB) for long: memory is cheaper than this, "
+    "scan slower or stop.",
     of=("gib_saved_per_core",),
 )
 VERDICT = gauge(
@@ -151,10 +152,20 @@ FIGURES = (
     FigureSpec(
         "verdict",
         "text",
-        '"worth it", "costs more than it saves", "not yet settled", "not known", "nothing to '
-        'merge" or "KSM is off"; thresholds are at `ksmtrace.model.verdict.judge`.',
+        '"worth it", "costs more than it saves", "too little to matter", "not yet settled", "not '
+        'known", "nothing to merge" or "KSM is off"; thresholds are at '
+        "`ksmtrace.model.verdict.judge`.",
     ),
     FigureSpec("verdict_reasons[]", "text", "Why, a phrase each."),
+    FigureSpec(
+        "verdict_change",
+        "text",
+        "What would make it another one, a sentence; null where it is worth it.",
+    ),
+    FigureSpec("core_worth_bytes", "bytes", "What a core counts as (`--core-worth`)."),
+    FigureSpec(
+        "cost_bytes", "bytes", "What the cores that ksmd and users' COW faults take count as."
+    ),
     FigureSpec(
         "attribution",
         "text",

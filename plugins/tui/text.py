@@ -100,8 +100,7 @@ def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
         )
     profit = counters.get("general_profit")
     if profit is not None:
-        verdict = "" if profit >= 0 else ": it costs more than it saves"
-        yield wrapped(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit){verdict}.")
+        yield wrapped(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit).")
 
 
 def _before(document: Document) -> Iterator[str]:

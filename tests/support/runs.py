@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
+from typing import Any
 
 import pluggy
 from hypothesis import strategies as st
@@ -50,13 +51,18 @@ def runner(
 
 
 def analyse(
-    rows: Sequence[dict], *names: str, of: Session | None = None, cuts: Sequence[int] = ()
+    rows: Sequence[dict],
+    *names: str,
+    of: Session | None = None,
+    cuts: Sequence[int] = (),
+    **options: Any,
 ) -> Snapshot:
     """The final state after `rows`, cut into batches before each index of `cuts`."""
     whole = events(*rows)
     edges = [0, *sorted(cuts), len(rows)]
     batches = [EventBatch(whole.events[a:b]) for a, b in pairwise(edges) if a < b]
-    return runner(batches, {name: plugin(name) for name in names}, of, interval=3600).run()
+    plugins = {name: plugin(name) for name in names}
+    return runner(batches, plugins, of, interval=3600, **options).run()
 
 
 def examined(

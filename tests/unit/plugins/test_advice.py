@@ -186,6 +186,12 @@ QUIET = [
     ("stop", {f"{BALANCE}total__net_saved_bytes": 1}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": 0, f"{BALANCE}verdict": "nothing to merge"}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": -1, f"{SCAN}settled": False}, {}),
+    (
+        "stop",
+        {f"{BALANCE}total__net_saved_bytes": -64, f"{BALANCE}verdict": "too little to matter"},
+        {},
+    ),
+    ("scan_slower", {f"{BALANCE}verdict": "too little to matter", f"{SCAN}ksmd_cores": 0.5}, {}),
     ("stop", {f"{BALANCE}total__net_saved_bytes": None}, {}),
     (
         "unmerge_writers",

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessGauge, ProcessText
 from ksmtrace.model.processes import text_records
-from ksmtrace.model.verdict import Answer, Facts, Verdict, judge
+from ksmtrace.model.verdict import Answer, Facts, judge
 from ksmtrace.session import Knowledge
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
@@ -433,7 +433,7 @@ def test_limited_to_some_processes_totals_are_the_kernels_and_ksmds_time_is_not_
     assert figures["total"]["saved_bytes"] == 9 * PAGE
     assert figures["total"]["ksmd_cpu_seconds"] == 10 / 1e9
     assert {row["ksmd_cpu_seconds"] for row in figures["processes"]} == {None}
-    assert figures["verdict"] == "worth it"
+    assert figures["verdict"] == "too little to matter"
 
 
 def test_without_removals_it_is_derived_and_without_merges_the_kernels_totals():
@@ -509,16 +509,19 @@ def test_not_yet_settled():
         "not yet settled",
         "the last pass was quiet, one more tells",
     )
-    assert _verdict(_passes(merged, 3))[0] == "worth it"
+    assert _verdict(_passes(merged, 3)) == (
+        "not known",
+        "12.0 KiB saved, 11.4 KiB net of KSM's own bookkeeping; CPU time is not known",
+    )
 
 
 def test_what_is_saved_is_told_though_the_bookkeeping_is_not_known():
     facts = Facts("1", True, 9, 4096, None, None, True, 0.0)
-    assert judge(facts) == Verdict(
-        Answer.NOT_KNOWN, ("4.0 KiB saved", "KSM's own bookkeeping is not known")
-    )
-    unknown = replace(facts, saved_bytes=None)
-    assert judge(unknown) == Verdict(Answer.NOT_KNOWN, ("what is saved is not known",))
+    found = judge(facts)
+    assert found.answer is Answer.NOT_KNOWN
+    assert found.reasons == ("4.0 KiB saved", "KSM's own bookkeeping is not known")
+    assert "ksmtrace doctor" in found.change
+    assert judge(replace(facts, saved_bytes=None)).reasons == ("what is saved is not known",)
 
 
 def test_nothing_saved_and_nothing_kept_is_no_loss():
@@ -526,9 +529,10 @@ def test_nothing_saved_and_nothing_kept_is_no_loss():
     facts = Facts("1", True, None, 0, 0, None, True, 0.0)
     assert judge(facts).answer is Answer.NOTHING
     assert judge(replace(facts, settled=False)).answer is Answer.NOT_SETTLED
-    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.COSTS_MORE
+    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.TOO_LITTLE
+    assert judge(replace(facts, net_saved_bytes=-(32 << 20))).answer is Answer.COSTS_MORE
     assert judge(replace(facts, net_saved_bytes=None)).answer is Answer.NOT_KNOWN
-    assert judge(replace(facts, rmap_items=1)).answer is Answer.COSTS_MORE
+    assert judge(replace(facts, rmap_items=1)).answer is Answer.TOO_LITTLE
 
 
 def test_what_is_saved_over_time_is_drawn_without_the_bookkeeping():
@@ -568,17 +572,82 @@ def _measured(rows, cpu_ns, seconds):
     return [*EMPTY, *first, *rows, *sample(ts=seconds * 10**9, ksmd_cpu_ns=1000 + cpu_ns)]
 
 
-def test_worth_it_or_not_by_what_a_core_saves():
-    pages = 512  # 2 MiB saved
-    rows = _passes(_many(pages))
-    cheap, why = _verdict(_measured(rows, cpu_ns=10**5, seconds=1))
+def test_worth_it_or_not_by_what_a_core_is_worth():
+    rows = _passes(_many(10_240))  # 40 MiB saved, 39.4 net
+    cheap, why = _verdict(_measured(rows, cpu_ns=9 * 10**6, seconds=1))
     assert cheap == "worth it"
-    assert "2.0 MiB saved" in why
+    assert "40.0 MiB saved" in why
+    assert "0.9% of a core spent, which is 36.9 MiB at 4.0 GiB a core" in why
     dear, why = _verdict(_measured(rows, cpu_ns=10**7, seconds=1))
     assert dear == "costs more than it saves"
-    assert "1.0% of a core, 200.0 MiB saved a core, less than the 4 GiB it is worth" in why
+    assert "1.0% of a core spent, which is 41.0 MiB at 4.0 GiB a core" in why
+
+
+def test_what_a_core_is_worth_can_be_said():
+    rows = _measured(_passes(_many(10_240)), cpu_ns=10**7, seconds=1)
+    for worth, verdict in ((4 << 30, "costs more than it saves"), (3 << 30, "worth it")):
+        figures = analyse(rows, "balance", core_worth_bytes=worth).document["analyzers"]["balance"]
+        assert figures["verdict"] == verdict
+        assert figures["core_worth_bytes"] == worth
+        assert figures["cost_bytes"] == round(worth / 100)
+
+
+def test_what_matters_to_nobody_is_said_so():
     alone = [examined(64 * n, mm=1, new=n) for n in range(1, 100)]
-    assert _verdict(_passes([*EMPTY, *alone]))[0] == "costs more than it saves"
+    assert _verdict(_passes([*EMPTY, *alone]))[0] == "too little to matter"
+    little = _measured(_passes(_many(512)), cpu_ns=10**5, seconds=1)
+    assert _verdict(little)[0] == "too little to matter"
+    busy = _measured(_passes(_many(512)), cpu_ns=10**7, seconds=1)
+    assert _verdict(busy)[0] == "costs more than it saves"
+
+
+_FACTS = Facts("1", True, 10**6, 1 << 30, 1 << 30, 0.01, True, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "facts"),
+    [
+        (Answer.OFF, replace(_FACTS, run="0", active=False)),
+        (Answer.NOTHING, replace(_FACTS, rmap_items=0)),
+        (Answer.NOT_SETTLED, replace(_FACTS, settled=False)),
+        (Answer.NOT_KNOWN, replace(_FACTS, net_saved_bytes=None)),
+        (Answer.TOO_LITTLE, replace(_FACTS, net_saved_bytes=(32 << 20) - 1, cost_cores=0.007)),
+        (Answer.TOO_LITTLE, replace(_FACTS, net_saved_bytes=1, cost_cores=0.0)),
+        (Answer.COSTS_MORE, replace(_FACTS, net_saved_bytes=-(1 << 30))),
+        (Answer.COSTS_MORE, replace(_FACTS, net_saved_bytes=1, cost_cores=0.5)),
+        (Answer.COSTS_MORE, replace(_FACTS, cost_cores=0.26)),
+        (Answer.WORTH_IT, _FACTS),
+        (Answer.NOT_KNOWN, replace(_FACTS, cost_cores=None)),
+        (Answer.WORTH_IT, replace(_FACTS, cost_cores=None, net_saved_bytes=4 << 30)),
+        (Answer.WORTH_IT, replace(_FACTS, net_saved_bytes=32 << 20, cost_cores=0.0)),
+    ],
+)
+def test_each_verdict_but_one_says_what_would_change_it(answer, facts):
+    found = judge(facts)
+    assert found.answer is answer
+    assert bool(found.change) is (answer is not Answer.WORTH_IT)
+    assert found.sentence.endswith(".")
+
+
+@given(
+    net=st.integers(-(1 << 40), 1 << 40),
+    cores=st.floats(0, 64),
+    worth=st.integers(1 << 20, 1 << 40),
+)
+def test_the_verdict_is_the_sign_of_what_is_left(net, cores, worth):
+    """What would change it does."""
+    facts = replace(_FACTS, net_saved_bytes=net, cost_cores=cores, core_worth_bytes=worth)
+    answer = judge(facts).answer
+    spent = cores * worth
+    if abs(net) < 32 << 20 and round(spent) < 32 << 20:
+        assert answer is Answer.TOO_LITTLE
+    elif net <= 0 or net < round(spent):
+        assert answer is Answer.COSTS_MORE
+        if net >= 32 << 20:
+            cheaper = replace(facts, cost_cores=net / worth * 0.999)
+            assert judge(cheaper).answer is Answer.WORTH_IT
+    else:
+        assert answer is Answer.WORTH_IT
 
 
 def _many(pages):
@@ -589,7 +658,7 @@ def _many(pages):
 
 
 def test_users_writes_are_part_of_the_cost():
-    rows = _passes(_many(512))
+    rows = _passes(_many(10_240))
     assert _verdict(_measured(rows, cpu_ns=10**5, seconds=1))[0] == "worth it"
     writes = [{"kind": EventKind.COW_FAULT, "mm": 1, "aux": 10**7}]
     assert (
