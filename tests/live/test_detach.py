@@ -39,9 +39,18 @@ def end_by(number: int, probes: str) -> None:
 
 
 @pytest.mark.guest
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("probes", ["fentry", "gather", "kprobe"])
-def test_no_probe_is_left(ksm, number, probes):
+@pytest.mark.parametrize(
+    ("probes", "number"),
+    [
+        *((probes, signal.SIGKILL) for probes in ("fentry", "gather", "kprobe")),
+        ("gather", signal.SIGTERM),
+        *(
+            pytest.param(probes, signal.SIGTERM, marks=pytest.mark.slow)
+            for probes in ("fentry", "kprobe")
+        ),
+    ],
+)
+def test_no_probe_is_left(ksm, probes, number):
     end_by(number, probes)
 
 
