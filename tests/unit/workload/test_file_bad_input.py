@@ -139,7 +139,7 @@ def test_not_utf8(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert_one_line(ksmtrace("simulate", tmp_path / "none"), 2, "none", "No such file")
+    assert_one_line(ksmtrace("simulate", tmp_path / "none"), 2, "none", "no such file")
     assert_one_line(ksmtrace("simulate", tmp_path), 2, "directory")
 
 
