@@ -93,9 +93,9 @@ class Expansion:
 
     def take_stock(self, header: Header, words: Words) -> bool:
         """A chunk of an inventory; returns whether it makes good a loss."""
-        self._clock += 1
         self._smart_scan.note(header)
         ended = self._inventory.take(header.flags, read_words(words), self._clock)
+        self._clock += 1  # the first record of the next batch is later
         if not ended or not self._shortfall.lossy:
             return False
         self._shortfall = Shortfall(self._pages_to_scan)

@@ -1,6 +1,7 @@
 """What is expanded is what intercepting gives, event for event: the engine tells both."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.engine.strategies import workloads
@@ -13,6 +14,7 @@ from ksmtrace.workload.file import Step, Workload
 from support.gathered_engine import Gatherer, comparable
 from support.random_workloads import random_workloads
 from support.told_twice import Twice, by_mm, without
+from support.workload_steps import workload
 
 LATER = frozenset().union(*(kernel.absent_tunables for kernel in KERNELS.values()))
 """Tunables that some variants lack; 4.4 also lacks what every such workload sets."""
@@ -122,6 +124,34 @@ def test_a_trace_may_begin_at_any_time(workload, attach):
     names = [EventKind.PROCESS]
     assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
     assert not asked
+
+
+_NODE_GOES = (
+    *("spawn a", "map a r 3", "fill a r pages=1 content=zero", "fill a r first=1 pages=1 "
+      "content=byte:1", "fill a r first=2 pages=1 content=zero", "mergeable a r"),
+    *("spawn b", "map b r 3", "fill b r pages=2 content=zero", "fill b r first=2 pages=1 "
+      "content=byte:1", "mergeable b r", "scan 2"),
+    *("fill a r pages=2 content=zero", "fill b r pages=3 content=zero"),
+    *["scan batches=1"] * 14,
+)  # fmt: skip
+"""Both processes write to the pages that share a node: it goes when ksmd comes to the first."""
+
+
+@pytest.mark.parametrize("when", range(10, 40))
+def test_a_node_that_goes_right_behind_an_inventory(when):
+    """Whoever named it is in no tree when ksmd comes to it, though the inventory says otherwise."""
+    twice = Twice(workload(*_NODE_GOES, pages_to_scan=1), Gatherer())
+    for number, _ in enumerate(twice.run()):
+        twice.gatherer.gather()
+        twice.drain()
+        if number == when:
+            twice.expander.lose()
+            twice.gatherer.inventory()
+            twice.drain()
+            twice.begin_anew()
+    intercepted, expanded = twice.end()
+    names = [EventKind.PROCESS]
+    assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
 
 
 def damaged(events, words, lost, torn):
