@@ -7,6 +7,7 @@ import os
 import stat
 from errno import EACCES, ENOENT, EPERM
 
+from ksmtrace.capture.bounds import later_segments
 from ksmtrace.capture.target import is_head_of_capture
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.probemap.format import FORMAT as PROBE_MAP
@@ -66,6 +67,8 @@ def check_input(path: str, *wanted: str) -> None:
         with open(path, "rb") as file:
             head = file.read(_LOOKED_AT)
     except OSError as error:
+        if error.errno == ENOENT and "capture" in wanted and _segments(path):
+            return  # the first has gone, as of a flight recorder
         raise _cannot_be_read(path, error, what) from error
     except ValueError:
         raise KsmtraceError(f"{path!r} is no name of a file") from None
@@ -83,15 +86,27 @@ def check_unrecorded(path: str, *, force: bool) -> None:
     Raises:
         KsmtraceError: there is one.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_LOOKED_AT) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
-    except OSError:
-        return  # what cannot be read is said by who writes
-    if not force and is_head_of_capture(head):
+    if not force and any(map(_is_capture, [path, *_segments(path)])):
         raise KsmtraceError(
             f"{path}: there is a capture already: give --force to replace it, or another name"
         )
+
+
+def _is_capture(path: str) -> bool:
+    """Whether there is a capture at `path`; what cannot be read is said by who writes."""
+    try:
+        with open(path, "rb") as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return regular and is_head_of_capture(file.read(_LOOKED_AT))
+    except OSError:
+        return False
+
+
+def _segments(path: str) -> list[str]:
+    try:
+        return later_segments(path)
+    except OSError:
+        return []
 
 
 def _kind(path: str, head: bytes) -> str | None:

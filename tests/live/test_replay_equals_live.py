@@ -114,7 +114,7 @@ def test_a_plugin_of_another_package_joins(clean_ksm, repository, tmp_path):
     assert ran.stdout == ""
     ran = ksmtrace("replay", capture, "-p", "no:hottest", env=raising)
     assert ran.returncode == 0
-    ran = ksmtrace(*live, env=raising)
+    ran = ksmtrace(*live, "--force", env=raising)
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert "going on without it" in line

@@ -208,6 +208,8 @@ OUTPUT = [
     ("record -o C", "give --force to replace it"),
     ("record -o C --duration 1 --keep 2", "give --force to replace it"),
     ("live --record C", "give --force to replace it"),
+    ("record -o KEPT", "give --force to replace it"),
+    ("simulate W -o KEPT", "give --force to replace it"),
     ("dashboards -o text", "text"),
 ]
 
@@ -274,6 +276,7 @@ def folder(tmp_path_factory, bundled_capture):
         (folder / name).write_bytes(content)
     (folder / "W").write_text(WORKLOAD)
     (folder / "C").symlink_to(bundled_capture)
+    (folder / "KEPT.0003").symlink_to(bundled_capture)
     (folder / "DIR").mkdir()
     return folder
 
