@@ -1,4 +1,4 @@
-"""Options that would have no effect beside others: they are refused, not ignored."""
+"""Options that contradict others, or have no effect beside them: they are refused, not ignored."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ _RULES: Mapping[str, tuple[_Rule, ...]] = {
         (
             lambda given: not (given["listen"] or given["textfile"]),
             "--groups is about metrics: give --listen or --textfile too",
+        ),
+    ),
+    "totals": (
+        (
+            lambda given: given["probes"] == "sysfs",
+            "--totals counts by probes, --probes sysfs has none: choose one",
+        ),
+        (
+            lambda given: given["pid"],
+            "--totals counts the events of all processes: leave out --pid",
+        ),
+        (
+            lambda given: given["probe_map"],
+            "--totals counts by functions that have symbols: leave out --probe-map",
         ),
     ),
     "budget": (
@@ -73,11 +87,11 @@ _RULES: Mapping[str, tuple[_Rule, ...]] = {
         ),
     ),
 }
-"""By option: when it has no effect, and what to say then."""
+"""By option: when it cannot be meant, and what to say then."""
 
 
 def check_ignored(parser: ArgumentParser, options: Namespace) -> None:
-    """Refuse what was given to `parser` and has no effect beside its other options.
+    """Refuse what was given to `parser` and cannot be meant beside its other options.
 
     Raises:
         KsmtraceError: the first of them.

@@ -85,8 +85,6 @@ def trace(
     from ksmtrace.sources.live.source import LiveSource
     from ksmtrace.sources.pid_filter import PidFilter
 
-    if options.totals:
-        _check_totals(options)
     keep = recording(options)["keep"]
     _check_pids(options.pid)
     _check_directory()
@@ -128,8 +126,8 @@ def trace(
             say(warning)
         for pid in limited.unseen if limited is not None else ():
             say(
-                f"ksmd came to no page of process {pid}: it has ended, or declares no memory "
-                "mergeable (madvise, prctl), or no pass was seen whole"
+                f"nothing was seen of process {pid}: it has ended, or declares no memory mergeable "
+                "(madvise, prctl), or ksmd did not come to it"
             )
         return status
 
@@ -159,20 +157,6 @@ def _check_pids(pids: Sequence[int]) -> None:
             raise KsmtraceError(f"--pid {pid}: no such process: look with ps -e") from None
         except PermissionError:
             continue
-
-
-def _check_totals(options: Namespace) -> None:
-    """Refuse what `--totals` cannot go with.
-
-    Raises:
-        KsmtraceError: `options` ask for it.
-    """
-    if options.probes == "sysfs":
-        raise KsmtraceError("--totals counts by probes, --probes sysfs has none: choose one")
-    if options.pid:
-        raise KsmtraceError("--totals counts the events of all processes: leave out --pid")
-    if options.probe_map:
-        raise KsmtraceError("--totals counts by functions that have symbols: leave out --probe-map")
 
 
 def _warn_if_stopped(run_tunable: str | None) -> None:

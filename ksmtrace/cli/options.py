@@ -23,9 +23,10 @@ INTERCEPTING = ("kprobe", "fentry")
 _MOST_MIB_DIGITS = 9
 
 _MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGTkmgt])(?:iB)?", re.ASCII)
-_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+"""Of sizes: by how much a number is shifted."""
 
-MOST_PIDS = 1 << 22
+_MOST_PIDS = 1 << 22
 """The kernel has no more (PID_MAX_LIMIT of include/linux/threads.h, 64 bits)."""
 
 _LIMIT_OF_GROUPS = 1000
@@ -80,7 +81,7 @@ def add_worth_option(parser: argparse.ArgumentParser) -> None:
 
 def _memory(text: str) -> int:
     found = _MEMORY.fullmatch(text.strip())
-    size = int(float(found[1]) * (1 << _UNITS[found[2].upper()])) if found else 0
+    size = int(float(found[1]) * (1 << UNITS[found[2].upper()])) if found else 0
     if not 0 < size < 1 << 50:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is no size of memory, as 4GiB or 512MiB")
     return size
@@ -179,8 +180,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pid(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 0 < int(text) <= MOST_PIDS):
-        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no pid, 1 to {MOST_PIDS}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 0 < int(text) <= _MOST_PIDS):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no pid, 1 to {_MOST_PIDS}")
     return int(text)
 
 

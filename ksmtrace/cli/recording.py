@@ -6,10 +6,10 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TypedDict
 
 from ksmtrace.capture.bounds import Bounds
+from ksmtrace.cli.options import UNITS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.pipeline.condition import Condition
 
-_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 _MOST_DIGITS = 12
 
 
@@ -73,8 +73,8 @@ def recording(asked: Namespace) -> Recording:
 
 def _size(text: str) -> int:
     digits, shift = text, 0
-    if text[-1:].upper() in _UNITS:
-        digits, shift = text[:-1], _UNITS[text[-1].upper()]
+    if text[-1:].upper() in UNITS:
+        digits, shift = text[:-1], UNITS[text[-1].upper()]
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
         raise ArgumentTypeError(f"{text!r} is no size: give bytes, or as 500M or 2G")
     return int(digits) << shift

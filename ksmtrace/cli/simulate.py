@@ -118,15 +118,16 @@ def run(options: Namespace) -> int:
         with progress("on this kernel"):
             document = run_on_kernel(workload, say)
     else:
-        from ksmtrace.workload.on_engine import Simulation
+        from ksmtrace.workload.on_engine import simulate
 
-        simulation = Simulation(
-            workload, variant=variant, say=say, count_comparisons=not options.no_comparisons
-        )
         with progress("steps", len(workload.steps)) as done:
-            for number in simulation.run():
-                done(number)
-        document = simulation.document()
+            document = simulate(
+                workload,
+                variant=variant,
+                say=say,
+                count_comparisons=not options.no_comparisons,
+                done=done,
+            )
     _print(document, as_json=options.json)
     return ExitStatus.DONE
 

@@ -6,10 +6,8 @@ from ksmtrace.events.kinds import EventKind, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
+from ksmtrace.model.verdict import MOST_CHANGE_RATIO
 from ksmtrace.session import Knowledge, Session
-
-MOST_CHANGE_RATIO = 0.01
-"""Of pages_sharing, from one pass end to the next: less than this is quiet."""
 
 QUIET_PASSES = 2
 """So many quiet passes in a row are settled: a new page is merged in the second pass that sees it,

@@ -1,11 +1,15 @@
-"""The verdict on KSM on this host: worth it or not, with the reasons."""
+"""The verdict on KSM on this host: worth it or not, with the reasons.
+
+Nothing here loads NumPy: the command line has a threshold of the verdict as a default.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ksmtrace.model.settling import MOST_CHANGE_RATIO
+MOST_CHANGE_RATIO = 0.01
+"""Of pages_sharing, from one pass end to the next: less than this is quiet."""
 
 CORE_WORTH_BYTES = 4 << 30
 """What a core is worth, in memory, unless something else is asked for: general-purpose machines are
@@ -141,7 +145,7 @@ def _weigh(facts: Facts) -> Verdict:
     )
     if cost is not None:
         reasons += (_cost(facts, cost),)
-    elif net > 0:
+    else:
         reasons += ("CPU time is not known",)
     if cost is None and 0 < net < facts.core_worth_bytes:
         return Verdict(
@@ -150,7 +154,7 @@ def _weigh(facts: Facts) -> Verdict:
             f"With {size(facts.core_worth_bytes)} saved it would be worth it whatever ksmd, which "
             "is one thread, takes.",
         )
-    if abs(net) < LITTLE_BYTES and (cost or 0) < LITTLE_BYTES:
+    if cost is not None and abs(net) < LITTLE_BYTES and cost < LITTLE_BYTES:
         return Verdict(
             Answer.TOO_LITTLE,
             reasons,

@@ -29,7 +29,9 @@ class PidFilter:
 
     @property
     def unseen(self) -> list[int]:
-        """Those of the processes of which no event has been seen."""
+        """Those of the processes of which no event has been seen; none where processes are not."""
+        if not self.session.sees(EventKind.PROCESS):
+            return []
         return sorted(set(self._pids.tolist()) - self._seen)
 
     def batches(self) -> Iterator[EventBatch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ksmtrace.engine.engine import Engine
@@ -22,6 +22,7 @@ def simulate(
     say: Say = lambda _: None,
     mode: str = "accelerated",
     count_comparisons: bool = True,
+    done: Callable[[int], object] = lambda _: None,
 ) -> dict[str, Any]:
     """The document of a run: its snapshots, as `ksmtrace simulate --json` prints it.
 
@@ -33,6 +34,7 @@ def simulate(
         say: called with lines that the user should read besides.
         mode: of the engine, one of `ksmtrace.engine.engine.MODES`.
         count_comparisons: of the engine.
+        done: called with the number of the step under way, now and then.
 
     Raises:
         RefusedError: the kernel would refuse a tunable.
@@ -47,8 +49,8 @@ def simulate(
         mode=mode,
         count_comparisons=count_comparisons,
     )
-    for _ in simulation.run():
-        pass
+    for number in simulation.run():
+        done(number)
     return simulation.document()
 
 

@@ -529,10 +529,12 @@ def test_nothing_saved_and_nothing_kept_is_no_loss():
     facts = Facts("1", True, None, 0, 0, None, True, 0.0)
     assert judge(facts).answer is Answer.NOTHING
     assert judge(replace(facts, settled=False)).answer is Answer.NOT_SETTLED
-    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.TOO_LITTLE
+    assert judge(replace(facts, net_saved_bytes=-64)).answer is Answer.COSTS_MORE
+    little = replace(facts, net_saved_bytes=-64, cost_cores=0.001)
+    assert judge(little).answer is Answer.TOO_LITTLE
     assert judge(replace(facts, net_saved_bytes=-(32 << 20))).answer is Answer.COSTS_MORE
     assert judge(replace(facts, net_saved_bytes=None)).answer is Answer.NOT_KNOWN
-    assert judge(replace(facts, rmap_items=1)).answer is Answer.TOO_LITTLE
+    assert judge(replace(facts, rmap_items=1)).answer is Answer.COSTS_MORE
 
 
 def test_what_is_saved_over_time_is_drawn_without_the_bookkeeping():
@@ -594,7 +596,9 @@ def test_what_a_core_is_worth_can_be_said():
 
 def test_what_matters_to_nobody_is_said_so():
     alone = [examined(64 * n, mm=1, new=n) for n in range(1, 100)]
-    assert _verdict(_passes([*EMPTY, *alone]))[0] == "too little to matter"
+    assert _verdict(_passes([*EMPTY, *alone]))[0] == "costs more than it saves"
+    known = _measured(_passes(alone), cpu_ns=10**5, seconds=1)
+    assert _verdict(known)[0] == "too little to matter"
     little = _measured(_passes(_many(512)), cpu_ns=10**5, seconds=1)
     assert _verdict(little)[0] == "too little to matter"
     busy = _measured(_passes(_many(512)), cpu_ns=10**7, seconds=1)

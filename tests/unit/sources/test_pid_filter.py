@@ -43,3 +43,8 @@ def test_processes_that_ksmd_never_came_to_are_told():
     assert limited.unseen == [100, 200, 300]
     assert len(list(limited.batches())) == 1
     assert limited.unseen == [200, 300]
+
+
+def test_where_processes_are_not_seen_nobody_is_told_to_be_unseen():
+    blind = session(tier="sysfs", unseen=list(EventKind))
+    assert PidFilter(ListSource(blind, []), [300]).unseen == []
