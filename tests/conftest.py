@@ -12,8 +12,10 @@ from hypothesis import Phase, settings
 
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import import_bcc
+from ksmtrace.sources.live import program
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+from support.precompiled import FOLDER, compile_on_host
 
 # A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not
 # what these tests are about.
@@ -26,6 +28,9 @@ settings.register_profile(
     "ksmtrace", deadline=None, phases=[phase for phase in Phase if phase is not Phase.explain]
 )
 settings.load_profile("ksmtrace")
+
+
+_COMPILE_TEXT = program.compile_text
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +57,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="try this share only of each property's examples and of a guest test's rounds, never "
         "fewer than five",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--in-guest") and FOLDER in os.environ:
+        program.compile_text = compile_on_host
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,6 +106,12 @@ def cannot(request: pytest.FixtureRequest, switch: str, reason: str) -> None:
     if request.config.getoption(switch):
         pytest.fail(f"{reason} ({switch} is given)")
     pytest.skip(reason)
+
+
+@pytest.fixture
+def bcc_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs are compiled by bcc, in a guest too."""
+    monkeypatch.setattr(program, "compile_text", _COMPILE_TEXT)
 
 
 @contextmanager

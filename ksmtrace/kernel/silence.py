@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ksmtrace.events.kinds import Gauge
-from ksmtrace.events.switches import SWITCHES, Switch
 from ksmtrace.kernel.bpf import RETURN_0, Outage, load_kprobe
 from ksmtrace.kernel.bpf_stats import enable_stats, read_runs
-from ksmtrace.kernel.files import UnreadError, load_number
 from ksmtrace.kernel.kprobe import attach_kprobe
+from ksmtrace.kernel.switches import is_ftrace_off, switched_off
 from ksmtrace.kernel.sysfs import ROOT
 
 _OPENS = "do_sys_openat2"
@@ -26,33 +24,14 @@ _TRIES = 4
 _NOT_LOOKED_AT = Outage("")
 
 
-def read_switch(gauge: Gauge, root: Path = ROOT) -> int | None:
-    """The position of a switch, None where there is no such file.
-
-    Raises:
-        UnreadError: it cannot be read.
-    """
-    return load_number(root / SWITCHES[gauge].file)
-
-
-def switched_off(mechanism: str, root: Path = ROOT) -> Switch | None:
-    """The switch by which a mechanism is silent now; None where there is none, or none is known."""
-    for gauge, switch in SWITCHES.items():
-        if mechanism in switch.mechanisms:
-            try:
-                position = read_switch(gauge, root)
-            except UnreadError:
-                continue
-            if position == 0:
-                return switch
-    return None
-
-
 def kprobes_fire() -> bool | None:
     """Whether a kprobe of our own, at the opening of files, was seen to run.
 
-    None where that cannot be tried: the kernel does not count runs, or has not that function.
+    False, and none is tried, while ftrace is off. None where that cannot be tried: the kernel does
+    not count runs, or has not that function.
     """
+    if is_ftrace_off():
+        return False
     with ExitStack() as held:
         try:
             held.callback(os.close, enable_stats())

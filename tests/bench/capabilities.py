@@ -9,8 +9,7 @@
 A set is enough when the document, the exit status and stderr are as with all capabilities
 (capabilities_seen.py). It is found by taking one capability after another away, so no smaller part
 of it is enough. Nothing is changed in what the kernel's settings are (kptr_restrict,
-perf_event_paranoid): a guest's are those that its Debian kernel boots with. BPF text for a guest is
-compiled here while it waits.
+perf_event_paranoid): a guest's are those that its Debian kernel boots with.
 """
 
 import argparse
@@ -19,14 +18,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 sys.path[:0] = [str(HERE.parent / "vm"), str(REPOSITORY)]
 
-from probes_compile import answer_requests  # noqa: E402
 
 from guest import OUT  # noqa: E402
 from tools.needs import KERNELS, text_table, write_results  # noqa: E402
@@ -43,15 +40,12 @@ def run(kernel, ways):
         os.chmod(folder, 0o777)
         command = [sys.executable, str(HERE / "capabilities_here.py")]
         if kernel == THIS:
-            subprocess.run([*command, "--results", str(folder), "-", *ways], check=True)
+            subprocess.run([*command, "--results", str(folder), *ways], check=True)
         else:
             guest = [sys.executable, str(REPOSITORY / "tests/vm/guest.py")]
-            inside = [*command, "--results", str(folder), str(folder), *ways]
+            inside = [*command, "--results", str(folder), *ways]
             limit = ["--limit", str(LIMIT_SECONDS)]
-            with subprocess.Popen([*guest, *limit, kernel, "--", *inside]) as ran:
-                while ran.poll() is None:
-                    answer_requests(folder)
-                    time.sleep(0.2)
+            subprocess.run([*guest, *limit, kernel, "--", *inside], check=False)
         file = folder / "results"
         rows = map(json.loads, file.read_text().splitlines())
         return {row.pop("way"): row for row in rows}

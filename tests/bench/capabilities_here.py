@@ -1,19 +1,17 @@
 """Measures on this kernel which capabilities each way of tracing needs (capabilities.py boots it).
 
-    capabilities_here.py --results RESULTS COMPILED [WAY...]
+    capabilities_here.py --results RESULTS [WAY...]
 
 A run is `ksmtrace live` in a fork of this process, which has everything imported: a process of its
 own would import for a minute in a guest. The fork has the capabilities that are tried, as uid 0 or
-as another, and no others in its bounding set. The folder COMPILED takes requests to compile
-(probes_bpf.py); with `-` for it, bcc compiles here. RESULTS/results gets a line for each way: what
-it runs with, what root and `others` see all with, what is lost without each, what
---drop-capabilities keeps, and what of that is needed later.
+as another, and no others in its bounding set. RESULTS/results gets a line for each way: what it
+runs with, what root and `others` see all with, what is lost without each, what --drop-capabilities
+keeps, and what of that is needed later.
 """
 
 import argparse
 import ctypes
 import gc
-import hashlib
 import importlib
 import json
 import mmap
@@ -28,10 +26,10 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 from capabilities_seen import losses, seen_in
-from probes_bpf import InsteadOfBcc, Precompiled, ask
 
 from ksmtrace.cli import main as ksmtrace_main
 from ksmtrace.errors import HostError
@@ -40,6 +38,7 @@ from ksmtrace.kernel.host import import_bcc
 from ksmtrace.sources.live import program, source
 from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from ksmtrace.workload.guard import KsmGuard
+from support.precompiled import FOLDER, compile_on_host
 
 SECONDS = "3"
 WAYS = {
@@ -130,8 +129,7 @@ def become(user, capabilities):
 class Runs:
     """Runs of one way after another, each in a fork."""
 
-    def __init__(self, folder):
-        self._folder = folder
+    def __init__(self):
         self.count = 0
 
     def run(self, way, capabilities, *, user=0, drop=False, keep=None):
@@ -168,9 +166,8 @@ class Runs:
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (MEMLOCK_BYTES, MEMLOCK_BYTES))
             os.chdir("/")
             os.umask(0)
-            if self._folder is not None:
-                program.import_bcc = InsteadOfBcc
-                program.compile_text = self._compile
+            if FOLDER in os.environ:
+                program.compile_text = compile_on_host
             real = source.keep_only
 
             def keep_only(wanted):
@@ -186,13 +183,6 @@ class Runs:
         finally:
             sys.stdout.flush()
             os._exit(status)
-
-    def _compile(self, text, flags):
-        key = hashlib.sha256(json.dumps([text, flags]).encode()).hexdigest()[:16]
-        kept = self._folder / f"{key}.compiled"
-        if not kept.exists():
-            kept.write_text(json.dumps(ask(self._folder, text, flags)))
-        return Precompiled(json.loads(kept.read_text()))
 
 
 def least(everything, good, likely):
@@ -319,7 +309,6 @@ def main():
     """Measure the ways that the command line names, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("compiled")
     parser.add_argument("ways", nargs="*", choices=[*WAYS, []])
     options = parser.parse_args()
     import_bcc()
@@ -332,7 +321,7 @@ def main():
     }
     host = {"release": os.uname().release, "settings": settings}
     print(f"{time.strftime('%X')} {host}", flush=True)
-    runs = Runs(None if options.compiled == "-" else Path(options.compiled))
+    runs = Runs()
     with merged():
         print(f"{time.strftime('%X')} merged", flush=True)
         for way in options.ways or WAYS:

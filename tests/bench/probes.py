@@ -21,7 +21,6 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 sys.path[:0] = [str(HERE.parent / "vm"), str(REPOSITORY)]
 
-from probes_compile import answer_requests  # noqa: E402
 from probes_peers import PEERS  # noqa: E402
 from probes_variants import VARIANTS  # noqa: E402
 
@@ -46,7 +45,6 @@ def run(kernel, variants):
         with subprocess.Popen([*guest, *limit, kernel, "--", *inside]) as ran:
             shown = 0
             while ran.poll() is None:
-                answer_requests(folder)
                 shown = _show(folder, shown)
                 time.sleep(0.2)
         _show(folder, shown)

@@ -2,8 +2,8 @@
 
     probes_guest.py FOLDER VARIANT...
 
-FOLDER has the compiled worker, and takes requests to compile (probes_bpf.py) and a line of results
-for each variant. Everything is counted in instructions: with --icount a nanosecond is one.
+FOLDER has the compiled worker, and takes a line of results for each variant. Everything is counted
+in instructions: with --icount a nanosecond is one.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from probes_bpf import InsteadOfBcc, Precompiled, ask
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from probes_peers import PEERS
 from probes_variants import VARIANTS
 
@@ -29,6 +30,7 @@ from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from ksmtrace.sources.live.program import RING_BYTES
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.ksmd import drain_lru
+from support.precompiled import compile_on_host
 
 PAGES = 4000
 """Of each of three processes: one whose pages have merged, two whose pages wait in the unstable
@@ -59,7 +61,7 @@ class Worker:
 class Product:
     """What `live` attaches, by its own plan, text and attachment; only compiled elsewhere."""
 
-    def __init__(self, folder, variant):
+    def __init__(self, variant):
         parser = argparse.ArgumentParser()
         add_source_options(parser)
         asked = parser.parse_args(variant.asked.split())
@@ -69,8 +71,7 @@ class Product:
         for hook in [hook for hook in plan.placements if hook.body in left_out]:
             del plan.placements[hook]
         self._totals = plan.totals
-        program.import_bcc = InsteadOfBcc
-        program.compile_text = lambda text, flags: Precompiled(ask(folder, text, flags))
+        program.compile_text = compile_on_host
         self._attachment = attach(plan, find_ksmd(), RING_BYTES)
 
     def take(self):
@@ -190,13 +191,13 @@ class Bench:
             memory.ask("fill", 0, PAGES, 16 + self._contents << 20)
 
 
-def begin(folder, name):
+def begin(name):
     """What a variant runs beside ksmd, at work."""
     if name.startswith("untraced"):
         return Untraced()
     if name in PEERS:
         return PEERS[name]()
-    return Product(folder, VARIANTS[name])
+    return Product(VARIANTS[name])
 
 
 def main(folder, names):
@@ -207,7 +208,7 @@ def main(folder, names):
             started = time.monotonic()
             found = {"variant": name}
             try:
-                traced = begin(folder, name)
+                traced = begin(name)
                 begun = time.monotonic()
                 try:
                     found |= bench.measure(traced)

@@ -145,6 +145,7 @@ def test_kernel_breaks_are_told_from_users_writes(ksm, processes):
     assert sorted((faults["address"][by_kernel] - first) // 4096) == list(range(30, 70))
 
 
+@pytest.mark.usefixtures("bcc_itself")
 def test_callback_reader_sees_the_same(ksm, processes):
     """bcc's callback path, for machines on which the mapped ring is not safe."""
     ksm.start_stepping()

@@ -11,7 +11,8 @@ from ksmtrace.errors import HostError
 from ksmtrace.events import EventKind, Gauge
 from ksmtrace.events.switches import SWITCHES
 from ksmtrace.kernel.btf import Btf
-from ksmtrace.kernel.silence import kprobes_fire, switched_off
+from ksmtrace.kernel.silence import kprobes_fire
+from ksmtrace.kernel.switches import switched_off
 from ksmtrace.sources.live.opening import LiveOptions, plan_of
 from support.tracing import trace
 

@@ -4,13 +4,12 @@ It counts in the kernel, in an array, and looks at registers and return values o
 ring.
 """
 
-import os
 from pathlib import Path
 from typing import Any, Self
 
-from ksmtrace.resources import bpf_directory
+from ksmtrace.sources.live import program
 
-TEXT = rb"""
+TEXT = r"""
 #include <uapi/linux/ptrace.h>
 BPF_ARRAY(counts, u64, 8);
 BPF_ARRAY(arguments, u64, 2);
@@ -53,12 +52,7 @@ class Truth:
     """Counts while its context lasts."""
 
     def __enter__(self) -> Self:
-        from bcc import BPF
-
-        with bpf_directory() as directory:
-            os.environ["BCC_KERNEL_SOURCE"] = str(directory)
-            self._bpf = BPF(text=TEXT)
-            del os.environ["BCC_KERNEL_SOURCE"]
+        self._bpf = program.compile_text(TEXT, [])
         attach, attach_return = self._bpf.attach_kprobe, self._bpf.attach_kretprobe
         attach_return(event=b"ksm_next_page_pmd_entry", fn_name=b"pmd_entry_return")
         attach(event=b"try_to_merge_one_page", fn_name=b"merge_one")

@@ -79,10 +79,14 @@ def _run(
     nodes: int,
 ) -> str:
     """Boot once; returns the end of what the guest's console and vng said."""
-    script = scratch / "run.sh"
+    script, compiled = scratch / "run.sh", scratch / "compiled"
+    compiled.mkdir()
+    scratch.chmod(0o711)  # what a guest asks for it may ask for as anybody
+    compiled.chmod(0o777)
     script.write_text(
         f"{_READ_ONCE}ulimit -l unlimited\n"
         f"export HOME={scratch} OUT={OUT} TMPDIR=/dev/shm PYTHONDONTWRITEBYTECODE=1\n"
+        f"export COMPILE_IN={compiled}\n"
         f"cd {REPOSITORY}\n{shlex.join(command)} >{scratch}/log 2>&1 </dev/null\n"
         f"echo $? >{scratch}/status\n"
     )
@@ -105,14 +109,18 @@ def _run(
         run.append(f"--append=numa=fake={nodes}")
     clock = " -icount shift=0,sleep=off" if icount else ""
     run += [f"--qemu-opts={emulation}{clock}", "--exec", f"bash {script}"]
-    with subprocess.Popen(
-        run,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    ) as vng:
+    compiler = [sys.executable, str(Path(__file__).parent / "compiler.py"), str(compiled)]
+    with (
+        subprocess.Popen(compiler, stdin=subprocess.PIPE),
+        subprocess.Popen(
+            run,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        ) as vng,
+    ):
         try:
             said = vng.communicate(timeout=limit_seconds)[0]
             ended = f"vng ended with status {vng.returncode}"

@@ -11,7 +11,7 @@ import numpy as np
 from ksmtrace.events.kinds import EventKind, Flag, Gauge
 from ksmtrace.events.record import Records, empty_records
 from ksmtrace.events.switches import SWITCHES
-from ksmtrace.kernel.silence import read_switch
+from ksmtrace.kernel.switches import read_switch
 from ksmtrace.kernel.sysfs import ROOT, CounterReader, Counters
 
 

@@ -22,19 +22,22 @@ class Types:
 def loading(monkeypatch, tmp_path):
     """Try the mechanisms on a kernel that answers so to programs of a kind, with kprobes or not."""
 
-    def tried(refusals, *, kprobes=True, kprobe_refused=0, function="there", libbpf=1):
+    def tried(refusals, *, kprobes=True, kprobe_refused=0, function="there", libbpf=1, ftrace=True):
         def load(kind, *_):
             if kind in refusals:
                 raise OSError(refusals[kind], "")
             return 99
 
         def open_kprobe(*_, **__):
+            assert ftrace
             if kprobe_refused:
                 raise OSError(kprobe_refused, "")
             return 98
 
         if kprobes:
             (tmp_path / "sys/bus/event_source/devices/kprobe").mkdir(parents=True)
+        (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+        (tmp_path / "proc/sys/kernel/ftrace_enabled").write_text(f"{int(ftrace)}\n")
         library = SimpleNamespace(libbpf_major_version=lambda: libbpf)
         monkeypatch.setattr(bpf, "load_libbpf", lambda: library)
         monkeypatch.setattr(bpf, "_load", load)
@@ -70,6 +73,10 @@ def test_a_kprobe_may_be_refused_where_programs_are_not(loading, number):
     assert found["kprobe"].refused
     assert found["kprobe"].sentence.startswith(f"kprobe is refused ({errno.errorcode[number]}")
     assert [name for name in NAMES if found[name] is None] == ["fentry", "raw_tracepoint", "perf"]
+
+
+def test_no_kprobe_is_tried_while_ftrace_is_off(loading):
+    assert loading({}, ftrace=False)["kprobe"] is None
 
 
 def test_a_function_that_no_kprobe_finds_is_no_refusal(loading):

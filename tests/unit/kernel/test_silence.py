@@ -5,7 +5,8 @@ import pytest
 from ksmtrace.events import Gauge
 from ksmtrace.events.switches import SWITCHES
 from ksmtrace.kernel.bpf import Outage
-from ksmtrace.kernel.silence import switched_off, without_silent
+from ksmtrace.kernel.silence import without_silent
+from ksmtrace.kernel.switches import switched_off
 from ksmtrace.sources.live.counter_samples import CounterSamples
 
 FTRACE, KPROBES = SWITCHES[Gauge.FTRACE_ENABLED], SWITCHES[Gauge.KPROBES_ENABLED]
