@@ -154,10 +154,10 @@ class Table:
         _check(self.map_fd, row["name"].encode())
 
     def __getitem__(self, key):
-        found = (self.Leaf * max(self._processors, 1))()
+        found = (self.Leaf * self._processors)() if self._processors else self.Leaf()
         if self._library.bpf_map_lookup_elem(self.map_fd, ctypes.byref(key), ctypes.byref(found)):
             raise KeyError(key)
-        return found if self._processors else found[0]
+        return found
 
     def items(self):
         """Pairs of key and value; a key is a number."""
