@@ -14,8 +14,16 @@ from ksmtrace.events.record import Records
 
 def lose_any_kind(records: Records) -> npt.NDArray[np.bool_]:
     """Which records are losses of events of any kind, and not of one kind alone; shape (n,)."""
-    found: npt.NDArray[np.bool_] = (records["kind"] == EventKind.LOST) & (records["pfn"] == 0)
+    found: npt.NDArray[np.bool_] = records["kind"] == int(EventKind.LOST)
+    if found.any():
+        found &= records["pfn"] == 0
     return found
+
+
+def losses_of_any_kind(batch: EventBatch) -> npt.NDArray[np.int64]:
+    """The places of the losses in a batch that are of events of any kind; ascending."""
+    rows = batch.rows(EventKind.LOST)
+    return rows[batch.events["pfn"][rows] == 0]
 
 
 def lost_by_cause(batch: EventBatch) -> Counter[str]:

@@ -154,7 +154,7 @@ class Accounts:
             self._sampled, self._sampled_ns = self._sampled + number, self._sampled_ns + ns
         if found is not None:
             self._count(found, reconstruction.processes)
-        if (reconstruction.batch.kind == EventKind.MM_EXIT).any():
+        if reconstruction.batch.count(EventKind.MM_EXIT):
             self._fold()
 
     def read(self, reading: Reading) -> None:

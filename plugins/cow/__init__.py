@@ -57,7 +57,7 @@ class Plugin:
         if len(copies.rows):
             self._breaks.apply(batch, copies, reconstruction.processes, start)
         self._merges.apply(batch, reconstruction, copies)
-        self._undone += int(np.count_nonzero(batch.kind == EventKind.BREAK_COW))
+        self._undone += batch.count(EventKind.BREAK_COW)
         if session.faults_by_windows:
             self._sample.apply(batch)
         self._last_ns = max(self._last_ns, int(batch.events["ts"].max(initial=0)))

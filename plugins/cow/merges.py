@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,18 @@ MOST_PENDING = 65536
 """Written to, and not visited by ksmd since; beyond that the oldest are forgotten."""
 
 _ADDRESS_SLOTS = 1 << 16
+_STABLE_BEFORE = int(Flag.STABLE_BEFORE)
 _PLACED = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
 
 Regret = Callable[[int], None]
 """Is called with the mm of each merge that is regretted."""
+
+
+class _Ended(NamedTuple):
+    """Ages of merges that ended in a batch: by writes, and otherwise; nanoseconds."""
+
+    by_writes: list[int]
+    otherwise: list[int]
 
 
 class Merges:
@@ -108,21 +117,23 @@ class Merges:
         self, batch: EventBatch, ids: Ids
     ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Rows at which a merge is seen to have ended, when it began, and whether that is known."""
-        kind, flags = batch.kind, batch.flags
-        appended = (kind == EventKind.STABLE_APPEND) & (ids >= 0)
-        removed = (kind == EventKind.REMOVE_RMAP_ITEM) & (ids >= 0)
-        left = removed & (flags & int(Flag.STABLE_BEFORE) != 0)
-        found_out = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _PLACED == 0)
+        appended = batch.rows(EventKind.STABLE_APPEND)
+        appended = appended[ids[appended] >= 0]
+        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        removed = removed[ids[removed] >= 0]
+        leaves = batch.flags[removed] & _STABLE_BEFORE != 0
+        left, examined = removed[leaves], batch.rows(EventKind.CMP_AND_MERGE_PAGE)
+        found_out = examined[batch.flags[examined] & _PLACED == 0]
         # smart scan never skips a KSM page
-        found_out |= (removed & ~left) | (kind == EventKind.SKIPPED)
-        silent = np.flatnonzero(found_out)
+        silent = np.concatenate([found_out, removed[~leaves], batch.rows(EventKind.SKIPPED)])
         self._joins[ids[appended]] = True
         silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
         self._joins[ids[appended]] = False
-        rows = np.concatenate([np.flatnonzero(appended | left), silent])
-        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], appended[rows])
+        rows = np.concatenate([appended, left, silent])
+        begins = np.arange(len(rows)) < len(appended)
+        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins)
         # An rmap_item that joins while it is thought merged had left before, unseen.
-        found = found.where(found.known | (left[found.rows] & ~found.left))
+        found = found.where(found.known | (np.isin(found.rows, left) & ~found.left))
         order = np.argsort(found.rows, kind="stable")
         return found.rows[order], found.since[order], found.known[order]
 
@@ -135,7 +146,7 @@ class Merges:
     ) -> None:
         """Endings, each put down to a write if the rmap_item has not been freed."""
         events = picked(batch.events, rows)
-        removed = events["kind"] == EventKind.REMOVE_RMAP_ITEM
+        removed = batch.where(EventKind.REMOVE_RMAP_ITEM)[rows]
         written = ~(removed & (events["flags"] & int(Flag.FREED) != 0))
         lasted = ages(events["ts"], joined)
         self.broken.add(lasted[written & known])
@@ -162,27 +173,30 @@ class Merges:
         steps.sort()
         chosen = events[[step[0] for step in steps]]
         columns = (chosen[name].tolist() for name in ("mm", "address", "ts", "flags"))
+        ended = _Ended([], [])
         for (_, ends_here, began, seen), mm, address, ts, flags in zip(
             steps, *columns, strict=True
         ):
             if ends_here:
-                self._end(mm, address, ts, began if seen else None)
+                self._end(ended, mm, address, ts, began if seen else None)
             else:
                 self._pending[mm, address] = ts, bool(flags & Flag.BY_KERNEL)
                 if len(self._pending) > MOST_PENDING:
                     del self._pending[next(iter(self._pending))]
                     self.forgotten += 1
+        self.broken.add(np.array(ended.by_writes, dtype=np.uint64))
+        self.others.add(np.array(ended.otherwise, dtype=np.uint64))
 
-    def _end(self, mm: int, address: int, ts: int, joined: int | None) -> None:
+    def _end(self, ended: _Ended, mm: int, address: int, ts: int, joined: int | None) -> None:
         fault = self._pending.pop((mm, address), None)
         if joined is None:
             self.unknown += fault is not None and not fault[1]
             return
         if fault is None or fault[0] < joined or fault[1]:
             end = ts if fault is None or fault[0] < joined else fault[0]
-            self.others.add(np.array([max(0, end - joined)], dtype=np.uint64))
+            ended.otherwise.append(max(0, end - joined))
             return
-        self.broken.add(np.array([fault[0] - joined], dtype=np.uint64))
+        ended.by_writes.append(fault[0] - joined)
         if fault[0] - joined < REGRET_SECONDS * 10**9:
             self.regrets += 1
             self._regret(mm)

@@ -65,11 +65,11 @@ class Plugin:
         items = reconstruction.items
         self._skipped = grown(self._skipped, items.capacity + 1)  # the number -1 is the last
         self._skipped[items.born] = False
-        skipped = batch.kind == EventKind.SKIPPED
-        self._any_skipped |= bool(skipped.any())
+        self._any_skipped |= batch.count(EventKind.SKIPPED) > 0
         if self._any_skipped:
-            rows = np.flatnonzero(skipped | (batch.kind == EventKind.CMP_AND_MERGE_PAGE))
-            self._skipped[reconstruction.ids[rows]] = skipped[rows]
+            rows = batch.rows(EventKind.SKIPPED, EventKind.CMP_AND_MERGE_PAGE)
+            skipped = batch.where(EventKind.SKIPPED)[rows]
+            self._skipped[reconstruction.ids[rows]] = skipped
 
     @hookimpl
     def ksmtrace_scan_end(self, scan: Scan, reconstruction: Reconstruction) -> None:

@@ -85,7 +85,7 @@ class Lives:
         if batch.only_counters:
             self._all_known |= reconstruction.complete
             return
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
+        starts = batch.rows(EventKind.SCAN_START)
         if len(items.born):
             self._meet(batch, ids, items.born, starts)
         self._see_candidates(batch, ids)
@@ -117,11 +117,11 @@ class Lives:
 
     def _see_candidates(self, batch: EventBatch, ids: Ids) -> None:
         waits = (batch.flags & (_UNSTABLE_AFTER | _FREED)) == _UNSTABLE_AFTER
-        items = ids[waits & (batch.kind == EventKind.CMP_AND_MERGE_PAGE)]
+        items = ids[waits & batch.where(EventKind.CMP_AND_MERGE_PAGE)]
         self.counts["candidate"] += len(self._reach(items[items >= 0], _WAITED))
 
     def _see_merges(self, batch: EventBatch, ids: Ids, starts: Ids) -> None:
-        rows = np.flatnonzero(batch.kind == EventKind.STABLE_APPEND)
+        rows = batch.rows(EventKind.STABLE_APPEND)
         rows = rows[ids[rows] >= 0]
         if not len(rows):
             return

@@ -51,12 +51,10 @@ class MergeSpans:
             capacity: every number is below this.
         """
         self._follower.grow(capacity)
-        kind = batch.kind
-        joins = kind == _APPEND
-        removals = np.flatnonzero(kind == EventKind.REMOVE_RMAP_ITEM)
+        removals = batch.rows(EventKind.REMOVE_RMAP_ITEM)
         leaves = removals[batch.flags[removals] & _LEAVES != 0]
-        named = np.flatnonzero(joins | (kind == _REMOVED_NODE))
-        rows = np.union1d(named[joins[named]], leaves)
+        named = batch.rows(_APPEND, _REMOVED_NODE)
+        rows = np.union1d(batch.rows(_APPEND), leaves)
         rows = rows[ids[rows] >= 0]
         if not len(named) and not len(rows):
             return _NONE
@@ -144,5 +142,5 @@ class MergeSpans:
 def _frees(batch: EventBatch, rows: Ids) -> npt.NDArray[np.bool_]:
     """Which of these events free an rmap_item."""
     frees: npt.NDArray[np.bool_] = batch.flags[rows] & _FREED != 0
-    frees &= batch.kind[rows] == EventKind.REMOVE_RMAP_ITEM
+    frees &= batch.where(EventKind.REMOVE_RMAP_ITEM)[rows]
     return frees

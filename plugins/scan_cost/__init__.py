@@ -48,12 +48,11 @@ class Plugin:
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what was examined."""
-        kind = batch.kind
-        examined = kind == EventKind.CMP_AND_MERGE_PAGE
-        self._examined += int(np.count_nonzero(examined))
-        self._skipped += int(np.count_nonzero(kind == EventKind.SKIPPED))
-        zero = np.flatnonzero(examined & (batch.events["checksum"] == ZERO_CHECKSUM))
-        starts = np.flatnonzero(kind == EventKind.SCAN_START)
+        examined = batch.rows(EventKind.CMP_AND_MERGE_PAGE)
+        self._examined += len(examined)
+        self._skipped += batch.count(EventKind.SKIPPED)
+        zero = examined[batch.events["checksum"][examined] == ZERO_CHECKSUM]
+        starts = batch.rows(EventKind.SCAN_START)
         if len(starts):
             self._zeroes = 0
             zero = zero[zero > starts[-1]]

@@ -47,11 +47,10 @@ class Plugin:
         self._reconstruction = reconstruction
         if batch.only_counters:
             return
-        kind, start = batch.kind, 0
-        marks = np.flatnonzero((kind == EventKind.SCAN_START) | (kind == EventKind.LOST))
-        for mark in marks.tolist():
+        start = 0
+        for mark in batch.rows(EventKind.SCAN_START, EventKind.LOST).tolist():
             self._count(batch, slice(start, mark))
-            self._pass_whole = bool(kind[mark] == EventKind.SCAN_START)
+            self._pass_whole = bool(batch.where(EventKind.SCAN_START)[mark])
             self._pass_inserted = 0
             if not self._pass_whole:
                 self._open.clear()
@@ -59,10 +58,10 @@ class Plugin:
         self._count(batch, slice(start, len(batch)))
 
     def _count(self, batch: EventBatch, part: slice) -> None:
-        kind, flags, items = batch.kind[part], batch.flags[part], batch.rmap_item[part]
-        examined = kind == EventKind.CMP_AND_MERGE_PAGE
+        flags, items = batch.flags[part], batch.rmap_item[part]
+        examined = batch.where(EventKind.CMP_AND_MERGE_PAGE)[part]
         inserted = examined & (flags & (_AFTER | _FREED) == _AFTER)
-        removed = kind == EventKind.REMOVE_RMAP_ITEM
+        removed = batch.where(EventKind.REMOVE_RMAP_ITEM)[part]
         freed = removed & (flags & _FREED != 0)
         left = removed & ~freed & (flags & _BEFORE != 0)
         count = int(np.count_nonzero(inserted))
@@ -70,7 +69,7 @@ class Plugin:
         self._pass_inserted += count
         self._removed += int(np.count_nonzero(left))
         self._gone += int(np.count_nonzero(freed & (flags & _BEFORE != 0)))
-        joined = kind == EventKind.STABLE_APPEND
+        joined = batch.where(EventKind.STABLE_APPEND)[part]
         # Most are taken out only to be put back by the very next event.
         put_back = left[:-1] & inserted[1:] & (items[1:] == items[:-1])
         left[:-1] &= ~put_back

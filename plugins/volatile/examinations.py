@@ -104,20 +104,20 @@ class Examinations:
             # What the examination under way attempted may be among what was lost.
             self._attempt, self._paired = int(Cause.OTHER), False
         rows, cause = self._examined(batch, reconstruction)
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
+        starts = batch.rows(EventKind.SCAN_START)
         if len(starts):
             self.in_pass[:] = 0
         in_pass = rows >= starts[-1] if len(starts) else slice(None)
         self.in_pass += np.bincount(cause[in_pass], minlength=len(Cause))
         unplaced = cause != Cause.NONE
-        freed = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _FREED_FLAG != 0)
-        gone = np.flatnonzero(freed & (batch.flags & _STABLE_BEFORE == 0))
+        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        gone = removed[batch.flags[removed] & (_FREED_FLAG | _STABLE_BEFORE) == _FREED_FLAG]
         # In no tree though its last look left it in one: merged, and its stable node went first.
         ids = reconstruction.ids[gone]
         gone = gone[
             (batch.flags[gone] & _UNSTABLE_BEFORE != 0) | (ids >= 0) & (self.of[ids] != Cause.NONE)
         ]
-        skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
+        skipped = batch.rows(EventKind.SKIPPED)
         unseen = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
         self._tally(
             batch.events["mm"][np.concatenate([rows[unplaced], skipped, gone])],
@@ -140,7 +140,7 @@ class Examinations:
 
         The others are only counted.
         """
-        examined = batch.kind == EventKind.CMP_AND_MERGE_PAGE
+        examined = batch.where(EventKind.CMP_AND_MERGE_PAGE)
         # Flags of examinations from 256 on: one table for all is faster than to select them.
         key = examined.astype(np.uint16) << 8 | batch.flags
         by_flags = np.bincount(key, minlength=512)[256:]
@@ -153,26 +153,27 @@ class Examinations:
             tells |= self._is_new[reconstruction.ids] & examined
             self._is_new[reconstruction.items.born] = False
         rows = np.flatnonzero(tells)
-        attempts, paired = self._attempts(batch, examined, rows)
+        attempts, paired = self._attempts(batch, rows)
         cause = self._causes(batch, rows, attempts)
         self._note(batch, reconstruction.ids, rows, cause, paired)
         return rows, cause
 
     def _attempts(
-        self, batch: EventBatch, examined: npt.NDArray[np.bool_], rows: Ids
+        self, batch: EventBatch, rows: Ids
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """For each row what its attempts came to or NONE, and whether it made a stable node."""
-        at = np.flatnonzero(batch.kind == EventKind.TRY_TO_MERGE_ONE_PAGE)
-        new = (batch.kind == EventKind.STABLE_APPEND) & (batch.flags & _NEW_NODE != 0)
-        if not (len(at) or new.any() or self._attempt or self._paired):
+        at = batch.rows(EventKind.TRY_TO_MERGE_ONE_PAGE)
+        appends = batch.rows(EventKind.STABLE_APPEND)
+        new = appends[batch.flags[appends] & _NEW_NODE != 0]
+        if not (len(at) or len(new) or self._attempt or self._paired):
             return np.zeros(len(rows), dtype=np.uint8), np.zeros(len(rows), dtype=bool)
-        every = np.flatnonzero(examined)
+        every = batch.rows(EventKind.CMP_AND_MERGE_PAGE)
         # With _FAILED where a failure is among them.
         found = np.zeros(len(every) + 1, dtype=np.uint8)
         found[0] = self._attempt
         paired = np.zeros(len(every) + 1, dtype=bool)
         paired[0] = self._paired
-        paired[np.searchsorted(every, np.flatnonzero(new))] = True
+        paired[np.searchsorted(every, new)] = True
         events = picked(batch.events, at)
         which, why = np.searchsorted(every, at), reasons(events)
         failed = events["err"] != 0
@@ -218,15 +219,15 @@ class Examinations:
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
         # One that leaves its stable node may be in another by the end of the same look, without
         # a checksum of its own.
-        left = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _STABLE_BEFORE != 0)
-        left = np.flatnonzero(left & (ids >= 0))
+        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        left = removed[(batch.flags[removed] & _STABLE_BEFORE != 0) & (ids[removed] >= 0)]
         if len(left):
             order = np.argsort(np.append(rows[here], left), kind="stable")
             forgotten = np.append(checksum[here], np.zeros(len(left), dtype=np.uint32))
             self._checksum[np.append(items[here], ids[left])[order]] = forgotten[order]
         else:
             self._checksum[items[here]] = checksum[here]
-        skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
+        skipped = batch.rows(EventKind.SKIPPED)
         if len(skipped):
             order = np.argsort(np.concatenate([rows, skipped]), kind="stable")
             items_skipped = ids[skipped]

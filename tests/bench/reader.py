@@ -177,6 +177,7 @@ def main():
     parser.add_argument("--kept")
     options = parser.parse_args()
     import pickle, os
+
     if options.kept and os.path.exists(options.kept):
         session, first, second, pages = pickle.load(open(options.kept, "rb"))
     else:
@@ -195,7 +196,14 @@ def main():
             f"lost {runner.state.lost}, passes {runner.state.passes}, "
             f"differing {check.at_scan_stop_differing} of {check.at_scan_stop}"
         )
-        print("   ", {n: round(s * 1e6 / pages, 3) for n, s in sorted(runner.calls.seconds.items(), key=lambda x: -x[1]) if s*1e6/pages>0.001})
+        print(
+            "   ",
+            {
+                n: round(s * 1e6 / pages, 3)
+                for n, s in sorted(runner.calls.seconds.items(), key=lambda x: -x[1])
+                if s * 1e6 / pages > 0.001
+            },
+        )
         if options.profile:
             stats = pstats.Stats(PROFILE)
             stats.sort_stats("tottime").print_stats(60)
