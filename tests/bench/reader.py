@@ -206,7 +206,7 @@ def main():
         )
         if options.profile:
             stats = pstats.Stats(PROFILE)
-            stats.sort_stats("tottime").print_stats(60)
+            stats.sort_stats(os.environ.get("SORT", "tottime")).print_stats("ksmtrace|plugins", 75) if os.environ.get("SORT") else stats.sort_stats("tottime").print_stats(60)
 
 
 if __name__ == "__main__":
