@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records, picked
 
 _NO_ROWS: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
@@ -54,12 +54,12 @@ class EventBatch:
     @cached_property
     def only_counters(self) -> bool:
         """Whether all are SAMPLEs: of pages, nothing is told. One such batch ends each reading."""
-        return self.count(EventKind.SAMPLE) == len(self)
+        return self.count(kinds.SAMPLE) == len(self)
 
     @cached_property
     def lost(self) -> int:
         """Events that were dropped within this batch: the sum over its LOST records."""
-        return int(self.of(EventKind.LOST)["aux"].sum())
+        return int(self.of(kinds.LOST)["aux"].sum())
 
     def count(self, kind: int) -> int:
         """How many events of this kind there are."""

@@ -7,18 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.kinds import Flag
 from ksmtrace.events.record import Records
 
 MOST_EVENTS = 1 << 14
 """Of a batch that a source gives: between two of them, all that is due gets its turn."""
 
-_SAMPLE, _LAST_OF_SAMPLE = int(EventKind.SAMPLE), int(Flag.LAST_OF_SAMPLE)
-_ENDS = tuple(
-    int(kind)
-    for kind in (EventKind.LOST, EventKind.SCAN_STOP, EventKind.STREAM_END, EventKind.SAMPLE)
-)
+_SAMPLE, _LAST_OF_SAMPLE = int(kinds.SAMPLE), int(Flag.LAST_OF_SAMPLE)
+_ENDS = tuple(int(kind) for kind in (kinds.LOST, kinds.SCAN_STOP, kinds.STREAM_END, kinds.SAMPLE))
 
 
 def cut(batch: EventBatch) -> Iterator[EventBatch]:
@@ -30,7 +28,7 @@ def cut(batch: EventBatch) -> Iterator[EventBatch]:
     rows = batch.rows(*_ENDS)
     samples = batch.kind[rows] == _SAMPLE
     last = ~samples | (batch.flags[rows] & _LAST_OF_SAMPLE != 0)
-    alone = batch.rows(EventKind.LOST, EventKind.STREAM_END)
+    alone = batch.rows(kinds.LOST, kinds.STREAM_END)
     return cut_after(batch, np.union1d(rows[last], alone[alone > 0] - 1))
 
 

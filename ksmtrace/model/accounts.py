@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.readings import Reading
@@ -154,7 +155,7 @@ class Accounts:
             self._sampled, self._sampled_ns = self._sampled + number, self._sampled_ns + ns
         if found is not None:
             self._count(found, reconstruction.processes)
-        if reconstruction.batch.count(EventKind.MM_EXIT):
+        if reconstruction.batch.count(kinds.MM_EXIT):
             self._fold()
 
     def read(self, reading: Reading) -> None:
@@ -235,7 +236,7 @@ def _counted(reconstruction: Reconstruction) -> _Counted | None:
 
 def _sampled(reconstruction: Reconstruction) -> tuple[int, int]:
     """Users' faults that the last batch has of a window: how many, and their nanoseconds."""
-    faults = reconstruction.batch.of(EventKind.COW_FAULT)
+    faults = reconstruction.batch.of(kinds.COW_FAULT)
     spent = faults["aux"][faults["flags"] & int(Flag.BY_KERNEL) == 0].astype(np.int64)
     return len(spent), int(np.maximum(spent, 0).sum())
 

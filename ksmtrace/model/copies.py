@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.model.items import Ids, grown
@@ -56,7 +57,7 @@ class Copies:
         if not self._seen and not self.derived:
             return
         if self._seen:
-            self.rows = batch.rows(EventKind.COW_FAULT)
+            self.rows = batch.rows(kinds.COW_FAULT)
             self.by_kernel = batch.flags[self.rows] & int(Flag.BY_KERNEL) != 0
             return
         self._follower.grow(capacity)
@@ -74,17 +75,17 @@ class Copies:
     def _departures(self, batch: EventBatch, ids: Ids) -> Ids:
         flags = batch.flags
         known = ids >= 0
-        examined = batch.where(EventKind.CMP_AND_MERGE_PAGE) & (flags & _FREED == 0)
-        removed = batch.where(EventKind.REMOVE_RMAP_ITEM)
+        examined = batch.where(kinds.CMP_AND_MERGE_PAGE) & (flags & _FREED == 0)
+        removed = batch.where(kinds.REMOVE_RMAP_ITEM)
         left = removed & (flags & _STABLE_BEFORE != 0)
-        joins = known & batch.where(EventKind.STABLE_APPEND)
+        joins = known & batch.where(kinds.STABLE_APPEND)
         stays = known & examined & (flags & _STABLE_AFTER != 0)
         stays[stays] = ~self._follower.merged[ids[stays]]
         begins = joins | stays
         # What is merged, or was until this batch, can be found to have left without a removal: its
         # node had gone first. A skip comes before the removal, if there is one.
         self._joins[ids[begins]] = True
-        found_out = (examined & (flags & _STABLE_AFTER == 0)) | batch.where(EventKind.SKIPPED)
+        found_out = (examined & (flags & _STABLE_AFTER == 0)) | batch.where(kinds.SKIPPED)
         silent = known & (found_out | (removed & ~left))
         silent[silent] = self._follower.merged[ids[silent]] | self._joins[ids[silent]]
         self._joins[ids[begins]] = False

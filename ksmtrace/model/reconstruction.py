@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Gauge
@@ -32,7 +33,7 @@ from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
 
-_APPENDED, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
+_APPENDED, _REMOVED_NODE = int(kinds.STABLE_APPEND), int(kinds.REMOVE_STABLE_NODE)
 
 NEITHER = 0
 UNSTABLE = 1
@@ -40,15 +41,15 @@ UNSTABLE = 1
 _MOVES = np.zeros(256, dtype=bool)
 _MOVES[
     [
-        EventKind.CMP_AND_MERGE_PAGE,
-        EventKind.STABLE_APPEND,
-        EventKind.REMOVE_RMAP_ITEM,
-        EventKind.REMOVE_STABLE_NODE,
-        EventKind.SKIPPED,
+        kinds.CMP_AND_MERGE_PAGE,
+        kinds.STABLE_APPEND,
+        kinds.REMOVE_RMAP_ITEM,
+        kinds.REMOVE_STABLE_NODE,
+        kinds.SKIPPED,
     ]
 ] = True
 
-_MARKS = (EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.STREAM_END)
+_MARKS = (kinds.SCAN_START, kinds.SCAN_STOP, kinds.STREAM_END)
 
 
 class Reconstruction:
@@ -173,7 +174,7 @@ class Reconstruction:
 
     def doubt(self) -> None:
         """Events are missing that no LOST record tells of."""
-        self._completeness.follow(EventKind.LOST)
+        self._completeness.follow(kinds.LOST)
 
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
@@ -214,7 +215,7 @@ class Reconstruction:
         losses = losses_of_any_kind(batch)
         whole = self.complete and not len(losses)
         self.processes.apply(batch)
-        follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
+        follow_writes(self.tunables, batch.of(kinds.TUNABLE))
         ids, born = [], []
         for part, forgets in self._parts(batch, losses):
             ids.append(self.items.resolve(part))
@@ -234,7 +235,7 @@ class Reconstruction:
         marks = np.sort(np.append(batch.rows(*_MARKS), losses))
         for mark in batch.kind[marks].tolist():
             self._completeness.follow(mark)
-        if self.departures is not None and batch.count(EventKind.PROCESS_SAMPLE):
+        if self.departures is not None and batch.count(kinds.PROCESS_SAMPLE):
             alive = self.items.numbers()
             merged = alive[self.state[alive] >= FIRST_NODE]
             self.departures.follow(batch, self.processes, self.owner[merged])
@@ -246,7 +247,7 @@ class Reconstruction:
             batch: the events.
             losses: places of those that are losses of any kind.
         """
-        ends = losses if self._sees_removals else batch.rows(EventKind.MM_EXIT)
+        ends = losses if self._sees_removals else batch.rows(kinds.MM_EXIT)
         if self._limited:
             ends = ends[:0]
         for number, part in enumerate(cut_after(batch, ends), 1):
@@ -270,7 +271,7 @@ class Reconstruction:
         if len(removed):
             self.state[np.isin(self.state, removed)] = NEITHER
             self._stable -= self.nodes.bury(removed)
-        if not self._sees_removals and batch.kind[-1] == EventKind.MM_EXIT:
+        if not self._sees_removals and batch.kind[-1] == kinds.MM_EXIT:
             self._mm_exited(int(batch.events["mm"][-1]))
 
     def _renew(self, events: Records, moved: Ids) -> None:
@@ -286,14 +287,14 @@ class Reconstruction:
         """Take in what was merged before, where nothing tells of it later."""
         if self._sees_removals or not self._sees_appends:
             return
-        found = batch.of(EventKind.SNAPSHOT)
+        found = batch.of(kinds.SNAPSHOT)
         found = found[found["mm"] != 0]
         if not len(found):
             return
         numbers = self.items.adopt(found["mm"], found["address"])
         self._welcome(numbers)
         appended = found.copy()
-        appended["kind"], appended["flags"], appended["aux"] = EventKind.STABLE_APPEND, 0, 0
+        appended["kind"], appended["flags"], appended["aux"] = kinds.STABLE_APPEND, 0, 0
         nodes, _ = self.nodes.resolve(appended)
         self.nodes.told.update(nodes.tolist())
         self._move(numbers, nodes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 
@@ -45,7 +46,7 @@ class ScanTracker:
     def apply(self, batch: EventBatch) -> Scan | None:
         """The pass that ends with this batch, or None."""
         events = batch.events
-        starts, since = batch.rows(EventKind.SCAN_START), batch.by_kind
+        starts, since = batch.rows(kinds.SCAN_START), batch.by_kind
         if len(starts):
             self._by_kind[:] = 0
             self._started_ns = int(events["ts"][starts[-1]])
@@ -53,7 +54,7 @@ class ScanTracker:
         if since[EventKind.LOST]:
             self._started_ns = None
         self._by_kind += since
-        if not len(events) or batch.kind[-1] != EventKind.SCAN_STOP:
+        if not len(events) or batch.kind[-1] != kinds.SCAN_STOP:
             return None
         ended_ns, started_ns = int(events["ts"][-1]), self._started_ns
         scan = Scan(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events import EventBatch, Flag
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
@@ -74,7 +75,7 @@ class Breaks:
 
     def time(self, batch: EventBatch) -> None:
         """Take in how long the faults of a batch took."""
-        faults = batch.of(EventKind.COW_FAULT)
+        faults = batch.of(kinds.COW_FAULT)
         users = faults["flags"] & int(Flag.BY_KERNEL) == 0
         timed = faults["aux"][users & (faults["aux"] > 0)]
         if len(timed):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events import EventBatch, EventKind, Flag
+from ksmtrace.events import EventBatch, Flag
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, grown
@@ -117,15 +118,15 @@ class Merges:
         self, batch: EventBatch, ids: Ids
     ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Rows at which a merge is seen to have ended, when it began, and whether that is known."""
-        appended = batch.rows(EventKind.STABLE_APPEND)
+        appended = batch.rows(kinds.STABLE_APPEND)
         appended = appended[ids[appended] >= 0]
-        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
         removed = removed[ids[removed] >= 0]
         leaves = batch.flags[removed] & _STABLE_BEFORE != 0
-        left, examined = removed[leaves], batch.rows(EventKind.CMP_AND_MERGE_PAGE)
+        left, examined = removed[leaves], batch.rows(kinds.CMP_AND_MERGE_PAGE)
         found_out = examined[batch.flags[examined] & _PLACED == 0]
         # smart scan never skips a KSM page
-        silent = np.concatenate([found_out, removed[~leaves], batch.rows(EventKind.SKIPPED)])
+        silent = np.concatenate([found_out, removed[~leaves], batch.rows(kinds.SKIPPED)])
         self._joins[ids[appended]] = True
         silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
         self._joins[ids[appended]] = False
@@ -146,7 +147,7 @@ class Merges:
     ) -> None:
         """Endings, each put down to a write if the rmap_item has not been freed."""
         events = picked(batch.events, rows)
-        removed = batch.where(EventKind.REMOVE_RMAP_ITEM)[rows]
+        removed = batch.where(kinds.REMOVE_RMAP_ITEM)[rows]
         written = ~(removed & (events["flags"] & int(Flag.FREED) != 0))
         lasted = ages(events["ts"], joined)
         self.broken.add(lasted[written & known])

@@ -12,7 +12,8 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events import EventBatch
+from ksmtrace.events import numbers as kinds
 from ksmtrace.figures import families, known
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
@@ -65,10 +66,10 @@ class Plugin:
         items = reconstruction.items
         self._skipped = grown(self._skipped, items.capacity + 1)  # the number -1 is the last
         self._skipped[items.born] = False
-        self._any_skipped |= batch.count(EventKind.SKIPPED) > 0
+        self._any_skipped |= batch.count(kinds.SKIPPED) > 0
         if self._any_skipped:
-            rows = batch.rows(EventKind.SKIPPED, EventKind.CMP_AND_MERGE_PAGE)
-            skipped = batch.where(EventKind.SKIPPED)[rows]
+            rows = batch.rows(kinds.SKIPPED, kinds.CMP_AND_MERGE_PAGE)
+            skipped = batch.where(kinds.SKIPPED)[rows]
             self._skipped[reconstruction.ids[rows]] = skipped
 
     @hookimpl

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import ends_a_part
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.kinds import Flag
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.reconstruction import Reconstruction
@@ -78,14 +79,14 @@ class Lives:
         items, ids = reconstruction.items, reconstruction.ids
         if ends_a_part(batch):  # elsewhere a replay may cut, and the live run not
             self._now_ns = max(self._now_ns, int(batch.events["ts"][-1]))
-        if batch.kind[-1] == EventKind.LOST:
+        if batch.kind[-1] == kinds.LOST:
             self._lose(forgotten=items is not self._items)
         self._items = items
         self._grow(items.capacity)
         if batch.only_counters:
             self._all_known |= reconstruction.complete
             return
-        starts = batch.rows(EventKind.SCAN_START)
+        starts = batch.rows(kinds.SCAN_START)
         if len(items.born):
             self._meet(batch, ids, items.born, starts)
         self._see_candidates(batch, ids)
@@ -95,7 +96,7 @@ class Lives:
         self.counts["gone"] += len(items.freed)
         self._pass += len(starts)
         self._pass_whole |= len(starts) > 0
-        stopped = bool(batch.kind[-1] == EventKind.SCAN_STOP)
+        stopped = bool(batch.kind[-1] == kinds.SCAN_STOP)
         self._all_known |= reconstruction.complete or (stopped and self._pass_whole)
 
     def _grow(self, capacity: int) -> None:
@@ -117,11 +118,11 @@ class Lives:
 
     def _see_candidates(self, batch: EventBatch, ids: Ids) -> None:
         waits = (batch.flags & (_UNSTABLE_AFTER | _FREED)) == _UNSTABLE_AFTER
-        items = ids[waits & batch.where(EventKind.CMP_AND_MERGE_PAGE)]
+        items = ids[waits & batch.where(kinds.CMP_AND_MERGE_PAGE)]
         self.counts["candidate"] += len(self._reach(items[items >= 0], _WAITED))
 
     def _see_merges(self, batch: EventBatch, ids: Ids, starts: Ids) -> None:
-        rows = batch.rows(EventKind.STABLE_APPEND)
+        rows = batch.rows(kinds.STABLE_APPEND)
         rows = rows[ids[rows] >= 0]
         if not len(rows):
             return

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.kinds import Flag
 from ksmtrace.events.record import picked
 from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_follower import MergeFollower, Times, ages
 
-_APPEND, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
+_APPEND, _REMOVED_NODE = int(kinds.STABLE_APPEND), int(kinds.REMOVE_STABLE_NODE)
 _FREED = int(Flag.FREED)
 _LEAVES = int(Flag.STABLE_BEFORE) | _FREED
 _NEVER = np.iinfo(np.int64).max
@@ -51,7 +52,7 @@ class MergeSpans:
             capacity: every number is below this.
         """
         self._follower.grow(capacity)
-        removals = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        removals = batch.rows(kinds.REMOVE_RMAP_ITEM)
         leaves = removals[batch.flags[removals] & _LEAVES != 0]
         named = batch.rows(_APPEND, _REMOVED_NODE)
         rows = np.union1d(batch.rows(_APPEND), leaves)
@@ -142,5 +143,5 @@ class MergeSpans:
 def _frees(batch: EventBatch, rows: Ids) -> npt.NDArray[np.bool_]:
     """Which of these events free an rmap_item."""
     frees: npt.NDArray[np.bool_] = batch.flags[rows] & _FREED != 0
-    frees &= batch.where(EventKind.REMOVE_RMAP_ITEM)[rows]
+    frees &= batch.where(kinds.REMOVE_RMAP_ITEM)[rows]
     return frees

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import ZERO_CHECKSUM
@@ -48,11 +48,11 @@ class Plugin:
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what was examined."""
-        examined = batch.rows(EventKind.CMP_AND_MERGE_PAGE)
+        examined = batch.rows(kinds.CMP_AND_MERGE_PAGE)
         self._examined += len(examined)
-        self._skipped += batch.count(EventKind.SKIPPED)
+        self._skipped += batch.count(kinds.SKIPPED)
         zero = examined[batch.events["checksum"][examined] == ZERO_CHECKSUM]
-        starts = batch.rows(EventKind.SCAN_START)
+        starts = batch.rows(kinds.SCAN_START)
         if len(starts):
             self._zeroes = 0
             zero = zero[zero > starts[-1]]
@@ -78,8 +78,8 @@ class Plugin:
         if not scan.whole:
             return
         examined, skipped = (
-            scan.count(EventKind.CMP_AND_MERGE_PAGE),
-            scan.count(EventKind.SKIPPED),
+            scan.count(kinds.CMP_AND_MERGE_PAGE),
+            scan.count(kinds.SKIPPED),
         )
         items = reconstruction.rmap_items if reconstruction.complete else None
         self._last = examined, skipped, items, self._zeroes

@@ -9,7 +9,8 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events import EventBatch, Flag, Gauge
+from ksmtrace.events import numbers as kinds
 from ksmtrace.figures import families, known, panel_rows
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.panel import figures_panel
@@ -48,9 +49,9 @@ class Plugin:
         if batch.only_counters:
             return
         start = 0
-        for mark in batch.rows(EventKind.SCAN_START, EventKind.LOST).tolist():
+        for mark in batch.rows(kinds.SCAN_START, kinds.LOST).tolist():
             self._count(batch, slice(start, mark))
-            self._pass_whole = bool(batch.where(EventKind.SCAN_START)[mark])
+            self._pass_whole = bool(batch.where(kinds.SCAN_START)[mark])
             self._pass_inserted = 0
             if not self._pass_whole:
                 self._open.clear()
@@ -59,9 +60,9 @@ class Plugin:
 
     def _count(self, batch: EventBatch, part: slice) -> None:
         flags, items = batch.flags[part], batch.rmap_item[part]
-        examined = batch.where(EventKind.CMP_AND_MERGE_PAGE)[part]
+        examined = batch.where(kinds.CMP_AND_MERGE_PAGE)[part]
         inserted = examined & (flags & (_AFTER | _FREED) == _AFTER)
-        removed = batch.where(EventKind.REMOVE_RMAP_ITEM)[part]
+        removed = batch.where(kinds.REMOVE_RMAP_ITEM)[part]
         freed = removed & (flags & _FREED != 0)
         left = removed & ~freed & (flags & _BEFORE != 0)
         count = int(np.count_nonzero(inserted))
@@ -69,7 +70,7 @@ class Plugin:
         self._pass_inserted += count
         self._removed += int(np.count_nonzero(left))
         self._gone += int(np.count_nonzero(freed & (flags & _BEFORE != 0)))
-        joined = batch.where(EventKind.STABLE_APPEND)[part]
+        joined = batch.where(kinds.STABLE_APPEND)[part]
         # Most are taken out only to be put back by the very next event.
         put_back = left[:-1] & inserted[1:] & (items[1:] == items[:-1])
         left[:-1] &= ~put_back

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.kinds import Flag
 from ksmtrace.events.record import picked
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
@@ -104,20 +105,20 @@ class Examinations:
             # What the examination under way attempted may be among what was lost.
             self._attempt, self._paired = int(Cause.OTHER), False
         rows, cause = self._examined(batch, reconstruction)
-        starts = batch.rows(EventKind.SCAN_START)
+        starts = batch.rows(kinds.SCAN_START)
         if len(starts):
             self.in_pass[:] = 0
         in_pass = rows >= starts[-1] if len(starts) else slice(None)
         self.in_pass += np.bincount(cause[in_pass], minlength=len(Cause))
         unplaced = cause != Cause.NONE
-        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
         gone = removed[batch.flags[removed] & (_FREED_FLAG | _STABLE_BEFORE) == _FREED_FLAG]
         # In no tree though its last look left it in one: merged, and its stable node went first.
         ids = reconstruction.ids[gone]
         gone = gone[
             (batch.flags[gone] & _UNSTABLE_BEFORE != 0) | (ids >= 0) & (self.of[ids] != Cause.NONE)
         ]
-        skipped = batch.rows(EventKind.SKIPPED)
+        skipped = batch.rows(kinds.SKIPPED)
         unseen = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
         self._tally(
             batch.events["mm"][np.concatenate([rows[unplaced], skipped, gone])],
@@ -140,7 +141,7 @@ class Examinations:
 
         The others are only counted.
         """
-        examined = batch.where(EventKind.CMP_AND_MERGE_PAGE)
+        examined = batch.where(kinds.CMP_AND_MERGE_PAGE)
         # Flags of examinations from 256 on: one table for all is faster than to select them.
         key = examined.astype(np.uint16) << 8 | batch.flags
         by_flags = np.bincount(key, minlength=512)[256:]
@@ -162,12 +163,12 @@ class Examinations:
         self, batch: EventBatch, rows: Ids
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """For each row what its attempts came to or NONE, and whether it made a stable node."""
-        at = batch.rows(EventKind.TRY_TO_MERGE_ONE_PAGE)
-        appends = batch.rows(EventKind.STABLE_APPEND)
+        at = batch.rows(kinds.TRY_TO_MERGE_ONE_PAGE)
+        appends = batch.rows(kinds.STABLE_APPEND)
         new = appends[batch.flags[appends] & _NEW_NODE != 0]
         if not (len(at) or len(new) or self._attempt or self._paired):
             return np.zeros(len(rows), dtype=np.uint8), np.zeros(len(rows), dtype=bool)
-        every = batch.rows(EventKind.CMP_AND_MERGE_PAGE)
+        every = batch.rows(kinds.CMP_AND_MERGE_PAGE)
         # With _FAILED where a failure is among them.
         found = np.zeros(len(every) + 1, dtype=np.uint8)
         found[0] = self._attempt
@@ -219,7 +220,7 @@ class Examinations:
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
         # One that leaves its stable node may be in another by the end of the same look, without
         # a checksum of its own.
-        removed = batch.rows(EventKind.REMOVE_RMAP_ITEM)
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
         left = removed[(batch.flags[removed] & _STABLE_BEFORE != 0) & (ids[removed] >= 0)]
         if len(left):
             order = np.argsort(np.append(rows[here], left), kind="stable")
@@ -227,7 +228,7 @@ class Examinations:
             self._checksum[np.append(items[here], ids[left])[order]] = forgotten[order]
         else:
             self._checksum[items[here]] = checksum[here]
-        skipped = batch.rows(EventKind.SKIPPED)
+        skipped = batch.rows(kinds.SKIPPED)
         if len(skipped):
             order = np.argsort(np.concatenate([rows, skipped]), kind="stable")
             items_skipped = ids[skipped]

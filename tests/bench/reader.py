@@ -10,13 +10,11 @@ of bytes, and is read from there.
 import argparse
 import cProfile
 import pstats
-import sys
 import time
 
 import numpy as np
 
 from ksmtrace.events import EventBatch, empty_records
-from ksmtrace.events.record import RECORD
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
@@ -176,7 +174,8 @@ def main():
     parser.add_argument("--portion", type=int)
     parser.add_argument("--kept")
     options = parser.parse_args()
-    import pickle, os
+    import os
+    import pickle
 
     if options.kept and os.path.exists(options.kept):
         session, first, second, pages = pickle.load(open(options.kept, "rb"))
@@ -206,7 +205,9 @@ def main():
         )
         if options.profile:
             stats = pstats.Stats(PROFILE)
-            stats.sort_stats(os.environ.get("SORT", "tottime")).print_stats("ksmtrace|plugins", 75) if os.environ.get("SORT") else stats.sort_stats("tottime").print_stats(60)
+            stats.sort_stats(os.environ.get("SORT", "tottime")).print_stats(
+                "ksmtrace|plugins", 75
+            ) if os.environ.get("SORT") else stats.sort_stats("tottime").print_stats(60)
 
 
 if __name__ == "__main__":

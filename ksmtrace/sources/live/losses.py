@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind, Gauge
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Gauge
 from ksmtrace.events.record import Records, empty_records, joined
 
 MOST_OVERTAKEN = 64
@@ -32,7 +33,7 @@ class LossTracker:
     def mark(self, events: Records) -> Records:
         """`events` with a LOST record before each event that a loss precedes."""
         counted = np.flatnonzero(
-            (events["kind"] == EventKind.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
+            (events["kind"] == kinds.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
         )
         pieces, start = [], 0
         for row in counted.tolist():
@@ -92,7 +93,7 @@ class LossTracker:
 def lost_record(count: int, ts: int) -> Records:
     """One LOST record: so many events, before what happened at `ts`."""
     record = empty_records(1)
-    record["kind"] = EventKind.LOST
+    record["kind"] = kinds.LOST
     record["ts"] = ts
     record["aux"] = count
     return record

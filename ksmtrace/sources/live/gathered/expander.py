@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records, joined
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.gathered.batch import BatchReader, Gathered, read_batch, read_header
@@ -16,9 +16,8 @@ from ksmtrace.sources.live.gathered.own import is_own, without_marks
 from ksmtrace.sources.live.gathered.succession import as_one, follows
 from ksmtrace.sources.live.gathered.told_places import without_places
 
-_E = EventKind
 _SPECIAL = np.zeros(256, dtype=bool)
-_SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
+_SPECIAL[[GATHERED, kinds.SCAN_STOP, kinds.SAMPLE, kinds.LOST, kinds.TUNABLE]] = True
 
 _INVENTORY, _FIRST = int(ChunkFlag.INVENTORY), int(ChunkFlag.FIRST)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
@@ -60,7 +59,7 @@ class Expander:
         start, chunks = 0, iter(words)
         for row in np.flatnonzero(_SPECIAL[events["kind"]]).tolist():
             kind = events["kind"][row]
-            if kind == _E.TUNABLE and not _unmerges(events[row : row + 1]):
+            if kind == kinds.TUNABLE and not _unmerges(events[row : row + 1]):
                 continue
             self._hold(events[start:row])
             start = row + 1
@@ -69,10 +68,10 @@ class Expander:
                 out += self._chunk(one[0], next(chunks))
                 continue
             out += self._expanded()
-            if kind == _E.LOST:
+            if kind == kinds.LOST:
                 self._hold(one)
                 self.lose()
-            elif kind == _E.TUNABLE:
+            elif kind == kinds.TUNABLE:
                 out.append(self._expansion.free_all(self._take_held(), one))
             else:
                 out += [self.flush(), one]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records
 from ksmtrace.sources.live.gathered.chunk import Ints
 from ksmtrace.sources.live.gathered.places import NAMED, PLACE_SHIFT
@@ -27,10 +27,10 @@ class Names:
         """
         kind = held["kind"]
         taken = np.zeros(len(held), dtype=bool)
-        rows = np.flatnonzero((kind == EventKind.MM_ENTER) | (kind == EventKind.PROCESS))
+        rows = np.flatnonzero((kind == kinds.MM_ENTER) | (kind == kinds.PROCESS))
         for row in rows.tolist():
             mm = int(held["mm"][row])
-            if kind[row] == EventKind.MM_ENTER:
+            if kind[row] == kinds.MM_ENTER:
                 self._entered.add(mm)
             elif mm in self._entered:
                 self._entered.remove(mm)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
 from ksmtrace.events.record import Records, empty_records, joined, picked
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, IN_STABLE, IN_UNSTABLE, Ints
 from ksmtrace.sources.live.gathered.own import Own, without_marks
@@ -16,7 +17,6 @@ from ksmtrace.sources.live.gathered.population import Items
 from ksmtrace.sources.live.gathered.turns import Turns, merged_with, partners_removed
 from ksmtrace.sources.live.gathered.visit import Visit
 
-_E = EventKind
 _AFTER_SHIFT = 2
 
 
@@ -33,7 +33,7 @@ class Rows:
             self._records.append(records)
             self._keys.append(key)
 
-    def make(self, kind: EventKind, key: Ints, **columns: int | npt.NDArray[np.generic]) -> None:
+    def make(self, kind: int, key: Ints, **columns: int | npt.NDArray[np.generic]) -> None:
         """New ones of one kind, with these columns."""
         records = empty_records(len(key))
         records["kind"] = kind
@@ -69,7 +69,7 @@ def add_items(
     out = turned.removed & emitted
     if out.any():
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             turned.removed_key[out],
             flags=turned.before[out],
             aux=turned.head_before[out] * (turned.before[out] == IN_STABLE),
@@ -78,7 +78,7 @@ def add_items(
     over = walk.skipped & emitted
     if over.any():
         rows.make(
-            _E.SKIPPED,
+            kinds.SKIPPED,
             start[over] + SKIPPED,
             **{name: values[over] for name, values in items.items()},
         )
@@ -86,7 +86,7 @@ def add_items(
     part: Any = slice(None) if examined.all() else examined
     old = visited.before.checksum
     rows.make(
-        _E.CMP_AND_MERGE_PAGE,
+        kinds.CMP_AND_MERGE_PAGE,
         start[part] + DONE,
         flags=(turned.before | turned.after << _AFTER_SHIFT)[part],
         oldchecksum=old[part],
@@ -102,7 +102,7 @@ def add_freed(
     """REMOVE_RMAP_ITEM of items that were freed."""
     if len(key):
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             key,
             ts=ts,
             flags=freed.tree | np.uint8(Flag.FREED),
@@ -122,13 +122,15 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints) -> None:
         own: the same, read.
         key: of each.
     """
-    sees_replace_page = bool(own.where(_E.REPLACE_PAGE).any())
+    sees_replace_page = bool(own.where(kinds.REPLACE_PAGE).any())
     clean = without_marks(records)
     rows.add(clean, key)
-    replaced = np.flatnonzero(own.where(_E.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok))
+    replaced = np.flatnonzero(
+        own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok)
+    )
     if len(replaced) and not sees_replace_page:
         follow = clean[replaced]
-        follow["kind"] = _E.REPLACE_PAGE
+        follow["kind"] = kinds.REPLACE_PAGE
         follow["flags"] &= np.uint8(Flag.ZERO_PAGE)
         follow["oldchecksum"] = follow["checksum"] = 0
         rows.add(follow, key[replaced] + 1)
@@ -136,7 +138,7 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints) -> None:
     if len(partners):
         one = clean[partners]
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             key[partners] + (6 if sees_replace_page else 2),
             flags=IN_UNSTABLE,
             **{name: one[name] for name in ("ts", "mm", "address", "rmap_item")},

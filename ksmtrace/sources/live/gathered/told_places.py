@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records, picked
 from ksmtrace.sources.live.gathered.batch import Header
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Ints
@@ -17,10 +17,10 @@ from ksmtrace.sources.live.gathered.visit import Visit
 BETWEEN_PASSES = 1
 """Raw mark: ksmd had ended a pass and not begun the next."""
 
-_COLUMNS = {"mm": (EventKind.TUNABLE,), "rmap_item": (EventKind.MM_ENTER, EventKind.MM_EXIT)}
+_COLUMNS = {"mm": (kinds.TUNABLE,), "rmap_item": (kinds.MM_ENTER, kinds.MM_EXIT)}
 """The column that tells the place, of each kind."""
 _TELLS = np.zeros(256, dtype=bool)
-_TELLS[[kind for kinds in _COLUMNS.values() for kind in kinds]] = True
+_TELLS[[kind for told_of in _COLUMNS.values() for kind in told_of]] = True
 _FROM_HEAD = int(ChunkFlag.FROM_HEAD)
 
 
@@ -77,15 +77,15 @@ def without_places(events: Records) -> Records:
     rows = np.flatnonzero(_cursors(events))
     if len(rows):
         events = picked(events)
-        for column, kinds in _COLUMNS.items():
-            events[column][rows[np.isin(events["kind"][rows], kinds)]] = 0
+        for column, told_of in _COLUMNS.items():
+            events[column][rows[np.isin(events["kind"][rows], told_of)]] = 0
     return events
 
 
 def _cursors(events: Records) -> npt.NDArray[np.uint64]:
     cursor = np.zeros(len(events), dtype=np.uint64)
-    for column, kinds in _COLUMNS.items():
-        for kind in kinds:
+    for column, told_of in _COLUMNS.items():
+        for kind in told_of:
             rows = np.flatnonzero(events["kind"] == kind)
             cursor[rows] = events[column][rows]
     return cursor

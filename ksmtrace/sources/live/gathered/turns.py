@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, IN_UNSTABLE, NEITHER, Ints
 from ksmtrace.sources.live.gathered.own import BETWEEN, FROM_REMOVAL, IN_TREE, Own
 from ksmtrace.sources.live.gathered.places import BODY, DONE, FREED, PLACE_SHIFT, REMOVED, SKIPPED
@@ -16,7 +17,6 @@ from ksmtrace.sources.live.gathered.population import Items
 from ksmtrace.sources.live.gathered.removed_nodes import RemovedNodes
 from ksmtrace.sources.live.gathered.visit import Visit
 
-_E = EventKind
 _LAST_KEY = np.iinfo(np.int64).max
 Bools = npt.NDArray[np.bool_]
 
@@ -81,7 +81,7 @@ def node_keys(own: Own, visited: Visit, freed: Items, freed_key: Ints) -> Ints:
         freed_key: where those are freed, ascending.
     """
     found = (np.maximum(own.place, 0) << PLACE_SHIFT) + BODY + 4 * own.row
-    nodes = np.flatnonzero(own.where(_E.REMOVE_STABLE_NODE))
+    nodes = np.flatnonzero(own.where(kinds.REMOVE_STABLE_NODE))
     if not len(nodes):
         return found
     before, skipped = visited.before, visited.walk.skipped
@@ -135,7 +135,7 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     explained = stays.copy()
     if len(own.row):
         partner = own.partner
-        appends = own.where(_E.STABLE_APPEND) & (own.item >= 0)
+        appends = own.where(kinds.STABLE_APPEND) & (own.item >= 0)
         mine = appends & ~partner
         at = own.item[mine]
         appended[at] = True
@@ -167,13 +167,13 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
 
 def _merged_partners(own: Own) -> Bools:
     """Records that say that a partner left the unstable tree, merged."""
-    merged = (own.where(_E.TRY_TO_MERGE_ONE_PAGE) & own.ok) | own.where(_E.STABLE_APPEND)
+    merged = (own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & own.ok) | own.where(kinds.STABLE_APPEND)
     return merged & own.partner
 
 
 def partners_removed(own: Own) -> Bools:
     """Attempts by which a partner left the unstable tree."""
-    return own.where(_E.TRY_TO_MERGE_ONE_PAGE) & own.ok & own.partner
+    return own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & own.ok & own.partner
 
 
 def _place_removals(
@@ -189,14 +189,15 @@ def _place_removals(
     removal is recorded.
     """
     in_turn = own.cursor >= 0
-    nodes = own.where(_E.REMOVE_STABLE_NODE)
+    nodes = own.where(kinds.REMOVE_STABLE_NODE)
     from_removal = own.flags & FROM_REMOVAL != 0
     own_node = np.zeros(len(nodes), dtype=bool)
     own_node[in_turn] = head_before[own.cursor[in_turn]] == own.aux[in_turn]
     searched = nodes & in_turn & ~from_removal & (own.flags & BETWEEN == 0)
     removed[own.cursor[searched & own_node]] = False
-    follows = np.where(nodes, (from_removal & own_node) | (searched & (own.flags & IN_TREE == 0)),
-                       (own.kind != _E.COW_FAULT) & (own.kind != _E.REPLACE_PAGE))  # fmt: skip
+    others = (own.kind != kinds.COW_FAULT) & (own.kind != kinds.REPLACE_PAGE)
+    of_nodes = (from_removal & own_node) | (searched & (own.flags & IN_TREE == 0))
+    follows = np.where(nodes, of_nodes, others)
     rows = np.flatnonzero(follows & in_turn)
     cursors, first = np.unique(own.cursor[rows], return_index=True)
     at = visited.place[cursors]
@@ -218,7 +219,7 @@ def at_end(own: Own, visited: Visit, clock: int, turned: Turns) -> Items:
     told = walk.rmap_item != 0
     head = np.where(walk.head != 0, walk.head, turned.head_before)
     since = visited.before.since.copy()
-    rows = np.flatnonzero(own.where(_E.STABLE_APPEND) & (own.item >= 0))
+    rows = np.flatnonzero(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
     head[own.item[rows]] = own.aux[rows]
     since[own.item[rows]] = clock + own.row[rows]
     head[walk.tree != IN_STABLE] = 0
