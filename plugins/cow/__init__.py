@@ -69,9 +69,9 @@ class Plugin:
             now = reading.values[Gauge.COW_KSM]
             self._copied = (self._copied or (now, now))[0], now
 
-    def _regretted(self, mm: int) -> None:
+    def _regretted(self, mm: int, pages: int) -> None:
         assert self._reconstruction is not None, "a batch is being followed"
-        self._breaks.of(self._reconstruction.processes.of(mm)).regretted += 1
+        self._breaks.of(self._reconstruction.processes.of(mm)).regretted += pages
 
     @hookimpl
     def ksmtrace_scan_end(self) -> None:

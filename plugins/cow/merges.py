@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events import EventBatch, Flag
 from ksmtrace.events import numbers as kinds
-from ksmtrace.events.record import picked
+from ksmtrace.events.record import Records, picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
@@ -27,15 +26,14 @@ _ADDRESS_SLOTS = 1 << 16
 _STABLE_BEFORE = int(Flag.STABLE_BEFORE)
 _PLACED = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
 
-Regret = Callable[[int], None]
-"""Is called with the mm of each merge that is regretted."""
+_BY_KERNEL = int(Flag.BY_KERNEL)
 
+_Fault = tuple[int, bool, bool]
+"""When, whether it was the kernel's, and whether there was one at all."""
+_NO_FAULT: _Fault = (0, False, False)
 
-class _Ended(NamedTuple):
-    """Ages of merges that ended in a batch: by writes, and otherwise; nanoseconds."""
-
-    by_writes: list[int]
-    otherwise: list[int]
+Regret = Callable[[int, int], None]
+"""Is called with an mm, and how many of its merges are regretted."""
 
 
 class Merges:
@@ -63,15 +61,14 @@ class Merges:
         self._regret = regret
         self._follower = MergeFollower()
         self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
-        # (mm, address): time of the fault, and whether it was the kernel's
-        self._pending: dict[tuple[int, int], tuple[int, bool]] = {}
+        self._pending: dict[tuple[int, int], _Fault] = {}  # by (mm, address)
         # of addresses pending, and of some that were
         self._slots = np.zeros(_ADDRESS_SLOTS, dtype=bool)
 
     @property
     def pending(self) -> int:
         """Writes of which ksmd has not been at the page since."""
-        return sum(not by_kernel for _, by_kernel in self._pending.values())
+        return sum(not by_kernel for _, by_kernel, _ in self._pending.values())
 
     def apply(self, batch: EventBatch, reconstruction: Reconstruction, copies: Copies) -> None:
         """Follow the events of `batch`; `copies` are those that it tells of."""
@@ -153,10 +150,15 @@ class Merges:
         self.broken.add(lasted[written & known])
         self.others.add(lasted[~written & known])
         self.unknown += int(np.count_nonzero(written & ~known))
-        soon = written & known & (lasted < np.uint64(REGRET_SECONDS * 10**9))
-        self.regrets += int(np.count_nonzero(soon))
-        for mm in events["mm"][soon].tolist():
-            self._regret(mm)
+        self._judge(events["mm"][written & known], lasted[written & known])
+
+    def _judge(self, mms: npt.NDArray[np.uint64], lasted: npt.NDArray[np.uint64]) -> None:
+        """Count those of these merges, which writes ended, that are regretted."""
+        soon = mms[lasted < np.uint64(REGRET_SECONDS * 10**9)]
+        self.regrets += len(soon)
+        numbers, counts = np.unique(soon, return_counts=True)
+        for mm, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            self._regret(mm, count)
 
     def _in_order(
         self,
@@ -168,39 +170,43 @@ class Merges:
     ) -> None:
         """Faults, and endings that one of them may explain."""
         events = batch.events
-        steps = [(row, False, 0, False) for row in faults.tolist()]
-        ends = zip(rows.tolist(), joined.tolist(), known.tolist(), strict=True)
-        steps += [(row, True, began, seen) for row, began, seen in ends]
-        steps.sort()
-        chosen = events[[step[0] for step in steps]]
-        columns = (chosen[name].tolist() for name in ("mm", "address", "ts", "flags"))
-        ended = _Ended([], [])
-        for (_, ends_here, began, seen), mm, address, ts, flags in zip(
-            steps, *columns, strict=True
+        at = np.concatenate([faults, rows])
+        order = np.argsort(at, kind="stable")
+        chosen = picked(events, at[order])
+        columns = (chosen[name].tolist() for name in ("mm", "address", "ts"))
+        by_kernel = chosen["flags"] & _BY_KERNEL != 0
+        pending, found = self._pending, list[_Fault]()
+        for ends, mm, address, ts, kernel in zip(
+            (order >= len(faults)).tolist(), *columns, by_kernel.tolist(), strict=True
         ):
-            if ends_here:
-                self._end(ended, mm, address, ts, began if seen else None)
-            else:
-                self._pending[mm, address] = ts, bool(flags & Flag.BY_KERNEL)
-                if len(self._pending) > MOST_PENDING:
-                    del self._pending[next(iter(self._pending))]
-                    self.forgotten += 1
-        self.broken.add(np.array(ended.by_writes, dtype=np.uint64))
-        self.others.add(np.array(ended.otherwise, dtype=np.uint64))
+            if ends:
+                found.append(pending.pop((mm, address), _NO_FAULT))
+                continue
+            pending[mm, address] = ts, kernel, True
+            if len(pending) > MOST_PENDING:
+                del pending[next(iter(pending))]
+                self.forgotten += 1
+        self._end(picked(events, rows), found, joined, known)
 
-    def _end(self, ended: _Ended, mm: int, address: int, ts: int, joined: int | None) -> None:
-        fault = self._pending.pop((mm, address), None)
-        if joined is None:
-            self.unknown += fault is not None and not fault[1]
-            return
-        if fault is None or fault[0] < joined or fault[1]:
-            end = ts if fault is None or fault[0] < joined else fault[0]
-            ended.otherwise.append(max(0, end - joined))
-            return
-        ended.by_writes.append(fault[0] - joined)
-        if fault[0] - joined < REGRET_SECONDS * 10**9:
-            self.regrets += 1
-            self._regret(mm)
+    def _end(
+        self,
+        events: Records,
+        faults: list[_Fault],
+        joined: npt.NDArray[np.uint64],
+        known: npt.NDArray[np.bool_],
+    ) -> None:
+        """Endings, each with the last fault on its page, or `_NO_FAULT`."""
+        times = np.array([one[0] for one in faults], dtype=np.uint64)
+        by_kernel, seen = (np.array([one[n] for one in faults], dtype=bool) for n in (1, 2))
+        written = seen & ~by_kernel
+        self.unknown += int(np.count_nonzero(written & ~known))
+        within = seen & (times >= joined)
+        written &= within & known
+        others = known & ~written
+        self.others.add(ages(np.where(within, times, events["ts"])[others], joined[others]))
+        lasted = times[written] - joined[written]
+        self.broken.add(lasted)
+        self._judge(events["mm"][written], lasted)
 
 
 def _slots(addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

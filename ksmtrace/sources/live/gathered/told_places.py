@@ -84,6 +84,8 @@ def without_places(events: Records) -> Records:
 
 def _cursors(events: Records) -> npt.NDArray[np.uint64]:
     cursor = np.zeros(len(events), dtype=np.uint64)
+    if not _TELLS[events["kind"]].any():
+        return cursor
     for column, told_of in _COLUMNS.items():
         for kind in told_of:
             rows = np.flatnonzero(events["kind"] == kind)
