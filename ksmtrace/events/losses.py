@@ -24,7 +24,8 @@ def lose_any_kind(records: Records) -> npt.NDArray[np.bool_]:
 def losses_of_any_kind(batch: EventBatch) -> npt.NDArray[np.int64]:
     """The places of the losses in a batch that are of events of any kind; ascending."""
     rows = batch.rows(kinds.LOST)
-    return rows[batch.events["pfn"][rows] == 0]
+    of_any_kind: npt.NDArray[np.int64] = rows[batch.events["pfn"][rows] == 0]
+    return of_any_kind
 
 
 def lost_by_cause(batch: EventBatch) -> Counter[str]:

@@ -78,8 +78,8 @@ class Plugin:
         if not scan.whole:
             return
         examined, skipped = (
-            scan.count(kinds.CMP_AND_MERGE_PAGE),
-            scan.count(kinds.SKIPPED),
+            scan.count(EventKind.CMP_AND_MERGE_PAGE),
+            scan.count(EventKind.SKIPPED),
         )
         items = reconstruction.rmap_items if reconstruction.complete else None
         self._last = examined, skipped, items, self._zeroes

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import EventKind, ProcessText
 from ksmtrace.events.record import Records, empty_records, picked
 from ksmtrace.kernel.processes import read_cgroup, read_ksm_stat, read_start, read_vm
@@ -27,14 +26,16 @@ def identity_probes(owner: Probe) -> dict[EventKind, Probe]:
     """How names and counts of processes are read, where `owner` is how PROCESS events are seen."""
     if owner.exactness is Exactness.ABSENT:
         gone = Probe("", Exactness.ABSENT, "processes are not named here")
-        return {kinds.PROCESS_TEXT: gone, kinds.PROCESS_SAMPLE: gone}
+        return {EventKind.PROCESS_TEXT: gone, EventKind.PROCESS_SAMPLE: gone}
     return {
-        kinds.PROCESS_TEXT: Probe(
+        EventKind.PROCESS_TEXT: Probe(
             "/proc/<pid>/cgroup, cmdline",
             Exactness.SAMPLED,
             "not known of a process that is gone when its name arrives; read again now and then",
         ),
-        kinds.PROCESS_SAMPLE: Probe("/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"),
+        EventKind.PROCESS_SAMPLE: Probe(
+            "/proc/<pid>/ksm_stat", Exactness.SAMPLED, "read now and then"
+        ),
     }
 
 
@@ -60,10 +61,10 @@ class Identities:
     def follow(self, events: Records) -> Records:
         """PROCESS_TEXT records for processes that `events` name for the first time."""
         pieces = []
-        concerned = (events["kind"] == kinds.PROCESS) | (events["kind"] == kinds.MM_EXIT)
+        concerned = (events["kind"] == EventKind.PROCESS) | (events["kind"] == EventKind.MM_EXIT)
         for event in picked(events, concerned):
             mm, pid = int(event["mm"]), int(event["aux"])
-            if event["kind"] == kinds.MM_EXIT:
+            if event["kind"] == EventKind.MM_EXIT:
                 self._forget(mm)
             elif mm not in self._met or self._met[mm].pid != pid:
                 self._forget(mm)
@@ -98,7 +99,7 @@ class Identities:
         records = empty_records(len(rows))
         if rows:
             mms, gauges, values, pids = zip(*rows, strict=True)
-            records["kind"] = kinds.PROCESS_SAMPLE
+            records["kind"] = EventKind.PROCESS_SAMPLE
             records["ts"] = time.monotonic_ns()
             records["mm"], records["address"], records["pfn"] = mms, gauges, pids
             records["aux"] = np.array(values, dtype="<i8").view("<u8")
