@@ -11,6 +11,7 @@ from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records, picked
 
 _NO_ROWS: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+_NO_ROWS.flags.writeable = False
 
 
 class EventBatch:
@@ -52,6 +53,11 @@ class EventBatch:
         return counts
 
     @cached_property
+    def _counts(self) -> list[int]:
+        counts: list[int] = self.by_kind.tolist()
+        return counts
+
+    @cached_property
     def only_counters(self) -> bool:
         """Whether all are SAMPLEs: of pages, nothing is told. One such batch ends each reading."""
         return self.count(kinds.SAMPLE) == len(self)
@@ -59,11 +65,11 @@ class EventBatch:
     @cached_property
     def lost(self) -> int:
         """Events that were dropped within this batch: the sum over its LOST records."""
-        return int(self.of(kinds.LOST)["aux"].sum())
+        return int(self.of(kinds.LOST)["aux"].sum()) if self.count(kinds.LOST) else 0
 
     def count(self, kind: int) -> int:
         """How many events of this kind there are."""
-        return int(self.by_kind[kind])
+        return self._counts[kind]
 
     def where(self, kind: int) -> npt.NDArray[np.bool_]:
         """Which events are of this kind, shape (n,); read-only."""
@@ -74,23 +80,24 @@ class EventBatch:
             found.flags.writeable = False
         return found
 
-    def rows(self, *kinds: int) -> npt.NDArray[np.int64]:
+    def rows(self, *those: int) -> npt.NDArray[np.int64]:
         """The places of the events of these kinds, ascending; read-only."""
-        there = [kind for kind in kinds if self.by_kind[kind]]
-        if len(there) == 1:
-            return self._rows_of(there[0])
-        found = [self._rows_of(kind) for kind in there]
-        rows = np.concatenate([_NO_ROWS, *found])
+        found = [self._rows_of(kind) for kind in those if self._counts[kind]]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return _NO_ROWS
+        rows = np.concatenate(found)
         rows.sort(kind="stable")
         return rows
 
     def _rows_of(self, kind: int) -> npt.NDArray[np.int64]:
         found = self._rows.get(kind)
         if found is None:
-            found = self._rows[kind] = np.flatnonzero(self.where(kind))
+            found = self._rows[kind] = self.where(kind).nonzero()[0]
             found.flags.writeable = False
         return found
 
-    def of(self, *kinds: int) -> Records:
+    def of(self, *those: int) -> Records:
         """The events of these kinds, in stream order: a copy of dtype `RECORD`."""
-        return picked(self.events, self.rows(*kinds))
+        return picked(self.events, self.rows(*those))

@@ -14,6 +14,7 @@ from ksmtrace.events.readings import Reading
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 
 COUNTS = (
     *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),
@@ -223,9 +224,9 @@ def _counted(reconstruction: Reconstruction) -> _Counted | None:
         by = np.where(copies.by_kernel, _KERNEL_BREAK, _USER_BREAK).astype(np.int8)
         rows, column = np.concatenate([rows, copies.rows]), np.concatenate([column, by])
     mm = batch.events["mm"][rows]
-    starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
+    starts = run_starts(mm)
     mms, runs = np.unique(mm[starts], return_inverse=True)
-    which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
+    which = np.repeat(runs, run_lengths(starts, len(rows)))
     width = len(COUNTS)
     counts = np.bincount(which * width + column, minlength=len(mms) * width)
     break_ns = np.zeros((len(mms), 2), dtype=np.int64)

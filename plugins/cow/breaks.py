@@ -14,6 +14,7 @@ from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.ranges import RANGE_SHIFT
+from ksmtrace.model.runs import run_starts
 from ksmtrace.plugins.cow.rates import Rates
 from ksmtrace.plugins.cow.storms import Storms
 
@@ -94,7 +95,7 @@ class Breaks:
         self.rates.add(seconds, by_kernel)
         kernel = int(by_kernel.sum())
         self.every.take(Count(user=len(events) - kernel, kernel=kernel))
-        starts = np.flatnonzero(np.append(True, seconds[1:] != seconds[:-1])).tolist()
+        starts = run_starts(seconds).tolist()
         for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
             now = slice(start, end)
             mms, addresses = events["mm"][now], events["address"][now]

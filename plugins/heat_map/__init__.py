@@ -19,6 +19,7 @@ from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import UNSTABLE, Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 from ksmtrace.model.scan import Scan
 from ksmtrace.plugins.heat_map.figures import FIGURES, PAGES, TREES
 from ksmtrace.plugins.heat_map.grid import Grid, State
@@ -156,8 +157,8 @@ def _sizes(
     """rmap_items by number of the process, and the processes."""
     if not len(owner):
         return {}, {}
-    starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
-    lengths = np.diff(np.append(starts, len(owner)))
+    starts = run_starts(owner)
+    lengths = run_lengths(starts, len(owner))
     numbers, first, of_run = np.unique(owner[starts], return_index=True, return_inverse=True)
     sizes = np.bincount(of_run, weights=lengths).astype(np.int64)
     processes = {process.number: process for process in reconstruction.processes.known()}

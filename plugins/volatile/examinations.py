@@ -15,6 +15,7 @@ from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import NEITHER, UNSTABLE, Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 from ksmtrace.plugins.volatile.cause import WASTED, Cause, Counts, reasons
 
 MOST_PROCESSES = 4096
@@ -242,10 +243,10 @@ class Examinations:
         if not len(mms):
             return
         self.counts += np.bincount(cause, minlength=len(Cause))
-        starts = np.flatnonzero(np.append(True, mms[1:] != mms[:-1]))
+        starts = run_starts(mms)
         place: dict[int, int] = {}
         runs = [place.setdefault(mm, len(place)) for mm in mms[starts].tolist()]
-        of_run = np.repeat(runs, np.diff(np.append(starts, len(mms))))
+        of_run = np.repeat(runs, run_lengths(starts, len(mms)))
         table = np.bincount(of_run * len(Cause) + cause, minlength=len(place) * len(Cause))
         for mm, row in zip(place, table.reshape(-1, len(Cause)), strict=True):
             process = processes.of(mm)

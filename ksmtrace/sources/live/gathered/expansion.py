@@ -187,7 +187,7 @@ class Expansion:
         known = visited.known
         strict = self._inventory.complete and not self._shortfall.lossy
         if strict:
-            known = known | (walk.rmap_item != 0) | (visited.before.rmap_item != 0)
+            known = known | (turned.rmap_item != 0)
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])

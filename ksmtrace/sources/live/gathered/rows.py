@@ -63,7 +63,7 @@ def add_items(
         "ts": when[visited.place],
         "mm": visited.mm,
         "address": walk.vpn.astype(np.uint64) << ADDRESS_SHIFT,
-        "rmap_item": np.where(walk.rmap_item != 0, walk.rmap_item, visited.before.rmap_item),
+        "rmap_item": turned.rmap_item,
     }
     start = visited.place << PLACE_SHIFT
     out = turned.removed & emitted
@@ -84,13 +84,12 @@ def add_items(
         )
     examined = emitted & ~walk.skipped
     part: Any = slice(None) if examined.all() else examined
-    old = visited.before.checksum
     rows.make(
         kinds.CMP_AND_MERGE_PAGE,
         start[part] + DONE,
         flags=(turned.before | turned.after << _AFTER_SHIFT)[part],
-        oldchecksum=old[part],
-        checksum=np.where(walk.says_checksum, walk.checksum, old)[part],
+        oldchecksum=visited.before.checksum[part],
+        checksum=turned.checksum[part],
         aux=turned.head[part],
         **{name: values[part] for name, values in items.items()},
     )

@@ -52,6 +52,8 @@ class Turns:
         removed: whether the item's own removal from its tree is recorded.
         removed_key: where.
         unexplained: whether the item is in the stable tree, and no append says how it came there.
+        rmap_item: addresses of the items in the kernel; 0 for those that nothing has told.
+        checksum: as the turn ended.
     """
 
     before: npt.NDArray[np.uint8]
@@ -61,6 +63,8 @@ class Turns:
     removed: Bools
     removed_key: Ints
     unexplained: Bools
+    rmap_item: npt.NDArray[np.uint64]
+    checksum: npt.NDArray[np.uint32]
 
 
 def without_stale(items: Items, removed: RemovedNodes) -> None:
@@ -124,9 +128,8 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     walk, known = visited.walk, visited.before
     start = visited.place << PLACE_SHIFT
     before, head_before = known.tree.copy(), known.head.copy()
-    went = gone.of(head_before)
     if len(gone.node):
-        stale = (before == IN_STABLE) & (went < start + SKIPPED)
+        stale = (before == IN_STABLE) & (gone.of(head_before) < start + SKIPPED)
         before[stale], head_before[stale] = NEITHER, 0
     after = walk.tree.copy()
     stays = before == IN_STABLE
@@ -146,7 +149,8 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     if len(gone.node):
         # Its node went later in the batch. Had it left it in its own turn, it would have had a
         # checksum computed: an unchanged one says that it stayed.
-        left = stays & (after == NEITHER) & ~appended & (went >= start + DONE)
+        left = stays & (after == NEITHER) & ~appended
+        left &= gone.of(head_before) >= start + DONE
         left &= walk.says_checksum & (walk.checksum == known.checksum)
         after[left] = IN_STABLE
     head[after != IN_STABLE] = 0
@@ -161,7 +165,9 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
         head,
         removed,
         removed_key,
-        (walk.tree == IN_STABLE) & ~explained & ~walk.head.astype(bool),
+        (walk.tree == IN_STABLE) & ~explained & (walk.head == 0),
+        np.where(walk.rmap_item != 0, walk.rmap_item, known.rmap_item),
+        np.where(walk.says_checksum, walk.checksum, known.checksum),
     )
 
 
@@ -216,7 +222,6 @@ def at_end(own: Own, visited: Visit, clock: int, turned: Turns) -> Items:
         turned: what came out of each turn.
     """
     walk = visited.walk
-    told = walk.rmap_item != 0
     head = np.where(walk.head != 0, walk.head, turned.head_before)
     since = visited.before.since.copy()
     rows = np.flatnonzero(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
@@ -225,9 +230,9 @@ def at_end(own: Own, visited: Visit, clock: int, turned: Turns) -> Items:
     head[walk.tree != IN_STABLE] = 0
     return Items(
         walk.vpn,
-        np.where(told, walk.rmap_item, visited.before.rmap_item),
+        turned.rmap_item,
         walk.tree,
-        np.where(walk.says_checksum, walk.checksum, visited.before.checksum),
+        turned.checksum,
         head,
         since,
     )
