@@ -25,6 +25,7 @@ class EventBatch:
         self.events = events.view()
         self.events.flags.writeable = False
         self._where: dict[int, npt.NDArray[np.bool_]] = {}
+        self._flags_of: dict[int, npt.NDArray[np.uint8]] = {}
         self._rows: dict[int, npt.NDArray[np.int64]] = {}
 
     def __len__(self) -> int:
@@ -80,6 +81,14 @@ class EventBatch:
             found.flags.writeable = False
         return found
 
+    def where_any(self, *those: int) -> npt.NDArray[np.bool_]:
+        """Which events are of one of these kinds, shape (n,)."""
+        found = np.zeros(len(self), dtype=bool)
+        for kind in those:
+            if self._counts[kind]:
+                found |= self.where(kind)
+        return found
+
     def rows(self, *those: int) -> npt.NDArray[np.int64]:
         """The places of the events of these kinds, ascending; read-only."""
         found = [self._rows_of(kind) for kind in those if self._counts[kind]]
@@ -95,6 +104,14 @@ class EventBatch:
         found = self._rows.get(kind)
         if found is None:
             found = self._rows[kind] = self.where(kind).nonzero()[0]
+            found.flags.writeable = False
+        return found
+
+    def flags_of(self, kind: int) -> npt.NDArray[np.uint8]:
+        """The flags of the events of this kind, in stream order; read-only."""
+        found = self._flags_of.get(kind)
+        if found is None:
+            found = self._flags_of[kind] = self.flags[self.rows(kind)]
             found.flags.writeable = False
         return found
 

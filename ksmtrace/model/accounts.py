@@ -67,7 +67,10 @@ def _table() -> npt.NDArray[np.int8]:
     return table
 
 
-_TABLE = _table().ravel()
+_TABLE = _table()
+_COUNTED = tuple((_TABLE != _NONE).any(axis=1).nonzero()[0].tolist())
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+_NO_COLUMN = np.zeros(0, dtype=np.int8)
 
 
 @dataclass(slots=True)
@@ -212,12 +215,14 @@ class _Counted:
 def _counted(reconstruction: Reconstruction) -> _Counted | None:
     """Count the last batch; None where nothing is to be counted."""
     batch = reconstruction.batch
-    columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
-    rows = np.flatnonzero(columns != _NONE)
+    there = [kind for kind in _COUNTED if batch.count(kind)]
+    rows = np.concatenate([_NO_ROWS, *(batch.rows(kind) for kind in there)])
+    column = np.concatenate([_NO_COLUMN, *(_TABLE[kind][batch.flags_of(kind)] for kind in there)])
+    if (column == _NONE).any():
+        rows, column = rows[column != _NONE], column[column != _NONE]
     copies = reconstruction.copies
     if not len(rows) and not len(copies.rows):
         return None
-    column = columns[rows]
     _part_unplaced(batch, rows, column)
     if len(copies.rows):
         # a look that tells of a copy is counted as what else it is too

@@ -21,18 +21,10 @@ _Column = TypeVar("_Column", bound=np.generic)
 
 _LEAST = 1024
 
-_ABOUT = np.zeros(256, dtype=bool)
-_ABOUT[
-    [
-        kinds.CMP_AND_MERGE_PAGE,
-        kinds.TRY_TO_MERGE_ONE_PAGE,
-        kinds.REPLACE_PAGE,
-        kinds.BREAK_COW,
-        kinds.STABLE_APPEND,
-        kinds.REMOVE_RMAP_ITEM,
-        kinds.SKIPPED,
-    ]
-] = True
+_ABOUT = (
+    *(kinds.CMP_AND_MERGE_PAGE, kinds.TRY_TO_MERGE_ONE_PAGE, kinds.REPLACE_PAGE),
+    *(kinds.BREAK_COW, kinds.STABLE_APPEND, kinds.REMOVE_RMAP_ITEM, kinds.SKIPPED),
+)
 
 _SHOWS = np.zeros(256, dtype=bool)
 _SHOWS[[EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND, EventKind.SKIPPED]] = True
@@ -86,7 +78,7 @@ class ItemTable:
         last event with its number.
         """
         self._free.extend(self.freed.tolist())
-        rows = np.flatnonzero(_ABOUT[batch.kind])
+        rows = batch.where_any(*_ABOUT).nonzero()[0]
         those, pointers = batch.kind[rows], batch.rmap_item[rows]
         if len(self._untold):
             self._tell(batch.events[rows])

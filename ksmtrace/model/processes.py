@@ -11,22 +11,11 @@ import numpy as np
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, ProcessGauge, ProcessText
+from ksmtrace.events.kinds import ProcessGauge, ProcessText
 from ksmtrace.events.record import Records, empty_records
 
-_RENEWS = np.zeros(256, dtype=bool)
-_RENEWS[[EventKind.PROCESS, EventKind.MM_ENTER, EventKind.MM_EXIT]] = True
-
-_SPEAKS = np.zeros(256, dtype=bool)
-_SPEAKS[
-    [
-        kinds.PROCESS,
-        kinds.PROCESS_TEXT,
-        kinds.PROCESS_SAMPLE,
-        kinds.MM_ENTER,
-        kinds.MM_EXIT,
-    ]
-] = True
+_RENEWS = (kinds.PROCESS, kinds.MM_ENTER, kinds.MM_EXIT)
+_SPEAKS = (*_RENEWS, kinds.PROCESS_TEXT, kinds.PROCESS_SAMPLE)
 
 MOST_EXITED = 4096
 """So many processes that have exited are remembered, the latest."""
@@ -116,7 +105,7 @@ class ProcessTable:
         """`batch` in parts, none with two processes of one mm; each is applied before the next."""
         start = 0
         met: dict[int, tuple[int | None, bool]] = {}
-        for row in np.flatnonzero(_RENEWS[batch.kind]).tolist():
+        for row in batch.rows(*_RENEWS).tolist():
             mm, kind = int(batch.events["mm"][row]), int(batch.kind[row])
             pid, exited = met.get(mm) or self._state_of(mm)
             named = int(batch.events["aux"][row]) if kind == kinds.PROCESS else pid
@@ -135,10 +124,8 @@ class ProcessTable:
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch` that speak of processes."""
-        chosen = _SPEAKS[batch.kind]
-        if chosen.any():
-            for event in batch.events[chosen]:
-                self._follow(event)
+        for event in batch.of(*_SPEAKS):
+            self._follow(event)
 
     def _follow(self, event: np.void) -> None:
         mm = int(event["mm"])

@@ -38,16 +38,10 @@ _APPENDED, _REMOVED_NODE = int(kinds.STABLE_APPEND), int(kinds.REMOVE_STABLE_NOD
 NEITHER = 0
 UNSTABLE = 1
 
-_MOVES = np.zeros(256, dtype=bool)
-_MOVES[
-    [
-        kinds.CMP_AND_MERGE_PAGE,
-        kinds.STABLE_APPEND,
-        kinds.REMOVE_RMAP_ITEM,
-        kinds.REMOVE_STABLE_NODE,
-        kinds.SKIPPED,
-    ]
-] = True
+_MOVES = (
+    *(kinds.CMP_AND_MERGE_PAGE, kinds.STABLE_APPEND, kinds.REMOVE_RMAP_ITEM),
+    *(kinds.REMOVE_STABLE_NODE, kinds.SKIPPED),
+)
 
 _MARKS = (kinds.SCAN_START, kinds.SCAN_STOP, kinds.STREAM_END)
 
@@ -255,7 +249,7 @@ class Reconstruction:
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
         self._welcome(self.items.born)
-        rows = np.flatnonzero(_MOVES[batch.kind])
+        rows = batch.where_any(*_MOVES).nonzero()[0]
         if whole:
             rows = rows[tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
         kind, flags, moved = batch.kind[rows], batch.flags[rows], ids[rows]

@@ -121,7 +121,7 @@ class Merges:
         removed = removed[ids[removed] >= 0]
         leaves = batch.flags[removed] & _STABLE_BEFORE != 0
         left, examined = removed[leaves], batch.rows(kinds.CMP_AND_MERGE_PAGE)
-        found_out = examined[batch.flags[examined] & _PLACED == 0]
+        found_out = examined[batch.flags_of(kinds.CMP_AND_MERGE_PAGE) & _PLACED == 0]
         # smart scan never skips a KSM page
         silent = np.concatenate([found_out, removed[~leaves], batch.rows(kinds.SKIPPED)])
         self._joins[ids[appended]] = True

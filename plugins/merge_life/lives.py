@@ -117,8 +117,9 @@ class Lives:
         self.counts["seen"] += len(born)
 
     def _see_candidates(self, batch: EventBatch, ids: Ids) -> None:
-        waits = (batch.flags & (_UNSTABLE_AFTER | _FREED)) == _UNSTABLE_AFTER
-        items = ids[waits & batch.where(kinds.CMP_AND_MERGE_PAGE)]
+        flags = batch.flags_of(kinds.CMP_AND_MERGE_PAGE)
+        waits = flags & (_UNSTABLE_AFTER | _FREED) == _UNSTABLE_AFTER
+        items = ids[batch.rows(kinds.CMP_AND_MERGE_PAGE)[waits]]
         self.counts["candidate"] += len(self._reach(items[items >= 0], _WAITED))
 
     def _see_merges(self, batch: EventBatch, ids: Ids, starts: Ids) -> None:

@@ -31,8 +31,7 @@ _OUTCOME = np.full(256, _NEITHER)
 _OUTCOME[_FLAGS & _UNSTABLE_AFTER != 0] = _UNSTABLE
 _OUTCOME[_FLAGS & _STABLE_AFTER != 0] = _STABLE
 _OUTCOME[_FLAGS & _FREED_FLAG != 0] = _FREED
-_TELLS = np.zeros(512, dtype=bool)
-_TELLS[256:] = ~np.isin(_FLAGS, _STAYS)
+_TELLS = ~np.isin(_FLAGS, _STAYS)
 
 _CHECKSUM_SLOTS = 1 << 21
 _FAILED = np.uint8(0x80)
@@ -142,19 +141,18 @@ class Examinations:
 
         The others are only counted.
         """
-        examined = batch.where(kinds.CMP_AND_MERGE_PAGE)
-        # Flags of examinations from 256 on: one table for all is faster than to select them.
-        key = examined.astype(np.uint16) << 8 | batch.flags
-        by_flags = np.bincount(key, minlength=512)[256:]
+        examined = batch.rows(kinds.CMP_AND_MERGE_PAGE)
+        flags = batch.flags_of(kinds.CMP_AND_MERGE_PAGE)
+        by_flags = np.bincount(flags, minlength=256)
         outcomes = np.bincount(_OUTCOME, by_flags, minlength=4)
         self.placed += outcomes[:2].astype(np.int64)
         self.freed_examinations += int(outcomes[_FREED])
-        tells = _TELLS.take(key)
+        tells = _TELLS[flags]
         if len(reconstruction.items.born):
             self._is_new[reconstruction.items.born] = True
-            tells |= self._is_new[reconstruction.ids] & examined
+            tells |= self._is_new[reconstruction.ids[examined]]
             self._is_new[reconstruction.items.born] = False
-        rows = np.flatnonzero(tells)
+        rows = examined[tells]
         attempts, paired = self._attempts(batch, rows)
         cause = self._causes(batch, rows, attempts)
         self._note(batch, reconstruction.ids, rows, cause, paired)

@@ -219,8 +219,8 @@ def _tags(words: Words) -> npt.NDArray[np.uint8]:
 
 def _last_of(places: npt.NDArray[np.intp], values: Ints, count: int) -> Ints:
     """For each of `count` places the value of the last of `places` up to it; 0 before the first."""
-    lengths = np.diff(places, prepend=0, append=count)
-    return np.repeat(np.append(0, values), lengths)
+    bounds = np.concatenate([[0], places, [count]])
+    return np.repeat(np.concatenate([[0], values]), bounds[1:] - bounds[:-1])
 
 
 def _heads(tags: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
