@@ -131,7 +131,9 @@ class Merges:
         begins = np.arange(len(rows)) < len(appended)
         found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins)
         # An rmap_item that joins while it is thought merged had left before, unseen.
-        found = found.where(found.known | (np.isin(found.rows, left) & ~found.left))
+        leaves = batch.where(kinds.REMOVE_RMAP_ITEM)[found.rows]
+        leaves &= batch.flags[found.rows] & _STABLE_BEFORE != 0
+        found = found.where(found.known | (leaves & ~found.left))
         order = np.argsort(found.rows, kind="stable")
         return found.rows[order], found.since[order], found.known[order]
 

@@ -11,12 +11,15 @@ guest or under another kind of emulation too, is what is read alone.
 import pickle
 import sys
 import time
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
-from ksmtrace.events import EventBatch
+from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.pipeline.manager import build_manager
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
+from ksmtrace.session import Exactness, Probe
 from ksmtrace.sources.engine import engine_session
 from ksmtrace.sources.live.attachment import Attachment
 from ksmtrace.sources.live.gathered.chunk import GATHERED
@@ -110,12 +113,14 @@ def steps():
     return made
 
 
-def as_ring(pieces):
-    """The bytes that BPF would have put into the ring."""
+def as_ring(pieces, numbers):
+    """The bytes that BPF would have put into the ring, without faults, which are seen in windows
+    alone."""
     parts = []
     for events, words in pieces:
         chunks = iter(words)
-        for event in events:
+        for event in events[events["kind"] != EventKind.COW_FAULT]:
+            event["seq"] = next(numbers) & 0xFFFF
             payload = event.tobytes()
             if event["kind"] == GATHERED:
                 payload += next(chunks).tobytes()
@@ -140,7 +145,10 @@ def recorded():
         int(events["oldchecksum"][events["kind"] == GATHERED].sum()) for events, _ in second
     )
     session = engine_session(simulation.engine.variant, scanner)
-    return session, as_ring(first), as_ring(second), pages
+    faults = Probe("", Exactness.SAMPLED, share=0.05)
+    session = replace(session, probes={**session.probes, EventKind.COW_FAULT: faults})
+    numbers = count()
+    return session, as_ring(first, numbers), as_ring(second, numbers), pages
 
 
 def kept(path):
