@@ -29,7 +29,10 @@ def cut(batch: EventBatch) -> Iterator[EventBatch]:
     samples = batch.kind[rows] == _SAMPLE
     last = ~samples | (batch.flags[rows] & _LAST_OF_SAMPLE != 0)
     alone = batch.rows(kinds.LOST, kinds.STREAM_END)
-    return cut_after(batch, np.union1d(rows[last], alone[alone > 0] - 1))
+    ends = rows[last]
+    if len(alone):
+        ends = np.union1d(ends, alone[alone > 0] - 1)
+    return cut_after(batch, ends)
 
 
 def ends_a_part(batch: EventBatch) -> bool:

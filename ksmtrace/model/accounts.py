@@ -11,6 +11,7 @@ from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.record import true_rows
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import Reconstruction
@@ -255,7 +256,7 @@ def _part_unplaced(
     Only what had not changed was looked up in the trees. A page of zeroes is then taken for one
     that the zero page replaced.
     """
-    unplaced = np.flatnonzero(column == COUNTS.index("unplaced"))
+    unplaced = true_rows(column == COUNTS.index("unplaced"))
     where = rows[unplaced]
     before, now = batch.events["oldchecksum"][where], batch.events["checksum"][where]
     column[unplaced[before != now]] = COUNTS.index("changed")
@@ -272,7 +273,7 @@ def _break_ns(
 ) -> npt.NDArray[np.int64]:
     """Nanoseconds in COW faults by mm, by (users' writes, kernel's breaks); shape (count, 2)."""
     total = np.zeros((count, 2), dtype=np.int64)
-    faults = np.flatnonzero((column == _USER_BREAK) | (column == _KERNEL_BREAK))
+    faults = true_rows((column == _USER_BREAK) | (column == _KERNEL_BREAK))
     if len(faults):
         # a clock that was set back gives a difference below zero: no time
         spent = np.maximum(batch.events["aux"][rows[faults]].astype(np.int64), 0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.model.addresses import AddressMap
 from ksmtrace.model.untold import Untold, Words
 
@@ -69,7 +69,7 @@ class ItemTable:
 
     def numbers(self) -> Ids:
         """The numbers of all rmap_items alive, ascending."""
-        return np.flatnonzero(self.alive)
+        return true_rows(self.alive)
 
     def resolve(self, batch: EventBatch) -> Ids:
         """The number of each event's rmap_item, shape (n,); -1 for none and for an unknown one.
@@ -78,7 +78,7 @@ class ItemTable:
         last event with its number.
         """
         self._free.extend(self.freed.tolist())
-        rows = batch.where_any(*_ABOUT).nonzero()[0]
+        rows = true_rows(batch.where_any(*_ABOUT))
         those, pointers = batch.kind[rows], batch.rmap_item[rows]
         if len(self._untold):
             self._tell(batch.events[rows])
@@ -88,7 +88,7 @@ class ItemTable:
         one_by_one = found < 0
         if frees.any():
             one_by_one |= np.isin(pointers, pointers[frees])
-        chosen = np.flatnonzero(one_by_one)
+        chosen = true_rows(one_by_one)
         those, gone = those[chosen], gone[chosen]
         shows = _SHOWS[those] & (pointers[chosen] != 0)
         shows &= ~(gone & (those == kinds.CMP_AND_MERGE_PAGE))
@@ -165,7 +165,7 @@ class ItemTable:
     def _note(self, batch: EventBatch, ids: Ids) -> None:
         new = np.zeros(self.capacity, dtype=bool)
         new[self.born] = True
-        rows = np.flatnonzero(ids >= 0)
+        rows = true_rows(ids >= 0)
         rows = rows[new[ids[rows]]]
         self.mm[ids[rows]] = batch.events["mm"][rows]
         self.address[ids[rows]] = batch.events["address"][rows]

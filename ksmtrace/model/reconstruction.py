@@ -19,7 +19,7 @@ from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Gauge
 from ksmtrace.events.losses import losses_of_any_kind
 from ksmtrace.events.readings import Reading
-from ksmtrace.events.record import Records, empty_records, picked
+from ksmtrace.events.record import Records, empty_records, picked, true_rows
 from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.baseline import Baseline
 from ksmtrace.model.completeness import Completeness
@@ -249,7 +249,7 @@ class Reconstruction:
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
         self._welcome(self.items.born)
-        rows = batch.where_any(*_MOVES).nonzero()[0]
+        rows = true_rows(batch.where_any(*_MOVES))
         if whole:
             rows = rows[tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
         kind, flags, moved = batch.kind[rows], batch.flags[rows], ids[rows]
@@ -296,8 +296,9 @@ class Reconstruction:
     def _welcome(self, born: Ids) -> None:
         self.state = grown(self.state, self.items.capacity)
         self.owner = grown(self.owner, self.items.capacity)
-        self.state[born] = NEITHER
-        self._own(born)
+        if len(born):
+            self.state[born] = NEITHER
+            self._own(born)
 
     def _own(self, items: Ids) -> None:
         mms, which = np.unique(self.items.mm[items], return_inverse=True)
@@ -306,6 +307,8 @@ class Reconstruction:
 
     def _move(self, items: Ids, new: Ids) -> None:
         """Give each of `items` its state in `new`; of an item with several the last counts."""
+        if not len(items):
+            return
         distinct = np.unique(items)
         before = self.state[distinct]
         self.state[items] = new

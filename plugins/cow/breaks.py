@@ -9,7 +9,7 @@ import numpy as np
 
 from ksmtrace.events import EventBatch, Flag
 from ksmtrace.events import numbers as kinds
-from ksmtrace.events.record import picked
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
@@ -112,9 +112,7 @@ class Breaks:
         places = addresses >> np.uint64(RANGE_SHIFT) << np.uint64(RANGE_SHIFT)
         order = np.lexsort((places, mms))
         mms, places, by_kernel = mms[order], places[order], by_kernel[order]
-        starts = np.flatnonzero(
-            np.append(True, (mms[1:] != mms[:-1]) | (places[1:] != places[:-1]))
-        )
+        starts = true_rows(np.append(True, (mms[1:] != mms[:-1]) | (places[1:] != places[:-1])))
         sizes = np.diff(np.append(starts, len(mms)))
         kernels = np.add.reduceat(by_kernel, starts)
         columns = (mms[starts], places[starts], sizes, kernels)

@@ -158,6 +158,8 @@ class Merges:
         """Count those of these merges, which writes ended, that are regretted."""
         soon = mms[lasted < np.uint64(REGRET_SECONDS * 10**9)]
         self.regrets += len(soon)
+        if not len(soon):
+            return
         numbers, counts = np.unique(soon, return_counts=True)
         for mm, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             self._regret(mm, count)

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch
 from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import true_rows
 from ksmtrace.figures import families, known
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
@@ -85,7 +86,7 @@ class Plugin:
         self._choose(owner, alive, reconstruction)
         addresses = items.address[alive]
         for number, one in self._maps.items():
-            own = np.flatnonzero(owner == number)
+            own = true_rows(owner == number)
             one.rmap_items = len(own)
             one.grid.add(addresses[own], states[own], whole=scan.whole)
         self._passes += 1

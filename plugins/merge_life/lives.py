@@ -10,6 +10,7 @@ from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import ends_a_part
 from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import true_rows
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.reconstruction import Reconstruction
@@ -107,7 +108,7 @@ class Lives:
     def _meet(self, batch: EventBatch, ids: Ids, born: Ids, starts: Ids) -> None:
         new = np.zeros(len(self._stage), dtype=bool)
         new[born] = True
-        rows = np.flatnonzero(ids >= 0)
+        rows = true_rows(ids >= 0)
         rows = rows[new[ids[rows]]][
             ::-1
         ]  # the last that is written counts: that of the first event
@@ -139,7 +140,10 @@ class Lives:
 
     def _reach(self, items: Ids, stage: int) -> Ids:
         """Mark rmap_items; those that had not the mark, each once."""
-        fresh: Ids = np.unique(items[self._stage[items] & stage == 0])
+        fresh: Ids = items[self._stage[items] & stage == 0]
+        if not len(fresh):
+            return fresh
+        fresh = np.unique(fresh)
         self._stage[fresh] |= stage
         return fresh
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_follower import MergeFollower, Times, ages
@@ -55,13 +55,13 @@ class MergeSpans:
         removals = batch.rows(kinds.REMOVE_RMAP_ITEM)
         leaves = removals[batch.flags[removals] & _LEAVES != 0]
         named = batch.rows(_APPEND, _REMOVED_NODE)
-        rows = np.union1d(batch.rows(_APPEND), leaves)
+        rows = np.sort(np.concatenate([batch.rows(_APPEND), leaves]))
         rows = rows[ids[rows] >= 0]
         if not len(named) and not len(rows):
             return _NONE
         nodes, died = self._follow_nodes(batch, named)
         broken = [self._follow_items(rows, ids[rows], batch, nodes, died)]
-        dead = np.flatnonzero(died != _NEVER)
+        dead = true_rows(died != _NEVER)
         if len(dead):
             broken.append(self._bury(dead, died, batch.events["ts"]))
         return np.concatenate(broken)
@@ -131,7 +131,7 @@ class MergeSpans:
 
     def _bury(self, dead: Ids, died: Ids, times: Times) -> Ids:
         """End the spans that are open yet of rmap_items whose node was removed; returns those."""
-        items: Ids = np.flatnonzero(self._follower.merged)
+        items: Ids = true_rows(self._follower.merged)
         end = died[self._follower.nodes[items]]
         items, end = items[end != _NEVER], end[end != _NEVER]
         self.ended.add(ages(times[end], self._follower.since[items]))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process, ProcessTable
@@ -192,7 +192,7 @@ class Examinations:
     ) -> npt.NDArray[np.uint8]:
         """Cause of each of these examinations; NONE if the page was placed or is gone."""
         cause = np.full(len(rows), Cause.NONE, dtype=np.uint8)
-        neither = np.flatnonzero(_OUTCOME[batch.flags[rows]] == _NEITHER)
+        neither = true_rows(_OUTCOME[batch.flags[rows]] == _NEITHER)
         looked = rows[neither]
         before, after = batch.events["oldchecksum"][looked], batch.events["checksum"][looked]
         forked = self._sees_attempts and self._checksums_tell
@@ -274,7 +274,7 @@ class Examinations:
         checksum = self._checksum[: len(alive)]
         state = reconstruction.state[: len(alive)]
         merged = checksum[alive & (state >= FIRST_NODE) & (checksum != 0)]
-        waiting = np.flatnonzero(alive & (state == UNSTABLE))
+        waiting = true_rows(alive & (state == UNSTABLE))
         if not len(merged) or not len(waiting):
             return waiting[:0]
         # Most have a checksum that no merged page has: a table shows it faster than a search.
@@ -288,4 +288,4 @@ class Examinations:
     def unplaced(self, reconstruction: Reconstruction) -> Ids:
         """rmap_items alive that are in neither tree."""
         alive = reconstruction.items.alive
-        return np.flatnonzero(alive & (reconstruction.state[: len(alive)] == NEITHER))
+        return true_rows(alive & (reconstruction.state[: len(alive)] == NEITHER))

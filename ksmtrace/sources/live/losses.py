@@ -8,7 +8,7 @@ import numpy as np
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Gauge
-from ksmtrace.events.record import Records, empty_records, joined
+from ksmtrace.events.record import Records, empty_records, joined, true_rows
 
 MOST_OVERTAKEN = 64
 """So many places behind its neighbour, a number is late; farther behind, it has wrapped."""
@@ -32,7 +32,7 @@ class LossTracker:
 
     def mark(self, events: Records) -> Records:
         """`events` with a LOST record before each event that a loss precedes."""
-        counted = np.flatnonzero(
+        counted = true_rows(
             (events["kind"] == kinds.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
         )
         pieces, start = [], 0
@@ -50,7 +50,7 @@ class LossTracker:
             return events
         gaps = np.zeros(len(events), dtype=np.int64)
         for cpu in np.unique(events["cpu"]).tolist():
-            rows = np.flatnonzero(events["cpu"] == cpu)
+            rows = true_rows(events["cpu"] == cpu)
             numbers = events["seq"][rows].astype(np.int64)
             before = self._next.get(cpu, 0) - 1
             steps = np.diff(numbers, prepend=before)
@@ -79,7 +79,7 @@ class LossTracker:
 
     def _insert(self, events: Records, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Records:
         pieces, start = [], 0
-        for row in np.flatnonzero(gaps).tolist():
+        for row in true_rows(gaps != 0).tolist():
             count = int(gaps[row])
             known = min(self._ahead, count)
             self._ahead -= known

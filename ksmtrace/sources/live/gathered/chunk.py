@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events.record import true_rows
+
 GATHERED = 255
 """Kind of a chunk's header; it never leaves the source."""
 
@@ -171,9 +173,9 @@ def read_words(words: Words) -> Walk:
     padded = np.concatenate([words, np.zeros(3, dtype=np.uint64)])
     trees = _TREE[tag]
     # words that speak of one item, and of more than its page and its tree
-    single = np.flatnonzero((tag == _PLAIN) | (tag == _LONG))
+    single = true_rows((tag == _PLAIN) | (tag == _LONG))
     at, values = starts[single], head_words[single]
-    long = np.flatnonzero(tag[single] == _LONG)
+    long = true_rows(tag[single] == _LONG)
     passed_over = _passed_over(values)
     named = padded[heads[single] + 1]
     walk = Walk(
@@ -228,12 +230,12 @@ def _heads(tags: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
 
     Every word with a tag does. Those without follow the last that has one, then come in pairs.
     """
-    tagged = np.flatnonzero(tags)
+    tagged = true_rows(tags != 0)
     pairs = tagged + 1 + _FOLLOWED_BY[tags[tagged]]
     beyond = np.arange(len(tags)) - _last_of(tagged, pairs, len(tags))
     begins = (beyond >= 0) & (beyond & 1 == 0)
     begins[tagged] = True
-    return np.flatnonzero(begins)
+    return true_rows(begins)
 
 
 def _said(head_words: Words) -> Ints:
@@ -248,10 +250,10 @@ def _counts(said: Ints, tag: npt.NDArray[np.uint8]) -> Ints:
 def _pages(head_words: Words, tag: npt.NDArray[np.uint8], said: Ints, counts: Ints) -> Ints:
     """Number of the first page of each; that of PLAIN is the next behind what precedes it."""
     pages = (head_words >> np.uint64(PAGE_SHIFT)).astype(np.int64)
-    long = np.flatnonzero(tag == _LONG)
+    long = true_rows(tag == _LONG)
     pages[long] = (head_words[long] >> ADDRESS_SHIFT).astype(np.int64)
     plain = tag == _PLAIN
-    others = np.flatnonzero(~plain)
+    others = true_rows(~plain)
     following = pages[others] + np.where(tag[others] == _AT, said[others], counts[others])
     index = np.arange(len(tag))
     pages[plain] = (_last_of(others, following - others - 1, len(tag)) + index)[plain]
@@ -268,7 +270,7 @@ def _stretches(
     total: int,
 ) -> list[Stretch]:
     found: list[Stretch] = []
-    begins = np.flatnonzero(tag == _MM)
+    begins = true_rows(tag == _MM)
     stops = np.append(begins[1:], len(tag))[: len(begins)]
     following = np.minimum(begins + 1, len(tag) - 1)
     goes_on = (begins + 1 < stops) & (tag[following] == _AT) & (said[following] == 1)

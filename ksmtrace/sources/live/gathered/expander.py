@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ksmtrace.events import numbers as kinds
-from ksmtrace.events.record import RECORD, Records, joined, picked
+from ksmtrace.events.record import RECORD, Records, joined, picked, true_rows
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.gathered.batch import (
     BatchReader,
@@ -66,7 +66,7 @@ class Expander:
         """
         out: list[Records] = []
         start, chunks = 0, iter(words)
-        rows = np.flatnonzero(_SPECIAL[events["kind"]])
+        rows = true_rows(_SPECIAL[events["kind"]])
         for row, fields in zip(rows.tolist(), picked(events, rows).tolist(), strict=True):
             kind = fields[_KIND]
             if kind == kinds.TUNABLE and not _unmerges(events[row : row + 1]):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import LossCause
-from ksmtrace.events.record import Records, empty_records, joined, picked
+from ksmtrace.events.record import Records, empty_records, joined, picked, true_rows
 from ksmtrace.sources.live.gathered.batch import Batch, Header
 from ksmtrace.sources.live.gathered.chunk import (
     FROM_START,
@@ -158,14 +158,14 @@ class Expansion:
         walk, leaving = in_order(walked, batch.leaving, self._order, entered, cursor)
         visited = visit(walk, leaving, self._populations)
         without_stale(visited.before, self._removed)
-        own_rows = np.flatnonzero(is_own(held))
+        own_rows = true_rows(is_own(held))
         own = read_own(held, own_rows, visited)
         told = told_places(held, header, visited)
         own = brought_on(own, told, visited)
         when = self._when(batch, visited, own, told)
         others = ~self._names.take(held)
         others[own_rows] = False
-        other_rows = np.flatnonzero(others)
+        other_rows = true_rows(others)
         places = np.searchsorted(when, held["ts"][other_rows].astype(np.int64), "right")
         places[np.searchsorted(other_rows, told.row)] = told.place
         bounds = own.place, own.place + own.between
@@ -279,7 +279,7 @@ class Expansion:
                 part = part.take(named[stretch.first : stretch.stop])
             population.replace(low, high, part)
             self._inventory.visited(stretch.mm)
-        elsewhere = np.flatnonzero(own.partner & (own.item < 0))
+        elsewhere = true_rows(own.partner & (own.item < 0))
         if len(elsewhere):
             self._update_partners(held, own, elsewhere)
 

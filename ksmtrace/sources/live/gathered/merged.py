@@ -9,7 +9,7 @@ import numpy as np
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.own import NOT_AT_CURSOR
 
 MERGED = 254
@@ -50,7 +50,7 @@ def with_appends(events: Records) -> Records:
     )
     for those in (attempts, appends):
         those["oldchecksum"] = those["checksum"] = 0
-    seconds, makers = appends[two[merged]], events[np.flatnonzero(two) - 1]
+    seconds, makers = appends[two[merged]], events[true_rows(two) - 1]
     seconds["seq"] += 1
     seconds["flags"] = makers["flags"] & NOT_AT_CURSOR
     for name in ("rmap_item", "mm", "address"):

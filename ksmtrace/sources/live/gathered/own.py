@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import Records, picked
+from ksmtrace.events.record import Records, picked, true_rows
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, Ints
 from ksmtrace.sources.live.gathered.visit import Visit
 
@@ -83,7 +83,7 @@ def is_own(held: Records) -> npt.NDArray[np.bool_]:
     nodes = kind == kinds.REMOVE_STABLE_NODE
     if nodes.any():
         own = own | (nodes & (held["rmap_item"] != 0))
-    undone = np.flatnonzero(kind == kinds.BREAK_COW)
+    undone = true_rows(kind == kinds.BREAK_COW)
     if len(undone):
         # The kernel's own break follows, of the same page and in the same thread.
         copy = np.minimum(undone + 1, len(held) - 1)
@@ -118,7 +118,7 @@ def read_own(held: Records, rows: npt.NDArray[np.intp], visited: Visit) -> Own:
     cursor = np.where(at_cursor, item, -1)
     told = at_cursor & (item >= 0)
     visited.before.rmap_item[item[told]] = records["rmap_item"][told]
-    nodes = np.flatnonzero(kind == kinds.REMOVE_STABLE_NODE)
+    nodes = true_rows(kind == kinds.REMOVE_STABLE_NODE)
     if len(nodes):
         cursor[nodes] = find_rmap_items(visited, records["rmap_item"][nodes])
     # ksmd only goes forward; a record that names no item of the visit belongs to the one before it.
@@ -147,7 +147,7 @@ def find_items(visited: Visit, mm: npt.NDArray[np.uint64], vpn: Ints) -> npt.NDA
         stretch = stretches[one]
         if stretch.first == stretch.stop:
             continue
-        rows = np.flatnonzero(mm == one)
+        rows = true_rows(mm == one)
         pages = visited.walk.vpn[stretch.first : stretch.stop]
         at = np.minimum(np.searchsorted(pages, vpn[rows]), len(pages) - 1)
         found[rows] = np.where(pages[at] == vpn[rows], at + stretch.first, -1)
@@ -161,7 +161,7 @@ def find_rmap_items(visited: Visit, wanted: npt.NDArray[np.uint64]) -> npt.NDArr
     if not len(items):
         return np.full(len(wanted), -1, dtype=np.intp)
     if len(wanted) <= _FEW:
-        found = [np.flatnonzero(items == one)[:1] for one in wanted]
+        found = [true_rows(items == one)[:1] for one in wanted]
         return np.array([int(one[0]) if len(one) else -1 for one in found], dtype=np.intp)
     order = np.argsort(items)
     at = order[np.minimum(np.searchsorted(items[order], wanted), len(items) - 1)]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import Records, empty_records, joined, picked
+from ksmtrace.events.record import Records, empty_records, joined, picked, true_rows
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, IN_STABLE, IN_UNSTABLE, Ints
 from ksmtrace.sources.live.gathered.own import Own, without_marks
 from ksmtrace.sources.live.gathered.places import DONE, PLACE_SHIFT, SKIPPED
@@ -124,16 +124,14 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints) -> None:
     sees_replace_page = bool(own.where(kinds.REPLACE_PAGE).any())
     clean = without_marks(records)
     rows.add(clean, key)
-    replaced = np.flatnonzero(
-        own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok)
-    )
+    replaced = true_rows(own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok))
     if len(replaced) and not sees_replace_page:
         follow = clean[replaced]
         follow["kind"] = kinds.REPLACE_PAGE
         follow["flags"] &= np.uint8(Flag.ZERO_PAGE)
         follow["oldchecksum"] = follow["checksum"] = 0
         rows.add(follow, key[replaced] + 1)
-    partners = np.flatnonzero(partners_removed(own))
+    partners = true_rows(partners_removed(own))
     if len(partners):
         one = clean[partners]
         rows.make(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.events import numbers as kinds
-from ksmtrace.events.record import Records, picked
+from ksmtrace.events.record import Records, picked, true_rows
 from ksmtrace.sources.live.gathered.batch import Header
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Ints
 from ksmtrace.sources.live.gathered.own import Own, find_rmap_items
@@ -43,7 +43,7 @@ class ToldPlaces(NamedTuple):
 def told_places(held: Records, header: Header, visited: Visit) -> ToldPlaces:
     """Those since the batch began, where the kernel's own cursor was seen."""
     cursor = _cursors(held)
-    rows = np.flatnonzero((cursor != 0) & (held["ts"] >= header.began))
+    rows = true_rows((cursor != 0) & (held["ts"] >= header.began))
     # Ksmd was at the last item of the batch before where none of this one is named.
     place, at = np.zeros(len(rows), dtype=np.int64), np.zeros(0, dtype=np.intp)
     if len(rows):
@@ -74,7 +74,7 @@ def without_places(events: Records) -> Records:
     """The same as intercepting gives it."""
     if not _TELLS[events["kind"]].any():
         return events
-    rows = np.flatnonzero(_cursors(events))
+    rows = true_rows(_cursors(events) != 0)
     if len(rows):
         events = picked(events)
         for column, told_of in _COLUMNS.items():
@@ -88,6 +88,6 @@ def _cursors(events: Records) -> npt.NDArray[np.uint64]:
         return cursor
     for column, told_of in _COLUMNS.items():
         for kind in told_of:
-            rows = np.flatnonzero(events["kind"] == kind)
+            rows = true_rows(events["kind"] == kind)
             cursor[rows] = events[column][rows]
     return cursor

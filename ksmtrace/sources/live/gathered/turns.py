@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import true_rows
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, IN_UNSTABLE, NEITHER, Ints
 from ksmtrace.sources.live.gathered.own import BETWEEN, FROM_REMOVAL, IN_TREE, Own
 from ksmtrace.sources.live.gathered.places import BODY, DONE, FREED, PLACE_SHIFT, REMOVED, SKIPPED
@@ -85,11 +86,11 @@ def node_keys(own: Own, visited: Visit, freed: Items, freed_key: Ints) -> Ints:
         freed_key: where those are freed, ascending.
     """
     found = (np.maximum(own.place, 0) << PLACE_SHIFT) + BODY + 4 * own.row
-    nodes = np.flatnonzero(own.where(kinds.REMOVE_STABLE_NODE))
+    nodes = true_rows(own.where(kinds.REMOVE_STABLE_NODE))
     if not len(nodes):
         return found
     before, skipped = visited.before, visited.walk.skipped
-    sharers = np.flatnonzero(freed.tree == IN_STABLE)
+    sharers = true_rows(freed.tree == IN_STABLE)
     latest = 0
     for row in nodes.tolist():
         at, node, flags = int(own.cursor[row]), own.aux[row], int(own.flags[row])
@@ -204,7 +205,7 @@ def _place_removals(
     others = (own.kind != kinds.COW_FAULT) & (own.kind != kinds.REPLACE_PAGE)
     of_nodes = (from_removal & own_node) | (searched & (own.flags & IN_TREE == 0))
     follows = np.where(nodes, of_nodes, others)
-    rows = np.flatnonzero(follows & in_turn)
+    rows = true_rows(follows & in_turn)
     cursors, first = np.unique(own.cursor[rows], return_index=True)
     at = visited.place[cursors]
     skipped = visited.walk.skipped[cursors]
@@ -224,7 +225,7 @@ def at_end(own: Own, visited: Visit, clock: int, turned: Turns) -> Items:
     walk = visited.walk
     head = np.where(walk.head != 0, walk.head, turned.head_before)
     since = visited.before.since.copy()
-    rows = np.flatnonzero(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
+    rows = true_rows(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
     head[own.item[rows]] = own.aux[rows]
     since[own.item[rows]] = clock + own.row[rows]
     head[walk.tree != IN_STABLE] = 0

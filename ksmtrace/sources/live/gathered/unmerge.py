@@ -6,7 +6,7 @@ import numpy as np
 
 from ksmtrace.events import numbers as kinds
 from ksmtrace.events.kinds import Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, NEITHER
 from ksmtrace.sources.live.gathered.own import FROM_REMOVAL, without_marks
 from ksmtrace.sources.live.gathered.population import Items
@@ -55,7 +55,7 @@ def _freed_before(held: Records, freed: Items, starts: dict[int, int], began: in
             done = max(done, low)
         elif late and record["kind"] == kinds.REMOVE_STABLE_NODE and not record["rmap_item"]:
             if record["flags"] & FROM_REMOVAL:
-                sharers = np.flatnonzero(stable & (freed.head == record["aux"]))
+                sharers = true_rows(stable & (freed.head == record["aux"]))
                 after = sharers[sharers >= max(low, done - 1)]
                 if len(after):
                     done = max(done, int(after[0]) + 1)
