@@ -21,10 +21,11 @@ def add_parser(verbs: Verbs) -> None:
         "demo",
         help="trace a workload that is brought along, with KSM switched on for it",
         description=(
-            "Start three small processes with equal, unique, zero, volatile and later rewritten "
-            "pages, switch KSM on at the kernel's default pace (run, pages_to_scan, "
-            f"sleep_millisecs, no advisor), trace for {_SECONDS:.0f} s as `live` does, and put "
-            "everything back. Needs root."
+            "Start three processes of 68 MiB that have 64 MiB in common, and unique, zero, "
+            "volatile and later rewritten pages besides; switch KSM on (run, pages_to_scan, "
+            "sleep_millisecs, no advisor), at a fast pace for five seconds, then at the kernel's "
+            f"default one; trace for {_SECONDS:.0f} s as `live` does, and put everything back. "
+            "Needs root."
         ),
     )
     add_source_options(parser)
