@@ -23,7 +23,7 @@ def add_parser(verbs: Verbs) -> None:
         description=(
             "Start three processes of 68 MiB that have 64 MiB in common, and unique, zero, "
             "volatile and later rewritten pages besides; switch KSM on (run, pages_to_scan, "
-            "sleep_millisecs, no advisor), at a fast pace for five seconds, then at the kernel's "
+            "sleep_millisecs, no advisor), at a fast pace for seven seconds, then at the kernel's "
             f"default one; trace for {_SECONDS:.0f} s as `live` does, and put everything back. "
             "Needs root."
         ),
