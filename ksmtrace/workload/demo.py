@@ -20,21 +20,21 @@ COMMON = 16_384
 EQUAL, UNIQUE, ZERO, VOLATILE, REWRITTEN = 600, 300, 60, 120, 80
 """Pages of each kind in each process; equal and rewritten ones are equal in all processes."""
 
-FAST_PAGES = 3_000
-"""`pages_to_scan` for the first five seconds: half a minute's work at the default pace."""
+FAST_PAGES = 1_500
+"""`pages_to_scan` for seven seconds: the work of two minutes at the default pace."""
 
 REWRITTEN_LATER = 40
-"""How many `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
+"""How many `REWRITTEN` pages of each process get a content of their own, 6 s after the start."""
 
 _BEAT_SECONDS = 0.05
-_SWITCH_ON_AT_BEAT, _SLOW_DOWN_AT_BEAT = 10, 110
-_REWRITE_AT_BEAT = 160
+_SWITCH_ON_AT_BEAT, _SLOW_DOWN_AT_BEAT = 10, 150
+_REWRITE_AT_BEAT = 120
 
 
 class Demo:
     """The processes `NAMES`, ready to be merged; a context manager.
 
-    `run` is switched on, at a fast pace for five seconds, in which what is common merges, then at
+    `run` is switched on, at a fast pace for seven seconds, in which what is common merges, then at
     the kernel's default one (`pages_to_scan`, `sleep_millisecs`, no advisor); all is put back.
 
     Raises:
