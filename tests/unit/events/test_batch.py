@@ -11,12 +11,14 @@ KINDS = (EventKind.CMP_AND_MERGE_PAGE, EventKind.SAMPLE, EventKind.LOST, EventKi
 
 @given(st.lists(st.sampled_from(KINDS), max_size=30), st.lists(st.sampled_from(KINDS), max_size=4))
 def test_events_of_some_kinds(stream, asked):
-    batch = events(*({"kind": kind} for kind in stream))
+    batch = events(*({"kind": kind, "flags": row} for row, kind in enumerate(stream)))
     rows = [row for row, kind in enumerate(stream) if kind in asked]
     asked = list(dict.fromkeys(asked))
     assert batch.rows(*asked).tolist() == rows
     assert batch.of(*asked)["ts"].tolist() == [row + 1 for row in rows]
+    assert batch.where_any(*asked).tolist() == [kind in asked for kind in stream]
     for kind in KINDS:
+        assert batch.flags_of(kind).tolist() == [n for n, one in enumerate(stream) if one == kind]
         assert batch.where(kind).tolist() == [one == kind for one in stream]
         assert batch.count(kind) == batch.by_kind[kind] == stream.count(kind)
     assert batch.only_counters == all(kind == EventKind.SAMPLE for kind in stream)
