@@ -1,4 +1,4 @@
-"""The wheel, as pipx and uv install it: by a Python that looks for nothing of the distribution's."""
+"""The wheel, as pipx and uv install it: by a Python that looks for nothing of the system's."""
 
 import json
 import os
