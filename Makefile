@@ -184,6 +184,7 @@ endef
 
 .venv/ready: pyproject.toml Makefile
 	$(call install,$(RUN_PACKAGES))
+	@echo "making .venv, and installing what ksmtrace needs into it"
 	@/usr/bin/python3 -m venv --system-site-packages .venv
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
 	@$(BIN)/pip install -qq --editable '.[report]'
