@@ -131,6 +131,7 @@ class Walk(NamedTuple):
         says_checksum: whether a word says it.
         passed_over: of those of PLAIN, whether should_skip_rmap_item passed over the item when it
             was last asked.
+        lingering: mms that nobody uses any more, and that ksmd has not freed as the batch ends.
     """
 
     stretches: list[Stretch]
@@ -142,6 +143,20 @@ class Walk(NamedTuple):
     checksum: npt.NDArray[np.uint32]
     says_checksum: npt.NDArray[np.bool_]
     passed_over: npt.NDArray[np.bool_]
+    lingering: frozenset[int] = frozenset()
+
+
+COLUMNS = (
+    "vpn",
+    "tree",
+    "skipped",
+    "rmap_item",
+    "head",
+    "checksum",
+    "says_checksum",
+    "passed_over",
+)
+"""Attributes of `Walk` that have a row for each item."""
 
 
 def count_items(words: Words) -> int:
@@ -180,8 +195,9 @@ def read_words(words: Words) -> Walk:
             word & _UNSTABLE_BIT, IN_UNSTABLE, 0
         )
     checksum = (values >> np.uint64(CHECKSUM_SHIFT)).astype(np.uint32)
+    stretches, lingering = _stretches(padded, heads, tag, pages, starts, total)
     return Walk(
-        _stretches(padded, heads, tag, pages, starts, total),
+        stretches,
         vpn,
         tree[of],
         (tag == Tag.SKIPPED)[of],
@@ -190,6 +206,7 @@ def read_words(words: Words) -> Walk:
         checksum[of],
         (plain | long)[of],
         (plain & _passed_over(values))[of],
+        lingering,
     )
 
 
@@ -240,8 +257,10 @@ def _stretches(
     pages: Ints,
     starts: Ints,
     total: int,
-) -> list[Stretch]:
+) -> tuple[list[Stretch], frozenset[int]]:
+    """The stretches, and the mms that linger."""
     found: list[Stretch] = []
+    lingering = []
     begins = np.flatnonzero(tag == Tag.MM)
     bounds = [*begins.tolist(), len(tag)]
     ends = set(np.flatnonzero(tag == Tag.END).tolist())
@@ -249,6 +268,9 @@ def _stretches(
         mm = int(padded[heads[begin] + 1])
         if not mm:
             continue  # between two lists: a chunk was full there
+        if int(padded[heads[begin]]) >> COUNT_SHIFT & COUNT_MOST:
+            lingering.append(mm)
+            continue
         behind = FROM_START
         if begin + 1 < stop and tag[begin + 1] == Tag.AT:
             word = int(padded[heads[begin + 1]])
@@ -260,4 +282,4 @@ def _stretches(
         if found and found[-1].mm == mm and not found[-1].ended and behind == FROM_START:
             one = found.pop()._replace(ended=one.ended, stop=last)
         found.append(one)
-    return found
+    return found, frozenset(lingering)
