@@ -70,7 +70,7 @@ struct leaver {
     u64 asked; /* the batch at whose end, and 1 */
 };
 #ifdef WITH_BPF_LOOP
-BPF_QUEUE(leavers, struct leaver, 1024);
+BPF_QUEUE(leavers, struct leaver, 4096);
 #endif
 
 static __always_inline struct visit *visit_of(u64 mm)
