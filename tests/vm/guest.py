@@ -6,6 +6,8 @@ command in it.
     .venv/bin/python tests/vm/guest.py --icount 6.1 -- ...     one processor, whose time is
                                                                instructions executed
     .venv/bin/python tests/vm/guest.py --nodes 2 6.1 -- ...    its memory is on two NUMA nodes
+    .venv/bin/python tests/vm/guest.py --cpus 1 6.1 -- ...     one processor, which its scheduler
+                                                               shares out, and not the emulator
     .venv/bin/python tests/vm/guest.py --examples 0.3 6.12     fewer rounds, and no slow tests
     .venv/bin/python tests/vm/guest.py --limit 7200 5.10       killed after two hours instead of one
 
@@ -49,16 +51,14 @@ mount --bind /run/out {OUT}
 """Puts what the guest only reads under a mount that keeps what it has read."""
 
 
-def boot(
-    release: str, command: list[str], *, icount: bool, limit_seconds: int, nodes: int = 1
-) -> int:
+def boot(release: str, command: list[str], options: argparse.Namespace) -> int:
     """Run `command` in a guest of that kernel, as root in the repository; returns its exit status,
     125 if it has none."""
     OUT.mkdir(exist_ok=True)
     for attempt in range(1, BOOTS + 1):
         with tempfile.TemporaryDirectory(dir=OUT) as scratch:
             status, log = (Path(scratch) / name for name in ("status", "log"))
-            console = _run(release, command, Path(scratch), icount, limit_seconds, nodes)
+            console = _run(release, command, Path(scratch), options)
             if status.exists():
                 print(log.read_text(errors="replace"), flush=True)
                 return int(status.read_text())
@@ -70,14 +70,7 @@ def boot(
     return 125
 
 
-def _run(
-    release: str,
-    command: list[str],
-    scratch: Path,
-    icount: bool,
-    limit_seconds: int,
-    nodes: int,
-) -> str:
+def _run(release: str, command: list[str], scratch: Path, options: argparse.Namespace) -> str:
     """Boot once; returns the end of what the guest's console and vng said."""
     script, compiled = scratch / "run.sh", scratch / "compiled"
     compiled.mkdir()
@@ -91,8 +84,9 @@ def _run(
         f"echo $? >{scratch}/status\n"
     )
     environment = {**os.environ, "PATH": f"{BIN}:/usr/sbin:/sbin:{os.environ['PATH']}"}
+    processors = 1 if options.icount else options.cpus
     machine = [
-        "--memory", "3G", "--cpus", "1" if icount else "2", "--disable-microvm", "--disable-kvm",
+        "--memory", "3G", "--cpus", str(processors), "--disable-microvm", "--disable-kvm",
         "--user", "root", "--rwdir", str(OUT),
     ]  # fmt: skip
     run = [str(BIN / "vng"), "--verbose", "-r", release, *machine]
@@ -105,9 +99,9 @@ def _run(
     )
     # memory of processes alone, so that it can be taken offline
     run.append(f"--append=movablecore={MOVABLE}")
-    if nodes > 1:
-        run.append(f"--append=numa=fake={nodes}")
-    clock = " -icount shift=0,sleep=off" if icount else ""
+    if options.nodes > 1:
+        run.append(f"--append=numa=fake={options.nodes}")
+    clock = " -icount shift=0,sleep=off" if options.icount else ""
     run += [f"--qemu-opts={emulation}{clock}", "--exec", f"bash {script}"]
     compiler = [sys.executable, str(Path(__file__).parent / "compiler.py"), str(compiled)]
     with (
@@ -122,10 +116,10 @@ def _run(
         ) as vng,
     ):
         try:
-            said = vng.communicate(timeout=limit_seconds)[0]
+            said = vng.communicate(timeout=options.limit)[0]
             ended = f"vng ended with status {vng.returncode}"
         except subprocess.TimeoutExpired:
-            ended = f"no answer within {limit_seconds} s"
+            ended = f"no answer within {options.limit} s"
             os.killpg(vng.pid, signal.SIGKILL)  # vng alone would leave its qemu behind
             said = vng.communicate()[0]
         except BaseException:
@@ -140,6 +134,7 @@ def main() -> int:
     parser.add_argument("kernel", choices=sorted(kernels()))
     parser.add_argument("--icount", action="store_true", help="time is instructions executed")
     parser.add_argument("--nodes", type=int, default=1, help="NUMA nodes, feigned by the kernel")
+    parser.add_argument("--cpus", type=int, default=2, metavar="N")
     parser.add_argument(
         "--examples", default="1", metavar="SHARE", help="of the rounds of the guest tests"
     )
@@ -149,13 +144,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     release = install(kernels()[options.kernel])
     command = options.command or [*TESTS, "--examples", options.examples]
-    return boot(
-        release,
-        command,
-        icount=options.icount,
-        limit_seconds=options.limit,
-        nodes=options.nodes,
-    )
+    return boot(release, command, options)
 
 
 if __name__ == "__main__":
