@@ -122,8 +122,10 @@ def test_from_installed_to_purged(root, package, repository, tmp_path):
     (command,) = re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
     assert (root.path / command.lstrip("/")).exists()
     assert not list((root.path / "etc/systemd/system").rglob("ksmtrace*"))  # nobody has asked
-    assert list((root.path / "usr/share/ksmtrace/dashboards").glob("*.json"))
-    assert list((root.path / "usr/share/ksmtrace/dashboards/rules").glob("*.yaml"))
+    shared = root.path / "usr/share/ksmtrace/dashboards"
+    files = [path for path in (repository / "dashboards").rglob("*") if path.suffix != ".py"]
+    wanted = {path.relative_to(repository / "dashboards") for path in files if path.is_file()}
+    assert {path.relative_to(shared) for path in shared.rglob("*") if path.is_file()} == wanted
     root.install(newer(package, tmp_path))
     assert root.run("dpkg-query", "-W", "-f", "${Version}", "ksmtrace").stdout == NEWER
     root.run("ksmtrace", "--version")
