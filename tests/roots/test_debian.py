@@ -123,8 +123,10 @@ def test_from_installed_to_purged(root, package, repository, tmp_path):
     assert (root.path / command.lstrip("/")).exists()
     assert not list((root.path / "etc/systemd/system").rglob("ksmtrace*"))  # nobody has asked
     shared = root.path / "usr/share/ksmtrace/dashboards"
-    files = [path for path in (repository / "dashboards").rglob("*") if path.suffix != ".py"]
-    wanted = {path.relative_to(repository / "dashboards") for path in files if path.is_file()}
+    files = [
+        path for path in (repository / "dashboards").rglob("*") if path.suffix in (".json", ".yaml")
+    ]
+    wanted = {path.relative_to(repository / "dashboards") for path in files}
     assert {path.relative_to(shared) for path in shared.rglob("*") if path.is_file()} == wanted
     root.install(newer(package, tmp_path))
     assert root.run("dpkg-query", "-W", "-f", "${Version}", "ksmtrace").stdout == NEWER
