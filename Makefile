@@ -8,11 +8,14 @@ TOOL := PYTHONPATH=tests:tests/vm $(BIN)/python -m tools
 CAPTURE := tests/replay/data/debian-6.1.ksmtrace
 
 RUN_PACKAGES := python3-bpfcc python3-venv
-TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium
+TEST_PACKAGES := qemu-system-x86 busybox-static kmod xz-utils bpftool gcc libc6-dev prometheus prometheus-node-exporter curl chromium \
+	groff-base zsh fish
+# What builds and tries packages.
+PACKAGING_PACKAGES := debhelper lintian mmdebstrap
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test fuzz ends guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist clean
+.PHONY: help run check test fuzz ends guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist deb roots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +29,7 @@ run: .venv/ready ## set up, and trace a demo on this machine's own kernel for 20
 
 # Tests that have KSM or a guest to themselves run one by one, all others side by side; a failure of
 # the one does not hide the other's.
-ALONE := tests/live tests/vm tests/soak
+ALONE := tests/live tests/vm tests/soak tests/roots
 # The share of each property's examples that is tried.
 EXAMPLES ?= 0.3
 # Seconds for which the soak traces, beside the tests that leave KSM alone.
@@ -84,6 +87,7 @@ guests: .venv/ready-test ## run tests/live in guests of the kernels that CI boot
 test-all: .venv/ready-test ## every test with every example, and tests/live in a guest of every kernel
 	@status=0; \
 	$(MAKE) test EXAMPLES=1 SOAK=3600 || status=1; \
+	$(MAKE) roots || status=1; \
 	$(MAKE) vm-all || status=1; \
 	exit $$status
 
@@ -154,6 +158,14 @@ dist: .venv/ready-test ## build the wheel and try it in a clean virtualenv
 	build/try/bin/pip install -qq dist/*.whl
 	cd / && $(CURDIR)/build/try/bin/ksmtrace replay $(CURDIR)/$(CAPTURE)
 
+deb: .venv/ready-test ## build Debian packages for bookworm and trixie, or RELEASE=..., into dist/
+	$(call install,$(PACKAGING_PACKAGES))
+	@$(TOOL).package.deb $(RELEASE)
+
+roots: .venv/ready-test ## install, run, upgrade and purge them in clean roots of both releases, in ten minutes
+	$(call install,$(PACKAGING_PACKAGES))
+	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/roots
+
 clean: ## remove what was built
 	rm -rf .venv .vm build dist *.egg-info
 
@@ -172,6 +184,7 @@ endef
 
 .venv/ready: pyproject.toml Makefile
 	$(call install,$(RUN_PACKAGES))
+	@echo "making .venv, and installing what ksmtrace needs into it"
 	@/usr/bin/python3 -m venv --system-site-packages .venv
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
 	@$(BIN)/pip install -qq --editable '.[report]'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ksmtrace.cli.files import add_force_option, output_name
 from ksmtrace.cli.live import trace
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
+from ksmtrace.lines import say
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -21,10 +22,11 @@ def add_parser(verbs: Verbs) -> None:
         "demo",
         help="trace a workload that is brought along, with KSM switched on for it",
         description=(
-            "Start three small processes with equal, unique, zero, volatile and later rewritten "
-            "pages, switch KSM on at the kernel's default pace (run, pages_to_scan, "
-            f"sleep_millisecs, no advisor), trace for {_SECONDS:.0f} s as `live` does, and put "
-            "everything back. Needs root."
+            "Start three processes of 68 MiB that have 64 MiB in common, and unique, zero, "
+            "volatile and later rewritten pages besides; switch KSM on (run, pages_to_scan, "
+            "sleep_millisecs, no advisor), at a fast pace for seven seconds, then at the kernel's "
+            f"default one; trace for {_SECONDS:.0f} s as `live` does, and put everything back. "
+            "Needs root."
         ),
     )
     add_source_options(parser)
@@ -38,9 +40,21 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: Namespace) -> int:
     """Trace the demo; returns the exit status."""
     from ksmtrace.sources.live.preconditions import check_host
-    from ksmtrace.workload.demo import Demo
+    from ksmtrace.workload.demo import NAMES, Demo
+
+    def step(line: str) -> None:
+        if not options.json:
+            say(line)
+
+    def start() -> None:
+        demo.start()
+        step(f"tracing {', '.join(NAMES)} for {duration:g} s")
 
     check_host()
+    duration = options.duration or _SECONDS
+    step("filling the memory of three processes")
     with Demo() as demo:
-        duration = options.duration or _SECONDS
-        return trace(options, duration=duration, fail_fast=False, when_ready=demo.start)
+        step("attaching the probes")
+        status = trace(options, duration=duration, fail_fast=False, when_ready=start)
+        step("ending the processes, and putting KSM's settings back")
+    return status

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from ksmtrace.kernel.sysfs import read_tunables
 
 KSM = "KSM"
 """Name of the one check that `--probes sysfs` needs too."""
-
-_VENV = "use a virtualenv made with `/usr/bin/python3 -m venv --system-site-packages`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +114,6 @@ def _bcc(distribution: Distribution) -> str:
         bcc = import_bcc()
     except (HostError, OSError) as error:
         remedy = distribution.install_bcc()
-        if sys.prefix != sys.base_prefix:
-            remedy = f"{remedy}, and {_VENV}"
         # An OSError: the module is there, and its library libbcc is not.
         cause = error if isinstance(error, OSError) else error.__cause__
         if cause is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import platform
 import struct
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from ksmtrace.session import Kernel
 
 Bcc = Any
 """The module bcc, or one of its objects: it has no types."""
+
+DISTRIBUTIONS_MODULES = ("/usr/lib/python3/dist-packages", "/usr/lib*/python3*/site-packages")
+"""Where Debian's relatives, and others, put modules for their own Python."""
 
 _NT_GNU_BUILD_ID = 3
 
@@ -81,15 +87,15 @@ def find_kernel_thread(name: str, root: Path = ROOT) -> int | None:
 def import_bcc() -> Bcc:
     """The module bcc of the distribution.
 
+    A Python that does not look among the distribution's modules, as those that pipx and uv set up,
+    gets this one from there: it is of Python alone, and loads libbcc.so by itself.
+
     Raises:
         HostError: it is missing, or is PyPI's unrelated package of the same name.
     """
-    remedy = (
-        f"{read_distribution().install_bcc()}, and use a virtualenv made with "
-        "`/usr/bin/python3 -m venv --system-site-packages`"
-    )
+    remedy = read_distribution().install_bcc()
     try:
-        import bcc
+        bcc = _import_bcc()
     except (ImportError, OSError) as error:  # OSError: its libbcc.so cannot be loaded
         raise HostError(f"bcc cannot be imported ({error}): {remedy}") from error
     if not hasattr(bcc, "BPF"):
@@ -99,3 +105,31 @@ def import_bcc() -> Bcc:
             f"not the BPF Compiler Collection: pip uninstall bcc; {remedy}"
         )
     return bcc
+
+
+def _import_bcc() -> Bcc:
+    try:
+        import bcc
+
+        return bcc
+    except ModuleNotFoundError as error:
+        if error.name != "bcc":
+            raise
+        for pattern in DISTRIBUTIONS_MODULES:
+            for found in sorted(glob.glob(f"{pattern}/bcc/__init__.py"), reverse=True):
+                return _import_from(Path(found))
+        raise
+
+
+def _import_from(file: Path) -> Bcc:
+    name = file.parent.name
+    spec = spec_from_file_location(name, file, submodule_search_locations=[str(file.parent)])
+    assert spec is not None
+    assert spec.loader is not None, "a file of Python has one"
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,4 +1,7 @@
-"""The demo's workload: a few small processes whose pages do everything that KSM can meet."""
+"""The demo's workload: three processes with much in common, and pages of all kinds that KSM meets.
+
+Virtual machines with one operating system have as much in common.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,28 @@ from ksmtrace.workload.processes import Processes
 
 NAMES = ("demo-web", "demo-db", "demo-cache")
 
+COMMON = 16_384
+"""Pages of each process that differ from each other, and that all processes have alike."""
+
 EQUAL, UNIQUE, ZERO, VOLATILE, REWRITTEN = 600, 300, 60, 120, 80
 """Pages of each kind in each process; equal and rewritten ones are equal in all processes."""
 
+FAST_PAGES = 1_500
+"""`pages_to_scan` for seven seconds: the work of two minutes at the default pace."""
+
 REWRITTEN_LATER = 40
-"""How many `REWRITTEN` pages of each process get a content of their own, 8 s after the start."""
+"""How many `REWRITTEN` pages of each process get a content of their own, 6 s after the start."""
 
 _BEAT_SECONDS = 0.05
-_SWITCH_ON_AT_BEAT = 10
-_REWRITE_AT_BEAT = 160
+_SWITCH_ON_AT_BEAT, _SLOW_DOWN_AT_BEAT = 10, 150
+_REWRITE_AT_BEAT = 120
 
 
 class Demo:
     """The processes `NAMES`, ready to be merged; a context manager.
 
-    `run` is switched on, with the kernel's default pace (`pages_to_scan`, `sleep_millisecs`, no
-    advisor); all is put back.
+    `run` is switched on, at a fast pace for seven seconds, in which what is common merges, then at
+    the kernel's default one (`pages_to_scan`, `sleep_millisecs`, no advisor); all is put back.
 
     Raises:
         HostError: no KSM, not root, or another demo is running.
@@ -68,6 +77,7 @@ class Demo:
         do = self._processes.do
         self._processes.spawn(name)
         for region, pages, content in (
+            ("common", COMMON, "unique:0"),
             ("equal", EQUAL, "twin:1"),
             ("unique", UNIQUE, f"unique:{index + 1}"),
             ("zero", ZERO, "zero"),
@@ -79,8 +89,9 @@ class Demo:
             do(name, "mergeable", region=region)
 
     def _switch_on(self) -> None:
-        """At the kernel's own pace: a ksmd that sleeps for an hour would show nothing."""
+        """With the kernel's own tunables: a ksmd that sleeps for an hour would show nothing."""
         self._guard.write_defaults("advisor_mode", "pages_to_scan", "sleep_millisecs")
+        self._guard.write("pages_to_scan", FAST_PAGES)
         self._guard.write("run", 1)
 
     def _live(self) -> None:
@@ -90,6 +101,8 @@ class Demo:
                 return
             if beat == _SWITCH_ON_AT_BEAT:
                 self._switch_on()
+            if beat == _SLOW_DOWN_AT_BEAT:
+                self._guard.write_defaults("pages_to_scan")
             for name in NAMES:
                 self._processes.do(name, "poke", region="volatile", offset=8, value=beat % 251)
             if beat == _REWRITE_AT_BEAT:

@@ -1,9 +1,14 @@
 """The capabilities that are documented are those that were measured, and the unit has them."""
 
+import json
 import re
 
+import kubernetes_validate
 import pytest
+import yaml
 
+from ksmtrace.cli import build_parser
+from ksmtrace.cli.ignored import check_ignored
 from ksmtrace.kernel.needs import PURPOSES, WAYS
 from tools.needs import read_results, to_run, to_see_all
 
@@ -54,9 +59,44 @@ def test_the_unit_has_what_its_command_needs(repository):
     assert command.split()[0] == "live"
     assert not {"--probes", "--totals", "--cow"} & set(command.split())
     (bounding,) = re.findall(r"^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)
-    ways = [WAYS["tracepoint"], WAYS["gather"]]
     assert "--drop-capabilities" in command
-    assert set(bounding.split()) == {name for way in ways for name in way.needed + way.later}
+    assert set(bounding.split()) == of_live()
+
+
+def of_live():
+    """What the best way may need, whichever it is."""
+    ways = [WAYS["tracepoint"], WAYS["gather"]]
+    return {name for way in ways for name in way.needed + way.later}
+
+
+def test_the_container_has_as_much(repository):
+    text = (repository / "packaging/container/Containerfile").read_text()
+    (added,) = re.findall(r"--cap-add (\S+)", text)
+    assert {f"CAP_{name.upper()}" for name in added.split(",")} == of_live()
+    assert "--cap-drop all" in text
+
+
+def test_the_pod_has_as_much_and_kubernetes_takes_it(repository):
+    pod = yaml.safe_load((repository / "packaging/kubernetes/ksmtrace.yaml").read_text())
+    kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+    (container,) = pod["spec"]["template"]["spec"]["containers"]
+    capabilities = container["securityContext"]["capabilities"]
+    assert full(capabilities["add"]) == of_live()
+    assert capabilities["drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("where", ["container", "kubernetes"])
+def test_what_a_container_runs_is_a_command_line(where, repository):
+    if where == "container":
+        text = (repository / "packaging/container/Containerfile").read_text()
+        arguments = json.loads(re.findall(r"^CMD (.*)$", text, re.MULTILINE)[0])
+    else:
+        pod = yaml.safe_load((repository / "packaging/kubernetes/ksmtrace.yaml").read_text())
+        arguments = pod["spec"]["template"]["spec"]["containers"][0]["args"]
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    check_ignored(parser.of(options.verb), options)
+    assert options.drop_capabilities
 
 
 def test_every_capability_has_a_purpose():

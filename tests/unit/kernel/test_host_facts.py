@@ -9,6 +9,7 @@ import pytest
 
 from ksmtrace.errors import HostError
 from ksmtrace.events import Gauge
+from ksmtrace.kernel import host
 from ksmtrace.kernel.btf import VMLINUX, Btf
 from ksmtrace.kernel.host import find_ksmd, import_bcc, read_build_id
 from ksmtrace.kernel.symbols import read_ranges, read_symbols
@@ -96,6 +97,7 @@ def test_pypis_bcc_is_refused(monkeypatch):
 
 def test_missing_bcc_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "bcc", None)
+    monkeypatch.setattr(host, "DISTRIBUTIONS_MODULES", ())
     with pytest.raises(HostError, match="apt-get install python3-bpfcc"):
         import_bcc()
 

@@ -1,22 +1,11 @@
-"""What stands in for bcc in the bench of probes, whose programs are compiled elsewhere."""
+"""What stands in for bcc in guests, whose programs are compiled outside."""
 
 import ctypes
-import importlib.util
 import struct
-from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[3] / "bench"
-
-
-@pytest.fixture(scope="module")
-def bpf():
-    """tests/bench/probes_bpf.py, which no package holds."""
-    spec = importlib.util.spec_from_file_location("probes_bpf", BENCH / "probes_bpf.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from support import precompiled
 
 
 def load(register, kind, number):
@@ -24,22 +13,22 @@ def load(register, kind, number):
     return struct.pack("<BBhi", 0x18, register | kind << 4, 0, number) + bytes(8)
 
 
-def test_descriptors_of_maps_are_replaced_and_nothing_else_is(bpf):
+def test_descriptors_of_maps_are_replaced_and_nothing_else_is():
     other = struct.pack("<BBhi", 0xB7, 1, 0, 7)
     code = other + load(1, 1, 7) + load(2, 0, 7) + load(3, 1, 8) + other
-    moved = bpf._relocate(code, {7: 30, 8: 31})
+    moved = precompiled._relocate(code, {7: 30, 8: 31})
     assert moved == other + load(1, 1, 30) + load(2, 0, 7) + load(3, 1, 31) + other
 
 
-def test_a_descriptor_that_no_map_has_is_an_error(bpf):
+def test_a_descriptor_that_no_map_has_is_an_error():
     with pytest.raises(KeyError):
-        bpf._relocate(load(1, 1, 9), {7: 30})
+        precompiled._relocate(load(1, 1, 9), {7: 30})
 
 
-def test_types_have_the_sizes_and_offsets_of_c(bpf):
+def test_types_have_the_sizes_and_offsets_of_c():
     inner = ["inner", [["a", "unsigned short"], ["b", "unsigned char"]], "struct"]
     both = ["", [["x", inner], ["whole", "unsigned long long"]], "union"]
-    kind = bpf._ctype(
+    kind = precompiled._ctype(
         ["outer", [["n", "unsigned int"], both, ["words", "unsigned long long", [4]]], "struct"]
     )
 

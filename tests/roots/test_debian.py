@@ -1,0 +1,129 @@
+"""The Debian package in a clean root of each release: built, installed, used, upgraded, purged."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tools.package.deb import RELEASES, build
+
+MIRROR = "http://deb.debian.org/debian"
+CAPTURE = "tests/replay/data/debian-6.1.ksmtrace"
+NEWER = "9.9.9"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+
+class Root:
+    """A root file system, in which commands run with this machine's kernel."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *command, check=True, **options):
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+        environment |= {"DEBIAN_FRONTEND": "noninteractive"}
+        return subprocess.run(
+            ["chroot", str(self.path), *command],
+            env=environment, capture_output=True, text=True, check=check, **options,
+        )  # fmt: skip
+
+    def install(self, package):
+        shutil.copy(package, self.path / "root")
+        self.run("apt-get", "install", "-y", "--no-install-recommends", f"/root/{package.name}")
+
+    def traces(self):
+        """What in it bears the name."""
+        found = self.run("find", "/etc", "/usr", "/var", "/lib", "-name", "*ksmtrace*").stdout
+        return {line for line in found.split() if not line.startswith("/var/log")}
+
+
+@contextmanager
+def with_kernel(root):
+    """/proc, /sys and /dev are there while the context lasts."""
+    with ExitStack() as mounted:
+        for name in ("proc", "sys", "dev"):
+            at = str(root.path / name)
+            subprocess.run(["mount", "--rbind", f"/{name}", at], check=True)
+            mounted.callback(subprocess.run, ["umount", "--recursive", at], check=True)
+            subprocess.run(["mount", "--make-rslave", at], check=True)
+        yield
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def release(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def package(release):
+    return build(release)
+
+
+@pytest.fixture(scope="module")
+def root(release, tmp_path_factory):
+    """A clean one, with what apt needs."""
+    assert os.geteuid() == 0, "needs root"
+    path = tmp_path_factory.mktemp(release) / "root"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", release, str(path), MIRROR]
+    subprocess.run(command, check=True)
+    shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
+    yield Root(path)
+    shutil.rmtree(path)
+
+
+def newer(package, directory):
+    """The same as a later version."""
+    unpacked = directory / "unpacked"
+    subprocess.run(["dpkg-deb", "-R", str(package), str(unpacked)], check=True)
+    control = unpacked / "DEBIAN/control"
+    text, changed = re.subn(
+        r"^Version: .*$", f"Version: {NEWER}", control.read_text(), flags=re.MULTILINE
+    )
+    assert changed == 1
+    control.write_text(text)
+    made = directory / f"ksmtrace_{NEWER}.deb"
+    subprocess.run(["dpkg-deb", "-Znone", "-b", str(unpacked), str(made)], check=True)
+    return made
+
+
+def test_lintian_finds_no_errors(package):
+    found = subprocess.run(
+        ["lintian", "--fail-on", "none", str(package)], capture_output=True, text=True, check=True
+    )
+    assert [line for line in found.stdout.splitlines() if line[:2] in ("E:", "W:")] == []
+
+
+def test_from_installed_to_purged(root, package, repository, tmp_path):
+    before = root.traces()
+    root.install(package)
+    shutil.copy(repository / CAPTURE, root.path / "root/host.ksmtrace")
+    expected = json.loads((repository / f"{CAPTURE}.json").read_text())
+    with with_kernel(root):
+        assert root.run("ksmtrace", "--version").stdout.startswith("ksmtrace ")
+        replayed = root.run("ksmtrace", "replay", "--json", "/root/host.ksmtrace")
+        assert json.loads(replayed.stdout)["analyzers"] == expected["analyzers"]
+        root.run("ksmtrace", "report", "/root/host.ksmtrace", "-o", "/root/host.html")
+        assert "<svg" in (root.path / "root/host.html").read_text()
+        doctor = json.loads(root.run("ksmtrace", "doctor", "--json").stdout)
+        assert "/usr/lib/python3/dist-packages/bcc" in json.dumps(doctor)
+        live = ("ksmtrace", "live", "--once", "--json", "--duration", "2", "--listen", "19917")
+        assert json.loads(root.run(*live).stdout)["source"] == "live"
+    for name in ("ksmtrace.1.gz", "ksmtrace-live.1.gz"):
+        assert (root.path / "usr/share/man/man1" / name).exists()
+    unit = root.path / "lib/systemd/system/ksmtrace.service"
+    (command,) = re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
+    assert (root.path / command.lstrip("/")).exists()
+    assert not list((root.path / "etc/systemd/system").rglob("ksmtrace*"))  # nobody has asked
+    assert list((root.path / "usr/share/ksmtrace/dashboards").glob("*.json"))
+    assert list((root.path / "usr/share/ksmtrace/dashboards/rules").glob("*.yaml"))
+    root.install(newer(package, tmp_path))
+    assert root.run("dpkg-query", "-W", "-f", "${Version}", "ksmtrace").stdout == NEWER
+    root.run("ksmtrace", "--version")
+    root.run("apt-get", "purge", "-y", "ksmtrace")
+    assert root.traces() == before
+    assert not (root.path / "usr/lib/ksmtrace").exists()
