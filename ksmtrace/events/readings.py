@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Flag, Gauge
+from ksmtrace.events.kinds import PAGE_GAUGES, Flag, Gauge
 
 _COUNTERS = frozenset(Gauge) - {Gauge.FAULT_PROBES}
 """The gauges that are read together; the other is a mark in the stream."""
@@ -72,7 +73,7 @@ class ReadingTracker:
         """
         if batch.lost:
             self._values, self._failed = {}, {}
-        samples = batch.of(EventKind.SAMPLE)
+        samples = batch.of(kinds.SAMPLE)
         found = []
         for gauge, value, err, flags, ns in zip(
             samples["address"].tolist(),

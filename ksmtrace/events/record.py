@@ -35,6 +35,11 @@ _WHOLE = np.dtype((np.void, RECORD.itemsize))
 long."""
 
 
+def true_rows(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Where a column of one dimension is true: `np.flatnonzero` without its detours."""
+    return mask.nonzero()[0]
+
+
 def empty_records(count: int = 0) -> Records:
     """`count` records, all zero."""
     return np.zeros(count, dtype=RECORD)

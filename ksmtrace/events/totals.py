@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.record import Records, empty_records
@@ -36,7 +37,7 @@ def total_records(counts: Mapping[Outcome, int], ts: int | None = None) -> Recor
         ts: time of the records; None for now.
     """
     records = empty_records(len(counts))
-    records["kind"] = EventKind.TOTAL
+    records["kind"] = kinds.TOTAL
     records["ts"] = time.monotonic_ns() if ts is None else ts
     for index, (outcome, count) in enumerate(sorted(counts.items())):
         records["address"][index], records["err"][index] = outcome.kind, outcome.err
@@ -57,7 +58,7 @@ class Totals:
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the TOTAL records of a batch."""
-        for record in batch.of(EventKind.TOTAL):
+        for record in batch.of(kinds.TOTAL):
             zero_page = bool(record["flags"] & Flag.ZERO_PAGE)
             outcome = Outcome(int(record["address"]), int(record["err"]), zero_page)
             self.counts[outcome] = int(record["aux"])

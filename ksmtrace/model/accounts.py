@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.events.readings import Reading
+from ksmtrace.events.record import true_rows
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 
 COUNTS = (
     *("passed_over", "settled", "changed", "first_look", "placed", "unplaced", "freed"),
@@ -65,7 +68,10 @@ def _table() -> npt.NDArray[np.int8]:
     return table
 
 
-_TABLE = _table().ravel()
+_TABLE = _table()
+_COUNTED = tuple((_TABLE != _NONE).any(axis=1).nonzero()[0].tolist())
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+_NO_COLUMN = np.zeros(0, dtype=np.int8)
 
 
 @dataclass(slots=True)
@@ -154,7 +160,7 @@ class Accounts:
             self._sampled, self._sampled_ns = self._sampled + number, self._sampled_ns + ns
         if found is not None:
             self._count(found, reconstruction.processes)
-        if (reconstruction.batch.kind == EventKind.MM_EXIT).any():
+        if reconstruction.batch.count(kinds.MM_EXIT):
             self._fold()
 
     def read(self, reading: Reading) -> None:
@@ -210,21 +216,23 @@ class _Counted:
 def _counted(reconstruction: Reconstruction) -> _Counted | None:
     """Count the last batch; None where nothing is to be counted."""
     batch = reconstruction.batch
-    columns = _TABLE[batch.kind.astype(np.uint16) << 8 | batch.flags]
-    rows = np.flatnonzero(columns != _NONE)
+    there = [kind for kind in _COUNTED if batch.count(kind)]
+    rows = np.concatenate([_NO_ROWS, *(batch.rows(kind) for kind in there)])
+    column = np.concatenate([_NO_COLUMN, *(_TABLE[kind][batch.flags_of(kind)] for kind in there)])
+    if (column == _NONE).any():
+        rows, column = rows[column != _NONE], column[column != _NONE]
     copies = reconstruction.copies
     if not len(rows) and not len(copies.rows):
         return None
-    column = columns[rows]
     _part_unplaced(batch, rows, column)
     if len(copies.rows):
         # a look that tells of a copy is counted as what else it is too
         by = np.where(copies.by_kernel, _KERNEL_BREAK, _USER_BREAK).astype(np.int8)
         rows, column = np.concatenate([rows, copies.rows]), np.concatenate([column, by])
     mm = batch.events["mm"][rows]
-    starts = np.flatnonzero(np.append(True, mm[1:] != mm[:-1]))
+    starts = run_starts(mm)
     mms, runs = np.unique(mm[starts], return_inverse=True)
-    which = np.repeat(runs, np.diff(np.append(starts, len(rows))))
+    which = np.repeat(runs, run_lengths(starts, len(rows)))
     width = len(COUNTS)
     counts = np.bincount(which * width + column, minlength=len(mms) * width)
     break_ns = np.zeros((len(mms), 2), dtype=np.int64)
@@ -235,7 +243,7 @@ def _counted(reconstruction: Reconstruction) -> _Counted | None:
 
 def _sampled(reconstruction: Reconstruction) -> tuple[int, int]:
     """Users' faults that the last batch has of a window: how many, and their nanoseconds."""
-    faults = reconstruction.batch.of(EventKind.COW_FAULT)
+    faults = reconstruction.batch.of(kinds.COW_FAULT)
     spent = faults["aux"][faults["flags"] & int(Flag.BY_KERNEL) == 0].astype(np.int64)
     return len(spent), int(np.maximum(spent, 0).sum())
 
@@ -248,7 +256,7 @@ def _part_unplaced(
     Only what had not changed was looked up in the trees. A page of zeroes is then taken for one
     that the zero page replaced.
     """
-    unplaced = np.flatnonzero(column == COUNTS.index("unplaced"))
+    unplaced = true_rows(column == COUNTS.index("unplaced"))
     where = rows[unplaced]
     before, now = batch.events["oldchecksum"][where], batch.events["checksum"][where]
     column[unplaced[before != now]] = COUNTS.index("changed")
@@ -265,7 +273,7 @@ def _break_ns(
 ) -> npt.NDArray[np.int64]:
     """Nanoseconds in COW faults by mm, by (users' writes, kernel's breaks); shape (count, 2)."""
     total = np.zeros((count, 2), dtype=np.int64)
-    faults = np.flatnonzero((column == _USER_BREAK) | (column == _KERNEL_BREAK))
+    faults = true_rows((column == _USER_BREAK) | (column == _KERNEL_BREAK))
     if len(faults):
         # a clock that was set back gives a difference below zero: no time
         spent = np.maximum(batch.events["aux"][rows[faults]].astype(np.int64), 0)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.model.runs import run_lengths, run_starts
+
 _STRUCT_SHIFT = 6
 _PAGE_SHIFT = 12
 _STRUCTS = 1 << (_PAGE_SHIFT - _STRUCT_SHIFT)
@@ -37,14 +39,14 @@ class AddressMap:
         if not len(addresses):
             return np.zeros(0, dtype=np.int64)
         pages = addresses >> np.uint64(_PAGE_SHIFT)
-        starts = np.flatnonzero(np.append(True, pages[1:] != pages[:-1]))
+        starts = run_starts(pages)
         get = self._row_of.get
         firsts: Sequence[int] = pages[starts].tolist()
         rows = np.array([get(page, _NO_ROW) for page in firsts], dtype=np.int64)
-        rows = np.repeat(rows, np.diff(np.append(starts, len(addresses))))
+        rows = np.repeat(rows, run_lengths(starts, len(addresses)))
         slots = (addresses >> np.uint64(_STRUCT_SHIFT)).astype(np.int64) & (_STRUCTS - 1)
         found: npt.NDArray[np.int64] = self._table[rows, slots]
-        odd = np.flatnonzero(addresses & np.uint64((1 << _STRUCT_SHIFT) - 1))
+        odd = (addresses & np.uint64((1 << _STRUCT_SHIFT) - 1)).nonzero()[0]
         if len(odd):
             found[odd] = [self._odd.get(address, -1) for address in addresses[odd].tolist()]
         return found

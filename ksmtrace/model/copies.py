@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
 from ksmtrace.model.items import Ids, grown
@@ -56,7 +57,7 @@ class Copies:
         if not self._seen and not self.derived:
             return
         if self._seen:
-            self.rows = np.flatnonzero(batch.kind == EventKind.COW_FAULT)
+            self.rows = batch.rows(kinds.COW_FAULT)
             self.by_kernel = batch.flags[self.rows] & int(Flag.BY_KERNEL) != 0
             return
         self._follower.grow(capacity)
@@ -72,28 +73,37 @@ class Copies:
         self.rows, self.by_kernel = self.rows[:0], self.by_kernel[:0]
 
     def _departures(self, batch: EventBatch, ids: Ids) -> Ids:
-        kind, flags = batch.kind, batch.flags
-        known = ids >= 0
-        examined = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _FREED == 0)
-        removed = kind == EventKind.REMOVE_RMAP_ITEM
-        left = removed & (flags & _STABLE_BEFORE != 0)
-        joins = known & (kind == EventKind.STABLE_APPEND)
-        stays = known & examined & (flags & _STABLE_AFTER != 0)
-        stays[stays] = ~self._follower.merged[ids[stays]]
-        begins = joins | stays
+        examined = batch.rows(kinds.CMP_AND_MERGE_PAGE)
+        flags = batch.flags_of(kinds.CMP_AND_MERGE_PAGE)
+        there, stable = flags & _FREED == 0, flags & _STABLE_AFTER != 0
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
+        flags = batch.flags_of(kinds.REMOVE_RMAP_ITEM)
+        leaves, freed = flags & _STABLE_BEFORE != 0, flags & _FREED != 0
+        joins = _known(batch.rows(kinds.STABLE_APPEND), ids)
+        stays = _known(examined[there & stable], ids)
+        stays = stays[~self._follower.merged[ids[stays]]]
+        begins = np.concatenate([joins, stays])
         # What is merged, or was until this batch, can be found to have left without a removal: its
         # node had gone first. A skip comes before the removal, if there is one.
+        found_out = [examined[there & ~stable], batch.rows(kinds.SKIPPED), removed[~leaves]]
+        silent = _known(np.concatenate(found_out), ids)
         self._joins[ids[begins]] = True
-        found_out = (examined & (flags & _STABLE_AFTER == 0)) | (kind == EventKind.SKIPPED)
-        silent = known & (found_out | (removed & ~left))
-        silent[silent] = self._follower.merged[ids[silent]] | self._joins[ids[silent]]
+        silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
         self._joins[ids[begins]] = False
-        rows = np.flatnonzero(begins | (left & known) | silent)
-        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins[rows])
+        rows = np.concatenate([begins, _known(removed[leaves], ids), silent])
+        is_begin = np.arange(len(rows)) < len(begins)
+        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], is_begin)
         gone = found.rows
-        copied = found.known | (left[gone] & ~found.left)
-        copied &= ~(removed[gone] & (flags[gone] & _FREED != 0))
+        at_removal, flags = batch.where(kinds.REMOVE_RMAP_ITEM)[gone], batch.flags[gone]
+        copied = found.known | (at_removal & (flags & _STABLE_BEFORE != 0) & ~found.left)
+        copied &= ~(at_removal & (flags & _FREED != 0))
         # A page that is found where it should be has not left.
-        copied &= ~stays[gone]
-        unknown = np.flatnonzero(left & ~known & (flags & _FREED == 0))
+        at_look = batch.where(kinds.CMP_AND_MERGE_PAGE)[gone]
+        copied &= ~(at_look & (flags & _STABLE_AFTER != 0))
+        unknown = removed[leaves & ~freed & (ids[removed] < 0)]
         return np.sort(np.concatenate([gone[copied], unknown]))
+
+
+def _known(rows: Ids, ids: Ids) -> Ids:
+    """Those of these rows of which the rmap_item is known."""
+    return rows[ids[rows] >= 0]

@@ -7,9 +7,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.model.addresses import AddressMap
 from ksmtrace.model.untold import Untold, Words
 
@@ -20,18 +21,10 @@ _Column = TypeVar("_Column", bound=np.generic)
 
 _LEAST = 1024
 
-_ABOUT = np.zeros(256, dtype=bool)
-_ABOUT[
-    [
-        EventKind.CMP_AND_MERGE_PAGE,
-        EventKind.TRY_TO_MERGE_ONE_PAGE,
-        EventKind.REPLACE_PAGE,
-        EventKind.BREAK_COW,
-        EventKind.STABLE_APPEND,
-        EventKind.REMOVE_RMAP_ITEM,
-        EventKind.SKIPPED,
-    ]
-] = True
+_ABOUT = (
+    *(kinds.CMP_AND_MERGE_PAGE, kinds.TRY_TO_MERGE_ONE_PAGE, kinds.REPLACE_PAGE),
+    *(kinds.BREAK_COW, kinds.STABLE_APPEND, kinds.REMOVE_RMAP_ITEM, kinds.SKIPPED),
+)
 
 _SHOWS = np.zeros(256, dtype=bool)
 _SHOWS[[EventKind.CMP_AND_MERGE_PAGE, EventKind.STABLE_APPEND, EventKind.SKIPPED]] = True
@@ -76,7 +69,7 @@ class ItemTable:
 
     def numbers(self) -> Ids:
         """The numbers of all rmap_items alive, ascending."""
-        return np.flatnonzero(self.alive)
+        return true_rows(self.alive)
 
     def resolve(self, batch: EventBatch) -> Ids:
         """The number of each event's rmap_item, shape (n,); -1 for none and for an unknown one.
@@ -85,20 +78,20 @@ class ItemTable:
         last event with its number.
         """
         self._free.extend(self.freed.tolist())
-        rows = np.flatnonzero(_ABOUT[batch.kind])
-        kinds, pointers = batch.kind[rows], batch.rmap_item[rows]
+        rows = true_rows(batch.where_any(*_ABOUT))
+        those, pointers = batch.kind[rows], batch.rmap_item[rows]
         if len(self._untold):
             self._tell(batch.events[rows])
         gone = batch.flags[rows] & _FREED != 0
-        frees = gone & (kinds == EventKind.REMOVE_RMAP_ITEM)
+        frees = gone & (those == kinds.REMOVE_RMAP_ITEM)
         found = self._number.look_up(pointers)
         one_by_one = found < 0
         if frees.any():
             one_by_one |= np.isin(pointers, pointers[frees])
-        chosen = np.flatnonzero(one_by_one)
-        kinds, gone = kinds[chosen], gone[chosen]
-        shows = _SHOWS[kinds] & (pointers[chosen] != 0)
-        shows &= ~(gone & (kinds == EventKind.CMP_AND_MERGE_PAGE))
+        chosen = true_rows(one_by_one)
+        those, gone = those[chosen], gone[chosen]
+        shows = _SHOWS[those] & (pointers[chosen] != 0)
+        shows &= ~(gone & (those == kinds.CMP_AND_MERGE_PAGE))
         found[chosen] = self._in_order(
             pointers[chosen].tolist(), shows.tolist(), frees[chosen].tolist()
         )
@@ -136,7 +129,7 @@ class ItemTable:
 
     def _tell(self, events: Records) -> None:
         """See by which rmap_items pages that were merged before are known."""
-        for event in events[events["kind"] == EventKind.STABLE_APPEND]:
+        for event in events[events["kind"] == kinds.STABLE_APPEND]:
             pointer = int(event["rmap_item"])
             if pointer and self._number.get(pointer) < 0:
                 number = self._untold.take(int(event["mm"]), int(event["address"]))
@@ -172,7 +165,7 @@ class ItemTable:
     def _note(self, batch: EventBatch, ids: Ids) -> None:
         new = np.zeros(self.capacity, dtype=bool)
         new[self.born] = True
-        rows = np.flatnonzero(ids >= 0)
+        rows = true_rows(ids >= 0)
         rows = rows[new[ids[rows]]]
         self.mm[ids[rows]] = batch.events["mm"][rows]
         self.address[ids[rows]] = batch.events["address"][rows]

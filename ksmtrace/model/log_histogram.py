@@ -68,6 +68,8 @@ class LogHistogram:
 
     def add(self, nanoseconds: Durations) -> None:
         """Count durations; one below 0, as clocks of two CPUs may give, counts as 0."""
+        if not len(nanoseconds):
+            return
         held = np.maximum(nanoseconds, 0)
         self.counts += np.bincount(self.scale.place(held), minlength=len(self.counts))
         high, low = held.astype(np.uint64) >> np.uint64(32), held.astype(np.uint32)

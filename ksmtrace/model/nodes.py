@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
 from ksmtrace.events.record import Records
 from ksmtrace.model.items import Ids, grown
 
@@ -68,13 +69,13 @@ class NodeTable:
             )
         ):
             node = aux or pfn
-            if kind == EventKind.REMOVE_STABLE_NODE:
+            if kind == kinds.REMOVE_STABLE_NODE:
                 number = numbers.pop(node, -1)
                 if number >= 0:
                     removed.append(number)
                 out.append(number)
                 continue
-            if self._reused and kind == EventKind.STABLE_APPEND and flags & Flag.NEW_NODE:
+            if self._reused and kind == kinds.STABLE_APPEND and flags & Flag.NEW_NODE:
                 numbers.pop(node, None)
             number = numbers.get(node, -1)
             if number < 0:
@@ -85,7 +86,7 @@ class NodeTable:
         if made:
             fresh, rows = np.array(made, dtype=np.int64).T
             self.since_ns[fresh] = events["ts"][rows]
-            appended = events["kind"][rows] == EventKind.STABLE_APPEND
+            appended = events["kind"][rows] == kinds.STABLE_APPEND
             self.kpfn[fresh] = np.where(appended, events["pfn"][rows], 0)
             old = appended & (events["flags"][rows] & int(Flag.NEW_NODE) == 0)
             self.adopted.update(fresh[old].tolist())

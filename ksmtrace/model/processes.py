@@ -9,23 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, ProcessGauge, ProcessText
+from ksmtrace.events.kinds import ProcessGauge, ProcessText
 from ksmtrace.events.record import Records, empty_records
 
-_RENEWS = np.zeros(256, dtype=bool)
-_RENEWS[[EventKind.PROCESS, EventKind.MM_ENTER, EventKind.MM_EXIT]] = True
-
-_SPEAKS = np.zeros(256, dtype=bool)
-_SPEAKS[
-    [
-        EventKind.PROCESS,
-        EventKind.PROCESS_TEXT,
-        EventKind.PROCESS_SAMPLE,
-        EventKind.MM_ENTER,
-        EventKind.MM_EXIT,
-    ]
-] = True
+_RENEWS = (kinds.PROCESS, kinds.MM_ENTER, kinds.MM_EXIT)
+_SPEAKS = (*_RENEWS, kinds.PROCESS_TEXT, kinds.PROCESS_SAMPLE)
 
 MOST_EXITED = 4096
 """So many processes that have exited are remembered, the latest."""
@@ -115,17 +105,17 @@ class ProcessTable:
         """`batch` in parts, none with two processes of one mm; each is applied before the next."""
         start = 0
         met: dict[int, tuple[int | None, bool]] = {}
-        for row in np.flatnonzero(_RENEWS[batch.kind]).tolist():
+        for row in batch.rows(*_RENEWS).tolist():
             mm, kind = int(batch.events["mm"][row]), int(batch.kind[row])
             pid, exited = met.get(mm) or self._state_of(mm)
-            named = int(batch.events["aux"][row]) if kind == EventKind.PROCESS else pid
-            if (kind == EventKind.MM_ENTER and exited) or pid not in (None, named):
+            named = int(batch.events["aux"][row]) if kind == kinds.PROCESS else pid
+            if (kind == kinds.MM_ENTER and exited) or pid not in (None, named):
                 if start < row:
                     yield EventBatch(batch.events[start:row])
                 start = row
                 met.clear()
-                named, exited = (None if kind == EventKind.MM_ENTER else named), False
-            met[mm] = named, exited or kind == EventKind.MM_EXIT
+                named, exited = (None if kind == kinds.MM_ENTER else named), False
+            met[mm] = named, exited or kind == kinds.MM_EXIT
         yield EventBatch(batch.events[start:]) if start else batch
 
     def _state_of(self, mm: int) -> tuple[int | None, bool]:
@@ -134,26 +124,24 @@ class ProcessTable:
 
     def apply(self, batch: EventBatch) -> None:
         """Follow the events of `batch` that speak of processes."""
-        chosen = _SPEAKS[batch.kind]
-        if chosen.any():
-            for event in batch.events[chosen]:
-                self._follow(event)
+        for event in batch.of(*_SPEAKS):
+            self._follow(event)
 
     def _follow(self, event: np.void) -> None:
         mm = int(event["mm"])
         match int(event["kind"]):
-            case EventKind.PROCESS:
+            case kinds.PROCESS:
                 self._named(mm, int(event["aux"]), printable(_bytes_of(event, 2)))
-            case EventKind.PROCESS_TEXT:
+            case kinds.PROCESS_TEXT:
                 self._texted(mm, int(event["address"]), _bytes_of(event, 3))
-            case EventKind.PROCESS_SAMPLE:
+            case kinds.PROCESS_SAMPLE:
                 gauge = int(event["address"])
                 if gauge in ProcessGauge.__members__.values():
                     value = int(event["aux"].astype("<i8"))
                     self.of(mm).gauges[ProcessGauge(gauge)] = value
-            case EventKind.MM_EXIT:
+            case kinds.MM_EXIT:
                 self._leave(self.of(mm))
-            case EventKind.MM_ENTER:
+            case kinds.MM_ENTER:
                 if self.of(mm).exited:
                     self._renew(mm)
 
@@ -193,7 +181,7 @@ def text_records(mm: int, which: ProcessText, text: str) -> Records:
     encoded = text.encode("utf-8", "replace")[:MOST_TEXT_BYTES] + b"\0"
     pieces = [encoded[at : at + TEXT_BYTES] for at in range(0, len(encoded), TEXT_BYTES)]
     records = empty_records(len(pieces))
-    records["kind"] = EventKind.PROCESS_TEXT
+    records["kind"] = kinds.PROCESS_TEXT
     records["mm"] = mm
     for index, piece in enumerate(pieces):
         records["address"][index] = which << 32 | index * TEXT_BYTES

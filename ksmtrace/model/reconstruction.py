@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import cut, cut_after
 from ksmtrace.events.kinds import PAGE_GAUGES, EventKind, Gauge
-from ksmtrace.events.losses import lose_any_kind
+from ksmtrace.events.losses import losses_of_any_kind
 from ksmtrace.events.readings import Reading
-from ksmtrace.events.record import Records, empty_records, picked
+from ksmtrace.events.record import Records, empty_records, picked, true_rows
 from ksmtrace.events.tunable import follow_writes
 from ksmtrace.model.baseline import Baseline
 from ksmtrace.model.completeness import Completeness
@@ -32,22 +33,17 @@ from ksmtrace.session import Knowledge, Session
 
 Derived = TypeVar("Derived")
 
+_APPENDED, _REMOVED_NODE = int(kinds.STABLE_APPEND), int(kinds.REMOVE_STABLE_NODE)
+
 NEITHER = 0
 UNSTABLE = 1
 
-_MOVES = np.zeros(256, dtype=bool)
-_MOVES[
-    [
-        EventKind.CMP_AND_MERGE_PAGE,
-        EventKind.STABLE_APPEND,
-        EventKind.REMOVE_RMAP_ITEM,
-        EventKind.REMOVE_STABLE_NODE,
-        EventKind.SKIPPED,
-    ]
-] = True
+_MOVES = (
+    *(kinds.CMP_AND_MERGE_PAGE, kinds.STABLE_APPEND, kinds.REMOVE_RMAP_ITEM),
+    *(kinds.REMOVE_STABLE_NODE, kinds.SKIPPED),
+)
 
-_MARKS = np.zeros(256, dtype=bool)
-_MARKS[[EventKind.SCAN_START, EventKind.SCAN_STOP, EventKind.LOST, EventKind.STREAM_END]] = True
+_MARKS = (kinds.SCAN_START, kinds.SCAN_STOP, kinds.STREAM_END)
 
 
 class Reconstruction:
@@ -172,7 +168,7 @@ class Reconstruction:
 
     def doubt(self) -> None:
         """Events are missing that no LOST record tells of."""
-        self._completeness.follow(EventKind.LOST)
+        self._completeness.follow(kinds.LOST)
 
     def once(self, derive: Callable[[Reconstruction], Derived]) -> Derived:
         """What `derive` makes of this state: called once for all who ask until the next batch."""
@@ -210,11 +206,12 @@ class Reconstruction:
             self.ids = self.items.resolve(batch)
             self.copies.pass_over()
             return
-        whole = self.complete and not lose_any_kind(batch.events).any()
+        losses = losses_of_any_kind(batch)
+        whole = self.complete and not len(losses)
         self.processes.apply(batch)
-        follow_writes(self.tunables, batch.of(EventKind.TUNABLE))
+        follow_writes(self.tunables, batch.of(kinds.TUNABLE))
         ids, born = [], []
-        for part, forgets in self._parts(batch):
+        for part, forgets in self._parts(batch, losses):
             ids.append(self.items.resolve(part))
             born.append(self.items.born)
             self._follow(part, ids[-1], whole=whole)
@@ -229,37 +226,37 @@ class Reconstruction:
             self.items.born = np.concatenate([*born, none])
         # the number -1 is the last, and never merged
         self.copies.apply(batch, self.ids, self.items.born, self.items.capacity + 1)
-        marks = _MARKS[batch.kind]
-        marks &= (batch.kind != EventKind.LOST) | lose_any_kind(batch.events)
+        marks = np.sort(np.append(batch.rows(*_MARKS), losses))
         for mark in batch.kind[marks].tolist():
             self._completeness.follow(mark)
-        if self.departures is not None and (batch.kind == EventKind.PROCESS_SAMPLE).any():
+        if self.departures is not None and batch.count(kinds.PROCESS_SAMPLE):
             alive = self.items.numbers()
             merged = alive[self.state[alive] >= FIRST_NODE]
             self.departures.follow(batch, self.processes, self.owner[merged])
 
-    def _parts(self, batch: EventBatch) -> Iterator[tuple[EventBatch, bool]]:
-        """(part, whether all is forgotten after it): cut where an event ends many rmap_items."""
-        if self._sees_removals:
-            ends = lose_any_kind(batch.events)
-        else:
-            ends = batch.kind == EventKind.MM_EXIT
+    def _parts(self, batch: EventBatch, losses: Ids) -> Iterator[tuple[EventBatch, bool]]:
+        """(part, whether all is forgotten after it): cut where an event ends many rmap_items.
+
+        Args:
+            batch: the events.
+            losses: places of those that are losses of any kind.
+        """
+        ends = losses if self._sees_removals else batch.rows(kinds.MM_EXIT)
         if self._limited:
-            ends[:] = False
-        for part in cut_after(batch, np.flatnonzero(ends)):
-            gone = self._sees_removals and not self._limited and lose_any_kind(part.events)[-1]
-            yield part, bool(gone)
+            ends = ends[:0]
+        for number, part in enumerate(cut_after(batch, ends), 1):
+            yield part, self._sees_removals and number <= len(ends)
 
     def _follow(self, batch: EventBatch, ids: Ids, *, whole: bool) -> None:
         self._welcome(self.items.born)
-        rows = np.flatnonzero(_MOVES[batch.kind])
+        rows = true_rows(batch.where_any(*_MOVES))
         if whole:
             rows = rows[tells(batch.kind[rows], batch.flags[rows], batch.rmap_item[rows])]
         kind, flags, moved = batch.kind[rows], batch.flags[rows], ids[rows]
         examined = kind == EXAMINED
         new = (examined & (flags & UNSTABLE_AFTER != 0)).astype(np.int64)
         names_node = examined & (flags & (STABLE_AFTER | FREED) == STABLE_AFTER)
-        names_node |= (kind == EventKind.STABLE_APPEND) | (kind == EventKind.REMOVE_STABLE_NODE)
+        names_node |= (kind == _APPENDED) | (kind == _REMOVED_NODE)
         new[names_node], removed = self.nodes.resolve(picked(batch.events, rows[names_node]))
         if not self._sees_removals:
             self._renew(picked(batch.events, rows), moved)
@@ -268,12 +265,12 @@ class Reconstruction:
         if len(removed):
             self.state[np.isin(self.state, removed)] = NEITHER
             self._stable -= self.nodes.bury(removed)
-        if not self._sees_removals and (batch.kind[-1:] == EventKind.MM_EXIT).any():
+        if not self._sees_removals and batch.kind[-1] == kinds.MM_EXIT:
             self._mm_exited(int(batch.events["mm"][-1]))
 
     def _renew(self, events: Records, moved: Ids) -> None:
         """Where no removal is seen: an rmap_item that joins a node may be another page's by now."""
-        other = (moved >= 0) & (events["kind"] == EventKind.STABLE_APPEND)
+        other = (moved >= 0) & (events["kind"] == _APPENDED)
         other[other] = events["mm"][other] != self.items.mm[moved[other]]
         if other.any():
             self.items.mm[moved[other]] = events["mm"][other]
@@ -284,14 +281,14 @@ class Reconstruction:
         """Take in what was merged before, where nothing tells of it later."""
         if self._sees_removals or not self._sees_appends:
             return
-        found = batch.of(EventKind.SNAPSHOT)
+        found = batch.of(kinds.SNAPSHOT)
         found = found[found["mm"] != 0]
         if not len(found):
             return
         numbers = self.items.adopt(found["mm"], found["address"])
         self._welcome(numbers)
         appended = found.copy()
-        appended["kind"], appended["flags"], appended["aux"] = EventKind.STABLE_APPEND, 0, 0
+        appended["kind"], appended["flags"], appended["aux"] = kinds.STABLE_APPEND, 0, 0
         nodes, _ = self.nodes.resolve(appended)
         self.nodes.told.update(nodes.tolist())
         self._move(numbers, nodes)
@@ -299,8 +296,9 @@ class Reconstruction:
     def _welcome(self, born: Ids) -> None:
         self.state = grown(self.state, self.items.capacity)
         self.owner = grown(self.owner, self.items.capacity)
-        self.state[born] = NEITHER
-        self._own(born)
+        if len(born):
+            self.state[born] = NEITHER
+            self._own(born)
 
     def _own(self, items: Ids) -> None:
         mms, which = np.unique(self.items.mm[items], return_inverse=True)
@@ -309,6 +307,8 @@ class Reconstruction:
 
     def _move(self, items: Ids, new: Ids) -> None:
         """Give each of `items` its state in `new`; of an item with several the last counts."""
+        if not len(items):
+            return
         distinct = np.unique(items)
         before = self.state[distinct]
         self.state[items] = new

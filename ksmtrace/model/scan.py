@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.kinds import EventKind
 
@@ -45,15 +46,15 @@ class ScanTracker:
     def apply(self, batch: EventBatch) -> Scan | None:
         """The pass that ends with this batch, or None."""
         events = batch.events
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
+        starts, since = batch.rows(kinds.SCAN_START), batch.by_kind
         if len(starts):
             self._by_kind[:] = 0
             self._started_ns = int(events["ts"][starts[-1]])
-        since = batch.kind[starts[-1] if len(starts) else 0 :]
-        if (since == EventKind.LOST).any():
+            since = np.bincount(batch.kind[starts[-1] :], minlength=256)
+        if since[EventKind.LOST]:
             self._started_ns = None
-        self._by_kind += np.bincount(since, minlength=256)
-        if not len(events) or batch.kind[-1] != EventKind.SCAN_STOP:
+        self._by_kind += since
+        if not len(events) or batch.kind[-1] != kinds.SCAN_STOP:
             return None
         ended_ns, started_ns = int(events["ts"][-1]), self._started_ns
         scan = Scan(

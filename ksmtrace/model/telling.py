@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
 
-EXAMINED = int(EventKind.CMP_AND_MERGE_PAGE)
-_REMOVED = int(EventKind.REMOVE_RMAP_ITEM)
+EXAMINED = int(kinds.CMP_AND_MERGE_PAGE)
+_REMOVED = int(kinds.REMOVE_RMAP_ITEM)
 _STABLE_BEFORE, STABLE_AFTER = int(Flag.STABLE_BEFORE), int(Flag.STABLE_AFTER)
 _UNSTABLE_BEFORE, UNSTABLE_AFTER = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER)
 _TREES = _STABLE_BEFORE | STABLE_AFTER | _UNSTABLE_BEFORE | UNSTABLE_AFTER

@@ -55,6 +55,7 @@ class PluginCalls:
         self.seconds: dict[str, float] = {name: 0.0 for name, _ in manager.list_name_plugin()}
         self.failures: dict[str, str] = {}
         self._blamed: set[str] = set()
+        self._foreign: dict[pluggy.HookImpl, bool] = {}
 
     def each(self, hook: str, **arguments: object) -> Iterator[tuple[str, Any]]:
         """Call `hook` on every plugin that has it; yields (plugin name, result).
@@ -95,7 +96,7 @@ class PluginCalls:
         complaints: list[str] = []
         try:
             values = [arguments[argument] for argument in implementation.argnames]
-            if not is_foreign(implementation.function):
+            if not self._is_foreign(implementation):
                 result = _read(hook, implementation.function(*values), complaints.append)
             else:
                 with self._prints.kept_from_stdout(name), self._watch.watching(name, hook):
@@ -113,6 +114,12 @@ class PluginCalls:
         for complaint in complaints:
             self.blame(name, f"plugin {name!r} in {hook}: {complaint}")
         return result
+
+    def _is_foreign(self, implementation: pluggy.HookImpl) -> bool:
+        found = self._foreign.get(implementation)
+        if found is None:
+            found = self._foreign[implementation] = is_foreign(implementation.function)
+        return found
 
     def call(self, hook: str, **arguments: object) -> None:
         """Call `hook` on every plugin that has it and drop the results."""

@@ -64,11 +64,11 @@ class SelfCheck:
         if self._limited:
             return
         self._totals.apply(batch)
-        self._ended |= bool((batch.kind == EventKind.STREAM_END).any())
+        self._ended |= batch.count(EventKind.STREAM_END) > 0
         if self._first is not None:
-            self._by_kind += np.bincount(batch.kind, minlength=256)
+            self._by_kind += batch.by_kind
             attempts = batch.of(EventKind.TRY_TO_MERGE_ONE_PAGE)
-            merged = (attempts["err"] == 0) & (attempts["flags"] & Flag.ZERO_PAGE == 0)
+            merged = (attempts["err"] == 0) & (attempts["flags"] & int(Flag.ZERO_PAGE) == 0)
             self._succeeded += int(np.count_nonzero(merged))
 
     def read(self, reading: Reading) -> None:

@@ -114,9 +114,9 @@ class SilenceWatch:
 
     def apply(self, batch: EventBatch) -> None:
         """Count the events of a batch."""
-        self._by_kind += np.bincount(batch.kind, minlength=256)
+        self._by_kind += batch.by_kind
         self._totals.apply(batch)
-        self._ended |= bool((batch.kind == EventKind.STREAM_END).any())
+        self._ended |= batch.count(EventKind.STREAM_END) > 0
         if batch.lost:
             self._quiet = {kind: _Quiet() for kind in self._quiet}
 

@@ -95,7 +95,7 @@ class RunState:
         Returns the readings of the kernel's counters and the pass that end with it, if any do.
         """
         missed = self.silences.missed
-        self.by_kind += np.bincount(batch.kind, minlength=256)
+        self.by_kind += batch.by_kind
         self.totals.apply(batch)
         self.probe_times.apply(batch)
         self.stream_end = self.stream_end or stream_end(batch)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.ranges import RANGE_SHIFT
@@ -57,7 +57,7 @@ class Plugin:
         if len(copies.rows):
             self._breaks.apply(batch, copies, reconstruction.processes, start)
         self._merges.apply(batch, reconstruction, copies)
-        self._undone += int(np.count_nonzero(batch.kind == EventKind.BREAK_COW))
+        self._undone += batch.count(kinds.BREAK_COW)
         if session.faults_by_windows:
             self._sample.apply(batch)
         self._last_ns = max(self._last_ns, int(batch.events["ts"].max(initial=0)))
@@ -69,9 +69,9 @@ class Plugin:
             now = reading.values[Gauge.COW_KSM]
             self._copied = (self._copied or (now, now))[0], now
 
-    def _regretted(self, mm: int) -> None:
+    def _regretted(self, mm: int, pages: int) -> None:
         assert self._reconstruction is not None, "a batch is being followed"
-        self._breaks.of(self._reconstruction.processes.of(mm)).regretted += 1
+        self._breaks.of(self._reconstruction.processes.of(mm)).regretted += pages
 
     @hookimpl
     def ksmtrace_scan_end(self) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ksmtrace.events import EventBatch, EventKind, Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events import EventBatch, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.ranges import RANGE_SHIFT
+from ksmtrace.model.runs import run_starts
 from ksmtrace.plugins.cow.rates import Rates
 from ksmtrace.plugins.cow.storms import Storms
 
@@ -74,7 +76,7 @@ class Breaks:
 
     def time(self, batch: EventBatch) -> None:
         """Take in how long the faults of a batch took."""
-        faults = batch.of(EventKind.COW_FAULT)
+        faults = batch.of(kinds.COW_FAULT)
         users = faults["flags"] & int(Flag.BY_KERNEL) == 0
         timed = faults["aux"][users & (faults["aux"] > 0)]
         if len(timed):
@@ -93,7 +95,7 @@ class Breaks:
         self.rates.add(seconds, by_kernel)
         kernel = int(by_kernel.sum())
         self.every.take(Count(user=len(events) - kernel, kernel=kernel))
-        starts = np.flatnonzero(np.append(True, seconds[1:] != seconds[:-1])).tolist()
+        starts = run_starts(seconds).tolist()
         for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
             now = slice(start, end)
             mms, addresses = events["mm"][now], events["address"][now]
@@ -110,9 +112,7 @@ class Breaks:
         places = addresses >> np.uint64(RANGE_SHIFT) << np.uint64(RANGE_SHIFT)
         order = np.lexsort((places, mms))
         mms, places, by_kernel = mms[order], places[order], by_kernel[order]
-        starts = np.flatnonzero(
-            np.append(True, (mms[1:] != mms[:-1]) | (places[1:] != places[:-1]))
-        )
+        starts = true_rows(np.append(True, (mms[1:] != mms[:-1]) | (places[1:] != places[:-1])))
         sizes = np.diff(np.append(starts, len(mms)))
         kernels = np.add.reduceat(by_kernel, starts)
         columns = (mms[starts], places[starts], sizes, kernels)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events import EventBatch, EventKind, Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events import EventBatch, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import Records, picked
 from ksmtrace.model.copies import Copies
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.log_histogram import LINEAR, LogHistogram, half_life
@@ -22,10 +23,17 @@ MOST_PENDING = 65536
 """Written to, and not visited by ksmd since; beyond that the oldest are forgotten."""
 
 _ADDRESS_SLOTS = 1 << 16
+_STABLE_BEFORE = int(Flag.STABLE_BEFORE)
 _PLACED = int(Flag.STABLE_BEFORE | Flag.STABLE_AFTER | Flag.FREED)
 
-Regret = Callable[[int], None]
-"""Is called with the mm of each merge that is regretted."""
+_BY_KERNEL = int(Flag.BY_KERNEL)
+
+_Fault = tuple[int, bool, bool]
+"""When, whether it was the kernel's, and whether there was one at all."""
+_NO_FAULT: _Fault = (0, False, False)
+
+Regret = Callable[[int, int], None]
+"""Is called with an mm, and how many of its merges are regretted."""
 
 
 class Merges:
@@ -53,15 +61,14 @@ class Merges:
         self._regret = regret
         self._follower = MergeFollower()
         self._joins = np.zeros(0, dtype=bool)  # of the batch at hand; else all False
-        # (mm, address): time of the fault, and whether it was the kernel's
-        self._pending: dict[tuple[int, int], tuple[int, bool]] = {}
+        self._pending: dict[tuple[int, int], _Fault] = {}  # by (mm, address)
         # of addresses pending, and of some that were
         self._slots = np.zeros(_ADDRESS_SLOTS, dtype=bool)
 
     @property
     def pending(self) -> int:
         """Writes of which ksmd has not been at the page since."""
-        return sum(not by_kernel for _, by_kernel in self._pending.values())
+        return sum(not by_kernel for _, by_kernel, _ in self._pending.values())
 
     def apply(self, batch: EventBatch, reconstruction: Reconstruction, copies: Copies) -> None:
         """Follow the events of `batch`; `copies` are those that it tells of."""
@@ -108,21 +115,25 @@ class Merges:
         self, batch: EventBatch, ids: Ids
     ) -> tuple[Ids, npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Rows at which a merge is seen to have ended, when it began, and whether that is known."""
-        kind, flags = batch.kind, batch.flags
-        appended = (kind == EventKind.STABLE_APPEND) & (ids >= 0)
-        removed = (kind == EventKind.REMOVE_RMAP_ITEM) & (ids >= 0)
-        left = removed & (flags & int(Flag.STABLE_BEFORE) != 0)
-        found_out = (kind == EventKind.CMP_AND_MERGE_PAGE) & (flags & _PLACED == 0)
+        appended = batch.rows(kinds.STABLE_APPEND)
+        appended = appended[ids[appended] >= 0]
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
+        removed = removed[ids[removed] >= 0]
+        leaves = batch.flags[removed] & _STABLE_BEFORE != 0
+        left, examined = removed[leaves], batch.rows(kinds.CMP_AND_MERGE_PAGE)
+        found_out = examined[batch.flags_of(kinds.CMP_AND_MERGE_PAGE) & _PLACED == 0]
         # smart scan never skips a KSM page
-        found_out |= (removed & ~left) | (kind == EventKind.SKIPPED)
-        silent = np.flatnonzero(found_out)
+        silent = np.concatenate([found_out, removed[~leaves], batch.rows(kinds.SKIPPED)])
         self._joins[ids[appended]] = True
         silent = silent[self._follower.merged[ids[silent]] | self._joins[ids[silent]]]
         self._joins[ids[appended]] = False
-        rows = np.concatenate([np.flatnonzero(appended | left), silent])
-        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], appended[rows])
+        rows = np.concatenate([appended, left, silent])
+        begins = np.arange(len(rows)) < len(appended)
+        found = self._follower.follow(rows, ids[rows], batch.events["ts"][rows], begins)
         # An rmap_item that joins while it is thought merged had left before, unseen.
-        found = found.where(found.known | (left[found.rows] & ~found.left))
+        leaves = batch.where(kinds.REMOVE_RMAP_ITEM)[found.rows]
+        leaves &= batch.flags[found.rows] & _STABLE_BEFORE != 0
+        found = found.where(found.known | (leaves & ~found.left))
         order = np.argsort(found.rows, kind="stable")
         return found.rows[order], found.since[order], found.known[order]
 
@@ -135,16 +146,23 @@ class Merges:
     ) -> None:
         """Endings, each put down to a write if the rmap_item has not been freed."""
         events = picked(batch.events, rows)
-        removed = events["kind"] == EventKind.REMOVE_RMAP_ITEM
+        removed = batch.where(kinds.REMOVE_RMAP_ITEM)[rows]
         written = ~(removed & (events["flags"] & int(Flag.FREED) != 0))
         lasted = ages(events["ts"], joined)
         self.broken.add(lasted[written & known])
         self.others.add(lasted[~written & known])
         self.unknown += int(np.count_nonzero(written & ~known))
-        soon = written & known & (lasted < np.uint64(REGRET_SECONDS * 10**9))
-        self.regrets += int(np.count_nonzero(soon))
-        for mm in events["mm"][soon].tolist():
-            self._regret(mm)
+        self._judge(events["mm"][written & known], lasted[written & known])
+
+    def _judge(self, mms: npt.NDArray[np.uint64], lasted: npt.NDArray[np.uint64]) -> None:
+        """Count those of these merges, which writes ended, that are regretted."""
+        soon = mms[lasted < np.uint64(REGRET_SECONDS * 10**9)]
+        self.regrets += len(soon)
+        if not len(soon):
+            return
+        numbers, counts = np.unique(soon, return_counts=True)
+        for mm, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            self._regret(mm, count)
 
     def _in_order(
         self,
@@ -156,36 +174,43 @@ class Merges:
     ) -> None:
         """Faults, and endings that one of them may explain."""
         events = batch.events
-        steps = [(row, False, 0, False) for row in faults.tolist()]
-        ends = zip(rows.tolist(), joined.tolist(), known.tolist(), strict=True)
-        steps += [(row, True, began, seen) for row, began, seen in ends]
-        steps.sort()
-        chosen = events[[step[0] for step in steps]]
-        columns = (chosen[name].tolist() for name in ("mm", "address", "ts", "flags"))
-        for (_, ends_here, began, seen), mm, address, ts, flags in zip(
-            steps, *columns, strict=True
+        at = np.concatenate([faults, rows])
+        order = np.argsort(at, kind="stable")
+        chosen = picked(events, at[order])
+        columns = (chosen[name].tolist() for name in ("mm", "address", "ts"))
+        by_kernel = chosen["flags"] & _BY_KERNEL != 0
+        pending, found = self._pending, list[_Fault]()
+        for ends, mm, address, ts, kernel in zip(
+            (order >= len(faults)).tolist(), *columns, by_kernel.tolist(), strict=True
         ):
-            if ends_here:
-                self._end(mm, address, ts, began if seen else None)
-            else:
-                self._pending[mm, address] = ts, bool(flags & Flag.BY_KERNEL)
-                if len(self._pending) > MOST_PENDING:
-                    del self._pending[next(iter(self._pending))]
-                    self.forgotten += 1
+            if ends:
+                found.append(pending.pop((mm, address), _NO_FAULT))
+                continue
+            pending[mm, address] = ts, kernel, True
+            if len(pending) > MOST_PENDING:
+                del pending[next(iter(pending))]
+                self.forgotten += 1
+        self._end(picked(events, rows), found, joined, known)
 
-    def _end(self, mm: int, address: int, ts: int, joined: int | None) -> None:
-        fault = self._pending.pop((mm, address), None)
-        if joined is None:
-            self.unknown += fault is not None and not fault[1]
-            return
-        if fault is None or fault[0] < joined or fault[1]:
-            end = ts if fault is None or fault[0] < joined else fault[0]
-            self.others.add(np.array([max(0, end - joined)], dtype=np.uint64))
-            return
-        self.broken.add(np.array([fault[0] - joined], dtype=np.uint64))
-        if fault[0] - joined < REGRET_SECONDS * 10**9:
-            self.regrets += 1
-            self._regret(mm)
+    def _end(
+        self,
+        events: Records,
+        faults: list[_Fault],
+        joined: npt.NDArray[np.uint64],
+        known: npt.NDArray[np.bool_],
+    ) -> None:
+        """Endings, each with the last fault on its page, or `_NO_FAULT`."""
+        times = np.array([one[0] for one in faults], dtype=np.uint64)
+        by_kernel, seen = (np.array([one[n] for one in faults], dtype=bool) for n in (1, 2))
+        written = seen & ~by_kernel
+        self.unknown += int(np.count_nonzero(written & ~known))
+        within = seen & (times >= joined)
+        written &= within & known
+        others = known & ~written
+        self.others.add(ages(np.where(within, times, events["ts"])[others], joined[others]))
+        lasted = times[written] - joined[written]
+        self.broken.add(lasted)
+        self._judge(events["mm"][written], lasted)
 
 
 def _slots(addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

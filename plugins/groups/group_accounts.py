@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.model.accounts import Account, Accounts
 from ksmtrace.model.processes import Process, ProcessTable
@@ -23,8 +21,7 @@ RANK_NS = 10 * 10**9
 LEAD = 1.25
 """A group takes the place of the least when it weighs so many times as much."""
 
-_MEETS = np.zeros(256, dtype=bool)
-_MEETS[[EventKind.PROCESS, EventKind.PROCESS_TEXT, EventKind.MM_ENTER, EventKind.MM_EXIT]] = True
+_MEETS = (EventKind.PROCESS, EventKind.PROCESS_TEXT, EventKind.MM_ENTER, EventKind.MM_EXIT)
 
 Weights = Counter[Group | None]
 """Bytes by group."""
@@ -102,7 +99,7 @@ class GroupAccounts(Accounts):
     def apply(self, reconstruction: Reconstruction) -> None:
         """Count the events of the last batch that `reconstruction` has followed."""
         super().apply(reconstruction)
-        self._met = self._met or bool(_MEETS[reconstruction.batch.kind].any())
+        self._met = self._met or any(map(reconstruction.batch.count, _MEETS))
 
     def decide(
         self, ns: int, reconstruction: Reconstruction, weigh: Callable[[], dict[int, int]]

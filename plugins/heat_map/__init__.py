@@ -12,12 +12,15 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind
+from ksmtrace.events import EventBatch
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import true_rows
 from ksmtrace.figures import families, known
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import UNSTABLE, Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 from ksmtrace.model.scan import Scan
 from ksmtrace.plugins.heat_map.figures import FIGURES, PAGES, TREES
 from ksmtrace.plugins.heat_map.grid import Grid, State
@@ -65,11 +68,11 @@ class Plugin:
         items = reconstruction.items
         self._skipped = grown(self._skipped, items.capacity + 1)  # the number -1 is the last
         self._skipped[items.born] = False
-        skipped = batch.kind == EventKind.SKIPPED
-        self._any_skipped |= bool(skipped.any())
+        self._any_skipped |= batch.count(kinds.SKIPPED) > 0
         if self._any_skipped:
-            rows = np.flatnonzero(skipped | (batch.kind == EventKind.CMP_AND_MERGE_PAGE))
-            self._skipped[reconstruction.ids[rows]] = skipped[rows]
+            rows = batch.rows(kinds.SKIPPED, kinds.CMP_AND_MERGE_PAGE)
+            skipped = batch.where(kinds.SKIPPED)[rows]
+            self._skipped[reconstruction.ids[rows]] = skipped
 
     @hookimpl
     def ksmtrace_scan_end(self, scan: Scan, reconstruction: Reconstruction) -> None:
@@ -83,7 +86,7 @@ class Plugin:
         self._choose(owner, alive, reconstruction)
         addresses = items.address[alive]
         for number, one in self._maps.items():
-            own = np.flatnonzero(owner == number)
+            own = true_rows(owner == number)
             one.rmap_items = len(own)
             one.grid.add(addresses[own], states[own], whole=scan.whole)
         self._passes += 1
@@ -155,8 +158,8 @@ def _sizes(
     """rmap_items by number of the process, and the processes."""
     if not len(owner):
         return {}, {}
-    starts = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
-    lengths = np.diff(np.append(starts, len(owner)))
+    starts = run_starts(owner)
+    lengths = run_lengths(starts, len(owner))
     numbers, first, of_run = np.unique(owner[starts], return_index=True, return_inverse=True)
     sizes = np.bincount(of_run, weights=lengths).astype(np.int64)
     processes = {process.number: process for process in reconstruction.processes.known()}

@@ -7,6 +7,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.model.runs import run_lengths, run_starts
+
 MOST_ROWS = 64
 MOST_COLUMNS = 128
 LEAST_ROW_SHIFT = 16
@@ -130,9 +132,9 @@ def _by_place(
     if not len(places):
         return places, np.zeros((0, len(State)), dtype=np.int64)
     # Most rmap_items are in the order of their addresses: only the first of a run need be sorted.
-    starts = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+    starts = run_starts(places)
     distinct, of_run = np.unique(places[starts], return_inverse=True)
-    row = np.repeat(of_run, np.diff(np.append(starts, len(places))))
+    row = np.repeat(of_run, run_lengths(starts, len(places)))
     counts = np.bincount(row * len(State) + states, minlength=len(distinct) * len(State))
     return distinct, counts.reshape(-1, len(State))
 

@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
 from ksmtrace.events.cut import ends_a_part
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import true_rows
 from ksmtrace.model.items import Ids, ItemTable, grown
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.reconstruction import Reconstruction
@@ -78,14 +80,14 @@ class Lives:
         items, ids = reconstruction.items, reconstruction.ids
         if ends_a_part(batch):  # elsewhere a replay may cut, and the live run not
             self._now_ns = max(self._now_ns, int(batch.events["ts"][-1]))
-        if batch.kind[-1] == EventKind.LOST:
+        if batch.kind[-1] == kinds.LOST:
             self._lose(forgotten=items is not self._items)
         self._items = items
         self._grow(items.capacity)
         if batch.only_counters:
             self._all_known |= reconstruction.complete
             return
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
+        starts = batch.rows(kinds.SCAN_START)
         if len(items.born):
             self._meet(batch, ids, items.born, starts)
         self._see_candidates(batch, ids)
@@ -95,7 +97,7 @@ class Lives:
         self.counts["gone"] += len(items.freed)
         self._pass += len(starts)
         self._pass_whole |= len(starts) > 0
-        stopped = bool(batch.kind[-1] == EventKind.SCAN_STOP)
+        stopped = bool(batch.kind[-1] == kinds.SCAN_STOP)
         self._all_known |= reconstruction.complete or (stopped and self._pass_whole)
 
     def _grow(self, capacity: int) -> None:
@@ -106,7 +108,7 @@ class Lives:
     def _meet(self, batch: EventBatch, ids: Ids, born: Ids, starts: Ids) -> None:
         new = np.zeros(len(self._stage), dtype=bool)
         new[born] = True
-        rows = np.flatnonzero(ids >= 0)
+        rows = true_rows(ids >= 0)
         rows = rows[new[ids[rows]]][
             ::-1
         ]  # the last that is written counts: that of the first event
@@ -116,12 +118,13 @@ class Lives:
         self.counts["seen"] += len(born)
 
     def _see_candidates(self, batch: EventBatch, ids: Ids) -> None:
-        waits = (batch.flags & (_UNSTABLE_AFTER | _FREED)) == _UNSTABLE_AFTER
-        items = ids[waits & (batch.kind == EventKind.CMP_AND_MERGE_PAGE)]
+        flags = batch.flags_of(kinds.CMP_AND_MERGE_PAGE)
+        waits = flags & (_UNSTABLE_AFTER | _FREED) == _UNSTABLE_AFTER
+        items = ids[batch.rows(kinds.CMP_AND_MERGE_PAGE)[waits]]
         self.counts["candidate"] += len(self._reach(items[items >= 0], _WAITED))
 
     def _see_merges(self, batch: EventBatch, ids: Ids, starts: Ids) -> None:
-        rows = np.flatnonzero(batch.kind == EventKind.STABLE_APPEND)
+        rows = batch.rows(kinds.STABLE_APPEND)
         rows = rows[ids[rows] >= 0]
         if not len(rows):
             return
@@ -137,7 +140,10 @@ class Lives:
 
     def _reach(self, items: Ids, stage: int) -> Ids:
         """Mark rmap_items; those that had not the mark, each once."""
-        fresh: Ids = np.unique(items[self._stage[items] & stage == 0])
+        fresh: Ids = items[self._stage[items] & stage == 0]
+        if not len(fresh):
+            return fresh
+        fresh = np.unique(fresh)
         self._stage[fresh] |= stage
         return fresh
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.items import Ids
 from ksmtrace.model.log_histogram import GEOMETRIC, LogHistogram
 from ksmtrace.model.merge_follower import MergeFollower, Times, ages
 
-_APPEND, _REMOVED_NODE = int(EventKind.STABLE_APPEND), int(EventKind.REMOVE_STABLE_NODE)
+_APPEND, _REMOVED_NODE = int(kinds.STABLE_APPEND), int(kinds.REMOVE_STABLE_NODE)
 _FREED = int(Flag.FREED)
 _LEAVES = int(Flag.STABLE_BEFORE) | _FREED
 _NEVER = np.iinfo(np.int64).max
@@ -51,18 +52,16 @@ class MergeSpans:
             capacity: every number is below this.
         """
         self._follower.grow(capacity)
-        kind = batch.kind
-        joins = kind == _APPEND
-        removals = np.flatnonzero(kind == EventKind.REMOVE_RMAP_ITEM)
+        removals = batch.rows(kinds.REMOVE_RMAP_ITEM)
         leaves = removals[batch.flags[removals] & _LEAVES != 0]
-        named = np.flatnonzero(joins | (kind == _REMOVED_NODE))
-        rows = np.union1d(named[joins[named]], leaves)
+        named = batch.rows(_APPEND, _REMOVED_NODE)
+        rows = np.sort(np.concatenate([batch.rows(_APPEND), leaves]))
         rows = rows[ids[rows] >= 0]
         if not len(named) and not len(rows):
             return _NONE
         nodes, died = self._follow_nodes(batch, named)
         broken = [self._follow_items(rows, ids[rows], batch, nodes, died)]
-        dead = np.flatnonzero(died != _NEVER)
+        dead = true_rows(died != _NEVER)
         if len(dead):
             broken.append(self._bury(dead, died, batch.events["ts"]))
         return np.concatenate(broken)
@@ -132,7 +131,7 @@ class MergeSpans:
 
     def _bury(self, dead: Ids, died: Ids, times: Times) -> Ids:
         """End the spans that are open yet of rmap_items whose node was removed; returns those."""
-        items: Ids = np.flatnonzero(self._follower.merged)
+        items: Ids = true_rows(self._follower.merged)
         end = died[self._follower.nodes[items]]
         items, end = items[end != _NEVER], end[end != _NEVER]
         self.ended.add(ages(times[end], self._follower.since[items]))
@@ -144,5 +143,5 @@ class MergeSpans:
 def _frees(batch: EventBatch, rows: Ids) -> npt.NDArray[np.bool_]:
     """Which of these events free an rmap_item."""
     frees: npt.NDArray[np.bool_] = batch.flags[rows] & _FREED != 0
-    frees &= batch.kind[rows] == EventKind.REMOVE_RMAP_ITEM
+    frees &= batch.where(kinds.REMOVE_RMAP_ITEM)[rows]
     return frees

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import ZERO_CHECKSUM
@@ -48,12 +48,11 @@ class Plugin:
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what was examined."""
-        kind = batch.kind
-        examined = kind == EventKind.CMP_AND_MERGE_PAGE
-        self._examined += int(np.count_nonzero(examined))
-        self._skipped += int(np.count_nonzero(kind == EventKind.SKIPPED))
-        zero = np.flatnonzero(examined & (batch.events["checksum"] == ZERO_CHECKSUM))
-        starts = np.flatnonzero(kind == EventKind.SCAN_START)
+        examined = batch.rows(kinds.CMP_AND_MERGE_PAGE)
+        self._examined += len(examined)
+        self._skipped += batch.count(kinds.SKIPPED)
+        zero = examined[batch.events["checksum"][examined] == ZERO_CHECKSUM]
+        starts = batch.rows(kinds.SCAN_START)
         if len(starts):
             self._zeroes = 0
             zero = zero[zero > starts[-1]]

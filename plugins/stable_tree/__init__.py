@@ -49,7 +49,7 @@ class Plugin:
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count what joined and what left."""
         self._reconstruction = reconstruction
-        self._by_kind += np.bincount(batch.kind, minlength=256)
+        self._by_kind += batch.by_kind
         if batch.only_counters:
             return
         self._totals.apply(batch)
@@ -154,4 +154,4 @@ class Plugin:
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:
-    return int(np.count_nonzero(batch.flags[batch.kind == kind] & int(flag)))
+    return int(np.count_nonzero(batch.flags[batch.rows(kind)] & int(flag)))

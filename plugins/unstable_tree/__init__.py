@@ -9,7 +9,8 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
+from ksmtrace.events import EventBatch, Flag, Gauge
+from ksmtrace.events import numbers as kinds
 from ksmtrace.figures import families, known, panel_rows
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.panel import figures_panel
@@ -47,11 +48,10 @@ class Plugin:
         self._reconstruction = reconstruction
         if batch.only_counters:
             return
-        kind, start = batch.kind, 0
-        marks = np.flatnonzero((kind == EventKind.SCAN_START) | (kind == EventKind.LOST))
-        for mark in marks.tolist():
+        start = 0
+        for mark in batch.rows(kinds.SCAN_START, kinds.LOST).tolist():
             self._count(batch, slice(start, mark))
-            self._pass_whole = bool(kind[mark] == EventKind.SCAN_START)
+            self._pass_whole = bool(batch.where(kinds.SCAN_START)[mark])
             self._pass_inserted = 0
             if not self._pass_whole:
                 self._open.clear()
@@ -59,10 +59,10 @@ class Plugin:
         self._count(batch, slice(start, len(batch)))
 
     def _count(self, batch: EventBatch, part: slice) -> None:
-        kind, flags, items = batch.kind[part], batch.flags[part], batch.rmap_item[part]
-        examined = kind == EventKind.CMP_AND_MERGE_PAGE
+        flags, items = batch.flags[part], batch.rmap_item[part]
+        examined = batch.where(kinds.CMP_AND_MERGE_PAGE)[part]
         inserted = examined & (flags & (_AFTER | _FREED) == _AFTER)
-        removed = kind == EventKind.REMOVE_RMAP_ITEM
+        removed = batch.where(kinds.REMOVE_RMAP_ITEM)[part]
         freed = removed & (flags & _FREED != 0)
         left = removed & ~freed & (flags & _BEFORE != 0)
         count = int(np.count_nonzero(inserted))
@@ -70,7 +70,7 @@ class Plugin:
         self._pass_inserted += count
         self._removed += int(np.count_nonzero(left))
         self._gone += int(np.count_nonzero(freed & (flags & _BEFORE != 0)))
-        joined = kind == EventKind.STABLE_APPEND
+        joined = batch.where(kinds.STABLE_APPEND)[part]
         # Most are taken out only to be put back by the very next event.
         put_back = left[:-1] & inserted[1:] & (items[1:] == items[:-1])
         left[:-1] &= ~put_back

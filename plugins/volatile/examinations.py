@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.batch import EventBatch
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import picked
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import picked, true_rows
 from ksmtrace.model.items import Ids, grown
 from ksmtrace.model.nodes import FIRST_NODE
 from ksmtrace.model.processes import Process, ProcessTable
 from ksmtrace.model.reconstruction import NEITHER, UNSTABLE, Reconstruction
+from ksmtrace.model.runs import run_lengths, run_starts
 from ksmtrace.plugins.volatile.cause import WASTED, Cause, Counts, reasons
 
 MOST_PROCESSES = 4096
@@ -29,8 +31,7 @@ _OUTCOME = np.full(256, _NEITHER)
 _OUTCOME[_FLAGS & _UNSTABLE_AFTER != 0] = _UNSTABLE
 _OUTCOME[_FLAGS & _STABLE_AFTER != 0] = _STABLE
 _OUTCOME[_FLAGS & _FREED_FLAG != 0] = _FREED
-_TELLS = np.zeros(512, dtype=bool)
-_TELLS[256:] = ~np.isin(_FLAGS, _STAYS)
+_TELLS = ~np.isin(_FLAGS, _STAYS)
 
 _CHECKSUM_SLOTS = 1 << 21
 _FAILED = np.uint8(0x80)
@@ -104,20 +105,20 @@ class Examinations:
             # What the examination under way attempted may be among what was lost.
             self._attempt, self._paired = int(Cause.OTHER), False
         rows, cause = self._examined(batch, reconstruction)
-        starts = np.flatnonzero(batch.kind == EventKind.SCAN_START)
+        starts = batch.rows(kinds.SCAN_START)
         if len(starts):
             self.in_pass[:] = 0
         in_pass = rows >= starts[-1] if len(starts) else slice(None)
         self.in_pass += np.bincount(cause[in_pass], minlength=len(Cause))
         unplaced = cause != Cause.NONE
-        freed = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _FREED_FLAG != 0)
-        gone = np.flatnonzero(freed & (batch.flags & _STABLE_BEFORE == 0))
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
+        gone = removed[batch.flags[removed] & (_FREED_FLAG | _STABLE_BEFORE) == _FREED_FLAG]
         # In no tree though its last look left it in one: merged, and its stable node went first.
         ids = reconstruction.ids[gone]
         gone = gone[
             (batch.flags[gone] & _UNSTABLE_BEFORE != 0) | (ids >= 0) & (self.of[ids] != Cause.NONE)
         ]
-        skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
+        skipped = batch.rows(kinds.SKIPPED)
         unseen = [Cause.SKIPPED] * len(skipped) + [Cause.GONE] * len(gone)
         self._tally(
             batch.events["mm"][np.concatenate([rows[unplaced], skipped, gone])],
@@ -140,39 +141,39 @@ class Examinations:
 
         The others are only counted.
         """
-        examined = batch.kind == EventKind.CMP_AND_MERGE_PAGE
-        # Flags of examinations from 256 on: one table for all is faster than to select them.
-        key = examined.astype(np.uint16) << 8 | batch.flags
-        by_flags = np.bincount(key, minlength=512)[256:]
+        examined = batch.rows(kinds.CMP_AND_MERGE_PAGE)
+        flags = batch.flags_of(kinds.CMP_AND_MERGE_PAGE)
+        by_flags = np.bincount(flags, minlength=256)
         outcomes = np.bincount(_OUTCOME, by_flags, minlength=4)
         self.placed += outcomes[:2].astype(np.int64)
         self.freed_examinations += int(outcomes[_FREED])
-        tells = _TELLS.take(key)
+        tells = _TELLS[flags]
         if len(reconstruction.items.born):
             self._is_new[reconstruction.items.born] = True
-            tells |= self._is_new[reconstruction.ids] & examined
+            tells |= self._is_new[reconstruction.ids[examined]]
             self._is_new[reconstruction.items.born] = False
-        rows = np.flatnonzero(tells)
-        attempts, paired = self._attempts(batch, examined, rows)
+        rows = examined[tells]
+        attempts, paired = self._attempts(batch, rows)
         cause = self._causes(batch, rows, attempts)
         self._note(batch, reconstruction.ids, rows, cause, paired)
         return rows, cause
 
     def _attempts(
-        self, batch: EventBatch, examined: npt.NDArray[np.bool_], rows: Ids
+        self, batch: EventBatch, rows: Ids
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """For each row what its attempts came to or NONE, and whether it made a stable node."""
-        at = np.flatnonzero(batch.kind == EventKind.TRY_TO_MERGE_ONE_PAGE)
-        new = (batch.kind == EventKind.STABLE_APPEND) & (batch.flags & _NEW_NODE != 0)
-        if not (len(at) or new.any() or self._attempt or self._paired):
+        at = batch.rows(kinds.TRY_TO_MERGE_ONE_PAGE)
+        appends = batch.rows(kinds.STABLE_APPEND)
+        new = appends[batch.flags[appends] & _NEW_NODE != 0]
+        if not (len(at) or len(new) or self._attempt or self._paired):
             return np.zeros(len(rows), dtype=np.uint8), np.zeros(len(rows), dtype=bool)
-        every = np.flatnonzero(examined)
+        every = batch.rows(kinds.CMP_AND_MERGE_PAGE)
         # With _FAILED where a failure is among them.
         found = np.zeros(len(every) + 1, dtype=np.uint8)
         found[0] = self._attempt
         paired = np.zeros(len(every) + 1, dtype=bool)
         paired[0] = self._paired
-        paired[np.searchsorted(every, np.flatnonzero(new))] = True
+        paired[np.searchsorted(every, new)] = True
         events = picked(batch.events, at)
         which, why = np.searchsorted(every, at), reasons(events)
         failed = events["err"] != 0
@@ -191,7 +192,7 @@ class Examinations:
     ) -> npt.NDArray[np.uint8]:
         """Cause of each of these examinations; NONE if the page was placed or is gone."""
         cause = np.full(len(rows), Cause.NONE, dtype=np.uint8)
-        neither = np.flatnonzero(_OUTCOME[batch.flags[rows]] == _NEITHER)
+        neither = true_rows(_OUTCOME[batch.flags[rows]] == _NEITHER)
         looked = rows[neither]
         before, after = batch.events["oldchecksum"][looked], batch.events["checksum"][looked]
         forked = self._sees_attempts and self._checksums_tell
@@ -218,15 +219,15 @@ class Examinations:
         here = (items >= 0) & (flags & _FREED_FLAG == 0)
         # One that leaves its stable node may be in another by the end of the same look, without
         # a checksum of its own.
-        left = (batch.kind == EventKind.REMOVE_RMAP_ITEM) & (batch.flags & _STABLE_BEFORE != 0)
-        left = np.flatnonzero(left & (ids >= 0))
+        removed = batch.rows(kinds.REMOVE_RMAP_ITEM)
+        left = removed[(batch.flags[removed] & _STABLE_BEFORE != 0) & (ids[removed] >= 0)]
         if len(left):
             order = np.argsort(np.append(rows[here], left), kind="stable")
             forgotten = np.append(checksum[here], np.zeros(len(left), dtype=np.uint32))
             self._checksum[np.append(items[here], ids[left])[order]] = forgotten[order]
         else:
             self._checksum[items[here]] = checksum[here]
-        skipped = np.flatnonzero(batch.kind == EventKind.SKIPPED)
+        skipped = batch.rows(kinds.SKIPPED)
         if len(skipped):
             order = np.argsort(np.concatenate([rows, skipped]), kind="stable")
             items_skipped = ids[skipped]
@@ -240,10 +241,10 @@ class Examinations:
         if not len(mms):
             return
         self.counts += np.bincount(cause, minlength=len(Cause))
-        starts = np.flatnonzero(np.append(True, mms[1:] != mms[:-1]))
+        starts = run_starts(mms)
         place: dict[int, int] = {}
         runs = [place.setdefault(mm, len(place)) for mm in mms[starts].tolist()]
-        of_run = np.repeat(runs, np.diff(np.append(starts, len(mms))))
+        of_run = np.repeat(runs, run_lengths(starts, len(mms)))
         table = np.bincount(of_run * len(Cause) + cause, minlength=len(place) * len(Cause))
         for mm, row in zip(place, table.reshape(-1, len(Cause)), strict=True):
             process = processes.of(mm)
@@ -273,7 +274,7 @@ class Examinations:
         checksum = self._checksum[: len(alive)]
         state = reconstruction.state[: len(alive)]
         merged = checksum[alive & (state >= FIRST_NODE) & (checksum != 0)]
-        waiting = np.flatnonzero(alive & (state == UNSTABLE))
+        waiting = true_rows(alive & (state == UNSTABLE))
         if not len(merged) or not len(waiting):
             return waiting[:0]
         # Most have a checksum that no merged page has: a table shows it faster than a search.
@@ -287,4 +288,4 @@ class Examinations:
     def unplaced(self, reconstruction: Reconstruction) -> Ids:
         """rmap_items alive that are in neither tree."""
         alive = reconstruction.items.alive
-        return np.flatnonzero(alive & (reconstruction.state[: len(alive)] == NEITHER))
+        return true_rows(alive & (reconstruction.state[: len(alive)] == NEITHER))

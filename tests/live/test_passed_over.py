@@ -2,7 +2,7 @@
 
 import os
 import struct
-import subprocess
+import threading
 import time
 
 import pytest
@@ -19,6 +19,8 @@ CLOCK = "bpf_ktime_get_ns"
 READ_CLOCK = struct.pack("<BBhi", 0x85, 0, 0, 5) + RETURN_0
 """A program that calls it."""
 RUNS, SLEEPERS = 7, 30
+SECONDS = 10
+"""Long enough for all to sleep at once, however slowly threads are started."""
 
 
 @pytest.fixture
@@ -53,9 +55,11 @@ def test_kretprobe_instances_that_run_out_are_counted(held):
     program = load_kprobe(RETURN_0)
     held += [program, *attach_kprobe(program, "do_nanosleep", at_return=True)]
     links = held[2:]
-    sleepers = [subprocess.Popen(["sleep", "1"]) for _ in range(SLEEPERS)]
+    sleepers = [threading.Thread(target=time.sleep, args=(SECONDS,)) for _ in range(SLEEPERS)]
     for one in sleepers:
-        one.wait()
+        one.start()
+    for one in sleepers:
+        one.join()
     (missed,) = [read_missed_kprobes(link) for link in links] or [None]
     major, minor = map(int, os.uname().release.split(".")[:2])
     if (major, minor) < (6, 7):

@@ -11,7 +11,6 @@ import pytest
 
 from tools.package.deb import RELEASES, build
 
-MIRROR = "http://deb.debian.org/debian"
 CAPTURE = "tests/replay/data/debian-6.1.ksmtrace"
 NEWER = "9.9.9"
 
@@ -24,13 +23,15 @@ class Root:
     def __init__(self, path):
         self.path = path
 
-    def run(self, *command, check=True, **options):
+    def run(self, *command):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         environment |= {"DEBIAN_FRONTEND": "noninteractive"}
-        return subprocess.run(
+        ran = subprocess.run(
             ["chroot", str(self.path), *command],
-            env=environment, capture_output=True, text=True, check=check, **options,
+            env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
+        assert ran.returncode == 0, (command, ran.stdout[-2000:], ran.stderr[-2000:])
+        return ran
 
     def install(self, package):
         shutil.copy(package, self.path / "root")
@@ -69,10 +70,12 @@ def root(release, tmp_path_factory):
     """A clean one, with what apt needs."""
     assert os.geteuid() == 0, "needs root"
     path = tmp_path_factory.mktemp(release) / "root"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", release, str(path), MIRROR]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", release, str(path)]
     subprocess.run(command, check=True)
     shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
-    yield Root(path)
+    made = Root(path)
+    made.run("apt-get", "update", "-qq")
+    yield made
     shutil.rmtree(path)
 
 

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind, Gauge
-from ksmtrace.events.record import Records, empty_records, joined
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Gauge
+from ksmtrace.events.record import Records, empty_records, joined, true_rows
 
 MOST_OVERTAKEN = 64
 """So many places behind its neighbour, a number is late; farther behind, it has wrapped."""
@@ -31,8 +32,8 @@ class LossTracker:
 
     def mark(self, events: Records) -> Records:
         """`events` with a LOST record before each event that a loss precedes."""
-        counted = np.flatnonzero(
-            (events["kind"] == EventKind.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
+        counted = true_rows(
+            (events["kind"] == kinds.SAMPLE) & (events["address"] == Gauge.EVENTS_LOST)
         )
         pieces, start = [], 0
         for row in counted.tolist():
@@ -49,7 +50,7 @@ class LossTracker:
             return events
         gaps = np.zeros(len(events), dtype=np.int64)
         for cpu in np.unique(events["cpu"]).tolist():
-            rows = np.flatnonzero(events["cpu"] == cpu)
+            rows = true_rows(events["cpu"] == cpu)
             numbers = events["seq"][rows].astype(np.int64)
             before = self._next.get(cpu, 0) - 1
             steps = np.diff(numbers, prepend=before)
@@ -78,7 +79,7 @@ class LossTracker:
 
     def _insert(self, events: Records, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Records:
         pieces, start = [], 0
-        for row in np.flatnonzero(gaps).tolist():
+        for row in true_rows(gaps != 0).tolist():
             count = int(gaps[row])
             known = min(self._ahead, count)
             self._ahead -= known
@@ -92,7 +93,7 @@ class LossTracker:
 def lost_record(count: int, ts: int) -> Records:
     """One LOST record: so many events, before what happened at `ts`."""
     record = empty_records(1)
-    record["kind"] = EventKind.LOST
+    record["kind"] = kinds.LOST
     record["ts"] = ts
     record["aux"] = count
     return record

@@ -36,9 +36,9 @@ class Header(NamedTuple):
     smart_scan: int
 
 
-def read_header(event: np.void) -> Header:
-    """The header that an event of kind `GATHERED` is."""
-    ts, _, _, err, _, flags, items, smart_scan, batch, seqnr, began, skipped, scanned = event.item()
+def read_header(event: tuple[int, ...]) -> Header:
+    """The header that an event of kind `GATHERED` is, by the fields of its record."""
+    ts, _, _, err, _, flags, items, smart_scan, batch, seqnr, began, skipped, scanned = event
     return Header(ts, err, flags, items, batch, seqnr, began, skipped, scanned, smart_scan)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import mmap
 from enum import IntEnum, IntFlag
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ksmtrace.events.record import true_rows
 
 GATHERED = 255
 """Kind of a chunk's header; it never leaves the source."""
@@ -79,6 +80,11 @@ ADDRESS_SHIFT = np.uint64(mmap.PAGESIZE.bit_length() - 1)
 """Of an address: the rest is the page number."""
 CHECKSUM_SHIFT, SKIPS_SHIFT, AGE_SHIFT = 32, 16, 8
 """In words of PLAIN, and second ones of LONG."""
+
+_PLAIN, _MM, _SKIPPED, _AT, _LONG, _END = (
+    int(tag) for tag in (Tag.PLAIN, Tag.MM, Tag.SKIPPED, Tag.AT, Tag.LONG, Tag.END)
+)
+"""As plain numbers, by which NumPy compares without a conversion."""
 
 _FOLLOWED_BY = np.array([1, 0, 0, 1, 0, 0, 3, 0])
 """Words that belong to one with that tag, by tag."""
@@ -161,9 +167,9 @@ COLUMNS = (
 
 def count_items(words: Words) -> int:
     """How many items the words of a chunk speak of."""
-    tags = (words & np.uint64(TAG_MASK)).astype(np.intp)
+    tags = _tags(words)
     heads = _heads(tags)
-    return int(_counts(words[heads], tags[heads]).sum())
+    return int(_counts(_said(words[heads]), tags[heads]).sum())
 
 
 def read_words(words: Words) -> Walk:
@@ -171,43 +177,50 @@ def read_words(words: Words) -> Walk:
 
     Words that make no sense give something; compare `count_items` with the header's count before.
     """
-    tags = (words & np.uint64(TAG_MASK)).astype(np.intp)
+    tags = _tags(words)
     heads = _heads(tags)
     tag, head_words = tags[heads], words[heads]
-    counts = _counts(head_words, tag)
-    pages = _pages(head_words, tag, counts)
-    total = int(counts.sum())
-    of = np.repeat(np.arange(len(heads)), counts)
+    said = _said(head_words)
+    counts = _counts(said, tag)
+    pages = _pages(head_words, tag, said, counts)
     starts = np.cumsum(counts) - counts
-    vpn = pages[of] + np.arange(total) - starts[of]
+    total = int(counts.sum())
     padded = np.concatenate([words, np.zeros(3, dtype=np.uint64)])
-    plain, long = tag == Tag.PLAIN, tag == Tag.LONG
-    rmap_item = np.zeros(len(heads), dtype=np.uint64)
-    head = np.zeros(len(heads), dtype=np.uint64)
-    values = head_words.copy()
-    tree = _TREE[tag]
-    rmap_item[plain] = padded[heads[plain] + 1]
-    if long.any():
-        at = heads[long]
-        values[long], head[long], rmap_item[long] = (padded[at + step] for step in (1, 2, 3))
-        word = head_words[long]
-        tree[long] = np.where(word & _STABLE_BIT, IN_STABLE, 0) | np.where(
-            word & _UNSTABLE_BIT, IN_UNSTABLE, 0
-        )
-    checksum = (values >> np.uint64(CHECKSUM_SHIFT)).astype(np.uint32)
-    stretches, lingering = _stretches(padded, heads, tag, pages, starts, total)
-    return Walk(
+    trees = _TREE[tag]
+    # words that speak of one item, and of more than its page and its tree
+    single = true_rows((tag == _PLAIN) | (tag == _LONG))
+    at, values = starts[single], head_words[single]
+    long = true_rows(tag[single] == _LONG)
+    passed_over = _passed_over(values)
+    named = padded[heads[single] + 1]
+    stretches, lingering = _stretches(padded, heads, tag, pages, said, starts, total)
+    walk = Walk(
         stretches,
-        vpn,
-        tree[of],
-        (tag == Tag.SKIPPED)[of],
-        rmap_item[of],
-        head[of],
-        checksum[of],
-        (plain | long)[of],
-        (plain & _passed_over(values))[of],
+        np.repeat(pages - starts, counts) + np.arange(total),
+        np.zeros(total, dtype=np.uint8),
+        np.zeros(total, dtype=bool),
+        np.zeros(total, dtype=np.uint64),
+        np.zeros(total, dtype=np.uint64),
+        np.zeros(total, dtype=np.uint32),
+        np.zeros(total, dtype=bool),
+        np.zeros(total, dtype=bool),
         lingering,
     )
+    if len(long):
+        first = heads[single[long]]
+        values[long], walk.head[at[long]], named[long] = (padded[first + n] for n in (1, 2, 3))
+        passed_over[long] = False
+        word = head_words[single[long]]
+        trees[single[long]] = np.where(word & _STABLE_BIT, IN_STABLE, 0) | np.where(
+            word & _UNSTABLE_BIT, IN_UNSTABLE, 0
+        )
+    walk.tree[:] = np.repeat(trees, counts)
+    walk.skipped[:] = np.repeat(tag == _SKIPPED, counts)
+    walk.rmap_item[at] = named
+    walk.checksum[at] = values >> np.uint64(CHECKSUM_SHIFT)
+    walk.says_checksum[at] = True
+    walk.passed_over[at] = passed_over
+    return walk
 
 
 def _passed_over(values: Words) -> npt.NDArray[np.bool_]:
@@ -219,67 +232,83 @@ def _passed_over(values: Words) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _heads(tags: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _tags(words: Words) -> npt.NDArray[np.uint8]:
+    return (words & np.uint64(TAG_MASK)).astype(np.uint8)
+
+
+def _last_of(places: npt.NDArray[np.intp], values: Ints, count: int) -> Ints:
+    """For each of `count` places the value of the last of `places` up to it; 0 before the first."""
+    bounds = np.concatenate([[0], places, [count]])
+    return np.repeat(np.concatenate([[0], values]), bounds[1:] - bounds[:-1])
+
+
+def _heads(tags: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
     """Places of the words that begin something.
 
     Every word with a tag does. Those without follow the last that has one, then come in pairs.
     """
-    index = np.arange(len(tags))
-    last = np.maximum.accumulate(np.where(tags != 0, index, -1))
-    owned = np.where(last >= 0, _FOLLOWED_BY[tags[last]], 0)
-    beyond = index - last - owned - 1
-    return np.flatnonzero((tags != 0) | ((beyond >= 0) & (beyond % 2 == 0)))
+    tagged = true_rows(tags != 0)
+    pairs = tagged + 1 + _FOLLOWED_BY[tags[tagged]]
+    beyond = np.arange(len(tags)) - _last_of(tagged, pairs, len(tags))
+    begins = (beyond >= 0) & (beyond & 1 == 0)
+    begins[tagged] = True
+    return true_rows(begins)
 
 
-def _counts(head_words: Words, tag: npt.NDArray[np.intp]) -> Ints:
-    count = (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
-    return np.where(_IS_RUN[tag], count, _HAS_ITEMS[tag].astype(np.int64))
+def _said(head_words: Words) -> Ints:
+    """The count in each word, where it has one."""
+    return (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
 
 
-def _pages(head_words: Words, tag: npt.NDArray[np.intp], counts: Ints) -> Ints:
+def _counts(said: Ints, tag: npt.NDArray[np.uint8]) -> Ints:
+    return np.where(_IS_RUN[tag], said, _HAS_ITEMS[tag])
+
+
+def _pages(head_words: Words, tag: npt.NDArray[np.uint8], said: Ints, counts: Ints) -> Ints:
     """Number of the first page of each; that of PLAIN is the next behind what precedes it."""
     pages = (head_words >> np.uint64(PAGE_SHIFT)).astype(np.int64)
-    long = tag == Tag.LONG
+    long = true_rows(tag == _LONG)
     pages[long] = (head_words[long] >> ADDRESS_SHIFT).astype(np.int64)
-    count = (head_words >> np.uint64(COUNT_SHIFT)).astype(np.int64) & COUNT_MOST
-    following = pages + np.where(tag == Tag.AT, count, counts)
+    plain = tag == _PLAIN
+    others = true_rows(~plain)
+    following = pages[others] + np.where(tag[others] == _AT, said[others], counts[others])
     index = np.arange(len(tag))
-    plain = tag == Tag.PLAIN
-    last = np.maximum.accumulate(np.where(plain, -1, index)) if len(tag) else index
-    pages[plain] = np.where(last >= 0, following[last], 0)[plain] + (index - last - 1)[plain]
+    pages[plain] = (_last_of(others, following - others - 1, len(tag)) + index)[plain]
     return pages
 
 
 def _stretches(
     padded: Words,
     heads: npt.NDArray[np.intp],
-    tag: npt.NDArray[np.intp],
+    tag: npt.NDArray[np.uint8],
     pages: Ints,
+    said: Ints,
     starts: Ints,
     total: int,
 ) -> tuple[list[Stretch], frozenset[int]]:
     """The stretches, and the mms that linger."""
     found: list[Stretch] = []
     lingering = []
-    begins = np.flatnonzero(tag == Tag.MM)
-    bounds = [*begins.tolist(), len(tag)]
-    ends = set(np.flatnonzero(tag == Tag.END).tolist())
-    for begin, stop in pairwise(bounds):
-        mm = int(padded[heads[begin] + 1])
+    begins = true_rows(tag == _MM)
+    stops = np.append(begins[1:], len(tag))[: len(begins)]
+    following = np.minimum(begins + 1, len(tag) - 1)
+    goes_on = (begins + 1 < stops) & (tag[following] == _AT) & (said[following] == 1)
+    for mm, lingers, behind, ended, first, stop in zip(
+        padded[heads[begins] + 1].tolist(),
+        said[begins].tolist(),
+        np.where(goes_on, pages[following], FROM_START).tolist(),
+        (tag[stops - 1] == _END).tolist(),
+        starts[begins].tolist(),
+        np.append(starts, total)[stops].tolist(),
+        strict=True,
+    ):
         if not mm:
             continue  # between two lists: a chunk was full there
-        if int(padded[heads[begin]]) >> COUNT_SHIFT & COUNT_MOST:
+        if lingers:
             lingering.append(mm)
             continue
-        behind = FROM_START
-        if begin + 1 < stop and tag[begin + 1] == Tag.AT:
-            word = int(padded[heads[begin + 1]])
-            if word >> COUNT_SHIFT & COUNT_MOST == 1:
-                behind = int(pages[begin + 1])
-        first = int(starts[begin])
-        last = int(starts[stop]) if stop < len(tag) else total
-        one = Stretch(mm, behind, stop - 1 in ends, first, last)
+        one = Stretch(mm, behind, ended, first, stop)
         if found and found[-1].mm == mm and not found[-1].ended and behind == FROM_START:
-            one = found.pop()._replace(ended=one.ended, stop=last)
+            one = found.pop()._replace(ended=ended, stop=stop)
         found.append(one)
     return found, frozenset(lingering)

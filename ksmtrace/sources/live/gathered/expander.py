@@ -6,19 +6,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, joined
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import RECORD, Records, joined, picked, true_rows
 from ksmtrace.events.tunable import tunable_writes
-from ksmtrace.sources.live.gathered.batch import BatchReader, Gathered, read_batch, read_header
+from ksmtrace.sources.live.gathered.batch import (
+    BatchReader,
+    Gathered,
+    Header,
+    read_batch,
+    read_header,
+)
 from ksmtrace.sources.live.gathered.chunk import GATHERED, ChunkFlag, Words
 from ksmtrace.sources.live.gathered.expansion import Expansion
 from ksmtrace.sources.live.gathered.own import is_own, without_marks
 from ksmtrace.sources.live.gathered.succession import as_one, follows
 from ksmtrace.sources.live.gathered.told_places import without_places
 
-_E = EventKind
 _SPECIAL = np.zeros(256, dtype=bool)
-_SPECIAL[[GATHERED, _E.SCAN_STOP, _E.SAMPLE, _E.LOST, _E.TUNABLE]] = True
+_SPECIAL[[GATHERED, kinds.SCAN_STOP, kinds.SAMPLE, kinds.LOST, kinds.TUNABLE]] = True
+
+_KIND = list(RECORD.names or ()).index("kind")
 
 _INVENTORY, _FIRST = int(ChunkFlag.INVENTORY), int(ChunkFlag.FIRST)
 """As plain numbers: to make an IntFlag takes longer than all that is done by it."""
@@ -48,6 +55,7 @@ class Expander:
         self._reader = BatchReader()
         self._held: list[Records] = []
         self._ended: list[tuple[Gathered, Records]] = []
+        self._together = 0
 
     def feed(self, events: Records, words: list[Words]) -> Records:
         """The events that these records complete.
@@ -58,21 +66,23 @@ class Expander:
         """
         out: list[Records] = []
         start, chunks = 0, iter(words)
-        for row in np.flatnonzero(_SPECIAL[events["kind"]]).tolist():
-            kind = events["kind"][row]
-            if kind == _E.TUNABLE and not _unmerges(events[row : row + 1]):
+        rows = true_rows(_SPECIAL[events["kind"]])
+        for row, fields in zip(rows.tolist(), picked(events, rows).tolist(), strict=True):
+            kind = fields[_KIND]
+            if kind == kinds.TUNABLE and not _unmerges(events[row : row + 1]):
                 continue
-            self._hold(events[start:row])
+            if start < row:
+                self._hold(events[start:row])
             start = row + 1
-            one = events[row : row + 1]
             if kind == GATHERED:
-                out += self._chunk(one[0], next(chunks))
+                out += self._chunk(read_header(fields), next(chunks))
                 continue
+            one = events[row : row + 1]
             out += self._expanded()
-            if kind == _E.LOST:
+            if kind == kinds.LOST:
                 self._hold(one)
                 self.lose()
-            elif kind == _E.TUNABLE:
+            elif kind == kinds.TUNABLE:
                 out.append(self._expansion.free_all(self._take_held(), one))
             else:
                 out += [self.flush(), one]
@@ -105,8 +115,7 @@ class Expander:
         self._expansion.note(held)
         return without_marks(without_places(held))
 
-    def _chunk(self, event: np.void, words: Words) -> list[Records]:
-        header = read_header(event)
+    def _chunk(self, header: Header, words: Words) -> list[Records]:
         if header.flags & _INVENTORY:
             # What is left of batches before a loss belongs to nothing any more. It is given out
             # first: registrations in it are in the inventory already.
@@ -121,17 +130,19 @@ class Expander:
             return []
         held = self._take_held()
         out = []
-        together = sum(sum(one.items) for one, _ in self._ended)
         if self._ended and (
-            together > _MOST_TOGETHER or not follows(batch, held, self._ended[-1][0])
+            self._together > _MOST_TOGETHER or not follows(batch, held, self._ended[-1][0])
         ):
             out = self._expanded()
         self._ended.append((batch, held))
+        self._together += sum(batch.items)
         return out
 
     def _expanded(self) -> list[Records]:
         """The events of the batches that have ended."""
-        ended, self._ended = self._ended, []
+        if not self._ended:
+            return []
+        ended, self._ended, self._together = self._ended, [], 0
         one = as_one([batch for batch, _ in ended]) if len(ended) > 1 else None
         if one is not None:
             batches = [(one, joined([held for _, held in ended]))]

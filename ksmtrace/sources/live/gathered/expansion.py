@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, LossCause
-from ksmtrace.events.record import Records, empty_records, joined, picked
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import LossCause
+from ksmtrace.events.record import Records, empty_records, joined, picked, true_rows
 from ksmtrace.sources.live.gathered.batch import Batch, Header
 from ksmtrace.sources.live.gathered.chunk import (
     FROM_START,
@@ -45,7 +46,6 @@ from ksmtrace.sources.live.gathered.unmerge import freed_by_unmerge
 from ksmtrace.sources.live.gathered.visit import Freed, Visit, in_order, visit
 from ksmtrace.sources.live.gathered.written_tunables import SmartScanFollower
 
-_E = EventKind
 _FIRST = -(1 << 62)
 """A key before all others."""
 _NOBODY = Population()
@@ -107,7 +107,7 @@ class Expansion:
         """Records that are given out while no batch ends."""
         here = self._cursor[0]
         for mm, kind in registrations(held):
-            if kind == _E.MM_ENTER:
+            if kind == kinds.MM_ENTER:
                 self._populations.pop(mm, None)
                 self._order.put_before(here, mm)
             elif mm != here:
@@ -154,20 +154,20 @@ class Expansion:
             self._meet(batch)
         skipped_over = missing_before(batch, self._cursor, self._order, self._populations)
         cursor = HEAD if header.flags & _FROM_HEAD else self._cursor[0]
-        entered = [mm for mm, kind in registrations(held) if kind == _E.MM_ENTER]
+        entered = [mm for mm, kind in registrations(held) if kind == kinds.MM_ENTER]
         former = self._former(entered)
         walked = self._passed(batch)
         walk, leaving = in_order(walked, batch.leaving, self._order, entered, cursor)
         visited = visit(walk, leaving, self._populations)
         without_stale(visited.before, self._removed)
-        own_rows = np.flatnonzero(is_own(held))
+        own_rows = true_rows(is_own(held))
         own = read_own(held, own_rows, visited)
         told = told_places(held, header, visited)
         own = brought_on(own, told, visited)
         when = self._when(batch, visited, own, told)
         others = ~self._names.take(held)
         others[own_rows] = False
-        other_rows = np.flatnonzero(others)
+        other_rows = true_rows(others)
         places = np.searchsorted(when, held["ts"][other_rows].astype(np.int64), "right")
         places[np.searchsorted(other_rows, told.row)] = told.place
         bounds = own.place, own.place + own.between
@@ -189,7 +189,7 @@ class Expansion:
         known = visited.known
         strict = self._inventory.complete and not self._shortfall.lossy
         if strict:
-            known = known | (walk.rmap_item != 0) | (visited.before.rmap_item != 0)
+            known = known | (turned.rmap_item != 0)
         add_items(rows, visited, turned, when, known)
         at = np.clip(freed_key >> PLACE_SHIFT, 0, len(when) - 1)
         add_freed(rows, freed, freed_mm, freed_key, when[at])
@@ -197,20 +197,20 @@ class Expansion:
         rows.add(picked(held, other_rows), other_keys)
         self._names.add(rows, visited, when)
         if header.flags & _FROM_HEAD:
-            rows.make(_E.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
+            rows.make(kinds.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
         self._update(held, own, visited, turned, passage)
-        self._lingering = [Registration(0, _E.MM_EXIT, mm) for mm in sorted(passage.lingered)]
+        self._lingering = [Registration(0, kinds.MM_EXIT, mm) for mm in sorted(passage.lingered)]
         strange = int(np.count_nonzero(~known | turned.unexplained))
         lost = self._shortfall.count(
             *(batch, len(walk.vpn), skipped_over, strange),
             strict=strict,
-            gone=passage.freed_any and not (held["kind"] == _E.TUNABLE).any(),
+            gone=passage.freed_any and not (held["kind"] == kinds.TUNABLE).any(),
         )
         if lost:
             # Behind the beginning of its pass, which is not seen whole.
             key = FREED - 1 if header.flags & _FROM_HEAD else _FIRST
             cause = LossCause.GATHERING
-            rows.make(_E.LOST, np.array([key]), ts=when[:1], aux=lost, address=cause)
+            rows.make(kinds.LOST, np.array([key]), ts=when[:1], aux=lost, address=cause)
         self._end(batch, visited, here)
         self._clock += len(held) + 1
         return rows.in_order() if self._inventory.began else picked(held, other_rows)
@@ -257,8 +257,8 @@ class Expansion:
         other_keys: Ints,
     ) -> Removals:
         """The stable nodes that went in this batch."""
-        mine = own.where(_E.REMOVE_STABLE_NODE)
-        theirs = held["kind"][others] == _E.REMOVE_STABLE_NODE
+        mine = own.where(kinds.REMOVE_STABLE_NODE)
+        theirs = held["kind"][others] == kinds.REMOVE_STABLE_NODE
         rows = np.concatenate([own.row[mine], others[theirs]])
         key = np.concatenate([own_keys[mine], other_keys[theirs]])
         order = np.argsort(rows)
@@ -282,7 +282,7 @@ class Expansion:
                 part = part.take(named[stretch.first : stretch.stop])
             population.replace(low, high, part)
             self._inventory.visited(stretch.mm)
-        elsewhere = np.flatnonzero(own.partner & (own.item < 0))
+        elsewhere = true_rows(own.partner & (own.item < 0))
         if len(elsewhere):
             self._update_partners(held, own, elsewhere)
 
@@ -296,9 +296,9 @@ class Expansion:
             rows = elsewhere[mm == one]
             at = population.find(own.vpn[rows])
             items = population.items
-            left = (at >= 0) & own.where(_E.TRY_TO_MERGE_ONE_PAGE)[rows] & own.ok[rows]
+            left = (at >= 0) & own.where(kinds.TRY_TO_MERGE_ONE_PAGE)[rows] & own.ok[rows]
             items.tree[at[left]], items.head[at[left]] = NEITHER, 0
-            joins = (at >= 0) & own.where(_E.STABLE_APPEND)[rows]
+            joins = (at >= 0) & own.where(kinds.STABLE_APPEND)[rows]
             items.tree[at[joins]] = IN_STABLE
             items.head[at[joins]] = own.aux[rows[joins]]
             items.since[at[joins]] = self._clock + own.row[rows[joins]]

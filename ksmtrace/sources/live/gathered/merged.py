@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.own import NOT_AT_CURSOR
 
 MERGED = 254
@@ -36,9 +37,9 @@ def with_appends(events: Records) -> Records:
     tried = (ends - rows)[merged]
     attempts, appends = found[tried], found[tried + 1]
     flags = attempts["flags"].copy()
-    attempts["kind"] = EventKind.TRY_TO_MERGE_ONE_PAGE
+    attempts["kind"] = kinds.TRY_TO_MERGE_ONE_PAGE
     attempts["flags"] = flags & ~np.uint8(MERGED_NEW_NODE)
-    appends["kind"] = EventKind.STABLE_APPEND
+    appends["kind"] = kinds.STABLE_APPEND
     appends["seq"] += 1
     appends["flags"] = (flags & NOT_AT_CURSOR) | np.where(
         flags & MERGED_NEW_NODE, np.uint8(Flag.NEW_NODE), np.uint8(0)
@@ -49,7 +50,7 @@ def with_appends(events: Records) -> Records:
     )
     for those in (attempts, appends):
         those["oldchecksum"] = those["checksum"] = 0
-    seconds, makers = appends[two[merged]], events[np.flatnonzero(two) - 1]
+    seconds, makers = appends[two[merged]], events[true_rows(two) - 1]
     seconds["seq"] += 1
     seconds["flags"] = makers["flags"] & NOT_AT_CURSOR
     for name in ("rmap_item", "mm", "address"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.chunk import Ints
 from ksmtrace.sources.live.gathered.places import NAMED, PLACE_SHIFT
 from ksmtrace.sources.live.gathered.rows import Rows
@@ -27,10 +27,10 @@ class Names:
         """
         kind = held["kind"]
         taken = np.zeros(len(held), dtype=bool)
-        rows = np.flatnonzero((kind == EventKind.MM_ENTER) | (kind == EventKind.PROCESS))
+        rows = true_rows((kind == kinds.MM_ENTER) | (kind == kinds.PROCESS))
         for row in rows.tolist():
             mm = int(held["mm"][row])
-            if kind[row] == EventKind.MM_ENTER:
+            if kind[row] == kinds.MM_ENTER:
                 self._entered.add(mm)
             elif mm in self._entered:
                 self._entered.remove(mm)
@@ -47,7 +47,7 @@ class Names:
             name = self._waiting.get(stretch.mm)
             if name is None:
                 continue
-            examined = np.flatnonzero(~visited.walk.skipped[stretch.first : stretch.stop])
+            examined = true_rows(~visited.walk.skipped[stretch.first : stretch.stop])
             if len(examined):
                 place = visited.place[stretch.first + examined[:1]]
                 name["ts"] = when[place]

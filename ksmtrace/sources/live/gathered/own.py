@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records, picked
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import Records, picked, true_rows
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, Ints
 from ksmtrace.sources.live.gathered.visit import Visit
 
@@ -23,10 +24,10 @@ IN_TREE = 0x20
 """the item at the cursor had one of its tree flags yet."""
 
 _MARKED = np.zeros(256, dtype=bool)
-_MARKED[[EventKind.TRY_TO_MERGE_ONE_PAGE, EventKind.STABLE_APPEND, EventKind.BREAK_COW]] = True
+_MARKED[[kinds.TRY_TO_MERGE_ONE_PAGE, kinds.STABLE_APPEND, kinds.BREAK_COW]] = True
 _MARKS = np.zeros(256, dtype=np.uint8)
 _MARKS[_MARKED] = NOT_AT_CURSOR
-_MARKS[EventKind.REMOVE_STABLE_NODE] = BETWEEN | FROM_REMOVAL | IN_TREE
+_MARKS[kinds.REMOVE_STABLE_NODE] = BETWEEN | FROM_REMOVAL | IN_TREE
 _FEW = 8
 
 
@@ -57,7 +58,7 @@ class Own(NamedTuple):
     place: Ints
     cursor: npt.NDArray[np.intp]
 
-    def where(self, kind: EventKind) -> npt.NDArray[np.bool_]:
+    def where(self, kind: int) -> npt.NDArray[np.bool_]:
         """Which are of this kind."""
         found: npt.NDArray[np.bool_] = self.kind == kind
         return found
@@ -72,22 +73,22 @@ class Own(NamedTuple):
     def between(self) -> npt.NDArray[np.bool_]:
         """Which are about stable nodes removed behind the item at the cursor."""
         behind: npt.NDArray[np.bool_] = self.flags & BETWEEN != 0
-        return self.where(EventKind.REMOVE_STABLE_NODE) & behind
+        return self.where(kinds.REMOVE_STABLE_NODE) & behind
 
 
 def is_own(held: Records) -> npt.NDArray[np.bool_]:
     """Which records are of ksmd's thread and of what it does with pages."""
     kind = held["kind"]
-    own: npt.NDArray[np.bool_] = _MARKED[kind] | (kind == EventKind.REPLACE_PAGE)
-    nodes = kind == EventKind.REMOVE_STABLE_NODE
+    own: npt.NDArray[np.bool_] = _MARKED[kind] | (kind == kinds.REPLACE_PAGE)
+    nodes = kind == kinds.REMOVE_STABLE_NODE
     if nodes.any():
         own = own | (nodes & (held["rmap_item"] != 0))
-    undone = np.flatnonzero(kind == EventKind.BREAK_COW)
+    undone = true_rows(kind == kinds.BREAK_COW)
     if len(undone):
         # The kernel's own break follows, of the same page and in the same thread.
         copy = np.minimum(undone + 1, len(held) - 1)
         same = (
-            (kind[copy] == EventKind.COW_FAULT)
+            (kind[copy] == kinds.COW_FAULT)
             & (held["flags"][copy] & Flag.BY_KERNEL != 0)
             & (held["mm"][copy] == held["mm"][undone])
             & (held["address"][copy] == held["address"][undone])
@@ -100,7 +101,7 @@ def without_marks(records: Records) -> Records:
     """A copy as intercepting gives it."""
     clean = picked(records)
     clean["flags"] &= ~_MARKS[clean["kind"]]
-    nodes = clean["kind"] == EventKind.REMOVE_STABLE_NODE
+    nodes = clean["kind"] == kinds.REMOVE_STABLE_NODE
     clean["rmap_item"][nodes] = 0
     return clean
 
@@ -117,7 +118,7 @@ def read_own(held: Records, rows: npt.NDArray[np.intp], visited: Visit) -> Own:
     cursor = np.where(at_cursor, item, -1)
     told = at_cursor & (item >= 0)
     visited.before.rmap_item[item[told]] = records["rmap_item"][told]
-    nodes = np.flatnonzero(kind == EventKind.REMOVE_STABLE_NODE)
+    nodes = true_rows(kind == kinds.REMOVE_STABLE_NODE)
     if len(nodes):
         cursor[nodes] = find_rmap_items(visited, records["rmap_item"][nodes])
     # ksmd only goes forward; a record that names no item of the visit belongs to the one before it.
@@ -146,7 +147,7 @@ def find_items(visited: Visit, mm: npt.NDArray[np.uint64], vpn: Ints) -> npt.NDA
         stretch = stretches[one]
         if stretch.first == stretch.stop:
             continue
-        rows = np.flatnonzero(mm == one)
+        rows = true_rows(mm == one)
         pages = visited.walk.vpn[stretch.first : stretch.stop]
         at = np.minimum(np.searchsorted(pages, vpn[rows]), len(pages) - 1)
         found[rows] = np.where(pages[at] == vpn[rows], at + stretch.first, -1)
@@ -160,7 +161,7 @@ def find_rmap_items(visited: Visit, wanted: npt.NDArray[np.uint64]) -> npt.NDArr
     if not len(items):
         return np.full(len(wanted), -1, dtype=np.intp)
     if len(wanted) <= _FEW:
-        found = [np.flatnonzero(items == one)[:1] for one in wanted]
+        found = [true_rows(items == one)[:1] for one in wanted]
         return np.array([int(one[0]) if len(one) else -1 for one in found], dtype=np.intp)
     order = np.argsort(items)
     at = order[np.minimum(np.searchsorted(items[order], wanted), len(items) - 1)]

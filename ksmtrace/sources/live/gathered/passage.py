@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, Ints
 from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
 from ksmtrace.sources.live.gathered.own import Own
@@ -34,7 +34,7 @@ class Registration(NamedTuple):
 def registrations(held: Records) -> list[tuple[int, int]]:
     """Mm and kind of each MM_ENTER and MM_EXIT."""
     kind = held["kind"]
-    rows = np.flatnonzero((kind == EventKind.MM_ENTER) | (kind == EventKind.MM_EXIT))
+    rows = true_rows((kind == kinds.MM_ENTER) | (kind == kinds.MM_EXIT))
     return list(zip(held["mm"][rows].tolist(), kind[rows].tolist(), strict=True))
 
 
@@ -56,10 +56,10 @@ def registered(
         if visited.leaving[number]
     }
     found = []
-    concerned = (kind == EventKind.MM_ENTER) | (kind == EventKind.MM_EXIT)
-    for row in np.flatnonzero(concerned).tolist():
+    concerned = (kind == kinds.MM_ENTER) | (kind == kinds.MM_EXIT)
+    for row in true_rows(concerned).tolist():
         mm, place = int(held["mm"][rows[row]]), int(keys[row] >> PLACE_SHIFT)
-        if kind[row] == EventKind.MM_EXIT:
+        if kind[row] == kinds.MM_EXIT:
             place = max(place, left.get(mm, place))
         found.append(Registration(place, int(kind[row]), mm))
     return found
@@ -175,7 +175,7 @@ class Passage:
     def _heads(self) -> npt.NDArray[np.uint64]:
         """The stable nodes that the visit's items had or joined."""
         own, heads = self._own, self._visited.before.head.copy()
-        rows = np.flatnonzero(own.where(EventKind.STABLE_APPEND) & (own.item >= 0))
+        rows = true_rows(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
         heads[own.item[rows]] = own.aux[rows]
         return heads
 
@@ -186,7 +186,7 @@ class Passage:
         """
         while waiting and (until is None or waiting[0].place <= until):
             one = waiting.pop(0)
-            if one.kind == EventKind.MM_ENTER:
+            if one.kind == kinds.MM_ENTER:
                 if one.mm == here:
                     here = self._order.before(here)
                 if one.mm in self._former:

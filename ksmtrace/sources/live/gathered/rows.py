@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records, empty_records, joined, picked
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import Records, empty_records, joined, picked, true_rows
 from ksmtrace.sources.live.gathered.chunk import ADDRESS_SHIFT, IN_STABLE, IN_UNSTABLE, Ints
 from ksmtrace.sources.live.gathered.own import Own, without_marks
 from ksmtrace.sources.live.gathered.places import DONE, PLACE_SHIFT, SKIPPED
@@ -16,7 +17,6 @@ from ksmtrace.sources.live.gathered.population import Items
 from ksmtrace.sources.live.gathered.turns import Turns, merged_with, partners_removed
 from ksmtrace.sources.live.gathered.visit import Visit
 
-_E = EventKind
 _AFTER_SHIFT = 2
 
 
@@ -33,7 +33,7 @@ class Rows:
             self._records.append(records)
             self._keys.append(key)
 
-    def make(self, kind: EventKind, key: Ints, **columns: int | npt.NDArray[np.generic]) -> None:
+    def make(self, kind: int, key: Ints, **columns: int | npt.NDArray[np.generic]) -> None:
         """New ones of one kind, with these columns."""
         records = empty_records(len(key))
         records["kind"] = kind
@@ -63,13 +63,13 @@ def add_items(
         "ts": when[visited.place],
         "mm": visited.mm,
         "address": walk.vpn.astype(np.uint64) << ADDRESS_SHIFT,
-        "rmap_item": np.where(walk.rmap_item != 0, walk.rmap_item, visited.before.rmap_item),
+        "rmap_item": turned.rmap_item,
     }
     start = visited.place << PLACE_SHIFT
     out = turned.removed & emitted
     if out.any():
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             turned.removed_key[out],
             flags=turned.before[out],
             aux=turned.head_before[out] * (turned.before[out] == IN_STABLE),
@@ -78,19 +78,18 @@ def add_items(
     over = walk.skipped & emitted
     if over.any():
         rows.make(
-            _E.SKIPPED,
+            kinds.SKIPPED,
             start[over] + SKIPPED,
             **{name: values[over] for name, values in items.items()},
         )
     examined = emitted & ~walk.skipped
     part: Any = slice(None) if examined.all() else examined
-    old = visited.before.checksum
     rows.make(
-        _E.CMP_AND_MERGE_PAGE,
+        kinds.CMP_AND_MERGE_PAGE,
         start[part] + DONE,
         flags=(turned.before | turned.after << _AFTER_SHIFT)[part],
-        oldchecksum=old[part],
-        checksum=np.where(walk.says_checksum, walk.checksum, old)[part],
+        oldchecksum=visited.before.checksum[part],
+        checksum=turned.checksum[part],
         aux=turned.head[part],
         **{name: values[part] for name, values in items.items()},
     )
@@ -102,7 +101,7 @@ def add_freed(
     """REMOVE_RMAP_ITEM of items that were freed."""
     if len(key):
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             key,
             ts=ts,
             flags=freed.tree | np.uint8(Flag.FREED),
@@ -122,21 +121,21 @@ def add_own(rows: Rows, records: Records, own: Own, key: Ints) -> None:
         own: the same, read.
         key: of each.
     """
-    sees_replace_page = bool(own.where(_E.REPLACE_PAGE).any())
+    sees_replace_page = bool(own.where(kinds.REPLACE_PAGE).any())
     clean = without_marks(records)
     rows.add(clean, key)
-    replaced = np.flatnonzero(own.where(_E.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok))
+    replaced = true_rows(own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & merged_with(own.flags, own.ok))
     if len(replaced) and not sees_replace_page:
         follow = clean[replaced]
-        follow["kind"] = _E.REPLACE_PAGE
+        follow["kind"] = kinds.REPLACE_PAGE
         follow["flags"] &= np.uint8(Flag.ZERO_PAGE)
         follow["oldchecksum"] = follow["checksum"] = 0
         rows.add(follow, key[replaced] + 1)
-    partners = np.flatnonzero(partners_removed(own))
+    partners = true_rows(partners_removed(own))
     if len(partners):
         one = clean[partners]
         rows.make(
-            _E.REMOVE_RMAP_ITEM,
+            kinds.REMOVE_RMAP_ITEM,
             key[partners] + (6 if sees_replace_page else 2),
             flags=IN_UNSTABLE,
             **{name: one[name] for name in ("ts", "mm", "address", "rmap_item")},

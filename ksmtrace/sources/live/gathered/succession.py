@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind
+from ksmtrace.events import numbers as kinds
 from ksmtrace.events.record import Records
 from ksmtrace.sources.live.gathered.batch import Batch, Gathered, is_placed
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, SmartScan, Stretch, Walk, read_words
@@ -31,9 +31,14 @@ def follows(batch: Gathered, held: Records, before: Gathered) -> bool:
         and header.seqnr == last.seqnr
         and header.smart_scan == last.smart_scan
         and not header.smart_scan & _TUNABLE_WRITTEN
-        and not any(one.broken or one.leaving or one.unsure or one.late for one in (batch, before))
-        and bool((held["kind"] == EventKind.PROCESS).all())
+        and _is_plain(batch)
+        and _is_plain(before)
+        and (not len(held) or bool((held["kind"] == kinds.PROCESS).all()))
     )
+
+
+def _is_plain(batch: Gathered) -> bool:
+    return not (batch.broken or batch.leaving or batch.unsure or batch.late)
 
 
 def as_one(batches: list[Gathered]) -> Batch | None:

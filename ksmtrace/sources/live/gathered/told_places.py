@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records, picked
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import Records, picked, true_rows
 from ksmtrace.sources.live.gathered.batch import Header
 from ksmtrace.sources.live.gathered.chunk import ChunkFlag, Ints
 from ksmtrace.sources.live.gathered.own import Own, find_rmap_items
@@ -17,10 +17,10 @@ from ksmtrace.sources.live.gathered.visit import Visit
 BETWEEN_PASSES = 1
 """Raw mark: ksmd had ended a pass and not begun the next."""
 
-_COLUMNS = {"mm": (EventKind.TUNABLE,), "rmap_item": (EventKind.MM_ENTER, EventKind.MM_EXIT)}
+_COLUMNS = {"mm": (kinds.TUNABLE,), "rmap_item": (kinds.MM_ENTER, kinds.MM_EXIT)}
 """The column that tells the place, of each kind."""
 _TELLS = np.zeros(256, dtype=bool)
-_TELLS[[kind for kinds in _COLUMNS.values() for kind in kinds]] = True
+_TELLS[[kind for told_of in _COLUMNS.values() for kind in told_of]] = True
 _FROM_HEAD = int(ChunkFlag.FROM_HEAD)
 
 
@@ -43,7 +43,7 @@ class ToldPlaces(NamedTuple):
 def told_places(held: Records, header: Header, visited: Visit) -> ToldPlaces:
     """Those since the batch began, where the kernel's own cursor was seen."""
     cursor = _cursors(held)
-    rows = np.flatnonzero((cursor != 0) & (held["ts"] >= header.began))
+    rows = true_rows((cursor != 0) & (held["ts"] >= header.began))
     # Ksmd was at the last item of the batch before where none of this one is named.
     place, at = np.zeros(len(rows), dtype=np.int64), np.zeros(0, dtype=np.intp)
     if len(rows):
@@ -74,18 +74,20 @@ def without_places(events: Records) -> Records:
     """The same as intercepting gives it."""
     if not _TELLS[events["kind"]].any():
         return events
-    rows = np.flatnonzero(_cursors(events))
+    rows = true_rows(_cursors(events) != 0)
     if len(rows):
         events = picked(events)
-        for column, kinds in _COLUMNS.items():
-            events[column][rows[np.isin(events["kind"][rows], kinds)]] = 0
+        for column, told_of in _COLUMNS.items():
+            events[column][rows[np.isin(events["kind"][rows], told_of)]] = 0
     return events
 
 
 def _cursors(events: Records) -> npt.NDArray[np.uint64]:
     cursor = np.zeros(len(events), dtype=np.uint64)
-    for column, kinds in _COLUMNS.items():
-        for kind in kinds:
-            rows = np.flatnonzero(events["kind"] == kind)
+    if not _TELLS[events["kind"]].any():
+        return cursor
+    for column, told_of in _COLUMNS.items():
+        for kind in told_of:
+            rows = true_rows(events["kind"] == kind)
             cursor[rows] = events[column][rows]
     return cursor

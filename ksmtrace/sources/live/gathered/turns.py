@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind, Flag
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import true_rows
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, IN_UNSTABLE, NEITHER, Ints
 from ksmtrace.sources.live.gathered.own import BETWEEN, FROM_REMOVAL, IN_TREE, Own
 from ksmtrace.sources.live.gathered.places import BODY, DONE, FREED, PLACE_SHIFT, REMOVED, SKIPPED
@@ -16,7 +18,6 @@ from ksmtrace.sources.live.gathered.population import Items
 from ksmtrace.sources.live.gathered.removed_nodes import RemovedNodes
 from ksmtrace.sources.live.gathered.visit import Visit
 
-_E = EventKind
 _LAST_KEY = np.iinfo(np.int64).max
 Bools = npt.NDArray[np.bool_]
 
@@ -52,6 +53,8 @@ class Turns:
         removed: whether the item's own removal from its tree is recorded.
         removed_key: where.
         unexplained: whether the item is in the stable tree, and no append says how it came there.
+        rmap_item: addresses of the items in the kernel; 0 for those that nothing has told.
+        checksum: as the turn ended.
     """
 
     before: npt.NDArray[np.uint8]
@@ -61,6 +64,8 @@ class Turns:
     removed: Bools
     removed_key: Ints
     unexplained: Bools
+    rmap_item: npt.NDArray[np.uint64]
+    checksum: npt.NDArray[np.uint32]
 
 
 def without_stale(items: Items, removed: RemovedNodes) -> None:
@@ -81,11 +86,11 @@ def node_keys(own: Own, visited: Visit, freed: Items, freed_key: Ints) -> Ints:
         freed_key: where those are freed, ascending.
     """
     found = (np.maximum(own.place, 0) << PLACE_SHIFT) + BODY + 4 * own.row
-    nodes = np.flatnonzero(own.where(_E.REMOVE_STABLE_NODE))
+    nodes = true_rows(own.where(kinds.REMOVE_STABLE_NODE))
     if not len(nodes):
         return found
     before, skipped = visited.before, visited.walk.skipped
-    sharers = np.flatnonzero(freed.tree == IN_STABLE)
+    sharers = true_rows(freed.tree == IN_STABLE)
     latest = 0
     for row in nodes.tolist():
         at, node, flags = int(own.cursor[row]), own.aux[row], int(own.flags[row])
@@ -124,9 +129,8 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     walk, known = visited.walk, visited.before
     start = visited.place << PLACE_SHIFT
     before, head_before = known.tree.copy(), known.head.copy()
-    went = gone.of(head_before)
     if len(gone.node):
-        stale = (before == IN_STABLE) & (went < start + SKIPPED)
+        stale = (before == IN_STABLE) & (gone.of(head_before) < start + SKIPPED)
         before[stale], head_before[stale] = NEITHER, 0
     after = walk.tree.copy()
     stays = before == IN_STABLE
@@ -135,7 +139,7 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     explained = stays.copy()
     if len(own.row):
         partner = own.partner
-        appends = own.where(_E.STABLE_APPEND) & (own.item >= 0)
+        appends = own.where(kinds.STABLE_APPEND) & (own.item >= 0)
         mine = appends & ~partner
         at = own.item[mine]
         appended[at] = True
@@ -146,7 +150,8 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
     if len(gone.node):
         # Its node went later in the batch. Had it left it in its own turn, it would have had a
         # checksum computed: an unchanged one says that it stayed.
-        left = stays & (after == NEITHER) & ~appended & (went >= start + DONE)
+        left = stays & (after == NEITHER) & ~appended
+        left &= gone.of(head_before) >= start + DONE
         left &= walk.says_checksum & (walk.checksum == known.checksum)
         after[left] = IN_STABLE
     head[after != IN_STABLE] = 0
@@ -161,19 +166,21 @@ def turns(own: Own, visited: Visit, gone: Removals) -> Turns:
         head,
         removed,
         removed_key,
-        (walk.tree == IN_STABLE) & ~explained & ~walk.head.astype(bool),
+        (walk.tree == IN_STABLE) & ~explained & (walk.head == 0),
+        np.where(walk.rmap_item != 0, walk.rmap_item, known.rmap_item),
+        np.where(walk.says_checksum, walk.checksum, known.checksum),
     )
 
 
 def _merged_partners(own: Own) -> Bools:
     """Records that say that a partner left the unstable tree, merged."""
-    merged = (own.where(_E.TRY_TO_MERGE_ONE_PAGE) & own.ok) | own.where(_E.STABLE_APPEND)
+    merged = (own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & own.ok) | own.where(kinds.STABLE_APPEND)
     return merged & own.partner
 
 
 def partners_removed(own: Own) -> Bools:
     """Attempts by which a partner left the unstable tree."""
-    return own.where(_E.TRY_TO_MERGE_ONE_PAGE) & own.ok & own.partner
+    return own.where(kinds.TRY_TO_MERGE_ONE_PAGE) & own.ok & own.partner
 
 
 def _place_removals(
@@ -189,15 +196,16 @@ def _place_removals(
     removal is recorded.
     """
     in_turn = own.cursor >= 0
-    nodes = own.where(_E.REMOVE_STABLE_NODE)
+    nodes = own.where(kinds.REMOVE_STABLE_NODE)
     from_removal = own.flags & FROM_REMOVAL != 0
     own_node = np.zeros(len(nodes), dtype=bool)
     own_node[in_turn] = head_before[own.cursor[in_turn]] == own.aux[in_turn]
     searched = nodes & in_turn & ~from_removal & (own.flags & BETWEEN == 0)
     removed[own.cursor[searched & own_node]] = False
-    follows = np.where(nodes, (from_removal & own_node) | (searched & (own.flags & IN_TREE == 0)),
-                       (own.kind != _E.COW_FAULT) & (own.kind != _E.REPLACE_PAGE))  # fmt: skip
-    rows = np.flatnonzero(follows & in_turn)
+    others = (own.kind != kinds.COW_FAULT) & (own.kind != kinds.REPLACE_PAGE)
+    of_nodes = (from_removal & own_node) | (searched & (own.flags & IN_TREE == 0))
+    follows = np.where(nodes, of_nodes, others)
+    rows = true_rows(follows & in_turn)
     cursors, first = np.unique(own.cursor[rows], return_index=True)
     at = visited.place[cursors]
     skipped = visited.walk.skipped[cursors]
@@ -215,18 +223,17 @@ def at_end(own: Own, visited: Visit, clock: int, turned: Turns) -> Items:
         turned: what came out of each turn.
     """
     walk = visited.walk
-    told = walk.rmap_item != 0
     head = np.where(walk.head != 0, walk.head, turned.head_before)
     since = visited.before.since.copy()
-    rows = np.flatnonzero(own.where(_E.STABLE_APPEND) & (own.item >= 0))
+    rows = true_rows(own.where(kinds.STABLE_APPEND) & (own.item >= 0))
     head[own.item[rows]] = own.aux[rows]
     since[own.item[rows]] = clock + own.row[rows]
     head[walk.tree != IN_STABLE] = 0
     return Items(
         walk.vpn,
-        np.where(told, walk.rmap_item, visited.before.rmap_item),
+        turned.rmap_item,
         walk.tree,
-        np.where(walk.says_checksum, walk.checksum, visited.before.checksum),
+        turned.checksum,
         head,
         since,
     )

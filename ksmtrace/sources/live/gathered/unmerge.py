@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ksmtrace.events.kinds import EventKind, Flag
-from ksmtrace.events.record import Records
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.kinds import Flag
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.sources.live.gathered.chunk import IN_STABLE, NEITHER
 from ksmtrace.sources.live.gathered.own import FROM_REMOVAL, without_marks
 from ksmtrace.sources.live.gathered.population import Items
@@ -49,12 +50,12 @@ def _freed_before(held: Records, freed: Items, starts: dict[int, int], began: in
     stable = freed.tree == IN_STABLE
     for record in held:
         late = record["ts"] >= began
-        if late and record["kind"] == EventKind.COW_FAULT and record["flags"] & Flag.BY_KERNEL:
+        if late and record["kind"] == kinds.COW_FAULT and record["flags"] & Flag.BY_KERNEL:
             low = starts.get(int(record["mm"]), low)
             done = max(done, low)
-        elif late and record["kind"] == EventKind.REMOVE_STABLE_NODE and not record["rmap_item"]:
+        elif late and record["kind"] == kinds.REMOVE_STABLE_NODE and not record["rmap_item"]:
             if record["flags"] & FROM_REMOVAL:
-                sharers = np.flatnonzero(stable & (freed.head == record["aux"]))
+                sharers = true_rows(stable & (freed.head == record["aux"]))
                 after = sharers[sharers >= max(low, done - 1)]
                 if len(after):
                     done = max(done, int(after[0]) + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +111,7 @@ def in_order(
         for stretch in walk.stretches:
             index = _index_of(stretch.mm, parts, order, entered, cursor)
             parts.insert(index, (walk, stretch, True))
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate(
             [getattr(walk, name)[part.first : part.stop] for walk, part, _ in parts]
         )

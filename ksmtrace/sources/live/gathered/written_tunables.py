@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.events.kinds import EventKind
-from ksmtrace.events.record import Records
+from ksmtrace.events import numbers as kinds
+from ksmtrace.events.record import Records, true_rows
 from ksmtrace.events.tunable import tunable_writes
 from ksmtrace.sources.live.gathered.batch import Header
 from ksmtrace.sources.live.gathered.chunk import Ints, SmartScan
@@ -47,7 +47,7 @@ class SmartScanFollower:
         if header.smart_scan & _WRITTEN:
             on = np.full(len(visited.place), self._on)
             turns = (visited.place << PLACE_SHIFT) + SKIPPED
-            for row in np.flatnonzero(held["kind"][rows] == EventKind.TUNABLE).tolist():
+            for row in true_rows(held["kind"][rows] == kinds.TUNABLE).tolist():
                 (write,) = tunable_writes(held[rows[row] : rows[row] + 1])
                 if write.name == "smart_scan" and not write.err:
                     on[turns > keys[row]] = write.switches_on
