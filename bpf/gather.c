@@ -11,6 +11,7 @@
 #define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
 #define SOME_LOOKS 16
+#define LEAVERS_A_CALL 8
 #define SLOT_BEGIN LESS(MM_SLOT_MM, MM_SLOT_MM_NODE)
 #define SLOT_WORDS (MORE(MM_SLOT_MM, MM_SLOT_MM_NODE) / 8 - SLOT_BEGIN / 8 + 1)
 
@@ -100,6 +101,7 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
     walk->mark = mark_of(gather);
     walk->inventory = gather->inventory;
     walk->done = 0;
+    walk->asking = 0;
     walk->runs = 0;
     walk->smart_scan = 0;
 #ifdef WITH_SMART_SCAN
@@ -306,12 +308,51 @@ static __always_inline void end_gathering(struct gather *gather, struct walk *wa
 #ifdef WITH_BPF_LOOP
 static long (*loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
 
+/* Tells which of those that leave ksmd has not freed. The slot keeps an mm that is in the list. */
+static __always_inline int ask_leavers(struct walk *walk, struct chunk *chunk)
+{
+    if (walk->bytes > (CHUNK_WORDS - WORDS_A_CALL) * sizeof(u64))
+        send_chunk(walk, chunk, 0);
+#pragma clang loop unroll(disable)
+    for (int asked = 0; asked < LEAVERS_A_CALL; asked++) {
+        struct leaver leaver;
+        if (leavers.pop(&leaver))
+            return end_walk(walk, 0);
+        int again = leaver.asked == walk->batch + 1;
+        if (!again) {
+            if (!is_listed(leaver.slot, leaver.mm) || (u32)load64(leaver.mm + MM_USERS))
+                continue;
+            put(walk, chunk, WORD_LINGERS);
+            put(walk, chunk, leaver.mm);
+            leaver.asked = walk->batch + 1;
+        }
+        leavers.push(&leaver, BPF_ANY);
+        if (again)
+            return end_walk(walk, 0);
+    }
+    return 0;
+}
+
+static __always_inline int gather_on(struct walk *walk, struct chunk *chunk)
+{
+    if (walk->asking)
+        return ask_leavers(walk, chunk);
+    if (!walk_on(walk, chunk))
+        return 0;
+    if (walk->flags & GATHER_INVENTORY)
+        return 1;
+    end_run(walk, chunk);
+    walk->done = 0;
+    walk->asking = 1;
+    return 0;
+}
+
 int gather_next(u64 *ctx)
 {
     int zero = 0;
     struct gather *gather = gathers.lookup(&zero);
     struct chunk *chunk = gather_chunks.lookup(&zero);
-    return gather && chunk ? walk_on(&gather->walk, chunk) : 1;
+    return gather && chunk ? gather_on(&gather->walk, chunk) : 1;
 }
 
 static __always_inline void gather_all(void *ctx, struct gather *gather, struct chunk *chunk)
@@ -371,6 +412,12 @@ static __always_inline int gather_batch(void *ctx)
     submit_held(scan_state());
     gather->looks++;
     int todo = begin_gathering(gather, &gather->walk, chunk);
+#ifdef WITH_BPF_LOOP
+    if (todo == SEND) {
+        gather->walk.asking = 1;
+        todo = WALK;
+    }
+#endif
     if (todo == WALK)
         gather_all(ctx, gather, chunk);
     else if (todo == SEND)

@@ -51,6 +51,9 @@ enum gather_word {
 #define WORD_COUNT_MOST 0xffff
 #define WORD_PAGE_SHIFT 19
 
+/* Before an mm that nobody uses any more, and that ksmd has not freed as the batch ends. */
+#define WORD_LINGERS (WORD_MM | 1 << WORD_COUNT_SHIFT)
+
 static __always_inline u64 word_at(u64 address, u64 count)
 {
     return WORD_AT | count << WORD_COUNT_SHIFT | PAGE_NUMBER(address) << WORD_PAGE_SHIFT;

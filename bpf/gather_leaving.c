@@ -39,6 +39,7 @@ static __always_inline int seek_slot(struct gather *gather, struct walk *walk, s
     if (visit) {
         visit->mark = walk->mark;
         visit->told = 0;
+        visit->slot = slot;
     }
     walk->sought = 0;
     walk->last_slot = slot;
@@ -91,8 +92,10 @@ static __always_inline int begin_leaving(struct gather *gather, struct walk *wal
     if (scan[KSM_SCAN_SEQNR / 8] < gather->seqnr
         || (slot == gather->slot && link == gather->link))
         return NOTHING;
-    if (load64(slot + MM_SLOT_MM) == mm)
+    if (load64(slot + MM_SLOT_MM) == mm) {
+        visit->slot = slot;
         return begin_told(gather, walk, chunk, visit, slot, mm, link);
+    }
     if (visit->mark == mark_of(gather))
         return NOTHING;
     clear_walk(gather, walk, GATHER_LEAVING | GATHER_FIRST);
@@ -167,6 +170,19 @@ static __always_inline void leave_all(void *ctx, struct gather *gather, struct w
 }
 #endif
 
+/* A task may be preempted before __ksm_exit puts the slot where ksmd comes to it next. */
+static __always_inline void ask_for(struct gather *gather, u64 mm)
+{
+#ifdef WITH_BPF_LOOP
+    struct visit *visit = visits.lookup(&mm);
+    if (!visit || !visit->slot)
+        return;
+    struct leaver leaver = {mm, visit->slot, 0};
+    if (leavers.push(&leaver, BPF_ANY))
+        gather->unsure = 1;
+#endif
+}
+
 static __always_inline int on_ksm_leaving(void *ctx, u64 mm)
 {
     int zero = 0;
@@ -177,5 +193,6 @@ static __always_inline int on_ksm_leaving(void *ctx, u64 mm)
         return 0;
     if (begin_leaving(gather, walk, chunk, mm) == WALK)
         leave_all(ctx, gather, walk, chunk);
+    ask_for(gather, mm);
     return 0;
 }

@@ -45,6 +45,7 @@ struct walk {
     u64 smart_scan;
     u64 writes; /* to tunables, so far */
     u64 sought; /* an mm that leaves, until its slot is found */
+    u64 asking; /* the lists are walked: what lingers is asked for */
     /* of the pass, and of the inventory, by which visits are told from earlier ones */
     u64 mark;
     u64 inventory;
@@ -58,8 +59,19 @@ struct visit {
     u64 inventory;
     u64 left; /* looks at the cursor when it was last seen leaving */
     u64 told; /* the last item that was told of one that leaves, where ksmd was at it; else 0 */
+    u64 slot; /* where it was then */
 };
 BPF_TABLE("lru_hash", u64, struct visit, visits, 16384);
+
+/* An mm that leaves, until ksmd has freed it. */
+struct leaver {
+    u64 mm;
+    u64 slot;
+    u64 asked; /* the batch at whose end, and 1 */
+};
+#ifdef WITH_BPF_LOOP
+BPF_QUEUE(leavers, struct leaver, 4096);
+#endif
 
 static __always_inline struct visit *visit_of(u64 mm)
 {
@@ -171,6 +183,8 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
         end_run(walk, chunk);
         put(walk, chunk, WORD_END);
         struct visit *visit = visit_of(walk->mm);
+        if (visit)
+            visit->slot = walk->slot;
         if (visit && inventory)
             visit->inventory = walk->inventory;
         else if (visit)

@@ -3,7 +3,6 @@
 import ctypes
 import mmap
 import os
-import platform
 import signal
 import subprocess
 import time
@@ -51,13 +50,20 @@ def at_rest(ksm):
     time.sleep(0.3)
 
 
-def check(document):
-    """Lossless, and equal to the kernel: each count, and the four page gauges."""
+def check(document, *, unseen=0):
+    """Equal to the kernel: each count, and the four page gauges.
+
+    Lossless, but for so many pages at most that ksmd examined and nobody saw. Where the kernel
+    counts what it examines, it counts them too.
+    """
     assert document["tier"] == "full"
-    assert document["events"]["lost"] == 0, document["events"]
-    counts = document["self_check"]["counts"]
+    events, counts = document["events"], document["self_check"]["counts"]
+    lost = events["lost"]
+    assert lost <= (unseen if "examined" in counts else 0), events
+    assert events["lost_by_cause"]["gathering"] == lost
     assert counts
-    assert {row["difference"] for row in counts.values()} == {0}
+    differences = {name: row["difference"] for name, row in counts.items()}
+    assert differences == {name: -lost if name == "examined" else 0 for name in counts}
     assert document["self_check"]["at_scan_stop_differing"] == 0
     differences = {row["difference"] for row in document["reconciliation"].values()}
     assert differences == {0}
@@ -99,12 +105,6 @@ def mergers(count, pages):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    platform.release().startswith("7."),
-    reason="nothing is lost and every count is the kernel's, but at the ends of three passes page "
-    "gauges differed, which is not explained",
-    strict=False,
-)
 def test_processes_are_killed_by_hundreds(ksm, processes):
     """Two hundred that merge, all at once, amid a pass; one stays, without whom no pass ends."""
 
@@ -124,7 +124,8 @@ def test_processes_are_killed_by_hundreds(ksm, processes):
         at_rest(ksm)
 
     document = trace(work)
-    check(document)
+    # a ksmd that is preempted between mm_users and the page that it chooses may go unseen
+    check(document, unseen=4)
     # of one that ksmd has taken off its list already, __ksm_exit is not called
     assert 0 < document["events"]["by_kind"]["MM_EXIT"] <= 200
     assert document["events"]["by_kind"]["MM_ENTER"] >= 201

@@ -79,6 +79,11 @@ class WordWriter:
         self._end_run()
         self.words.append(int(Tag.END))
 
+    def lingers(self, mm):
+        """An mm that nobody uses any more, and that ksmd has not freed."""
+        self._end_run()
+        self.words += [int(Tag.MM) | 1 << 3, mm]
+
     def finish(self):
         """The words so far."""
         self._end_run()

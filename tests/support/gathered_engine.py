@@ -97,6 +97,7 @@ class Gatherer(Emitter):
         self._missed = False
         self._written = False
         self._write_began = 0
+        self._preempted = {}
 
     def watch(self, engine):
         """Follow ksmd of this engine from here on."""
@@ -204,7 +205,20 @@ class Gatherer(Emitter):
         super().mm_enter(mm)
         self._tell_place(at, "rmap_item")
 
+    def preempt(self, mm):
+        """It leaves from here on, but its task sleeps before ksmd's list is changed.
+
+        Returns whether that can be: ksmd has done with it in this pass.
+        """
+        if mm.key not in self._gathered or self._ksm.scan.slot is mm.slot:
+            return False
+        self.mm_exit(mm)
+        self._preempted[mm.key] = mm.slot
+        return True
+
     def mm_exit(self, mm):
+        if mm.key in self._preempted:
+            return
         is_at = mm.slot is not None and self._ksm.scan.slot is mm.slot
         how = self.leaves() if is_at else SEEN
         if how != UNSEEN:
@@ -260,7 +274,7 @@ class Gatherer(Emitter):
         err = ChunkError.UNSURE if unsure else 0
         if self._cut(stretches):
             err = ChunkError.CEILING
-        self._chunks(stretches, flags | WHOLE, seqnr, self._batch, err)
+        self._chunks(stretches, flags | WHOLE, seqnr, self._batch, err, self._lingering())
         self._batch += 1
         self._take_cursor(now)
         self._reset = self._written = False
@@ -372,6 +386,15 @@ class Gatherer(Emitter):
         stretch = mm, behind, items, not here
         self._chunks([stretch], ChunkFlag.LEAVING | WHOLE, seqnr, self._batch)
 
+    def _lingering(self):
+        """Those that left, and that are on ksmd's list as the batch ends."""
+        slot, listed = self._ksm.mm_head.next, set()
+        while slot is not self._ksm.mm_head:
+            listed.add(slot)
+            slot = slot.next
+        self._preempted = {mm: slot for mm, slot in self._preempted.items() if slot in listed}
+        return list(self._preempted)
+
     def _is_listed(self):
         """Whether the slot at which the last batch ended is still there, and of the same mm."""
         slot = self._last[0]
@@ -382,7 +405,7 @@ class Gatherer(Emitter):
         self._last_mm = now[0].mm.key if now[0].mm is not None else None
         self._left = self._left_in.get(self._last_mm, -2) + 1 >= self._looks
 
-    def _chunks(self, stretches, flags, seqnr, batch, err=0):
+    def _chunks(self, stretches, flags, seqnr, batch, err=0, lingering=()):
         self._collect()
         whole = bool(flags & ChunkFlag.INVENTORY)
         writers = [WordWriter()]
@@ -397,6 +420,8 @@ class Gatherer(Emitter):
                 last = item.vpn
             if ended:
                 writers[-1].end()
+        for mm in lingering:
+            writers[-1].lingers(mm)
         for number, writer in enumerate(writers):
             said = flags & ~OF_FIRST if number else flags
             last = number == len(writers) - 1

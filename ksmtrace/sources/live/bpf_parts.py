@@ -214,7 +214,7 @@ PARTS = (
         functions=("ksm_scan_thread",),
         extras=(
             Extra("WITH_SMART_SCAN", symbols=("ksm_smart_scan",)),
-            Extra("WITH_BPF_LOOP", features=("bpf_loop",)),
+            Extra("WITH_BPF_LOOP", offsets=("MM_USERS",), features=("bpf_loop",)),
         ),
         callbacks={"on_kthread_should_stop": "gather_next", "on_msecs_to_jiffies": "gather_next"},
         tails=("gather_more",),

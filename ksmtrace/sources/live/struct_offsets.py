@@ -30,6 +30,7 @@ OFFSETS: Mapping[str, tuple[str, ...]] = {
     "NEXT_PAGE_ADDR": ("ksm_next_page_arg.addr",),
     "MM_OWNER": ("mm_struct.owner",),
     "MM_FLAGS": ("mm_struct.flags",),
+    "MM_USERS": ("mm_struct.mm_users",),
     "TASK_MM": ("task_struct.mm",),
     "TASK_TGID": ("task_struct.tgid",),
     "TASK_COMM": ("task_struct.comm",),

@@ -137,6 +137,7 @@ class Walk(NamedTuple):
         says_checksum: whether a word says it.
         passed_over: of those of PLAIN, whether should_skip_rmap_item passed over the item when it
             was last asked.
+        lingering: mms that nobody uses any more, and that ksmd has not freed as the batch ends.
     """
 
     stretches: list[Stretch]
@@ -148,6 +149,20 @@ class Walk(NamedTuple):
     checksum: npt.NDArray[np.uint32]
     says_checksum: npt.NDArray[np.bool_]
     passed_over: npt.NDArray[np.bool_]
+    lingering: frozenset[int] = frozenset()
+
+
+COLUMNS = (
+    "vpn",
+    "tree",
+    "skipped",
+    "rmap_item",
+    "head",
+    "checksum",
+    "says_checksum",
+    "passed_over",
+)
+"""Attributes of `Walk` that have a row for each item."""
 
 
 def count_items(words: Words) -> int:
@@ -178,8 +193,9 @@ def read_words(words: Words) -> Walk:
     long = true_rows(tag[single] == _LONG)
     passed_over = _passed_over(values)
     named = padded[heads[single] + 1]
+    stretches, lingering = _stretches(padded, heads, tag, pages, said, starts, total)
     walk = Walk(
-        _stretches(padded, heads, tag, pages, said, starts, total),
+        stretches,
         np.repeat(pages - starts, counts) + np.arange(total),
         np.zeros(total, dtype=np.uint8),
         np.zeros(total, dtype=bool),
@@ -188,6 +204,7 @@ def read_words(words: Words) -> Walk:
         np.zeros(total, dtype=np.uint32),
         np.zeros(total, dtype=bool),
         np.zeros(total, dtype=bool),
+        lingering,
     )
     if len(long):
         first = heads[single[long]]
@@ -268,14 +285,17 @@ def _stretches(
     said: Ints,
     starts: Ints,
     total: int,
-) -> list[Stretch]:
+) -> tuple[list[Stretch], frozenset[int]]:
+    """The stretches, and the mms that linger."""
     found: list[Stretch] = []
+    lingering = []
     begins = true_rows(tag == _MM)
     stops = np.append(begins[1:], len(tag))[: len(begins)]
     following = np.minimum(begins + 1, len(tag) - 1)
     goes_on = (begins + 1 < stops) & (tag[following] == _AT) & (said[following] == 1)
-    for mm, behind, ended, first, stop in zip(
+    for mm, lingers, behind, ended, first, stop in zip(
         padded[heads[begins] + 1].tolist(),
+        said[begins].tolist(),
         np.where(goes_on, pages[following], FROM_START).tolist(),
         (tag[stops - 1] == _END).tolist(),
         starts[begins].tolist(),
@@ -284,8 +304,11 @@ def _stretches(
     ):
         if not mm:
             continue  # between two lists: a chunk was full there
+        if lingers:
+            lingering.append(mm)
+            continue
         one = Stretch(mm, behind, ended, first, stop)
         if found and found[-1].mm == mm and not found[-1].ended and behind == FROM_START:
             one = found.pop()._replace(ended=ended, stop=stop)
         found.append(one)
-    return found
+    return found, frozenset(lingering)

@@ -25,7 +25,7 @@ from ksmtrace.sources.live.gathered.inventory import Inventory
 from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
 from ksmtrace.sources.live.gathered.names import Names
 from ksmtrace.sources.live.gathered.own import Own, is_own, read_own, without_marks
-from ksmtrace.sources.live.gathered.passage import Passage, registered, registrations
+from ksmtrace.sources.live.gathered.passage import Passage, Registration, registered, registrations
 from ksmtrace.sources.live.gathered.places import FREED, PLACE_SHIFT, others_keys, times
 from ksmtrace.sources.live.gathered.population import Population
 from ksmtrace.sources.live.gathered.removed_nodes import RemovedNodes
@@ -81,6 +81,7 @@ class Expansion:
         self._pass_began = 0
         self._ended = 0
         self._reset = False
+        self._lingering: list[Registration] = []
 
     @property
     def wants_stock(self) -> bool:
@@ -139,6 +140,7 @@ class Expansion:
         self._populations.clear()
         self._removed.clear()
         self._names.clear()
+        self._lingering = []
         self._cursor = (HEAD, FROM_START)
         self._reset = True
         return joined([events, write])
@@ -176,7 +178,7 @@ class Expansion:
         self._smart_scan.tell(header, held, other_rows, other_keys, visited)
         passage = Passage(self._order, self._populations, former, visited, own, cursor)
         here = passage.go(
-            registered(held, other_rows, other_keys, visited),
+            [*self._lingering, *registered(held, other_rows, other_keys, visited)],
             pass_ended=bool(header.flags & _PASS_ENDED),
         )
         # What is not there need not be gone where the batch lacks something.
@@ -200,6 +202,7 @@ class Expansion:
         if header.flags & _FROM_HEAD:
             rows.make(kinds.SCAN_START, np.array([FREED - 2]), ts=when[:1], aux=header.seqnr)
         self._update(held, own, visited, turned, passage)
+        self._lingering = [Registration(0, kinds.MM_EXIT, mm) for mm in sorted(passage.lingered)]
         strange = int(np.count_nonzero(~known | turned.unexplained))
         lost = self._shortfall.count(
             *(batch, len(walk.vpn), skipped_over, strange),

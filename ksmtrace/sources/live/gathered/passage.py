@@ -77,6 +77,8 @@ class Passage:
         cursor: the mm at which the batch began.
 
     Attributes:
+        lingered: of the mms that ksmd would have freed by what is known, those that it has not: as
+            the batch ended, nobody used them and they were on its list.
         gone: of the mms that exited in this batch, those of which all items were freed.
         freed_any: whether all items of some mm were freed.
     """
@@ -96,6 +98,7 @@ class Passage:
         self._visited = visited
         self._own = own
         self._cursor = cursor
+        self.lingered: set[int] = set()
         self.gone: set[int] = set()
         self.freed_any = False
         stretches = visited.walk.stretches
@@ -140,6 +143,9 @@ class Passage:
         number = self._stretch_of.get(mm)
         if mm in self._former:
             self._visited.freed.add(self._former.pop(mm).items, mm, place, part)
+        elif mm in self._visited.walk.lingering:
+            self.lingered.add(mm)
+            return
         elif number is None:
             if mm in self._populations:
                 self._visited.freed.add(self._populations.pop(mm).items, mm, place, part)
@@ -186,6 +192,8 @@ class Passage:
                 if one.mm in self._former:
                     self._gone(one.mm, one.place - 1, LATE)
                 self._order.put_before(here, one.mm)
+            elif one.mm in self._visited.walk.lingering:
+                self.lingered.add(one.mm)
             elif one.mm == here:
                 self._exited.add(one.mm)
             elif one.mm in self._order:

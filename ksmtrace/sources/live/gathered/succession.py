@@ -44,12 +44,12 @@ def _is_plain(batch: Gathered) -> bool:
 def as_one(batches: list[Gathered]) -> Batch | None:
     """Batches, each of which may follow the one before, as if ksmd had slept behind the last only.
 
-    None where one does not begin where the one before has ended.
+    None where one does not begin where the one before has ended, or mms lingered behind one.
     """
     walk = read_words(np.concatenate([words for batch in batches for words in batch.words]))
     begins = np.cumsum([sum(batch.items) for batch in batches]).tolist()
     stretches = _without_breaks(walk, begins[:-1])
-    if stretches is None or len(walk.vpn) != begins[-1] or not is_placed(walk):
+    if stretches is None or len(walk.vpn) != begins[-1] or walk.lingering or not is_placed(walk):
         return None
     slept = [
         (begin, before.header.ts, batch.header.began)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.sources.live.gathered.chunk import FROM_START, Ints, Stretch, Walk
+from ksmtrace.sources.live.gathered.chunk import COLUMNS, FROM_START, Ints, Stretch, Walk
 from ksmtrace.sources.live.gathered.mm_list import HEAD, MmList
 from ksmtrace.sources.live.gathered.places import FREED, keys
 from ksmtrace.sources.live.gathered.population import Items, Population, joined, no_items
@@ -110,16 +111,18 @@ def in_order(
         for stretch in walk.stretches:
             index = _index_of(stretch.mm, parts, order, entered, cursor)
             parts.insert(index, (walk, stretch, True))
-    columns = [
-        np.concatenate([walk[index][part.first : part.stop] for walk, part, _ in parts])
-        for index in range(1, len(walked))
-    ]
+    columns: dict[str, Any] = {
+        name: np.concatenate(
+            [getattr(walk, name)[part.first : part.stop] for walk, part, _ in parts]
+        )
+        for name in COLUMNS
+    }
     stretches, first = [], 0
     for _, part, _ in parts:
         stop = first + part.stop - part.first
         stretches.append(part._replace(first=first, stop=stop))
         first = stop
-    return Walk(stretches, *columns), [left for _, _, left in parts]
+    return walked._replace(stretches=stretches, **columns), [left for _, _, left in parts]
 
 
 def _index_of(

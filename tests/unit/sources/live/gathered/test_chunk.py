@@ -18,6 +18,7 @@ from ksmtrace.sources.live.gathered.chunk import (
     ChunkError,
     ChunkFlag,
     SmartScan,
+    Stretch,
     Tag,
     count_items,
     read_words,
@@ -97,6 +98,21 @@ def test_what_is_written_is_read(stretches, size):
             item.checksum for item in listed if item.baseline or item.state is Tag.PLAIN
         ]
     assert walk.stretches[-1].stop == len(walk.vpn) if stretches else not len(walk.vpn)
+
+
+@given(st.lists(POINTERS, max_size=5, unique=True), st.booleans())
+def test_mms_that_linger_have_no_list(mms, in_chunks):
+    writers = [WordWriter()]
+    writers[-1].mm(0x1000)
+    writers[-1].item(Item(7, Tag.STABLE))
+    for mm in mms:
+        if in_chunks:
+            writers.append(WordWriter())
+        writers[-1].lingers(mm)
+    walk = read_words(np.concatenate([writer.finish() for writer in writers]))
+    assert walk.lingering == set(mms)
+    assert walk.stretches == [Stretch(0x1000, FROM_START, ended=False, first=0, stop=1)]
+    assert walk.vpn.tolist() == [7]
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40))

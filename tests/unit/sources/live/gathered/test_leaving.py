@@ -208,6 +208,43 @@ def freed(records):
     return {mm: comparable(records[records["mm"] == mm]) for mm in set(records["mm"].tolist())}
 
 
+def freed_by_pass(records):
+    """The same, of each pass."""
+    ends = np.flatnonzero(records["kind"] == EventKind.SCAN_STOP) + 1
+    return [freed(part) for part in np.split(records, ends)]
+
+
+@settings(max_examples=100)
+@given(st.integers(1, 4), st.lists(st.integers(1, 4), min_size=1, max_size=5), st.data())
+def test_a_task_is_preempted_before_ksmd_s_list_is_changed(leaves, others, data):
+    """Up to the end of the pass, and longer: what ksmd frees in the next one is not freed in it."""
+    steps = start("leaves", ["twin:5"] * leaves)
+    for number, pages in enumerate(others):
+        steps += start(f"p{number}", ["twin:5"] * pages)
+    begun = len(steps)
+    steps += [Step("scan", {"batches": 1})] * 40
+    tunables = {"pages_to_scan": data.draw(st.sampled_from([1, 2, 3, 5]))}
+    variant = data.draw(st.sampled_from(list(KERNELS)))
+    twice = Twice(Workload("crowd", variant, tunables, tuple(steps)), Gatherer())
+    engine, sleeps, gone = twice.simulation.engine, False, False
+    for step in twice.run():
+        twice.gatherer.gather()
+        if data.draw(st.booleans()):
+            twice.drain()
+        if step < begun or gone:
+            continue
+        if not sleeps:
+            mm = engine.processes["leaves"].mm
+            sleeps = data.draw(st.booleans()) and twice.gatherer.preempt(mm)
+        elif engine.ksm.scan.slot is engine.ksm.mm_head or data.draw(st.booleans()):
+            engine.exit("leaves")
+            gone = True
+    intercepted, expanded = twice.end()
+    assert freed_by_pass(expanded) == freed_by_pass(intercepted)
+    assert by_mm(expanded) == by_mm(intercepted)
+    assert not twice.asked
+
+
 @settings(max_examples=100)
 @given(crowds(), st.data())
 def test_what_is_not_seen_of_a_process_that_leaves_is_counted(workload, data):
