@@ -132,7 +132,8 @@ static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u6
     return ITEM_MM(item) == mm;
 }
 
-/* What is known of all mms, as much as ksmd's thread may be kept waiting for. */
+/* What is known of all mms, as much as ksmd's thread may be kept waiting for, and at which of them
+ * ksmd is: whoever leaves before its next batch is put behind that one. */
 static __always_inline int begin_inventory(struct gather *gather, struct walk *walk,
                                            struct chunk *chunk)
 {
@@ -154,6 +155,7 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
         return NOTHING;
     gather->listed_ts = now;
     clear_walk(gather, walk, flags);
+    walk->batch = gather->mm;
     walk->last_slot = SYM_KSM_MM_HEAD;
     walk->last_item = 0;
     u64 slot = gather->listed_slot, mm = gather->listed_mm, at = gather->listed_item;

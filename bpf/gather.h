@@ -7,8 +7,9 @@
 #define HEADER_WORDS 8
 
 /* The header is a struct ksm_event: `oldchecksum` items in the chunk, `checksum` bits of
- * gather_smart_scan, `mm` number of the batch, `address` number of the pass, `pfn` when the batch began,
- * `rmap_item` pages_skipped, `aux` pages_scanned. */
+ * gather_smart_scan, `mm` number of the batch (of an inventory, the mm at which ksmd is, 0 between
+ * two passes), `address` number of the pass, `pfn` when the batch began, `rmap_item` pages_skipped,
+ * `aux` pages_scanned. */
 enum gather_flag {
     GATHER_FIRST = 0x01,
     GATHER_LAST = 0x02,

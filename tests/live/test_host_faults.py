@@ -124,7 +124,7 @@ def test_processes_are_killed_by_hundreds(ksm, processes):
         at_rest(ksm)
 
     document = trace(work)
-    # a ksmd that is preempted may have looked at mm_users and not at the page
+    # a ksmd that is preempted between mm_users and the page that it chooses may go unseen
     check(document, unseen=4)
     # of one that ksmd has taken off its list already, __ksm_exit is not called
     assert 0 < document["events"]["by_kind"]["MM_EXIT"] <= 200

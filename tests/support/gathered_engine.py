@@ -353,7 +353,7 @@ class Gatherer(Emitter):
         if slot is head:
             self._listing = None
             flags |= ChunkFlag.LAST
-        self._chunks(stretches, flags, 0, 0)
+        self._chunks(stretches, flags, 0, self._last_mm or 0)
 
     def _leave(self, mm):
         """What was examined of an mm since the last gathering, before it loses its items."""

@@ -22,7 +22,10 @@ _UNSURE = int(ChunkError.UNSURE)
 
 
 class Header(NamedTuple):
-    """The header of a chunk, whose fields are those of an event by other names."""
+    """The header of a chunk, whose fields are those of an event by other names.
+
+    Of an inventory, `batch` is the mm at which ksmd is; 0, as `HEAD`, between two passes.
+    """
 
     ts: int
     err: int

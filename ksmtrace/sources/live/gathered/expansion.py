@@ -96,6 +96,9 @@ class Expansion:
         """A chunk of an inventory; returns whether it makes good a loss."""
         self._smart_scan.note(header)
         ended = self._inventory.take(header.flags, read_words(words), self._clock)
+        if (self._shortfall.lossy or not self._met) and header.batch in self._order:
+            # Nothing has told it since the trace began, or what did may be among what was lost.
+            self._cursor = (header.batch, FROM_START)
         self._clock += 1  # the first record of the next batch is later
         if not ended or not self._shortfall.lossy:
             return False

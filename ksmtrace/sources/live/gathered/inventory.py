@@ -29,13 +29,13 @@ class Inventory:
         self._populations = populations
         self._order = order
         self._listed: set[int] = set()
-        self._place = HEAD
+        self._places = [HEAD]
 
     def take(self, flags: int, walk: Walk, clock: int) -> bool:
         """Take a chunk; returns whether it ends its inventory."""
         if flags & _FIRST:
             self.complete = False
-            self._listed, self._place = set(), HEAD
+            self._listed, self._places = set(), [HEAD]
         for stretch in walk.stretches:
             population = self._populations.setdefault(stretch.mm, Population())
             part = slice(stretch.first, stretch.stop)
@@ -54,8 +54,10 @@ class Inventory:
             )
             population.replace(low, max(low, high), items)
             if stretch.mm not in self._listed:
-                self._order.put_behind(self._place, stretch.mm)
-                self._place = stretch.mm
+                while self._places[-1] not in self._order:  # it has gone since it was listed
+                    self._places.pop()
+                self._order.put_behind(self._places[-1], stretch.mm)
+                self._places.append(stretch.mm)
                 self._listed.add(stretch.mm)
         if not flags & _LAST:
             return False

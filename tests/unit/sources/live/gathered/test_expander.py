@@ -1,8 +1,10 @@
 """What is expanded is what intercepting gives, event for event: the engine tells both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from unit.engine.strategies import workloads
 
@@ -154,6 +156,40 @@ def test_a_node_that_goes_right_behind_an_inventory(when):
     assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
 
 
+_NEIGHBOURS = (
+    *("spawn a", "map a r 3", "fill a r pages=3 content=zero", "mergeable a r"),
+    *("spawn b", "map b r 3", "fill b r pages=3 content=zero", "mergeable b r"),
+    *("spawn c", "map c r 3", "fill c r pages=3 content=zero", "mergeable c r"),
+    *["scan batches=1"] * 6,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("gone", ["a", "b", "c"])
+@pytest.mark.parametrize("lost", range(1, 7))
+@pytest.mark.parametrize("after", [("run 2", "scan 1"), ("scan 2",)])
+@pytest.mark.parametrize("variant", ["ksm-4.4", "ksm-7.2"])
+def test_a_process_leaves_before_ksmd_moves_on_from_an_inventory(variant, after, lost, gone):
+    """It is put behind the place of ksmd, which the batch that was lost would have told."""
+    batches = 12 + lost
+    rows = (*_NEIGHBOURS[:batches], f"exit {gone}", *after)
+    twice = Twice(workload(*rows, pages_to_scan=2), Gatherer(), variant=variant)
+    listed = False
+    for step in twice.run():
+        twice.gatherer.gather()
+        if step == batches - 1 and not listed:
+            listed = True
+            twice.gatherer.take_raw()
+            twice.expander.lose()
+            twice.gatherer.inventory()
+            twice.drain()
+            twice.begin_anew()
+        twice.drain()
+    intercepted, expanded = twice.end()
+    names = [EventKind.PROCESS]
+    assert listed
+    assert comparable(without(expanded, names)) == comparable(without(intercepted, names))
+
+
 def damaged(events, words, lost, torn):
     """A drain with some chunks lost, as the ring's sequence numbers would show, or torn."""
     kept, left, items = [], [], 0
@@ -173,7 +209,23 @@ def damaged(events, words, lost, torn):
     return ((np.concatenate(kept) if kept else events), left), items
 
 
+class Drawn:
+    """Draws what it is given."""
+
+    def __init__(self, *values):
+        self._values = list(values)
+
+    def draw(self, _):
+        return self._values.pop(0)
+
+
+_LEFT_BETWEEN_PASSES = workload(
+    *_NEIGHBOURS[:8], "scan 1", "exit a", "run 2", "scan 2", pages_to_scan=5
+)
+
+
 @settings(max_examples=100)
+@example(replace(_LEFT_BETWEEN_PASSES, variant="ksm-4.4"), 1, Drawn(False, 1, True))
 @given(workloads(variants=tuple(KERNELS)), st.integers(1, 30), st.data())
 def test_after_damage_and_a_baseline_all_is_exact_again(workload, when, data):
     """What was lost is announced, a baseline asked for once, and nothing raises."""
