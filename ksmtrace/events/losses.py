@@ -15,7 +15,7 @@ from ksmtrace.events.record import Records
 
 def lose_any_kind(records: Records) -> npt.NDArray[np.bool_]:
     """Which records are losses of events of any kind, and not of one kind alone; shape (n,)."""
-    found: npt.NDArray[np.bool_] = records["kind"] == int(kinds.LOST)
+    found: npt.NDArray[np.bool_] = records["kind"] == kinds.LOST
     if found.any():
         found &= records["pfn"] == 0
     return found

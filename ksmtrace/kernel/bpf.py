@@ -17,7 +17,7 @@ from pathlib import Path
 from ksmtrace.kernel.btf import Btf, load_libbpf
 from ksmtrace.kernel.kprobe import open_kprobe
 from ksmtrace.kernel.privileges import why_refused
-from ksmtrace.kernel.switches import is_ftrace_off
+from ksmtrace.kernel.switches import refuse_while_ftrace_is_off
 from ksmtrace.kernel.sysfs import ROOT
 
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
@@ -81,8 +81,9 @@ def attach_tracing(
     `function` is its number in the kernel's BTF, `callback_at` as for `load_kprobe`.
 
     Raises:
-        OSError: the kernel refuses.
+        OSError: the kernel refuses, or ftrace is off.
     """
+    refuse_while_ftrace_is_off()
     attach_type = _TRACE_FEXIT if at_return else _TRACE_FENTRY
     program = _load(_TRACING, bytecode, attach_type, function, callback_at)
     link: int = load_libbpf().bpf_raw_tracepoint_open(None, program)
@@ -170,12 +171,11 @@ def _no_kprobes(root: Path) -> Outage | None:
 
 def _why_no_kprobe(function: str, root: Path) -> Outage | None:
     """Debian's perf_event_paranoid is 3: a kprobe takes CAP_SYS_ADMIN then, a program does not."""
-    if not is_ftrace_off(root):
-        try:
-            os.close(open_kprobe(function, root=root))
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM):
-                return Outage(why_refused("kprobe", error, root), refused=True)
+    try:
+        os.close(open_kprobe(function, root=root))
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Outage(why_refused("kprobe", error, root), refused=True)
     return _why_not_loaded(_KPROBE, root)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ksmtrace.kernel.btf import load_libbpf
 from ksmtrace.kernel.files import load_number
+from ksmtrace.kernel.switches import refuse_while_ftrace_is_off
 from ksmtrace.kernel.sysfs import ROOT
 
 _SYSCALLS = {"x86_64": 298, "ppc64le": 319, "s390x": 331}
@@ -45,7 +46,7 @@ def attach_kprobe(
         root: where /sys is.
 
     Raises:
-        OSError: the kernel refuses, or has no kprobes.
+        OSError: the kernel refuses, or has no kprobes, or ftrace is off.
     """
     event = open_kprobe(function, at_return=at_return, offset=offset, root=root)
     held = [event]
@@ -69,8 +70,9 @@ def open_kprobe(
     """The perf event of a kprobe, which does nothing yet; arguments as for `attach_kprobe`.
 
     Raises:
-        OSError: the kernel refuses, or has no kprobes.
+        OSError: the kernel refuses, or has no kprobes, or ftrace is off.
     """
+    refuse_while_ftrace_is_off(root)
     kind = load_number(root / "sys/bus/event_source/devices/kprobe/type")
     if kind is None:
         raise OSError(errno.ENOENT, "this kernel has no kprobes for perf events (4.17)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from ksmtrace.events.kinds import Gauge
@@ -33,12 +34,22 @@ def switched_off(mechanism: str, root: Path = ROOT) -> Switch | None:
 
 
 def is_ftrace_off(root: Path = ROOT) -> bool:
-    """Whether kernel.ftrace_enabled is 0: then no kprobe may be tried.
-
-    On 6.1 and 6.12 one that is registered and let go of meanwhile leaves ftrace out of order for
-    everybody, ENODEV, until the host is booted again.
-    """
+    """Whether kernel.ftrace_enabled is 0."""
     try:
         return read_switch(Gauge.FTRACE_ENABLED, root) == 0
     except UnreadError:
         return False
+
+
+def refuse_while_ftrace_is_off(root: Path = ROOT) -> None:
+    """Keep a kprobe or fentry from being attached then.
+
+    On 6.1 and 6.12 one that is attached and let go of meanwhile leaves ftrace out of order for
+    everybody, ENODEV, until the host is booted again.
+
+    Raises:
+        OSError: EBUSY, kernel.ftrace_enabled is 0.
+    """
+    if is_ftrace_off(root):
+        switch = SWITCHES[Gauge.FTRACE_ENABLED]
+        raise OSError(errno.EBUSY, f"{switch.setting} is 0; {switch.remedy}")

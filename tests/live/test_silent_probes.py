@@ -10,7 +10,9 @@ import pytest
 from ksmtrace.errors import HostError
 from ksmtrace.events import EventKind, Gauge
 from ksmtrace.events.switches import SWITCHES
+from ksmtrace.kernel.bpf import RETURN_0, load_kprobe
 from ksmtrace.kernel.btf import Btf
+from ksmtrace.kernel.kprobe import attach_kprobe
 from ksmtrace.kernel.silence import kprobes_fire
 from ksmtrace.kernel.switches import switched_off
 from ksmtrace.sources.live.opening import LiveOptions, plan_of
@@ -61,6 +63,21 @@ def test_a_switch_that_is_off_is_named_before_anything_is_attached(switch):
             plan_of(LiveOptions(), "")
     turn(switch, 1)
     assert switched_off("kprobe") is None
+
+
+@pytest.mark.parametrize("switch", [FTRACE], indirect=True)
+def test_nothing_is_attached_while_ftrace_is_off(switch):
+    """A window of `--cow` may be due then. Later probes are attached as ever."""
+    program = load_kprobe(RETURN_0)
+    try:
+        turn(switch, 0)
+        for at_return in (False, True):
+            with pytest.raises(OSError, match=r"kernel\.ftrace_enabled is 0"):
+                attach_kprobe(program, "do_wp_page", at_return=at_return)
+        turn(switch, 1)
+        assert kprobes_fire() is True
+    finally:
+        os.close(program)
 
 
 class Readings:

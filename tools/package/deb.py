@@ -6,6 +6,7 @@ Debian lacks or has too old comes as wheels for that release's Python, so one ho
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,6 @@ class Release(NamedTuple):
 RELEASES = {"bookworm": Release(12, "3.11"), "trixie": Release(13, "3.13")}
 _COPIED = ("README.md", "WORKLOADS.md", "docs", "dashboards")
 _PLATFORMS = tuple(f"manylinux_2_{minor}" for minor in (17, 24, 27, 28, 31, 34, 35, 36))
-_MAINTAINER = "ksmtrace developers <ksmtrace@users.noreply.github.com>"
 
 
 def package_version(version: str, release: str) -> str:
@@ -64,9 +64,10 @@ def build(release: str) -> Path:
     write_completions(source / "completions")
     wheels = sorted(path.name for path in (source / "wheels").iterdir())
     (source / "bundled.txt").write_text("".join(f"{name}\n" for name in wheels))
+    (maintainer,) = re.findall(r"(?m)^Maintainer: (.*)$", (source / "debian/control").read_text())
     (source / "debian/changelog").write_text(
         f"ksmtrace ({package_version(version, release)}) {release}; urgency=medium\n\n"
-        f"  * See NEWS.\n\n -- {_MAINTAINER}  {formatdate(changed)}\n"
+        f"  * See NEWS.\n\n -- {maintainer}  {formatdate(changed)}\n"
     )
     shutil.copy(REPOSITORY / "CHANGELOG.md", source / "NEWS")
     command = ["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"]

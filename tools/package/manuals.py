@@ -6,7 +6,8 @@ from pathlib import Path
 import shtab
 from argparse_manpage.manpage import Manpage
 
-from ksmtrace.cli import build_parser
+from ksmtrace.cli import VERBS, build_parser
+from ksmtrace.cli.parser import Parser
 
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETED = {
@@ -17,14 +18,9 @@ _COMPLETED = {
 }
 
 
-def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def verbs_of(parser: Parser) -> dict[str, Parser]:
     """The parsers of verbs, by name."""
-    return {
-        name: verb
-        for action in parser._actions
-        if isinstance(action, argparse._SubParsersAction)
-        for name, verb in action.choices.items()
-    }
+    return {name: parser.of(name) for name in VERBS}
 
 
 def write_manuals(directory: Path, date: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ksmtrace.kernel import bpf
 from ksmtrace.kernel.bpf import Outage, try_mechanisms
+from ksmtrace.kernel.switches import refuse_while_ftrace_is_off
 
 NAMES = ("fentry", "kprobe", "raw_tracepoint", "perf")
 
@@ -28,7 +29,8 @@ def loading(monkeypatch, tmp_path):
                 raise OSError(refusals[kind], "")
             return 99
 
-        def open_kprobe(*_, **__):
+        def open_kprobe(*_, root, **__):
+            refuse_while_ftrace_is_off(root)
             assert ftrace
             if kprobe_refused:
                 raise OSError(kprobe_refused, "")

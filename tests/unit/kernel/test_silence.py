@@ -1,12 +1,15 @@
 """Switches of a host by which probes attach and never fire."""
 
+import errno
+
 import pytest
 
 from ksmtrace.events import Gauge
 from ksmtrace.events.switches import SWITCHES
+from ksmtrace.kernel import bpf, kprobe
 from ksmtrace.kernel.bpf import Outage
 from ksmtrace.kernel.silence import without_silent
-from ksmtrace.kernel.switches import switched_off
+from ksmtrace.kernel.switches import refuse_while_ftrace_is_off, switched_off
 from ksmtrace.sources.live.counter_samples import CounterSamples
 
 FTRACE, KPROBES = SWITCHES[Gauge.FTRACE_ENABLED], SWITCHES[Gauge.KPROBES_ENABLED]
@@ -69,3 +72,20 @@ def test_positions_are_read_with_the_counters_where_they_matter(host):
     assert samples.read().values == {Gauge.FTRACE_ENABLED: 0}
     host(ftrace=None)
     assert Gauge.FTRACE_ENABLED in samples.read().failed
+
+
+@pytest.mark.parametrize("at_return", [False, True])
+def test_no_kprobe_is_registered_while_ftrace_is_off(host, monkeypatch, at_return):
+    """Nor is the kernel asked for one."""
+    monkeypatch.setattr(kprobe.ctypes, "CDLL", None)
+    with pytest.raises(OSError, match="ftrace_enabled is 0; sysctl -w") as caught:
+        kprobe.open_kprobe("do_wp_page", at_return=at_return, root=host(ftrace=b"0\n"))
+    assert caught.value.errno == errno.EBUSY
+
+
+def test_no_fentry_is_attached_while_ftrace_is_off(host, monkeypatch):
+    root = host(ftrace=b"0\n")
+    monkeypatch.setattr(bpf, "refuse_while_ftrace_is_off", lambda: refuse_while_ftrace_is_off(root))
+    monkeypatch.setattr(bpf, "_load", None)
+    with pytest.raises(OSError, match="ftrace_enabled is 0"):
+        bpf.attach_tracing(b"", 1, at_return=False)
