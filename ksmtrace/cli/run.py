@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from argparse import Namespace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from ksmtrace.cli.formats import print_json
 from ksmtrace.cli.recording import recording
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.pipeline.control import RunControl
@@ -131,7 +131,7 @@ def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: Comparison |
         return
     if options.json:
         followed = {} if engine is None else {"engine": engine.to_json()}
-        print(json.dumps(snapshot.document | followed, indent=2))
+        print_json(snapshot.document | followed)
     else:
         from ksmtrace.plugins.tui import plain_text
 
