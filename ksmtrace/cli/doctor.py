@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_parser(verbs: Verbs) -> None:
         description=_DESCRIPTION,
         epilog="exit status: 0 where `live` would run, else 3",
     )
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
+    add_format_options(parser)
     parser.set_defaults(run=run)
 
 

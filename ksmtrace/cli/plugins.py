@@ -7,6 +7,8 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.formats import add_format_options
+
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
 
@@ -19,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
         description="List built-in plugins and variants of the engine, and those that other "
         "packages add.",
     )
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
+    add_format_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import check_input, output_name
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.options import add_capture_options, add_plugin_options, add_worth_option
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError
@@ -36,11 +37,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "-o", dest="output", type=output_name, metavar="FILE", help="the page to write"
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="the document of replay --json on stdout instead of text",
-    )
+    add_format_options(parser)
     add_worth_option(parser)
     add_plugin_options(parser)
     add_capture_options(parser)

@@ -14,6 +14,7 @@ from ksmtrace.cli.files import (
     check_unrecorded,
     output_name,
 )
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.progress import progress
 from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -78,7 +79,7 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="the engine does not count comparisons of pages, of which nothing is printed: faster",
     )
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    add_format_options(parser, "events")
     add_event_options(parser)
     parser.set_defaults(run=run)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import check_input
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.options import add_capture_options
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus
@@ -48,7 +49,7 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="do not count comparisons of pages: faster; the kernel's variants then show none",
     )
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of a table")
+    add_format_options(parser)
     add_capture_options(parser)
     parser.set_defaults(run=run)
 
