@@ -206,7 +206,7 @@ def first(specs: Specs, *names: str) -> Specs:
 def panel_rows(
     specs: Specs, row: Row, instead: Mapping[str, float | str | None] | None = None
 ) -> list[tuple[str | Text, float | str | None]]:
-    """Name and value of the figures that a panel shows, as declared.
+    """Name and value of the figures that a panel shows and that are known, as declared.
 
     Args:
         specs: of all figures.
@@ -218,7 +218,7 @@ def panel_rows(
         (spec.panel, instead[name] if name in instead else _shown(row[name], spec.unit))
         for spec in specs
         for name in (spec.name,)
-        if spec.panel
+        if spec.panel and instead.get(name, row[name]) is not None
     ]
 
 
@@ -235,10 +235,16 @@ def section_figures(specs: Specs, row: Row, notes: Mapping[str, str] | None = No
             "" if spec.unit == "text" else spec.unit,
             spec.exactness,
             (notes or {}).get(spec.name, ""),
+            names_of(spec.needs),
         )
         for spec in specs
         if spec.section
     ]
+
+
+def names_of(needs: Iterable[EventKind | Knowledge]) -> tuple[str, ...]:
+    """The names by which a section's parts say what they rest on."""
+    return tuple(need.value if isinstance(need, Knowledge) else need.name.lower() for need in needs)
 
 
 def without_metrics(specs: Specs) -> Specs:

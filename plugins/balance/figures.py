@@ -192,6 +192,11 @@ FIGURES = (
     FigureSpec("process_profit_said", "text", "The same in words."),
     CORES,
     FigureSpec(
+        "copying_cores",
+        "ratio",
+        "CPU time of users' COW faults by the time in which ksmd's was read.",
+    ),
+    FigureSpec(
         "gib_saved_per_core",
         "",
         "GiB that sharing and zero pages save, for each core of ksmd's and of users' COW faults.",
