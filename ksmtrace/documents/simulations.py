@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.engine.ksm.counters import COUNTERS
 from ksmtrace.figures import FigureSpec
 
 SIMULATE = (
@@ -27,7 +28,8 @@ SIMULATE = (
         fact(
             "counters.<counter>",
             "count",
-            "By their names in sysfs. `pages_scanned` and `pages_skipped` count from the beginning "
+            f"By their names in sysfs: {', '.join(f'`{name}`' for name in COUNTERS)}. "
+            "`pages_scanned` and `pages_skipped` count from the beginning "
             "of the workload; one that the kernel or the variant does not have is null; `pksm` has "
             "`stable_nodes` and `rmap_items` besides.",
             null=True,

@@ -30,7 +30,7 @@ ALLOWED = {
         "section",
         "",
     },
-    "workload": {"events", "kernel", "errors", "engine", "workload"},
+    "workload": {"events", "kernel", "errors", "engine", "workload", ""},
     "engine": {"events", "session", "errors", "engine"},
     "policies": {"events", "session", "errors", "engine", "policies"},
     "whatif": {
@@ -58,7 +58,10 @@ ALLOWED = {
     "serving": {"kernel", "errors", "serving"},
     "dashboards": {"dashboards", "errors"},
     "drawing": {"section", "units", "lines", "drawing"},
-    "documents": {"events", "session", "figures", "kernel", "pipeline", "plugins", "documents", ""},
+    "documents": {
+        *("events", "session", "figures", "kernel", "engine"),
+        *("pipeline", "plugins", "documents", ""),
+    },
     "report": {"section", "units", "drawing", "errors", "report", "temporary", ""},
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself.
