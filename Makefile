@@ -60,7 +60,7 @@ ENDS := tests/unit/capture tests/unit/serving tests/unit/probemap tests/unit/dra
 	tests/unit/test_session.py tests/unit/test_figures.py tests/unit/engine/test_checksum.py \
 	tests/unit/workload/test_file_bad_input.py tests/unit/plugins/test_prometheus.py \
 	tests/replay/test_bundled_capture.py
-ENDS_NEED := hypothesis pytest pytest-timeout pytest-xdist pyte trustme
+ENDS_NEED := hypothesis jsonschema pytest pytest-timeout pytest-xdist pyte trustme
 # One that runs: a name on the path may be a stand-in of pyenv's that does not.
 NEWER_PYTHON ?= $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; do \
 	"$$python" -c "" 2>/dev/null && echo "$$python" && break; done)

@@ -6,6 +6,7 @@ import pytest
 
 from ksmtrace.documents.json_schema import schema
 from ksmtrace.plugins import BUILTINS, Role
+from ksmtrace.plugins.tui.picture import Picture
 
 ASKED = (
     *("worth", "not merge", "gains", "storms", "taken back", "believed", "settled", "settings"),
@@ -66,10 +67,12 @@ def test_each_leads_to_a_document(rows):
 
 
 def test_views_tell_it(repository, rows):
-    """A replay of the bundled capture has a section for each view."""
+    """A replay of the bundled capture has a section for each view, one key press away."""
     from support.tiers import answered
 
     told = answered(repository / "tests/replay/data/debian-6.1.ksmtrace", "full")
     sections = {name for name, _ in told.sections} | {"probes"}
     views = {view.strip("`") for _, view, *_ in rows if not NONE.fullmatch(view)}
     assert views - sections == set()
+    keys = Picture.of(told).views()
+    assert {len(keys[view]) for view in views} == {1}
