@@ -41,6 +41,7 @@ struct gather {
     u64 inventory; /* its number */
     u64 listing;   /* it is under way */
     u64 listed_ts;
+    u64 listed_since; /* looks as it began; nobody's once the list is walked again */
     u64 listed_slot;
     u64 listed_mm;
     u64 listed_item;
@@ -113,6 +114,12 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
 #endif
 }
 
+/* Whether nobody uses an mm any more: its slot is, or will be, behind ksmd's (__ksm_exit). */
+static __always_inline int is_unused(u64 mm)
+{
+    return !(u32)load64(mm + MM_USERS);
+}
+
 /* Begins a list at the item behind `link`; the link of the list's own start is no item's. */
 static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u64 slot, u64 mm,
                                       u64 link)
@@ -146,6 +153,7 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
         gather->listing = 1;
         gather->listed_item = 0;
         gather->listed_slot = SYM_KSM_MM_HEAD;
+        gather->listed_since = gather->looks;
         flags |= GATHER_FIRST;
     }
     if (!gather->listing)
@@ -159,9 +167,12 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
     walk->last_slot = SYM_KSM_MM_HEAD;
     walk->last_item = 0;
     u64 slot = gather->listed_slot, mm = gather->listed_mm, at = gather->listed_item;
-    if (slot == SYM_KSM_MM_HEAD || !is_listed(slot, mm))
-        return WALK;
+    if (slot == SYM_KSM_MM_HEAD || !is_listed(slot, mm) || is_unused(mm))
+        return WALK; /* from the start, past those that were listed to their end */
     walk->slot = slot;
+    struct visit *visit = visits.lookup(&mm);
+    if (visit && visit->inventory == walk->inventory)
+        return WALK;
     walk->mm = mm;
     put(walk, chunk, WORD_MM);
     put(walk, chunk, mm);
@@ -180,14 +191,21 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
 static __always_inline void end_inventory(struct gather *gather, struct walk *walk,
                                           struct chunk *chunk)
 {
+    u64 since = gather->listed_since;
     if (walk->done && !walk->err) {
-        gather->listing = 0;
-        send_chunk(walk, chunk, GATHER_LAST);
-        return;
+        if (since == gather->looks || gather->last_left < since) {
+            gather->listing = 0;
+            send_chunk(walk, chunk, GATHER_LAST);
+            return;
+        }
+        /* Who left meanwhile may have been put in front of what was still to be listed. */
+        gather->listed_since = ~0ULL;
+        walk->slot = SYM_KSM_MM_HEAD;
+        walk->mm = 0;
     }
     /* Torn: the mms that were not listed to their end are listed from the start. */
-    gather->listed_slot = walk->err || !walk->mm ? SYM_KSM_MM_HEAD : walk->slot;
-    gather->listed_mm = walk->mm;
+    gather->listed_slot = walk->err ? SYM_KSM_MM_HEAD : walk->slot;
+    gather->listed_mm = walk->mm ? walk->mm : load64(walk->slot + MM_SLOT_MM);
     gather->listed_item = walk->last_item;
     gather->listed_address = PAGE_ADDRESS(walk->expected);
     walk->err = 0;
@@ -320,7 +338,7 @@ static __always_inline int ask_leavers(struct walk *walk, struct chunk *chunk)
             return end_walk(walk, 0);
         int again = leaver.asked == walk->batch + 1;
         if (!again) {
-            if (!is_listed(leaver.slot, leaver.mm) || (u32)load64(leaver.mm + MM_USERS))
+            if (!is_listed(leaver.slot, leaver.mm) || !is_unused(leaver.mm))
                 continue;
             put(walk, chunk, WORD_LINGERS);
             put(walk, chunk, leaver.mm);

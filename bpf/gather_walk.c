@@ -206,12 +206,15 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     if (inventory)
         walk->last_item = 0;
     struct visit *visit = visits.lookup(&mm);
-    if (visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark))
+    int passed = visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark);
+    if (inventory || !passed) {
+        put(walk, chunk, WORD_MM);
+        put(walk, chunk, mm);
+    }
+    if (passed)
         return 0;
     walk->mm = mm;
     walk->expected = NO_RUN;
-    put(walk, chunk, WORD_MM);
-    put(walk, chunk, mm);
     submit_process(mm);
     if (slot == walk->last_slot && !walk->last_item)
         return end_walk(walk, 0);
