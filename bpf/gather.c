@@ -11,7 +11,6 @@
 #define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
 #define SOME_LOOKS 16
-#define LEAVERS_A_CALL 8
 #define SLOT_BEGIN LESS(MM_SLOT_MM, MM_SLOT_MM_NODE)
 #define SLOT_WORDS (MORE(MM_SLOT_MM, MM_SLOT_MM_NODE) / 8 - SLOT_BEGIN / 8 + 1)
 
@@ -326,35 +325,31 @@ static __always_inline void end_gathering(struct gather *gather, struct walk *wa
 #ifdef WITH_BPF_LOOP
 static long (*loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
 
-/* Tells which of those that leave ksmd has not freed. The slot keeps an mm that is in the list. */
-static __always_inline int ask_leavers(struct walk *walk, struct chunk *chunk)
+/* Tells whether ksmd has freed the next one of those that leave. The slot keeps an mm that is in the
+ * list. */
+static __always_inline int ask_leaver(struct walk *walk, struct chunk *chunk)
 {
     if (walk->bytes > (CHUNK_WORDS - WORDS_A_CALL) * sizeof(u64))
         send_chunk(walk, chunk, 0);
-#pragma clang loop unroll(disable)
-    for (int asked = 0; asked < LEAVERS_A_CALL; asked++) {
-        struct leaver leaver;
-        if (leavers.pop(&leaver))
-            return end_walk(walk, 0);
-        int again = leaver.asked == walk->batch + 1;
-        if (!again) {
-            if (!is_listed(leaver.slot, leaver.mm) || !is_unused(leaver.mm))
-                continue;
-            put(walk, chunk, WORD_LINGERS);
-            put(walk, chunk, leaver.mm);
-            leaver.asked = walk->batch + 1;
-        }
-        leavers.push(&leaver, BPF_ANY);
-        if (again)
-            return end_walk(walk, 0);
+    struct leaver leaver;
+    if (leavers.pop(&leaver))
+        return end_walk(walk, 0);
+    int again = leaver.asked == walk->batch + 1;
+    if (!again) {
+        if (!is_listed(leaver.slot, leaver.mm) || !is_unused(leaver.mm))
+            return 0;
+        put(walk, chunk, WORD_LINGERS);
+        put(walk, chunk, leaver.mm);
+        leaver.asked = walk->batch + 1;
     }
-    return 0;
+    leavers.push(&leaver, BPF_ANY);
+    return again ? end_walk(walk, 0) : 0;
 }
 
 static __always_inline int gather_on(struct walk *walk, struct chunk *chunk)
 {
     if (walk->asking)
-        return ask_leavers(walk, chunk);
+        return ask_leaver(walk, chunk);
     if (!walk_on(walk, chunk))
         return 0;
     if (walk->flags & GATHER_INVENTORY)
@@ -377,7 +372,7 @@ static __always_inline void gather_all(void *ctx, struct gather *gather, struct 
 {
     struct walk *walk = &gather->walk;
     int inventory = walk->flags & GATHER_INVENTORY;
-    loop(inventory ? CALLS_AN_INVENTORY : CALLS_A_BATCH, (void *)CALLBACK, 0, 0);
+    loop(inventory ? CALLS_AN_INVENTORY : CALLS_A_BATCH + LEAVERS, (void *)CALLBACK, 0, 0);
     if (!walk->done && !inventory)
         walk->err = GATHER_CEILING;
     end_gathering(gather, walk, chunk);
