@@ -15,7 +15,7 @@ PACKAGING_PACKAGES := debhelper lintian mmdebstrap
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test fuzz ends guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist deb roots clean
+.PHONY: help run check test fuzz ends guests test-all lint type fix docs site dashboards pictures vm vm-all bench bench-probes accept golden dist deb roots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,9 +110,16 @@ docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.cmd
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
+	$(TOOL).docs.documents
+	$(TOOL).docs.events
+	$(TOOL).docs.hooks
+	$(TOOL).docs.tables
 	$(TOOL).docs.needs
 	$(TOOL).docs.architecture
 	$(TOOL).screen
+
+site: .venv/ready-test ## build the site of documents into build/site; a broken link fails
+	@$(TOOL).site && echo "open build/site/index.html"
 
 dashboards: .venv/ready-test ## write the dashboards from tools/dashboards
 	$(TOOL).dashboards.generate

@@ -21,6 +21,8 @@ class Figure:
             the value is written.
         exactness: "exact", "derived", "sampled", or "" where the section's own is meant.
         note: what to compare it with, such as the kernel's own figure and the difference.
+        needs: names of the kinds of events, and of what they tell, that it rests on: where a run
+            has not all of them, an unknown figure is left out, and the section says why.
     """
 
     name: str
@@ -28,11 +30,15 @@ class Figure:
     unit: str = ""
     exactness: str = ""
     note: str = ""
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under column names; `units` has for each column a unit as in `Figure`, or "text"."""
+    """Rows under column names; `units` has for each column a unit as in `Figure`, or "text".
+
+    A column in which nothing is known is left out, and the section says so.
+    """
 
     title: str
     columns: Sequence[str]
@@ -51,6 +57,7 @@ class Chart:
         x: positions, numbers or labels; all series have this length.
         units: of x and of the values, as in `Figure`.
         legend: for "heat", what each value means.
+        needs: as in `Figure`: why a chart that has no value, and is therefore left out, has none.
     """
 
     title: str
@@ -61,6 +68,7 @@ class Chart:
     units: tuple[str, str] = ("", "")
     legend: Sequence[str] = ()
     note: str = ""
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

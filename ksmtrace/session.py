@@ -59,6 +59,22 @@ class Knowledge(StrEnum):
     KSM_FILES = "ksm_files"
 
 
+_UNKNOWN = {
+    Knowledge.WHO_BROKE: "who broke the sharing is not told",
+    Knowledge.WRITES: "who writes to merged pages is not seen",
+    Knowledge.FAULT_TIMES: "copies are not timed",
+    Knowledge.RMAP_ITEMS: "what is tracked is no page table entry",
+    Knowledge.TREES: "there are no trees",
+    Knowledge.CHECKSUMS: "checksums do not tell whether a page changed",
+    Knowledge.METADATA: "the bookkeeping is not known",
+    Knowledge.SINGLE_LOOKS: "a pass comes to a page more than once",
+    Knowledge.TIMES: "the clock is made up",
+    Knowledge.ONE_TREE: "there are several trees",
+    Knowledge.KSM_FILES: "this is not KSM",
+}
+"""What to say where a run does not know it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """How one kind of event is seen in this run.
@@ -161,6 +177,11 @@ class Kernel:
     page_size_bytes: int
     rmap_item_size_bytes: int = 64
     stable_node_size_bytes: int = 64
+
+    def bookkeeping_bytes(self, rmap_items: int, shared: int, chains: int) -> int:
+        """What KSM keeps of pages: rmap_items, stable nodes and the heads of chains."""
+        of_items = rmap_items * self.rmap_item_size_bytes
+        return of_items + (shared + chains) * self.stable_node_size_bytes
 
 
 _READINGS = (
@@ -295,6 +316,17 @@ class Session:
             case Knowledge.ONE_TREE if self.tunables.get("merge_across_nodes") == "0":
                 return False
         return all(need not in probe.lacks for probe in self.probes.values())
+
+    def why_not(self, need: EventKind | Knowledge) -> str:
+        """Why this run does not know it, in a few words; "" where it does."""
+        if self.knows(need):
+            return ""
+        if isinstance(need, Knowledge):
+            return _UNKNOWN[need]
+        probe = self.probes.get(need)
+        if probe is None or probe.exactness is Exactness.ABSENT:
+            return f"{need.name.lower()} is not seen"
+        return f"{need.name.lower()} is not seen one by one"
 
     @property
     def timed(self) -> bool:

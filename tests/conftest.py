@@ -15,6 +15,7 @@ from ksmtrace.kernel.host import import_bcc
 from ksmtrace.sources.live import program
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+from support import documents
 from support.precompiled import FOLDER, compile_on_host
 
 # A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not
@@ -28,6 +29,9 @@ settings.register_profile(
     "ksmtrace", deadline=None, phases=[phase for phase in Phase if phase is not Phase.explain]
 )
 settings.load_profile("ksmtrace")
+
+# Each JSON document that any test makes or reads follows its JSON Schema.
+documents.watch()
 
 
 _COMPILE_TEXT = program.compile_text

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from ksmtrace.cli.check import PluginStatus, asks_for_check, unknown_line
 from ksmtrace.cli.ignored import check_ignored
 from ksmtrace.cli.memory import check_memory, why_out_of_memory
 from ksmtrace.cli.parser import Parser
@@ -18,7 +19,7 @@ from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("doctor", "probemap", "plugins", "dashboards", "demo"),
+    *("doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
@@ -35,7 +36,7 @@ examples:
   sudo ksmtrace demo                          try it on a workload that is brought along
 
 exit status: 0 done, 1 the run found what it was asked to flag, 2 bad usage or bad input,
-3 this host cannot do it, 130 interrupted
+3 this host cannot do it, 130 interrupted; with --check 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
 """
 
 
@@ -61,14 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A thread of pyarrow's that tidies memory would keep what --drop-capabilities gives up.
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     open_closed_streams()
+    tell = _say_unknown if asks_for_check(sys.argv[1:] if argv is None else argv) else _say
     with patient_stderr():
         try:
             return _run(argv)
         except KsmtraceError as error:
             lacking = why_out_of_memory(error) if error.__cause__ is not None else None
-            return _say(lacking or error)
+            return tell(lacking or error)
         except KeyboardInterrupt:
-            return ExitStatus.INTERRUPTED
+            return tell(None)
         except BrokenPipeError:
             # The reader of our output has gone, as in `ksmtrace … | head`: nowhere to print to.
             print_to_nowhere()
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             told = why_out_of_memory(error) or _of_output(error)
             if told is None:
                 raise
-            return _say(told)
+            return tell(told)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -99,9 +101,18 @@ def _run(argv: Sequence[str] | None) -> int:
     return status
 
 
-def _say(error: KsmtraceError) -> int:
+def _say(error: KsmtraceError | None) -> int:
+    """Tell what ended the run; None is an interruption, which who interrupts knows of."""
+    if error is None:
+        return ExitStatus.INTERRUPTED
     say(error)
     return error.status
+
+
+def _say_unknown(error: KsmtraceError | None) -> int:
+    """The same to a monitoring system, which takes 2 for CRITICAL and does not know 130."""
+    print(unknown_line("interrupted" if error is None else error))
+    return PluginStatus.UNKNOWN
 
 
 def _of_output(error: BaseException) -> KsmtraceError | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_parser(verbs: Verbs) -> None:
         description=_DESCRIPTION,
         epilog="exit status: 0 where `live` would run, else 3",
     )
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
+    add_format_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -41,7 +41,7 @@ def run(options: Namespace) -> int:
 
     report = examine()
     if options.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print_json(report.to_json())
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
         print(to_text(report, max(WIDTH, min(columns, _WIDEST))))

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ksmtrace.cli.formats import FORMATS
 from ksmtrace.errors import KsmtraceError
 
 _Options = Mapping[str, Any]
@@ -24,6 +25,14 @@ def _on_kernel(option: str) -> _Rule:
         lambda given: given.get("on_kernel"),
         f"{option} is about the engine: leave it out, or --on-kernel",
     )
+
+
+def _given(name: str) -> Callable[[_Options], object]:
+    return lambda given: given.get(name)
+
+
+def _without_check(option: str) -> _Rule:
+    return (lambda given: not given["check"], f"{option} is about a check: give --check too")
 
 
 _RULES: Mapping[str, tuple[_Rule, ...]] = {
@@ -76,6 +85,21 @@ _RULES: Mapping[str, tuple[_Rule, ...]] = {
         (
             lambda given: given["json"] or given["once"],
             "--log has no answer at the end: leave out --json and --once",
+        ),
+    ),
+    "check": tuple(
+        (_given(name), f"--check prints one line and ends: leave out {option}")
+        for name, option in (
+            *(("json", "--json"), ("log", "--log"), ("engine", "--engine")),
+            *(("listen", "--listen"), ("hold", "--hold")),
+        )
+    ),
+    "warning": (_without_check("--warning"),),
+    "critical": (_without_check("--critical"),),
+    "format": (
+        (
+            lambda given: given["format"] == "text" and any(map(given.get, FORMATS)),
+            "--format text is not --json, --events or --check: give one of them",
         ),
     ),
     "variant": (_on_kernel("--variant"),),

@@ -8,7 +8,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.check import Check, add_check_options
 from ksmtrace.cli.files import add_force_option, check_unrecorded, output_name
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.options import (
     add_output_options,
     add_plugin_options,
@@ -49,12 +51,15 @@ def add_parser(verbs: Verbs) -> None:
         "so it is under systemd without asking",
     )
     add_output_options(parser)
+    add_format_options(parser, "check")
+    add_check_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
     """Trace; returns the exit status."""
+    options.once = options.once or options.check
     duration = options.duration or (_ONCE_SECONDS if options.once else None)
     return trace(options, duration=duration, fail_fast=False)
 
@@ -86,6 +91,7 @@ def trace(
     from ksmtrace.sources.pid_filter import PidFilter
 
     keep = recording(options)["keep"]
+    check = Check.of(options) if options.check else None
     _check_pids(options.pid)
     _check_directory()
     if options.record is not None:
@@ -120,7 +126,7 @@ def trace(
             when_ready()
         how = run_options(options, source.session)
         status = run_pipeline(
-            source, manager, how, control, fail_fast=fail_fast, when_prepared=drop
+            source, manager, how, control, fail_fast=fail_fast, when_prepared=drop, check=check
         )
         for warning in traced.warnings:
             say(warning)

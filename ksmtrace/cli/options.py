@@ -89,9 +89,8 @@ def _memory(text: str) -> int:
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """What a run shows, and to whom, with defaults for what only some verbs offer."""
-    parser.set_defaults(interval=1.0, record=None, once=False, hold=False, log=False)
+    parser.set_defaults(interval=1.0, record=None, once=False, hold=False, log=False, check=False)
     add_worth_option(parser)
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.add_argument("--no-tui", action="store_true", help="no screen, plain text at the end")
     parser.add_argument(
         "--listen",

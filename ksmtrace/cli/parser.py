@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any, NoReturn
 
+from ksmtrace.errors import KsmtraceError
 from ksmtrace.lines import one_line
 
 
@@ -88,10 +89,14 @@ class Parser(argparse.ArgumentParser):
         return _meant(option.partition("=")[0], known) if option.startswith("--") else ""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with status 2."""
+        """End the program with status 2, or what is tried.
+
+        Raises:
+            KsmtraceError: the message.
+        """
         if self._trying:
             raise _WrongError(message)
-        self.exit(2, f"ksmtrace: {one_line(message)} (see {self.prog} --help)\n")
+        raise KsmtraceError(f"{one_line(message)} (see {self.prog} --help)")
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import add_force_option, output_name
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.live import trace
 from ksmtrace.cli.options import add_output_options, add_plugin_options, add_source_options
 from ksmtrace.cli.recording import add_recording_options
@@ -35,6 +36,7 @@ def add_parser(verbs: Verbs) -> None:
     add_recording_options(parser)
     add_source_options(parser)
     add_output_options(parser)
+    add_format_options(parser)
     add_plugin_options(parser)
     parser.set_defaults(run=run, once=True)
 

@@ -7,8 +7,10 @@ from argparse import ArgumentParser, Namespace
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.check import Check, add_check_options
 from ksmtrace.cli.event_options import add_event_options, check_event_options, print_events
 from ksmtrace.cli.files import check_input
+from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.options import add_capture_options, add_output_options, add_plugin_options
 from ksmtrace.errors import ExitStatus
 from ksmtrace.lines import say
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _WITHOUT_EVENTS = {
     "json": "--json",
+    "check": "--check",
     "engine": "--engine",
     "hold": "--hold",
     "listen": "--listen",
@@ -57,6 +60,8 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_event_options(parser)
     add_output_options(parser)
+    add_format_options(parser, "events", "check")
+    add_check_options(parser)
     add_plugin_options(parser)
     add_capture_options(parser)
     parser.set_defaults(run=run)
@@ -90,6 +95,7 @@ def run(options: Namespace) -> int:
     check_input(options.capture, "capture")
     if options.events:
         return _events(options)
+    check = Check.of(options) if options.check else None
     manager = build_manager(options.plugins)
     with interruptible() as control:
         capture = _capture(options)
@@ -102,9 +108,11 @@ def run(options: Namespace) -> int:
             engine = Comparison(capture.session)
             source = Tee(capture, engine)
         how = run_options(options, source.session)
-        status = run_pipeline(source, manager, how, control, fail_fast=True, engine=engine)
+        status = run_pipeline(
+            source, manager, how, control, fail_fast=True, engine=engine, check=check
+        )
     _warn(capture)
-    return ExitStatus(status)
+    return status
 
 
 def _events(options: Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from argparse import Namespace
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from ksmtrace.cli.formats import print_json
 from ksmtrace.cli.recording import recording
-from ksmtrace.errors import ExitStatus
+from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.pipeline.control import RunControl
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.pipeline.runner import Runner
@@ -24,6 +24,7 @@ from ksmtrace.session import Session
 from ksmtrace.sources import Source
 
 if TYPE_CHECKING:
+    from ksmtrace.cli.check import Check
     from ksmtrace.conformance.comparison import Comparison
 
 
@@ -58,7 +59,7 @@ def interruptible(*, dumps: bool = False) -> Iterator[RunControl]:
 
 def run_options(asked: Namespace, session: Session) -> RunOptions:
     """The options of a run, from those of its verb and from where its output goes."""
-    answers = asked.json or asked.once
+    answers = asked.json or asked.once or asked.check
     tui = not (answers or asked.log or asked.no_tui) and sys.stdout.isatty()
     log = asked.log or (stderr_is_journal() and not (answers or tui))
     return RunOptions(
@@ -87,20 +88,28 @@ def run_pipeline(
     fail_fast: bool,
     engine: Comparison | None = None,
     when_prepared: Callable[[], None] | None = None,
+    check: Check | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
     `engine` follows the source, and has a part in the outcome. `when_prepared` is as `Runner.run`
-    takes it. A replay that serves metrics goes on serving its last state until it is interrupted.
+    takes it. With `check` the outcome is one line, and the status that of a monitoring
+    plugin. A replay that serves metrics goes on serving its last state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
     """
     runner = Runner(source, manager, options, control, fail_fast=fail_fast)
-    status = ExitStatus.DONE
+    status: int = ExitStatus.DONE
 
     def at_end(snapshot: Snapshot) -> None:
         nonlocal status
+        if check is not None:
+            if control.interrupted:
+                raise KsmtraceError("interrupted before the end", ExitStatus.INTERRUPTED)
+            line, status = check.line_and_status(snapshot.document)
+            print(line, flush=True)
+            return
         _print_outcome(snapshot, options, engine)
         if engine is not None and engine.verdicts.parted:
             status = ExitStatus.FLAGGED
@@ -122,7 +131,7 @@ def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: Comparison |
         return
     if options.json:
         followed = {} if engine is None else {"engine": engine.to_json()}
-        print(json.dumps(snapshot.document | followed, indent=2))
+        print_json(snapshot.document | followed)
     else:
         from ksmtrace.plugins.tui import plain_text
 

@@ -45,6 +45,7 @@ class Facts:
         settled, change_ratio: as in `Settling`.
         gauge: the counter that has settled or not, by its name.
         core_worth_bytes: memory that a core is worth.
+        copying_cores: of `cost_cores`, those of the copies; None where these are not timed.
     """
 
     run: str | None
@@ -57,6 +58,7 @@ class Facts:
     change_ratio: float | None
     gauge: str = "pages_sharing"
     core_worth_bytes: int = CORE_WORTH_BYTES
+    copying_cores: float | None = None
 
     @property
     def cost_bytes(self) -> int | None:
@@ -181,8 +183,11 @@ def _cost(facts: Facts, cost: int) -> str:
     """What is spent, in cores and in memory."""
     if not facts.cost_cores:
         return "no CPU time spent"
-    worth = f"at {size(facts.core_worth_bytes)} a core"
-    return f"{_share(facts.cost_cores)} of a core spent, which is {size(cost)} {worth}"
+    worth = f"{size(cost)} at {size(facts.core_worth_bytes)} a core"
+    ksmd = f"ksmd takes {_share(facts.cost_cores - (facts.copying_cores or 0))} of a core"
+    if not facts.copying_cores:
+        return f"{ksmd}, which is {worth}"
+    return f"{ksmd} and copies of written pages {_share(facts.copying_cores)}, together {worth}"
 
 
 def _share(ratio: float) -> str:

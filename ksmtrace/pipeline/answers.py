@@ -159,6 +159,8 @@ def _figure(given: object) -> str:
         return f"what is {_kind(given)} is no Figure"
     if not _are_texts(given.name, given.unit, given.exactness, given.note):
         return "name, unit, exactness and note of a figure are not all texts"
+    if not (_is_list(given.needs) and _are_texts(*given.needs)):
+        return f"needs of figure {given.name!r} are no texts"
     return "" if _is_cell(given.value) else f"figure {given.name!r} is {_shown(given.value)}"
 
 
@@ -188,8 +190,8 @@ def _chart(found: object) -> str:
     if not (
         _are_texts(given.title, given.x_name, given.note)
         and given.kind in _KINDS
-        and _is_list(given.x, given.legend, given.units)
-        and _are_texts(*given.legend, *given.units)
+        and _is_list(given.x, given.legend, given.units, given.needs)
+        and _are_texts(*given.legend, *given.units, *given.needs)
         and len(given.units) == 2
         and isinstance(given.series, Mapping)
     ):

@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ksmtrace import __version__
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.errors import reason_of
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
+from ksmtrace.pipeline.known_parts import known_parts
 from ksmtrace.pipeline.metric_names import RUN, Publishers
 from ksmtrace.pipeline.run_metrics import run_metrics
 from ksmtrace.pipeline.state import LOSS_CAUSES
@@ -66,6 +67,7 @@ class Snapshot:
         by_kind = {kind.name: count for kind, count in state.counts.items()}
         checked = state.reconciliation
         return {
+            "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "source": session.source,
             "kernel": {"release": session.kernel.release, "build_id": session.kernel.build_id},
@@ -201,9 +203,13 @@ class Snapshot:
     def sections(self) -> tuple[tuple[str, Section], ...]:
         """(plugin name, section) of every plugin that has some, in the order of registration.
 
-        Once the stream has ended, each says until when it knows.
+        Each is without what this run cannot know. Once the stream has ended, it says until when it
+        knows.
         """
-        found = self._by_plugin("ksmtrace_sections")
+        found = tuple(
+            (name, known_parts(section, self.session))
+            for name, section in self._by_plugin("ksmtrace_sections")
+        )
         if self._state.stream_end is None:
             return found
         until = f"events as far as {self._stream()['ended_seconds']:.0f} s into the run"

@@ -73,7 +73,9 @@ class Plugin:
         saved = pages * session.kernel.page_size_bytes
         if items is not None and sharing is not None:
             self._counters[Gauge.RMAP_ITEMS] = items
-            net: float = saved - items * session.kernel.rmap_item_size_bytes
+            nodes = (Gauge.PAGES_SHARED, Gauge.STABLE_NODE_CHAINS)
+            shared, chains = (self._counters.get(gauge, 0) for gauge in nodes)
+            net: float = saved - session.kernel.bookkeeping_bytes(items, shared, chains)
         elif Gauge.GENERAL_PROFIT in reading.values and not session.knows(Knowledge.RMAP_ITEMS):
             net = reading.values[Gauge.GENERAL_PROFIT]
         elif sharing is not None and not session.knows(Knowledge.METADATA):
@@ -113,6 +115,7 @@ class Plugin:
             "process_profit_excess_bytes": excess,
             "process_profit_said": in_words,
             "ksmd_cores": balance.ksmd_cores,
+            "copying_cores": balance.facts.copying_cores,
             "gib_saved_per_core": None if per_core is None else per_core / 2**30,
             **lists(balance),
             "exited": balance.sheet.exited.row(0).to_json(),
@@ -127,7 +130,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """The figures behind the verdict and the guests that save most, usable 26 columns wide."""
-        return [panel(self._now(session))]
+        return panel(self._now(session))
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

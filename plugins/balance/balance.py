@@ -132,9 +132,17 @@ def make_balance(
         change_ratio=settling.change_ratio,
         gauge=settling.gauge.name.lower(),
         core_worth_bytes=core_worth_bytes,
+        copying_cores=copying_cores(total, accounts),
     )
     cores = None if ksmd is None else ksmd / accounts.ksmd.wall_ns
     return Balance(sheet, total, facts, cores, counters.get(Gauge.GENERAL_PROFIT))
+
+
+def copying_cores(total: Row, accounts: Accounts) -> float | None:
+    """CPU time of copies of written pages by the time in which ksmd's was read; None untimed."""
+    if total.ksmd_cpu_ns is None or total.user_break_ns is None:
+        return None
+    return total.user_break_ns / accounts.ksmd.wall_ns
 
 
 def ranking(sheet: Sheet, by: Callable[[Process], str]) -> Ranking:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ksmtrace.events.kinds import EventKind, Gauge, ProcessGauge
 from ksmtrace.model.accounts import COUNTS, EXAMINED, Account, Accounts
+from ksmtrace.model.gauges_now import gauges_now
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import Attribution, attribution_of, shares_of
@@ -98,20 +99,19 @@ def total_of(
         total.put("zero_pages", counters[Gauge.KSM_ZERO_PAGES])
     if accounts.ksmd.wall_ns:
         total.put("ksmd_cpu_ns", accounts.ksmd.cpu_ns)
-    known: Mapping[Gauge, int | None] = counters
+    known = gauges_now(session, reconstruction, counters)
     items = counters.get(Gauge.RMAP_ITEMS)
     if sheet.attribution is Attribution.EXACT:
-        known, items = reconstruction.gauges(), len(reconstruction.items)
-    shared, sharing = known.get(Gauge.PAGES_SHARED), known.get(Gauge.PAGES_SHARING)
+        items = len(reconstruction.items)
+    shared, sharing = known[Gauge.PAGES_SHARED], known[Gauge.PAGES_SHARING]
     if items is not None:
         total.put("rmap_items", items)
     if shared is not None and sharing is not None:
         total.put("saved_bytes", sharing * session.kernel.page_size_bytes)
         total.put("merged_pages", shared + sharing)
         if items is not None and session.knows(Knowledge.METADATA):
-            nodes = shared + counters.get(Gauge.STABLE_NODE_CHAINS, 0)
-            of_items = items * session.kernel.rmap_item_size_bytes
-            total.put("metadata_bytes", of_items + nodes * session.kernel.stable_node_size_bytes)
+            chains = counters.get(Gauge.STABLE_NODE_CHAINS, 0)
+            total.put("metadata_bytes", session.kernel.bookkeeping_bytes(items, shared, chains))
             _put_net(session, total)
     profit = counters.get(Gauge.GENERAL_PROFIT)
     if profit is not None and not session.knows(Knowledge.RMAP_ITEMS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isnan
 
 from rich.panel import Panel
@@ -29,7 +30,7 @@ _COLUMNS = {
 """Columns of the tables: key and heading."""
 
 
-def panel(balance: Balance) -> Panel:
+def panel(balance: Balance) -> Iterator[Panel]:
     """The figures behind the verdict and the three guests that save most."""
     shown = first(
         (*TOTAL, CORES), *("saved_bytes", "net_saved_bytes", "metadata_bytes", "ksmd_cores")
@@ -51,7 +52,11 @@ def section(balance: Balance, over_time: Timeline) -> Section:
             _table("guests", "guest", balance.by_guest),
             _table("cgroups", "cgroup", balance.by_cgroup),
             _table("processes", "process", balance.by_process),
-            _table("exited", "processes", exited),
+            *(
+                [_table("exited", "processes", exited)]
+                if any(exited.listed[0][1].to_json().values())
+                else []
+            ),
         ],
         charts=[_chart(over_time)],
         exactness="derived: shares from merges and removals, ksmd's time by what it visited",

@@ -180,7 +180,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes with most, usable 26 columns wide."""
-        yield panel(self.ksmtrace_analysis(session), derived=session.derives_writes)
+        yield from panel(self.ksmtrace_analysis(session), derived=session.derives_writes)
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

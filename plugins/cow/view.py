@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.panel import Panel
 from rich.text import Text
 
-from ksmtrace.figures import panel_rows, section_figures
+from ksmtrace.figures import names_of, panel_rows, section_figures
 from ksmtrace.model.processes import label_of
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Section, Table
+from ksmtrace.session import Knowledge
 from ksmtrace.units import format_value
 
 Json = Mapping[str, Any]
@@ -22,7 +23,7 @@ _REGRETTED = 0.25
 """Share of regretted merges from which on the section says so."""
 
 
-def panel(analysis: Json, *, derived: bool = False) -> Panel:
+def panel(analysis: Json, *, derived: bool = False) -> Iterator[Panel]:
     """Breaks, their cost, regrets and the three processes with most.
 
     Args:
@@ -73,7 +74,7 @@ def section(
         _lead(analysis, pages),
         section_figures(FIGURES, analysis),
         [_processes(analysis), _ranges(analysis), *_storms(analysis)] if seen else [],
-        [*_over_time(analysis, starts), *_latency(analysis)] if analysis["user_pages"] else [],
+        [] if analysis["user_pages"] == 0 else [_over_time(analysis, starts), _latency(analysis)],
         f"{exactness}; {note}" if note else exactness,
     )
 
@@ -170,29 +171,27 @@ def _storms(analysis: Json) -> Iterable[Table]:
     )
 
 
-def _over_time(analysis: Json, starts: Sequence[float]) -> Iterable[Chart]:
-    if analysis["user_per_second"] is None:
-        return
+def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
     lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
-    yield Chart(
+    return Chart(
         "Pages broken a second",
         "line",
         "time",
         starts,
         {name: analysis[key] for name, key in lines.items() if analysis[key] is not None},
         ("seconds", "pages"),
+        needs=names_of((Knowledge.WRITES, Knowledge.TIMES)),
     )
 
 
-def _latency(analysis: Json) -> Iterable[Chart]:
-    if analysis["fault_histogram"] is None:
-        return
-    pairs = analysis["fault_histogram"]
-    yield Chart(
+def _latency(analysis: Json) -> Chart:
+    pairs = analysis["fault_histogram"] or ()
+    return Chart(
         "Faults by the time that they took",
         "bar",
         "under",
         [seconds for seconds, _ in pairs],
         {"faults": [count for _, count in pairs]},
         ("seconds", ""),
+        needs=names_of((Knowledge.FAULT_TIMES,)),
     )

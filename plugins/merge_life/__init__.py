@@ -13,7 +13,7 @@ from ksmtrace.events import EventBatch
 from ksmtrace.figures import known
 from ksmtrace.model.log_histogram import half_life
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.plugins.merge_life.figures import FIGURES, LIVES, SPANS
+from ksmtrace.plugins.merge_life.figures import FIGURES, SPANS
 from ksmtrace.plugins.merge_life.lives import BUCKET_NAMES, PASS_NAMES, STAGES, Lives
 from ksmtrace.plugins.merge_life.metrics import metrics
 from ksmtrace.plugins.merge_life.view import panel, section
@@ -63,14 +63,13 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        return [panel(self.ksmtrace_analysis(session))]
+        return panel(self.ksmtrace_analysis(session))
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """How fast pages are merged, and how long that lasts."""
-        if all(map(session.knows, LIVES)):
-            spans = all(map(session.knows, SPANS))
-            yield section(self.ksmtrace_analysis(session), self._lives, spans=spans)
+        spans = all(map(session.knows, SPANS))
+        yield section(self.ksmtrace_analysis(session), self._lives, spans=spans)
 
 
 def _by(names: Iterable[str], counts: Iterable[int]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from rich.panel import Panel
@@ -16,7 +16,7 @@ from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import format_value
 
 
-def panel(figures: Row) -> Panel:
+def panel(figures: Row) -> Iterator[Panel]:
     """Stages and times of the JSON document, usable 26 columns wide."""
     rows = panel_rows(FIGURES, figures, {"merge_half_life_seconds": _half_life(figures)})
     return figures_panel("merge life", rows, "blue")
@@ -30,9 +30,9 @@ def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
         "Life of merges",
         _lead(figures),
         section_figures(FIGURES, figures, notes),
-        [_stages_table(figures)],
+        [_stages_table(figures)] if figures["seen_pages"] is not None else [],
         [
-            *_latency_charts(lives, timed=timed),
+            *(_latency_charts(lives, timed=timed) if figures["seen_pages"] is not None else ()),
             *(_survival_chart(lives) if spans and timed else ()),
         ],
         "Exact for pages met while all others were known; times within 5 %. What was merged before "
@@ -86,11 +86,11 @@ def _survival_chart(lives: Lives) -> Iterable[Chart]:
     )
 
 
-def _half_life(figures: Row) -> str:
-    above = figures["merge_half_life_above_seconds"]
-    if figures["merge_half_life_seconds"] is None and above is not None:
-        return f"> {format_value(above, 'seconds')}"
-    return format_value(figures["merge_half_life_seconds"], "seconds")
+def _half_life(figures: Row) -> str | None:
+    half, above = (figures[f"merge_half_life_{name}seconds"] for name in ("", "above_"))
+    if half is not None:
+        return format_value(half, "seconds")
+    return None if above is None else f"> {format_value(above, 'seconds')}"
 
 
 def _half_life_note(figures: Row) -> str:
@@ -102,6 +102,8 @@ def _half_life_note(figures: Row) -> str:
 
 def _lead(figures: Row) -> str:
     measured, half = figures["merge_latency_pages"], _half_life(figures)
+    if measured is None:
+        return "How long pages wait to be merged, and how long merges last, cannot be told here."
     if not measured:
         return "No page that was new to ksmd has been merged yet."
     if figures["merge_latency_p50_seconds"] is None:
@@ -114,11 +116,9 @@ def _lead(figures: Row) -> str:
         f"{format_value(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "
         f"{format_value(figures['merge_latency_p90_seconds'], 'seconds')}"
     )
-    return (
-        f"{fast}."
-        if half == "-"
-        else f"{fast}; half of all merges last {half.replace('>', 'over')}."
-    )
+    if half is None:
+        return f"{fast}."
+    return f"{fast}; half of all merges last {half.replace('>', 'over')}."
 
 
 def _stages_table(figures: Row) -> Table:

@@ -143,7 +143,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        return [panel(self.ksmtrace_analysis(session))]
+        return panel(self.ksmtrace_analysis(session))
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

@@ -126,7 +126,7 @@ COST = (
         "`skipped_pages` by `examined_pages` and `skipped_pages`.",
         needs=(*_EXAMINED, *_SKIPPED),
         panel="skipped",
-        section="passed over by smart scan",
+        section="share passed over by smart scan",
     ),
 )
 """What passes take, and what they cover."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.panel import Panel
 
-from ksmtrace.figures import Row, first, panel_rows, section_figures
+from ksmtrace.events import EventKind
+from ksmtrace.figures import Row, first, names_of, panel_rows, section_figures
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.scan_cost.figures import FIGURES
 from ksmtrace.section import Chart, Section
+from ksmtrace.session import Knowledge
 from ksmtrace.units import format_value
 
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
+_PASSES = names_of((EventKind.SCAN_STOP, Knowledge.TIMES))
+_LOOKS = names_of((EventKind.CMP_AND_MERGE_PAGE, EventKind.SKIPPED))
 
 
-def panel(figures: Row) -> Panel:
+def panel(figures: Row) -> Iterator[Panel]:
     """The figures of the JSON document that matter most, usable 26 columns wide."""
     settled = figures["settled"]
     shown = {
@@ -37,16 +41,27 @@ def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
         over_time: duration, examined and skipped pages of each pass.
         advised: pages_to_scan by the advisor.
     """
-    names = ("duration", "examined", "skipped")
-    duration, *pages = (over_time.column(name) for name in names)
-    seconds, by_name = over_time.column("seconds"), dict(zip(names[1:], pages, strict=True))
+    seconds, duration = over_time.column("seconds"), over_time.column("duration")
+    pages = {
+        name: over_time.column(name)
+        for name in ("examined", "skipped")
+        if figures[f"{name}_pages"] is not None
+    }
     return Section(
         "What does scanning cost?",
         _lead(figures),
         section_figures(first(FIGURES, "mean_pass_seconds"), figures),
         charts=[
-            Chart("pass duration", "line", "time", seconds, {"duration": duration}, _TIMES),
-            Chart("pages a pass", "line", "time", seconds, by_name, _PAGES),
+            Chart(
+                "pass duration",
+                "line",
+                "time",
+                seconds,
+                {"duration": duration},
+                _TIMES,
+                needs=_PASSES,
+            ),
+            Chart("pages a pass", "line", "time", seconds, pages, _PAGES, needs=_LOOKS),
             *_advised_chart(advised),
         ],
         exactness="passes and pages as their probes; ksmd's CPU time is sampled",

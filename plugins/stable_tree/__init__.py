@@ -16,6 +16,7 @@ from ksmtrace.events.readings import Reading
 from ksmtrace.events.result import result_name
 from ksmtrace.events.totals import Outcome, Totals
 from ksmtrace.figures import known
+from ksmtrace.model.gauges_now import gauges_now
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.scan import Scan
 from ksmtrace.plugins.stable_tree.figures import FIGURES
@@ -97,7 +98,7 @@ class Plugin:
 
     def _counted(self, session: Session) -> dict[str, Any]:
         """The figures that take no look at the stable nodes."""
-        gauges = self._reconstruction.gauges() if self._reconstruction else {}
+        gauges = gauges_now(session, self._reconstruction, self._readings.last)
         sharing = gauges.get(Gauge.PAGES_SHARING)
         counts = self._by_kind + self._totals.by_kind
         count = {kind: int(counts[kind]) for kind in EventKind}
@@ -145,12 +146,13 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        return [panel(self._counted(session))]
+        return panel(self._counted(session))
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What is shared, by whom, and since when."""
-        yield section(self.ksmtrace_analysis(session), self._readings)
+        at_most = not session.sees(EventKind.REMOVE_RMAP_ITEM)
+        yield section(self.ksmtrace_analysis(session), self._readings, at_most=at_most)
 
 
 def _flagged(batch: EventBatch, kind: EventKind, flag: Flag) -> int:

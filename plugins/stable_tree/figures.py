@@ -54,7 +54,7 @@ TREE = (
     FigureSpec(
         "shared_pages",
         "pages",
-        "As sysfs pages_shared, reconstructed, now.",
+        "As sysfs pages_shared, now: reconstructed where all is seen, else the kernel's own.",
         panel="shared",
         section="shared",
         metric=gauge(
@@ -66,7 +66,7 @@ TREE = (
     FigureSpec(
         "sharing_pages",
         "pages",
-        "As sysfs pages_sharing, reconstructed, now.",
+        "As sysfs pages_sharing, now, likewise.",
         panel="sharing",
         section="sharing",
         metric=gauge(
@@ -80,7 +80,7 @@ TREE = (
         "bytes",
         "`sharing_pages` times the page size, now.",
         panel="saved MiB",
-        section="saved",
+        section="saved by sharing",
         metric=gauge(
             "ksmtrace_saved_bytes",
             "Memory that sharing saves now: sharing pages times the page size. Weigh it against "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.panel import Panel
@@ -21,6 +21,7 @@ _EXACTNESS = (
     "Sharers and ages of what was merged before the trace are lower bounds."
 )
 
+_AT_MOST = "Sharers are at most as many: what leaves a KSM page is not seen."
 
 _SHOWN = first(
     FIGURES,
@@ -28,7 +29,7 @@ _SHOWN = first(
 )
 
 
-def panel(figures: Mapping[str, Any]) -> Panel:
+def panel(figures: Mapping[str, Any]) -> Iterator[Panel]:
     """What is shared, what was merged and what left, usable 26 columns wide."""
     saved, failed = figures["saved_bytes"], figures["failed_pages"]
     shown = {
@@ -38,19 +39,25 @@ def panel(figures: Mapping[str, Any]) -> Panel:
     return figures_panel("stable tree", panel_rows(FIGURES, figures, shown), "green")
 
 
-def section(figures: Mapping[str, Any], readings: Readings) -> Section:
-    """The section of these figures, which are those of the JSON document."""
+def section(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) -> Section:
+    """The section of these figures, which are those of the JSON document.
+
+    Args:
+        figures: they.
+        readings: the kernel's counters.
+        at_most: sharers are, as what leaves a stable node is not seen.
+    """
     return Section(
         "Stable tree",
-        _lead(figures, readings),
+        _lead(figures, readings, at_most=at_most),
         section_figures(_SHOWN, figures, _notes(figures, readings)),
-        list(_tables(figures)),
-        list(_charts(figures, readings)),
+        list(_tables(figures, at_most=at_most)),
+        list(_charts(figures, readings, at_most=at_most)),
         _EXACTNESS,
     )
 
 
-def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
+def _lead(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) -> str:
     shared, sharing = figures["shared_pages"], figures["sharing_pages"]
     if shared is None or sharing is None:
         shared = readings.last.get(Gauge.PAGES_SHARED)
@@ -72,7 +79,8 @@ def _lead(figures: Mapping[str, Any], readings: Readings) -> str:
     top = figures["most_shared"]
     if not top:
         return f"{lead}."
-    return f"{lead}; the most shared has {format_value(top[0]['sharer_pages'], 'pages')} sharers."
+    sharers = f"{'at most ' * at_most}{format_value(top[0]['sharer_pages'], 'pages')}"
+    return f"{lead}; the most shared has {sharers} sharers."
 
 
 def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
@@ -91,7 +99,7 @@ def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
     return notes
 
 
-def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:
+def _tables(figures: Mapping[str, Any], *, at_most: bool) -> Iterable[Table]:
     if figures["most_shared"]:
         rows = [
             (
@@ -99,7 +107,7 @@ def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:
                 + (f" and {node['other_processes']:,} more" if node["other_processes"] else ""),
                 node["sharer_pages"],
                 node["age_seconds"],
-                "-" if node["kpfn"] is None else f"{node['kpfn']:#x}",
+                None if node["kpfn"] is None else f"{node['kpfn']:#x}",
             )
             for node in figures["most_shared"]
         ]
@@ -108,6 +116,7 @@ def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:
             ("process (pages)", "sharers", "age", "kpfn"),
             ("text", "pages", "seconds", "text"),
             rows,
+            _AT_MOST * at_most,
         )
     if figures["failed_pages"]:
         yield Table(
@@ -118,7 +127,7 @@ def _tables(figures: Mapping[str, Any]) -> Iterable[Table]:
         )
 
 
-def _charts(figures: Mapping[str, Any], readings: Readings) -> Iterable[Chart]:
+def _charts(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) -> Iterable[Chart]:
     timeline = readings.over_time
     if len(timeline.points()) > 1:
         yield Chart(
@@ -140,4 +149,5 @@ def _charts(figures: Mapping[str, Any], readings: Readings) -> Iterable[Chart]:
             names,
             {"KSM pages": list(sharers.values())},
             ("text", "pages"),
+            note=_AT_MOST * at_most,
         )

@@ -175,7 +175,7 @@ def _detail(picture: Picture, state: ViewState) -> RenderableType:
     if state.view == PROBES:
         tables = (
             gauge_table(picture.document),
-            counts_table(picture.document),
+            *([counts_table(picture.document)] if picture.document["self_check"]["counts"] else []),
             probes_in_full(picture.document, picture.counters),
         )
         return Group(*(part for table in tables for part in (table, Text())))

@@ -81,26 +81,31 @@ def _verdict(document: Document) -> Iterator[str]:
 
 
 def _savings(document: Document, page_size_bytes: int) -> Iterator[str]:
-    counters = document["counters"]
+    counters = {**document["counters"]}
+    counters |= {
+        f"pages_{name}": pages
+        for name in ("shared", "sharing")
+        if (pages := document["analyzers"].get("stable_tree", {}).get(f"{name}_pages")) is not None
+    }
     shared, sharing = counters.get("pages_shared"), counters.get("pages_sharing")
     zero_pages = counters.get("ksm_zero_pages")
+    stands = []
     if shared is not None and sharing is not None:
         stand = "page stands" if shared == 1 else "pages stand"
-        yield wrapped(
-            f"KSM saves {size(sharing * page_size_bytes)}: "
-            f"{shared:,} KSM {stand} for {shared + sharing:,} pages."
-        )
+        stands.append(f"{shared:,} KSM {stand} for {shared + sharing:,} pages")
     elif zero_pages is None:
         yield "What KSM saves is not known: the kernel's counters were not read."
         return
     if zero_pages or sharing is None:
-        stands_for = f"{zero_pages:,} pages" if sharing is None else f"{zero_pages:,} more"
-        yield wrapped(
-            f"The zero page stands for {stands_for}, {size(zero_pages * page_size_bytes)}."
-        )
+        stands_for = f"{zero_pages:,}{' more' * (sharing is not None)}"
+        stands.append(f"the zero page stands for {stands_for}")
+    saved = ((sharing or 0) + (zero_pages or 0)) * page_size_bytes
+    yield wrapped(f"KSM saves {size(saved)}: {', '.join(stands)}.")
     profit = counters.get("general_profit")
     if profit is not None:
-        yield wrapped(f"Net of KSM's own bookkeeping: {size(profit)} (general_profit).")
+        yield wrapped(
+            f"The kernel's general_profit, which leaves stable nodes out: {size(profit)}."
+        )
 
 
 def _before(document: Document) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from prometheus_client.core import Metric
@@ -11,10 +11,13 @@ from rich.panel import Panel
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, Flag, Gauge
 from ksmtrace.events import numbers as kinds
-from ksmtrace.figures import families, known, panel_rows
+from ksmtrace.events.readings import Reading
+from ksmtrace.figures import families, known
+from ksmtrace.model.gauges_now import gauges_now
 from ksmtrace.model.reconstruction import Reconstruction
-from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.unstable_tree.figures import FIGURES
+from ksmtrace.plugins.unstable_tree.view import panel, section
+from ksmtrace.section import Section
 from ksmtrace.session import Session
 
 _BEFORE, _AFTER, _FREED = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
@@ -41,6 +44,7 @@ class Plugin:
         self._pass_whole = False
         self._pass_inserted = 0
         self._last_pass_inserted: int | None = None
+        self._counters: Mapping[Gauge, int] = {}
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
@@ -98,6 +102,12 @@ class Plugin:
         self._open.update(items[last & left].tolist())
 
     @hookimpl
+    def ksmtrace_reading(self, reading: Reading) -> None:
+        """Take in the kernel's own count."""
+        if Gauge.PAGES_UNSHARED in reading.values:
+            self._counters = reading.values
+
+    @hookimpl
     def ksmtrace_scan_end(self) -> None:
         """Keep the pass, if it was seen whole."""
         if self._pass_whole:
@@ -107,7 +117,7 @@ class Plugin:
     @hookimpl
     def ksmtrace_analysis(self, session: Session) -> dict[str, int | None]:
         """The figures of `FIGURES`."""
-        gauges = self._reconstruction.gauges() if self._reconstruction else {}
+        gauges = gauges_now(session, self._reconstruction, self._counters)
         return known(
             FIGURES,
             session,
@@ -129,5 +139,9 @@ class Plugin:
     @hookimpl
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures, usable 26 columns wide."""
-        rows = panel_rows(FIGURES, self.ksmtrace_analysis(session))
-        yield figures_panel("unstable tree", rows, "yellow")
+        yield from panel(self.ksmtrace_analysis(session))
+
+    @hookimpl
+    def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
+        """How many pages wait, and how many find an equal one."""
+        yield section(self.ksmtrace_analysis(session))

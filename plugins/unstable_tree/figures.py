@@ -13,8 +13,9 @@ FIGURES = (
     FigureSpec(
         "unshared_pages",
         "pages",
-        "As sysfs pages_unshared, reconstructed, now.",
+        "As sysfs pages_unshared, now: reconstructed where all is seen, else the kernel's own.",
         panel="unshared",
+        section="waiting now",
         metric=gauge(
             "ksmtrace_unshared_pages",
             "Candidates in the unstable tree: unchanged pages without a twin. "
@@ -28,6 +29,7 @@ FIGURES = (
         "Examinations that ended in the unstable tree.",
         needs=_SCANNED,
         panel="inserted",
+        section="put into the tree",
         metric=counter(
             "ksmtrace_unstable_inserted_pages_total",
             "Candidates put into the unstable tree, again in each pass that examines them.",
@@ -39,6 +41,7 @@ FIGURES = (
         "The same in the last pass that was seen from its start to its end.",
         needs=_SCANNED,
         panel="  last pass",
+        section="of these in the last pass",
         metric=gauge(
             "ksmtrace_last_pass_inserted_pages",
             "Candidates put into the unstable tree in the last whole pass: the size of the "
@@ -51,6 +54,7 @@ FIGURES = (
         "rmap_items taken out of the tree and kept.",
         needs=_REMOVED,
         panel="taken out",
+        section="taken out and kept",
     ),
     FigureSpec(
         "matched_pages",
@@ -58,6 +62,7 @@ FIGURES = (
         "Those of them that next joined a stable node: twins found in either tree.",
         needs=(*_SCANNED, *_REMOVED, EventKind.STABLE_APPEND),
         panel="  matched",
+        section="found a twin",
         metric=counter(
             "ksmtrace_unstable_matched_pages_total",
             "Candidates that left the unstable tree to join a stable node. Divide by inserted "
@@ -70,6 +75,7 @@ FIGURES = (
         "rmap_items freed while they were in the tree.",
         needs=_REMOVED,
         panel="gone",
+        section="gone while they waited",
         metric=counter(
             "ksmtrace_unstable_gone_pages_total",
             "Candidates whose rmap_item was freed while they waited: unmapped or exited. "

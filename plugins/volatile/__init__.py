@@ -13,6 +13,7 @@ from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import families, known
+from ksmtrace.model.gauges_now import gauges_now
 from ksmtrace.model.ksmd_time import KsmdTime
 from ksmtrace.model.ranges import fullest_ranges
 from ksmtrace.model.reconstruction import Reconstruction
@@ -62,6 +63,7 @@ class Plugin:
         self._ksmd = KsmdTime()
         self._last_pass: tuple[int, int] | None = None  # examined, changed
         self._last_ns = 0
+        self._counters: dict[Gauge, int] = {}
         self._over_time = Timeline(*(cause.name for cause in LIVE))
 
     @hookimpl
@@ -83,8 +85,10 @@ class Plugin:
 
     @hookimpl
     def ksmtrace_reading(self, reading: Reading) -> None:
-        """Follow ksmd's CPU time."""
+        """Follow ksmd's CPU time and the kernel's own count of volatile pages."""
         self._ksmd.read(reading)
+        if reading.pages_volatile is not None:
+            self._counters[Gauge.PAGES_VOLATILE] = reading.pages_volatile
 
     @hookimpl
     def ksmtrace_scan_end(
@@ -201,12 +205,12 @@ class Plugin:
 
     def _counted(self, session: Session) -> dict[str, Any]:
         """The figures of all processes together, except by cause."""
-        reconstructed = self._reconstruction.gauges() if self._reconstruction else {}
+        gauges = gauges_now(session, self._reconstruction, self._counters)
         counts, every = self._causes.counts, self._every()
         examined, changed = self._last_pass or (None, None)
         wasted = sum(self._examined().values())
         figures = {
-            "volatile_pages": reconstructed.get(Gauge.PAGES_VOLATILE),
+            "volatile_pages": gauges.get(Gauge.PAGES_VOLATILE),
             "examined_pages": every,
             "placed_stable_pages": int(self._causes.placed[0]),
             "placed_unstable_pages": int(self._causes.placed[1]),
@@ -238,7 +242,7 @@ class Plugin:
     def ksmtrace_panels(self, session: Session) -> Iterable[Panel]:
         """One panel of figures and the three processes that change most, usable 26 columns wide."""
         found = {"causes": self._by_cause(session), **self._by_process()}
-        yield panel({**self._counted(session), **known(FIGURES, session, found)})
+        yield from panel({**self._counted(session), **known(FIGURES, session, found)})
 
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:

@@ -63,7 +63,8 @@ FIGURES = (
     FigureSpec(
         "volatile_pages",
         "pages",
-        "rmap_items in neither tree, as sysfs pages_volatile, reconstructed, now.",
+        "rmap_items in neither tree, as sysfs pages_volatile, now: reconstructed where all is "
+        "seen, else the kernel's own.",
         panel="volatile",
         section="volatile pages now",
         metric=gauge(

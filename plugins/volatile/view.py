@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.panel import Panel
 from rich.text import Text
 
-from ksmtrace.figures import panel_rows, section_figures
+from ksmtrace.events import EventKind
+from ksmtrace.figures import names_of, panel_rows, section_figures
 from ksmtrace.model.processes import label_of
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
 from ksmtrace.plugins.volatile.figures import FIGURES
 from ksmtrace.section import Cell, Chart, Section, Table
+from ksmtrace.session import Knowledge
 
 _LABELS = {
     Cause.CHANGED: "changing",
@@ -38,7 +40,7 @@ _NOTHING = {"skipped_pages": 0, "gone_pages": 0}
 Json = Mapping[str, Any]
 
 
-def panel(analysis: Json) -> Panel:
+def panel(analysis: Json) -> Iterator[Panel]:
     """Outcomes, the causes met and the three processes with most, usable 26 columns wide."""
     rows = panel_rows(FIGURES, analysis)
     counted = {c: _counted(c, analysis) for c in REMEDIES if c is not Cause.CHANGED}
@@ -83,7 +85,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
         _lead(analysis),
         section_figures(FIGURES, analysis),
         tables,
-        [_chart(over_time, lines)] if over_time.points() and lines else [],
+        [_chart(over_time, lines)],
         _EXACTNESS,
     )
 
@@ -102,7 +104,7 @@ def _by_cause(title: str, name: str, rows: Sequence[Json]) -> Table:
 
 
 def _chart(over_time: Timeline, lines: Json) -> Chart:
-    told = [cause for cause in LIVE if lines[cause.name.lower()]["now_pages"] is not None]
+    told = [cause for cause in LIVE if lines and lines[cause.name.lower()]["now_pages"] is not None]
     return Chart(
         "Pages kept from their place, at the end of each pass",
         "line",
@@ -110,6 +112,7 @@ def _chart(over_time: Timeline, lines: Json) -> Chart:
         over_time.column("seconds"),
         {_LABELS[cause]: over_time.column(cause.name) for cause in told},
         ("seconds", "pages"),
+        needs=names_of((EventKind.CMP_AND_MERGE_PAGE, Knowledge.TREES)),
     )
 
 

@@ -286,10 +286,7 @@ def test_wrong_usage(line, words, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     before = sorted(os.listdir(folder))
     arguments = ["" if word == "''" else word for word in line.split()]
-    try:
-        status = main(arguments)
-    except SystemExit as ended:
-        status = ended.code
+    status = main(arguments)
     said = capsys.readouterr()
     assert status == 2
     assert said.out == ""

@@ -89,7 +89,6 @@ def test_figures_that_need_events_have_no_series_any_more():
     assert {
         "ksmtrace_unstable_inserted_pages_total",
         "ksmtrace_examined_pages_total",
-        "ksmtrace_unshared_pages",
     } <= gone
     assert ("ksmtrace_events_total", (("kind", "cmp_and_merge_page"),)) not in ended
     appended = ("ksmtrace_events_total", (("kind", "stable_append"),))

@@ -111,8 +111,9 @@ def test_the_overview_shows_the_run():
         "3 passes",
         "agreed with the kernel at 1 of 1 pass ends",
         "1 Stable tree: 40 KSM pages stand for 120",
-        "3 Why pages do not merge",
-        "4 unstable_tree  5 probes",
+        "3 Pages that wait for a twin",
+        "4 Why pages do not merge",
+        "5 probes",
     ):
         assert part in drawn
     assert re.search(r"reconstructed +40 +80 +60 +80", drawn)

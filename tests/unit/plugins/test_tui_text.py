@@ -30,7 +30,7 @@ def test_the_text_is_the_outcome():
         "ksmtrace ",
         "live, kernel 6.1.0-test, full tier, 10.0 s, 3 passes",
         "KSM saves 320.0 KiB: 40 KSM pages stand for 120 pages.",
-        "304.0 KiB (general_profit)",
+        "The kernel's general_profit, which leaves stable nodes out: 304.0 KiB.",
         "121 pages joined the stable tree",
         "EBUSY 1, EFAULT 1",
         "Of 784 pages examined: 30.6% in the stable tree",
@@ -56,8 +56,8 @@ def test_the_text_names_what_was_not_seen_and_why_and_what_was_lost():
 def test_the_text_tells_the_kernels_own_profit():
     rows = sample(pages_shared=0, pages_sharing=0, ksm_zero_pages=3, general_profit=-4096)
     text = plain_text(analyse(rows))
-    assert "Net of KSM's own bookkeeping: -4.0 KiB (general_profit)." in text
-    assert "The zero page stands for 3 more, 12.0 KiB." in text
+    assert "The kernel's general_profit, which leaves stable nodes out: -4.0 KiB." in text
+    assert "KSM saves 12.0 KiB: 0 KSM pages stand for 0 pages, the zero page stands" in text
 
 
 def test_the_text_admits_that_nothing_was_read():
