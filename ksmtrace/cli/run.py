@@ -88,13 +88,15 @@ def run_pipeline(
     fail_fast: bool,
     engine: Comparison | None = None,
     when_prepared: Callable[[], None] | None = None,
+    before_outcome: Callable[[], None] | None = None,
     check: Check | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
     `engine` follows the source, and has a part in the outcome. `when_prepared` is as `Runner.run`
-    takes it. With `check` the outcome is one line, and the status that of a monitoring
-    plugin. A replay that serves metrics goes on serving its last state until it is interrupted.
+    takes it; `before_outcome` is called when all is read. With `check` the outcome is one line, and
+    the status that of a monitoring plugin. A replay that serves metrics goes on serving its last
+    state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
@@ -104,6 +106,8 @@ def run_pipeline(
 
     def at_end(snapshot: Snapshot) -> None:
         nonlocal status
+        if before_outcome is not None:
+            before_outcome()
         if check is not None:
             if control.interrupted:
                 raise KsmtraceError("interrupted before the end", ExitStatus.INTERRUPTED)
