@@ -216,6 +216,7 @@ class Session:
         realtime_ns: CLOCK_REALTIME at that instant.
         capture_id: names the recording that this session writes or replays.
         only_pids: processes to which the events are limited; empty for all.
+        host: `uname -n` of the traced machine; "" where not known.
     """
 
     source: str
@@ -227,6 +228,7 @@ class Session:
     realtime_ns: int = 0
     capture_id: str = ""
     only_pids: tuple[int, ...] = ()
+    host: str = ""
 
     @property
     def live(self) -> bool:
@@ -368,4 +370,5 @@ class Session:
             realtime_ns=int(facts["realtime_ns"]),
             capture_id=str(facts["capture_id"]),
             only_pids=tuple(int(pid) for pid in facts.get("only_pids", ())),
+            host=str(facts.get("host", "")),
         )

@@ -58,6 +58,7 @@ def _check(facts: Mapping[str, Any]) -> None:
             _refuse(f"kernel.{name} is 0")
     _text(facts.get("tier"), "tier")
     _text(facts.get("capture_id"), "capture_id")
+    _text(facts.get("host", ""), "host")
     for name, value in _object(facts.get("tunables"), "tunables").items():
         _text(value, f"tunables.{_shown(name)}")
     for name in ("monotonic_ns", "realtime_ns"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Tell what a capture says: the verdict, then every analyzer's answer with figures,
-charts and tables. Without -o as text; with -o as one HTML page that needs no
-network and no script. Needs no root.
+charts and tables. Without -o as text, as wide as the terminal; with -o as one
+HTML page that needs no network, and whose one script only sorts and searches
+tables. Needs no root.
 """
 
 
@@ -74,6 +76,7 @@ def run(options: Namespace) -> int:
 
 
 def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None:
+    from ksmtrace.drawing.summary import tunables_told
     from ksmtrace.report.text import report_text
     from ksmtrace.report.trust import trust
 
@@ -83,8 +86,13 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         from ksmtrace.report.page import page
         from ksmtrace.report.write import check_target, write_report
 
-        began_ns, name = snapshot.session.realtime_ns, Path(options.capture).name
-        html = page(snapshot.document, sections, began_ns=began_ns, name=name)
+        html = page(
+            snapshot.document,
+            sections,
+            session=snapshot.session,
+            tunables=snapshot.tunables,
+            name=Path(options.capture).name,
+        )
         write_report(check_target(options.output), html)
     if options.json:
         print_json(snapshot.document)
@@ -92,7 +100,14 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         charts = sum(len(section.charts) for section in sections)
         print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(html) >> 10} KiB")
     else:
-        text = report_text(snapshot.document, sections, sys.stdout.encoding or "utf-8")
+        text = report_text(
+            snapshot.document,
+            sections,
+            sys.stdout.encoding or "utf-8",
+            host=snapshot.session.host,
+            tunables=tunables_told(snapshot.session.tunables, snapshot.tunables),
+            width=shutil.get_terminal_size().columns,
+        )
         print(text, end="")
     sys.stdout.flush()
 

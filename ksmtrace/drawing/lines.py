@@ -17,8 +17,8 @@ def cut(line: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
-def wrapped(text: str, indent: str = "", first: str = "") -> str:
-    """`text` in lines of at most `WIDTH` columns: `first` before the first, else `indent`."""
+def wrapped(text: str, indent: str = "", first: str = "", width: int = WIDTH) -> str:
+    """`text` in lines of at most `width` columns: `first` before the first, else `indent`."""
     return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+        text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
     )

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksmtrace.drawing.lines import one_line, wrapped
+from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
 from ksmtrace.units import duration
 
 Document = Mapping[str, Any]
 
 
-def facts(document: Document) -> list[str]:
-    """What was traced and how it went, in a few words each."""
+_FIRST_TUNABLES = ("run", "pages_to_scan", "sleep_millisecs")
+"""Tunables that are named before all others."""
+
+
+def facts(document: Document, host: str = "") -> list[str]:
+    """What was traced and how it went, in a few words each; `host` is its name, "" for unknown."""
     passes, events = document["passes"], document["events"]
     lost = events["lost"]
     return [
+        *([f"host {one_line(host)}"] if host else []),
         f"kernel {one_line(document['kernel']['release'])}",
         f"{one_line(document['tier'])} tier",
         length(document),
@@ -25,6 +30,22 @@ def facts(document: Document) -> list[str]:
         *([probe_time(document)] if document["probe_time"]["samples"] else []),
         *([sentence] if (sentence := ended(document)) else []),
     ]
+
+
+def tunables_told(start: Mapping[str, str], end: Mapping[str, str]) -> list[str]:
+    """/sys/kernel/mm/ksm's writable files in a few words each; what changed has both values.
+
+    Args:
+        start: name to text when the run began.
+        end: the same as it ended.
+    """
+    names = sorted(dict.fromkeys((*start, *end)), key=lambda name: name not in _FIRST_TUNABLES)
+    told = []
+    for name in names:
+        before, after = start.get(name, "not known"), end.get(name, "not known")
+        both = before if before == after else f"{before} (at the end {after})"
+        told.append(one_line(f"{name} {both}"))
+    return told
 
 
 def unread(document: Document) -> str:
@@ -119,9 +140,9 @@ def advice(document: Document) -> list[tuple[str, str]]:
     ]
 
 
-def advice_text(document: Document) -> str:
+def advice_text(document: Document, width: int = WIDTH) -> str:
     """The same as plain text: commands on lines of their own, to be copied; "" without any."""
     lines = []
     for why, command in advice(document):
-        lines += [wrapped(f"- {why}", "  "), wrapped(command, "    ", "    ")]
+        lines += [wrapped(f"- {why}", "  ", width=width), wrapped(command, "    ", "    ", width)]
     return "\n".join(lines)

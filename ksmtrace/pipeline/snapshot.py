@@ -36,6 +36,8 @@ class Snapshot:
     """State of a run. What it returns is finished: a sink may hand it to a thread of its own.
 
     Attributes:
+        session: the facts of the run.
+        tunables: /sys/kernel/mm/ksm's writable files as they stand, name to text.
         final: the run is over.
     """
 
@@ -44,6 +46,7 @@ class Snapshot:
         self._calls = calls
         self.final = final
         self.session = state.session_told
+        self.tunables = dict(state.reconstruction.tunables)
 
     @property
     def silent(self) -> dict[str, dict[str, Any]]:

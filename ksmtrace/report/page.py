@@ -1,11 +1,15 @@
-"""The report as one page of HTML, without scripts, that loads nothing.
+"""The report as one page of HTML that loads nothing.
 
-It is readable on a phone, in the dark and on paper.
+It is readable on a phone, in the dark and on paper. Its one script sorts and searches tables; the
+page's policy allows that by its hash and no other, and without it the page is whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -15,42 +19,81 @@ from markupsafe import Markup
 
 from ksmtrace import __version__
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.summary import Document, advice, facts, length, verdict
+from ksmtrace.drawing.summary import Document, advice, facts, length, tunables_told, verdict
+from ksmtrace.model.verdict import Answer
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
 from ksmtrace.section import Cell, Chart, Section, Table
+from ksmtrace.session import Session
 from ksmtrace.units import format_value
 
 WIDE, NARROW = 760, 260
 """Widths of each chart's two drawings, in pixels: one for screens and paper, one for phones."""
 
 
-def page(document: Document, sections: Sequence[Section], *, began_ns: int, name: str) -> str:
+_TONES = {Answer.WORTH_IT: "good", Answer.COSTS_MORE: "bad"}
+"""By answer of the verdict, the class of the element that shows it."""
+
+
+def page(
+    document: Document,
+    sections: Sequence[Section],
+    *,
+    session: Session,
+    tunables: Mapping[str, str],
+    name: str,
+) -> str:
     """The page.
 
     Args:
         document: the run's JSON document.
         sections: those of all plugins.
-        began_ns: CLOCK_REALTIME when the run began.
+        session: the facts of the run.
+        tunables: as they stood at its end.
         name: of the capture.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["line"] = one_line
     kernel = one_line(document["kernel"]["release"])
+    script = _resource("script.js")
     charts = _Charts()
+    host = one_line(session.host)
+    began = datetime.fromtimestamp(session.realtime_ns / 1e9, UTC)
     return environment.from_string(_resource("page.html")).render(
         mark=Markup(MARK),  # noqa: S704
         style=_resource("style.css"),
+        script=Markup(script),  # noqa: S704
+        script_hash=Markup(_hash(script)),  # noqa: S704
         version=__version__,
-        title=f"KSM on {kernel}, {length(document)}",
-        began=datetime.fromtimestamp(began_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        facts=facts(document),
-        lost=document["events"]["lost"],
-        verdict=verdict(document),
-        advice=advice(document),
+        title=f"KSM on {f'{host}, ' if host else ''}{kernel}, {length(document)}",
+        began=began.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        facts=facts(document, host),
+        tunables=tunables_told(session.tunables, tunables),
+        verdict=_verdict(document),
+        advice=advice(document) if "advice" in document["analyzers"] else None,
         name=name,
         sections=[_fields(section, number, charts) for number, section in enumerate(sections)],
     )
+
+
+def _hash(script: str) -> str:
+    """The source of a Content-Security-Policy that allows this script alone."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _verdict(document: Document) -> dict[str, str] | None:
+    """The answer, what follows it, and the class by which it is coloured; None without one."""
+    sentence = verdict(document)
+    if not sentence:
+        return None
+    answer = document["analyzers"]["balance"]["verdict"]
+    shown = one_line(answer)
+    rest = sentence.removeprefix(shown)
+    return {
+        "answer": f"{shown[:1].upper()}{shown[1:]}",
+        "rest": rest,
+        "tone": _TONES.get(answer, "unsure"),
+    }
 
 
 def _resource(name: str) -> str:
@@ -88,21 +131,28 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
             for figure in section.figures
         ],
         "charts": [charts.draw(chart) for chart in section.charts],
-        "tables": [_table(table) for table in section.tables],
+        "tables": [_table(table) for table in section.tables if table.rows],
         "exactness": section.exactness,
     }
 
 
 def _table(table: Table) -> dict[str, Any]:
     numeric = [unit != "text" for unit in table.units]
-
-    def cells(row: Sequence[Cell]) -> list[tuple[str, bool]]:
-        shown = (format_value(value, unit) for value, unit in zip(row, table.units, strict=True))
-        return list(zip(shown, numeric, strict=True))
-
     return {
         "title": table.title,
         "note": table.note,
         "columns": list(zip(table.columns, numeric, strict=True)),
-        "rows": [cells(row) for row in table.rows],
+        "rows": [
+            [_cell(value, unit) for value, unit in zip(row, table.units, strict=True)]
+            for row in table.rows
+        ],
     }
+
+
+def _cell(value: Cell, unit: str) -> dict[str, Any]:
+    """What a cell shows, and what it is sorted by where that is a number."""
+    attributes = "" if unit == "text" else ' class="n"'
+    if isinstance(value, int | float) and math.isfinite(value):
+        attributes += f' data-v="{value!r}"'
+    # numbers alone are in it
+    return {"text": format_value(value, unit), "attributes": Markup(attributes)}  # noqa: S704

@@ -1,4 +1,4 @@
-"""The report as text of 80 columns, without escape codes."""
+"""The report as text without escape codes, as wide as is asked for."""
 
 from __future__ import annotations
 
@@ -12,28 +12,45 @@ from ksmtrace.drawing.sections import SectionView
 from ksmtrace.drawing.summary import Document, advice_text, facts, verdict
 from ksmtrace.section import Section
 
+_NARROWEST, _WIDEST, _WIDEST_PROSE = 40, 240, 100
 
-def report_text(document: Document, sections: Sequence[Section], encoding: str) -> str:
+
+def report_text(
+    document: Document,
+    sections: Sequence[Section],
+    encoding: str,
+    *,
+    host: str = "",
+    tunables: Sequence[str] = (),
+    width: int = WIDTH,
+) -> str:
     """Facts, verdict and advice, then every section.
 
     Args:
         document: the run's JSON document.
         sections: those of all plugins.
         encoding: of the output; block elements are drawn where it has them.
+        host: name of the traced machine, "" where not known.
+        tunables: each in a few words.
+        width: columns of charts and tables; those of prose are 100 at most.
     """
-    parts = [wrapped(f"ksmtrace report: {', '.join(facts(document))}")]
+    width = min(max(width, _NARROWEST), _WIDEST)
+    prose = min(width, _WIDEST_PROSE)
+    parts = [wrapped(f"ksmtrace report: {', '.join(facts(document, host))}", width=prose)]
+    if tunables:
+        parts.append(wrapped(f"Tunables: {', '.join(tunables)}", width=prose))
     if words := verdict(document):
-        parts.append(wrapped(f"Verdict: {words}"))
-    if given := advice_text(document):
+        parts.append(wrapped(f"Verdict: {words}", width=prose))
+    if given := advice_text(document, prose):
         parts.append(given)
-    parts += [_section(section, encoding) for section in sections]
+    parts += [_section(section, encoding, width) for section in sections]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(section: Section, encoding: str) -> str:
+def _section(section: Section, encoding: str, width: int) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
-    Console(width=WIDTH, file=file, color_system=None, force_terminal=False).print(
+    Console(width=width, file=file, color_system=None, force_terminal=False).print(
         SectionView(section)
     )
     file.flush()

@@ -1,5 +1,8 @@
 """`ksmtrace report` as a user runs it, and its page in a real browser without a network."""
 
+import base64
+import hashlib
+import html
 import json
 import os
 import re
@@ -35,11 +38,11 @@ def browse(request, page, tmp_path):
     # A namespace of its own has no network at all.
     alone = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
 
-    def run(*switches):
+    def run(*switches, of=page):
         profile = tmp_path / "profile"
         command = [*alone, "chromium", *SWITCHES, f"--user-data-dir={profile}", *switches]
         ran = subprocess.run(
-            [*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+            [*command, of.as_uri()], capture_output=True, text=True, timeout=120, check=True
         )
         ours = [line for line in ran.stderr.splitlines() if "CONSOLE" in line and "file://" in line]
         assert ours == []
@@ -76,6 +79,40 @@ def test_it_can_be_looked_at_wide_and_on_a_phone(browse, tmp_path, size):
     assert png.startswith(b"\x89PNG")
     assert int.from_bytes(png[16:20]) == max(size[0], 500) or size[0] < 500
     assert len(png) > 30_000
+
+
+def test_tables_are_sorted_and_searched_in_the_browser(browse, page, tmp_path):
+    """What the page's own script makes of it, asked by one that stands in for a user."""
+    asks = """
+      const shared = [...document.querySelectorAll("table")].find((t) => t.tBodies[0].rows.length > 5);
+      const column = (at) => [...shared.tBodies[0].rows].map((row) => row.cells[at].textContent);
+      const at = [...shared.tHead.rows[0].cells].findIndex((head) => head.textContent === "age");
+      const said = { before: column(at), all: shared.tBodies[0].rows.length };
+      const button = shared.tHead.rows[0].cells[at].firstElementChild;
+      button.click(); said.down = column(at);
+      button.click(); said.up = column(at);
+      said.order = shared.tHead.rows[0].cells[at].ariaSort;
+      const input = document.querySelector(".find input");
+      const last = shared.tBodies[0].rows[0].textContent;
+      input.value = last.toUpperCase(); input.dispatchEvent(new Event("input"));
+      said.shown = [...shared.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.textContent);
+      said.wanted = last; said.found = document.querySelector(".find output").textContent;
+      document.title = JSON.stringify(said);
+    """
+    digest = base64.b64encode(hashlib.sha256(asks.encode()).digest()).decode()
+    asked = page.read_text().replace("script-src '", f"script-src 'sha256-{digest}' '")
+    other = tmp_path / "asked.html"
+    other.write_text(asked.replace("</body>", f"<script>{asks}</script></body>"))
+    dom = browse("--dump-dom", of=other)
+    said = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", dom).group(1)))
+    assert said["order"] == "ascending"
+    assert said["up"] == said["down"][::-1] != said["down"]
+    assert sorted(said["before"]) == sorted(said["up"])
+    assert len(said["up"]) == said["all"] > 5
+    seconds = [float(age.removesuffix(" s")) for age in said["up"]]
+    assert seconds == sorted(seconds)
+    assert said["shown"] == [said["wanted"]]
+    assert said["found"] == f"1 of {said['all']} rows"
 
 
 def test_it_can_be_printed(browse, tmp_path):

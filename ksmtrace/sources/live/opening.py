@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from dataclasses import dataclass
 
@@ -108,6 +109,7 @@ def session_of(plan: Plan, kernel: Kernel) -> Session:
         monotonic_ns=time.monotonic_ns(),
         realtime_ns=time.time_ns(),
         capture_id=os.urandom(8).hex(),
+        host=platform.node(),
     )
 
 
