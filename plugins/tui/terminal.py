@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import termios
+import threading
+import time
 import tty
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +21,10 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[?25h\x1b[?1049l"
+_MOUSE_ON, _MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
+"""Buttons and where they were pressed; a terminal without a mouse takes no notice."""
+
+_BACK_SECONDS = 0.2
 _NO_CHARACTER = b"\0"
 
 
@@ -35,12 +42,14 @@ class Terminal:
         self._drawn: list[str] = []
         self._size: tuple[int, int] | None = None
         self._entered = False
+        self._has_mouse = False
 
     def enter(self) -> None:
         """Take it over; whatever ends the program gives it back."""
         atexit.register(self.leave)
         self._entered = True
         self._take_keys()
+        self._size = None
         self._write(_ENTER)
 
     def leave(self) -> None:
@@ -50,12 +59,35 @@ class Terminal:
         self._entered = False
         atexit.unregister(self.leave)
         with suppress(OSError, ValueError):
+            self.take_mouse(take=False)
             self._write(_LEAVE)
         if self._before is not None:
             with suppress(termios.error, ValueError, OSError):
                 termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)
                 termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
         self.keys = None
+
+    def take_mouse(self, *, take: bool) -> None:
+        """Have the terminal tell of clicks, or leave them to it, which selects text by them."""
+        if take != self._has_mouse and (self.keys is not None or not take):
+            self._has_mouse = take
+            self._write(_MOUSE_ON if take else _MOUSE_OFF)
+
+    def suspend(self) -> None:
+        """Give the terminal back, stop as Ctrl-Z does, and take it over when in front again.
+
+        Nothing where no shell could bring the program back.
+        """
+        if self.keys is None or not _is_a_job(self.keys):
+            return
+        fd = self.keys
+        self.leave()
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        # the group's signal may take another thread: this one must not go on before
+        signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+        while not _in_foreground(fd):
+            time.sleep(_BACK_SECONDS)
+        self.enter()
 
     def size(self) -> tuple[int, int]:
         """(columns, lines), now."""
@@ -92,8 +124,8 @@ class Terminal:
     def _take_keys(self) -> None:
         """Read keys without echo and without waiting for Enter, where stdin is ours to read.
 
-        Ctrl-Z, Ctrl-backslash and Ctrl-S are switched off: they would leave a screen that nobody
-        draws.
+        Ctrl-backslash and Ctrl-S are switched off, which would leave a screen that nobody draws;
+        Ctrl-Z is a key like any other, which `suspend` is for.
         """
         try:
             fd = sys.stdin.fileno()
@@ -109,6 +141,14 @@ class Terminal:
         except (OSError, ValueError, AttributeError, termios.error):
             return
         self.keys = fd
+
+
+def _is_a_job(fd: int) -> bool:
+    """Whether a shell controls this program from that terminal."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _in_foreground(fd: int) -> bool:

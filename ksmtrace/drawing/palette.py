@@ -1,0 +1,40 @@
+"""The palette: what a colour means, on the screen, in charts of characters and on the page.
+
+Each colour has a contrast of at least 3 on black and on white, and each two of them differ for
+every kind of colour-blindness (tests/unit/drawing/test_palette.py). None says what is not said by a
+word or a character too.
+"""
+
+from __future__ import annotations
+
+SAVED, UNIQUE, WAITING = "#4aa063", "#0684df", "#765810"
+CHANGING, SKIPPED, GONE = "#f26910", "#d270b5", "#5e5e5e"
+
+STATES = {
+    "saved": SAVED,
+    "merged": SAVED,
+    "copies kept": SAVED,
+    "unique": UNIQUE,
+    "candidate": UNIQUE,
+    "waiting": WAITING,
+    "changing": CHANGING,
+    "volatile": CHANGING,
+    "skipped": SKIPPED,
+    "held": GONE,
+    "gone": GONE,
+}
+"""Colours of states of pages, by the words that name them."""
+
+GOOD, BAD, UNSURE, UNKNOWN = SAVED, CHANGING, UNIQUE, GONE
+"""Colours of what is well, what is not, what is to be taken with care, and what is not known."""
+
+SERIES = (UNIQUE, CHANGING, SAVED, SKIPPED, WAITING, GONE)
+"""Colours of series that are no states, in order."""
+
+RAMP = (GONE, UNIQUE, SAVED, WAITING, CHANGING)
+"""Colours of levels that are no states, from little to much."""
+
+
+def series_colour(name: str, number: int) -> str:
+    """The colour of a series: its state's where it is named as one, else the next in order."""
+    return STATES.get(name, SERIES[number % len(SERIES)])
