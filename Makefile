@@ -15,7 +15,7 @@ PACKAGING_PACKAGES := debhelper lintian mmdebstrap
 # Other tracers, to compare costs with.
 BENCH_PACKAGES := bpftrace trace-cmd linux-perf
 
-.PHONY: help run check test fuzz ends guests test-all lint type fix docs dashboards pictures vm vm-all bench bench-probes accept golden dist deb roots clean
+.PHONY: help run check test fuzz ends guests test-all lint type fix docs site dashboards pictures vm vm-all bench bench-probes accept golden dist deb roots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ ENDS := tests/unit/capture tests/unit/serving tests/unit/probemap tests/unit/dra
 	tests/unit/test_session.py tests/unit/test_figures.py tests/unit/engine/test_checksum.py \
 	tests/unit/workload/test_file_bad_input.py tests/unit/plugins/test_prometheus.py \
 	tests/replay/test_bundled_capture.py
-ENDS_NEED := hypothesis pytest pytest-timeout pytest-xdist pyte trustme
+ENDS_NEED := hypothesis jsonschema pytest pytest-timeout pytest-xdist pyte trustme
 # One that runs: a name on the path may be a stand-in of pyenv's that does not.
 NEWER_PYTHON ?= $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python3.13"; do \
 	"$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
@@ -110,9 +110,16 @@ docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.cmd
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
+	$(TOOL).docs.documents
+	$(TOOL).docs.events
+	$(TOOL).docs.hooks
+	$(TOOL).docs.tables
 	$(TOOL).docs.needs
 	$(TOOL).docs.architecture
 	$(TOOL).screen
+
+site: .venv/ready-test ## build the site of documents into build/site; a broken link fails
+	@$(TOOL).site && echo "open build/site/index.html"
 
 dashboards: .venv/ready-test ## write the dashboards from tools/dashboards
 	$(TOOL).dashboards.generate

@@ -11,7 +11,6 @@
 #define CALLS_AN_INVENTORY (8192 / ITEMS_A_CALL) /* in one go, while ksmd waits */
 #define INVENTORY_PAUSE 10000000 /* nanoseconds, in which the ring is read */
 #define SOME_LOOKS 16
-#define LEAVERS_A_CALL 8
 #define SLOT_BEGIN LESS(MM_SLOT_MM, MM_SLOT_MM_NODE)
 #define SLOT_WORDS (MORE(MM_SLOT_MM, MM_SLOT_MM_NODE) / 8 - SLOT_BEGIN / 8 + 1)
 
@@ -41,6 +40,7 @@ struct gather {
     u64 inventory; /* its number */
     u64 listing;   /* it is under way */
     u64 listed_ts;
+    u64 listed_since; /* looks as it began; nobody's once the list is walked again */
     u64 listed_slot;
     u64 listed_mm;
     u64 listed_item;
@@ -113,6 +113,12 @@ static __always_inline void clear_walk(struct gather *gather, struct walk *walk,
 #endif
 }
 
+/* Whether nobody uses an mm any more: its slot is, or will be, behind ksmd's (__ksm_exit). */
+static __always_inline int is_unused(u64 mm)
+{
+    return !(u32)load64(mm + MM_USERS);
+}
+
 /* Begins a list at the item behind `link`; the link of the list's own start is no item's. */
 static __always_inline int begin_list(struct walk *walk, struct chunk *chunk, u64 slot, u64 mm,
                                       u64 link)
@@ -146,6 +152,7 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
         gather->listing = 1;
         gather->listed_item = 0;
         gather->listed_slot = SYM_KSM_MM_HEAD;
+        gather->listed_since = gather->looks;
         flags |= GATHER_FIRST;
     }
     if (!gather->listing)
@@ -159,9 +166,12 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
     walk->last_slot = SYM_KSM_MM_HEAD;
     walk->last_item = 0;
     u64 slot = gather->listed_slot, mm = gather->listed_mm, at = gather->listed_item;
-    if (slot == SYM_KSM_MM_HEAD || !is_listed(slot, mm))
-        return WALK;
+    if (slot == SYM_KSM_MM_HEAD || !is_listed(slot, mm) || is_unused(mm))
+        return WALK; /* from the start, past those that were listed to their end */
     walk->slot = slot;
+    struct visit *visit = visits.lookup(&mm);
+    if (visit && visit->inventory == walk->inventory)
+        return WALK;
     walk->mm = mm;
     put(walk, chunk, WORD_MM);
     put(walk, chunk, mm);
@@ -180,14 +190,21 @@ static __always_inline int begin_inventory(struct gather *gather, struct walk *w
 static __always_inline void end_inventory(struct gather *gather, struct walk *walk,
                                           struct chunk *chunk)
 {
+    u64 since = gather->listed_since;
     if (walk->done && !walk->err) {
-        gather->listing = 0;
-        send_chunk(walk, chunk, GATHER_LAST);
-        return;
+        if (since == gather->looks || gather->last_left < since) {
+            gather->listing = 0;
+            send_chunk(walk, chunk, GATHER_LAST);
+            return;
+        }
+        /* Who left meanwhile may have been put in front of what was still to be listed. */
+        gather->listed_since = ~0ULL;
+        walk->slot = SYM_KSM_MM_HEAD;
+        walk->mm = 0;
     }
     /* Torn: the mms that were not listed to their end are listed from the start. */
-    gather->listed_slot = walk->err || !walk->mm ? SYM_KSM_MM_HEAD : walk->slot;
-    gather->listed_mm = walk->mm;
+    gather->listed_slot = walk->err ? SYM_KSM_MM_HEAD : walk->slot;
+    gather->listed_mm = walk->mm ? walk->mm : load64(walk->slot + MM_SLOT_MM);
     gather->listed_item = walk->last_item;
     gather->listed_address = PAGE_ADDRESS(walk->expected);
     walk->err = 0;
@@ -308,35 +325,31 @@ static __always_inline void end_gathering(struct gather *gather, struct walk *wa
 #ifdef WITH_BPF_LOOP
 static long (*loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
 
-/* Tells which of those that leave ksmd has not freed. The slot keeps an mm that is in the list. */
-static __always_inline int ask_leavers(struct walk *walk, struct chunk *chunk)
+/* Tells whether ksmd has freed the next one of those that leave. The slot keeps an mm that is in the
+ * list. */
+static __always_inline int ask_leaver(struct walk *walk, struct chunk *chunk)
 {
     if (walk->bytes > (CHUNK_WORDS - WORDS_A_CALL) * sizeof(u64))
         send_chunk(walk, chunk, 0);
-#pragma clang loop unroll(disable)
-    for (int asked = 0; asked < LEAVERS_A_CALL; asked++) {
-        struct leaver leaver;
-        if (leavers.pop(&leaver))
-            return end_walk(walk, 0);
-        int again = leaver.asked == walk->batch + 1;
-        if (!again) {
-            if (!is_listed(leaver.slot, leaver.mm) || (u32)load64(leaver.mm + MM_USERS))
-                continue;
-            put(walk, chunk, WORD_LINGERS);
-            put(walk, chunk, leaver.mm);
-            leaver.asked = walk->batch + 1;
-        }
-        leavers.push(&leaver, BPF_ANY);
-        if (again)
-            return end_walk(walk, 0);
+    struct leaver leaver;
+    if (leavers.pop(&leaver))
+        return end_walk(walk, 0);
+    int again = leaver.asked == walk->batch + 1;
+    if (!again) {
+        if (!is_listed(leaver.slot, leaver.mm) || !is_unused(leaver.mm))
+            return 0;
+        put(walk, chunk, WORD_LINGERS);
+        put(walk, chunk, leaver.mm);
+        leaver.asked = walk->batch + 1;
     }
-    return 0;
+    leavers.push(&leaver, BPF_ANY);
+    return again ? end_walk(walk, 0) : 0;
 }
 
 static __always_inline int gather_on(struct walk *walk, struct chunk *chunk)
 {
     if (walk->asking)
-        return ask_leavers(walk, chunk);
+        return ask_leaver(walk, chunk);
     if (!walk_on(walk, chunk))
         return 0;
     if (walk->flags & GATHER_INVENTORY)
@@ -359,7 +372,7 @@ static __always_inline void gather_all(void *ctx, struct gather *gather, struct 
 {
     struct walk *walk = &gather->walk;
     int inventory = walk->flags & GATHER_INVENTORY;
-    loop(inventory ? CALLS_AN_INVENTORY : CALLS_A_BATCH, (void *)CALLBACK, 0, 0);
+    loop(inventory ? CALLS_AN_INVENTORY : CALLS_A_BATCH + LEAVERS, (void *)CALLBACK, 0, 0);
     if (!walk->done && !inventory)
         walk->err = GATHER_CEILING;
     end_gathering(gather, walk, chunk);

@@ -36,22 +36,33 @@ static __always_inline u64 load64(u64 at)
     return words[0];
 }
 
+/* The compiler would make branches of what it knows of a number. */
+#define OPAQUE(number) asm volatile("" : "+r"(number))
+
 #ifdef WITH_AGES
 #define STATE_AGE(state) ((state) >> 8 * (RMAP_ITEM_AGE - RMAP_ITEM_OLDCHECKSUM) & 0xff)
 #define STATE_SKIPS(state) ((state) >> 8 * (RMAP_ITEM_SKIPS - RMAP_ITEM_OLDCHECKSUM) & 0xff)
 #define STATE_WITHOUT_CHECKSUM(state) ((state) >> 32)
+
+/* What skip_age (6.12) gives for an age of one less, a digit for each; the last is for all beyond. It
+ * is looked up without a branch: each one would double what the verifier has to follow. */
+#define SKIPS_OF_AGES 0x84442210000ULL
+#define LAST_SKIP_AGE 10ULL
 
 /* Whether should_skip_rmap_item (6.12) passed over the item when it was last asked. It counts the
  * age up; it sets remaining_skips to skip_age of the age before where it lets an item through, and
  * else counts it down from what skip_age gave for a smaller or equal age. */
 static __always_inline int is_skipped(u64 state)
 {
-    u64 age = STATE_AGE(state), skips = STATE_SKIPS(state);
-    if (age > 9)
-        return skips != 8;
-    if (age < 4)
-        return 0;
-    return skips != (age > 6 ? 4 : age > 4 ? 2 : 1);
+    u64 age = STATE_AGE(state), until = LAST_SKIP_AGE - age;
+    OPAQUE(until);
+    u64 beyond = (u64)((s64)until >> 63);
+    u64 due = SKIPS_OF_AGES >> 4 * (LAST_SKIP_AGE & beyond | age & ~beyond) & 15;
+    u64 other = STATE_SKIPS(state) ^ due, asked = due | -due;
+    other |= -other;
+    OPAQUE(asked);
+    OPAQUE(other);
+    return (int)((asked & other) >> 63);
 }
 #else
 #define STATE_AGE(state) 0ULL

@@ -4,7 +4,12 @@
  * again in __ksm_exit: by then ksmd has gone on with the page that it was about to choose. Buffers
  * are of the processor, since many can leave at once. */
 
+#ifdef WITH_BPF_LOOP
+#define SLOTS_A_CALL 1
+#define CALLS_LEAVING (CALLS_A_BATCH + 32768)
+#else
 #define SLOTS_A_CALL 8
+#endif
 
 BPF_PERCPU_ARRAY(leaving_walks, struct walk, 1);
 BPF_PERCPU_ARRAY(leaving_chunks, struct chunk, 1);
@@ -140,7 +145,7 @@ int gather_next_leaving(u64 *ctx)
 static __always_inline void leave_all(void *ctx, struct gather *gather, struct walk *walk,
                                       struct chunk *chunk)
 {
-    loop(CALLS_A_BATCH, (void *)CALLBACK, 0, 0);
+    loop(CALLS_LEAVING, (void *)CALLBACK, 0, 0);
     end_leaving(gather, walk, chunk);
 }
 #else

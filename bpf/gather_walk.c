@@ -70,7 +70,8 @@ struct leaver {
     u64 asked; /* the batch at whose end, and 1 */
 };
 #ifdef WITH_BPF_LOOP
-BPF_QUEUE(leavers, struct leaver, 4096);
+#define LEAVERS 4096
+BPF_QUEUE(leavers, struct leaver, LEAVERS);
 #endif
 
 static __always_inline struct visit *visit_of(u64 mm)
@@ -206,12 +207,15 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     if (inventory)
         walk->last_item = 0;
     struct visit *visit = visits.lookup(&mm);
-    if (visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark))
+    int passed = visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark);
+    if (inventory || !passed) {
+        put(walk, chunk, WORD_MM);
+        put(walk, chunk, mm);
+    }
+    if (passed)
         return 0;
     walk->mm = mm;
     walk->expected = NO_RUN;
-    put(walk, chunk, WORD_MM);
-    put(walk, chunk, mm);
     submit_process(mm);
     if (slot == walk->last_slot && !walk->last_item)
         return end_walk(walk, 0);
@@ -319,7 +323,7 @@ static __always_inline int walk_items(struct walk *walk, struct chunk *chunk)
     passed:
         next = ITEM_NEXT(item);
         left--;
-        asm volatile("" : "+r"(left)); /* or the compiler counts it twice */
+        OPAQUE(left); /* or the compiler counts it twice */
         if (at == IN_MEMORY(walk->last_item) || !left || !next)
             break;
     }
@@ -344,12 +348,17 @@ static __always_inline int list_items(struct walk *walk, struct chunk *chunk)
             walk->items += listed;
             return end_walk(walk, GATHER_TORN);
         }
-        put(walk, chunk, (word & ~0xffULL) | WORD_LONG);
-        put(walk, chunk, packed_state(ITEM_STATE(item)));
-        put(walk, chunk, word & KERNEL_STABLE_FLAG ? ITEM_HEAD(item) : 0);
-        put(walk, chunk, at);
-        walk->expected = PAGE_ADDRESS(word) | NO_RUN;
-        walk->last_item = at;
+        u64 stable = -(word / KERNEL_STABLE_FLAG & 1), place = IN_MEMORY(walk->bytes);
+        OPAQUE(stable);
+        u64 *pair = word_of_chunk(chunk, place);
+        pair[0] = (word & ~0xffULL) | WORD_LONG;
+        pair[1] = packed_state(ITEM_STATE(item));
+        pair = word_of_chunk(chunk, place + 2 * sizeof(u64));
+        pair[0] = ITEM_HEAD(item) & stable;
+        pair[1] = at;
+        IN_MEMORY(walk->bytes) = place + 4 * sizeof(u64);
+        IN_MEMORY(walk->expected) = PAGE_ADDRESS(word) | NO_RUN;
+        IN_MEMORY(walk->last_item) = at;
         at = ITEM_NEXT(item);
     }
     walk->items += listed;

@@ -9,4 +9,7 @@ try:
 except PackageNotFoundError:
     __version__ = "0+unknown"
 
-__all__ = ["__version__", "hookimpl"]
+SCHEMA_VERSION = "1.0"
+"""Of the JSON documents: docs/REFERENCE.md says what raises which number."""
+
+__all__ = ["SCHEMA_VERSION", "__version__", "hookimpl"]

@@ -2,7 +2,7 @@
 
 An analyzer's module has them as `FIGURES`, and as `FAMILIES` the metric families that no single
 figure is the value of. What is declared is data; how a figure is counted is the analyzer's code.
-docs/REFERENCE.md and docs/METRICS.md are made from both.
+docs/REFERENCE.md, docs/METRICS.md and the JSON Schema are made from both.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ class FigureSpec:
     """One figure of an analyzer.
 
     Attributes:
-        key: in the JSON document. "[]" after it: a list; ".<name>" after it: an object with such
-            keys, which depend on the run.
-        unit: "pages", "bytes", "seconds", "ratio" (0 to 1), "text", "flag" (true or false), or ""
-            for a plain number; it decides how a value is written.
+        key: in the JSON document. "[]" after it: a list, "[][]": one of lists; ".<name>" after it:
+            an object with such keys, which depend on the run.
+        unit: "pages", "bytes", "count" (whole numbers), "seconds", "ratio" (0 to 1), "text", "flag"
+            (true or false), or "" for a plain number; it decides how a value is written.
         help: what it is, as docs/REFERENCE.md has it.
         needs: kinds of events, and what they must tell, without which it is not known (None).
         counted: it is a number of such events, so that it is known where they are counted only.
@@ -107,6 +107,9 @@ class FigureSpec:
         exactness: as in `ksmtrace.section.Figure`.
         metric: the family that has it as a sample, and `series` the values of the family's labels.
         of: keys of the object, or of each object of the list, that it is.
+        one_of: all texts that it may be; () for any.
+        null: it may be null.
+        optional: it may be missing.
         name: the key itself, without what follows it.
     """
 
@@ -122,10 +125,13 @@ class FigureSpec:
     metric: Family | None = None
     series: tuple[str, ...] = ()
     of: tuple[FigureSpec, ...] = ()
+    one_of: tuple[str, ...] = ()
+    null: bool = True
+    optional: bool = False
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.key.split(".")[0].removesuffix("[]"))
+        object.__setattr__(self, "name", self.key.split(".")[0].rstrip("[]"))
 
 
 Specs = tuple[FigureSpec, ...]

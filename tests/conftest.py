@@ -15,6 +15,7 @@ from ksmtrace.kernel.host import import_bcc
 from ksmtrace.sources.live import program
 from ksmtrace.workload.guard import KsmGuard
 from ksmtrace.workload.processes import Processes
+from support import documents
 from support.precompiled import FOLDER, compile_on_host
 
 # A shell that starts CI in the background ignores Ctrl-C, and what it starts inherits that: not
@@ -60,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Each JSON document that any test makes or reads follows its JSON Schema; in a guest, whose
+    # processor is emulated, those that are printed.
+    documents.watch(made=not config.getoption("--in-guest"))
     if config.getoption("--in-guest") and FOLDER in os.environ:
         program.compile_text = compile_on_host
 

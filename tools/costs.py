@@ -146,6 +146,15 @@ def markdown_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def default_table(results: Results) -> str:
+    """For a document: what tracing by default adds to ksmd's work on a page, in percent."""
+    lines = [f"| kernel | {' | '.join(WORKLOADS)} |", "|---" * (len(WORKLOADS) + 1) + "|"]
+    for name, costs in results.items():
+        cells = [_signed(costs.added(DEFAULT, what)) for what in WORKLOADS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _limits() -> Iterator[tuple[str, float]]:
     yield from ((what, KSMD_LIMIT_PERCENT) for what in WORKLOADS)
     yield from ((what, FAULT_LIMIT_PERCENT) for what in FAULTS)

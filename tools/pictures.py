@@ -4,6 +4,8 @@ No Grafana is needed: panels lie as the dashboard says, and show what its querie
 replay of the bundled capture is scraped.
 """
 
+import hashlib
+import json
 import math
 import re
 import subprocess
@@ -20,7 +22,7 @@ import vl_convert
 from ksmtrace.report.axes import divisor
 from ksmtrace.units import format_value
 from support.command import KSMTRACE
-from support.dashboards import dashboards, substituted
+from support.dashboards import dashboards, metrics, substituted
 from support.prometheus import Prometheus, free_port, prometheus, until
 
 REPOSITORY = Path(__file__).parent.parent
@@ -96,6 +98,23 @@ def _legend(panel: dict[str, Any], target: dict[str, Any], labels: dict[str, str
     return " ".join(text.split()) or "-"
 
 
+def made_of(document: dict[str, Any]) -> str:
+    """What a dashboard's picture shows, as a number: its panels, and the metrics that they ask for.
+
+    They are those at the end of the capture, as it must give them (`make accept`).
+    """
+    asked = {
+        name
+        for panel in document["panels"]
+        for target in panel["targets"]
+        for name in metrics(substituted(target["expr"]))
+    }
+    lines = Path(f"{CAPTURE}.prom").read_text().splitlines()
+    shown = [line for line in lines if re.match(r"\w*", line)[0] in asked]  # type: ignore[index]
+    parts = json.dumps([document["title"], document["panels"], shown], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
 def picture(document: dict[str, Any], panels: list[Series]) -> str:
     """The dashboard as SVG: each panel drawn for itself, at its place."""
     drawn = [
@@ -109,6 +128,7 @@ def picture(document: dict[str, Any], panels: list[Series]) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             f'font-family="{FONT}">',
+            f"<desc>made of {made_of(document)}</desc>",
             f'<rect width="{width}" height="{height}" fill="white"/>',
             '<text x="8" y="22" font-size="18" '
             f'font-weight="bold">{escape(document["title"])}</text>',

@@ -39,7 +39,7 @@ FLOORS = (
     ("pipeline", "report", "doctor", "listing", "serving"),
     ("hookspecs",),
     ("plugins",),
-    ("pipeline.manager",),
+    ("pipeline.manager", "documents"),
     ("cli",),
     ("__main__",),
 )

@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any
 
 from ksmtrace.cli.thresholds import METRICS, Threshold, threshold
@@ -70,10 +70,18 @@ def add_check_options(parser: ArgumentParser) -> None:
 
 def asks_for_check(arguments: Sequence[str]) -> bool:
     """Whether a command line is that of a check, also where it cannot be parsed."""
-    pairs = pairwise(arguments)
-    return not {"--check", "--format=check"}.isdisjoint(arguments) or (
-        ("--format", "check") in pairs
-    )
+    for word, follower in zip_longest(arguments, arguments[1:], fillvalue=""):
+        option, equals, value = word.partition("=")
+        if _may_be("--check", option):
+            return True
+        if _may_be("--format", option) and (value if equals else follower) == "check":
+            return True
+    return False
+
+
+def _may_be(option: str, word: str) -> bool:
+    """Whether argparse takes a word for the option, shortened as it may be."""
+    return len(word) > len("--c") and option.startswith(word)
 
 
 def unknown_line(reason: object) -> str:

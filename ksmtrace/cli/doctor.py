@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from ksmtrace.cli.formats import add_format_options
+from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def run(options: Namespace) -> int:
 
     report = examine()
     if options.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print_json(report.to_json())
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
         print(to_text(report, max(WIDTH, min(columns, _WIDEST))))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 FORMATS = ("text", "json", "events", "check")
@@ -39,3 +40,8 @@ def add_format_options(parser: argparse.ArgumentParser, *besides: str) -> None:
         metavar="FORMAT",
         help=f"{', '.join(names[:-1])} or {names[-1]}: text (default), or as --FORMAT prints it",
     )
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one document on stdout, and nothing else."""
+    print(json.dumps(document, indent=2))

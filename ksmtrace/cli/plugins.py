@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ksmtrace.cli.formats import add_format_options
+from ksmtrace.cli.formats import add_format_options, print_json
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -27,18 +26,19 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: Namespace) -> int:
     """List them; returns the exit status."""
-    from ksmtrace import __version__
+    from ksmtrace import SCHEMA_VERSION, __version__
     from ksmtrace.engine.variants import VARIANTS
     from ksmtrace.pipeline.manager import installed_plugins
 
     plugins, variants = installed_plugins(), VARIANTS.listed()
     if options.json:
         document = {
+            "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "plugins": [asdict(info) for info in plugins],
             "variants": [asdict(info) for info in variants],
         }
-        print(json.dumps(document, indent=2))
+        print_json(document)
         return 0
     rows = [(info.name, info.role or "plugin", info.origin, info.does) for info in plugins]
     rows += [(info.name, "variant", info.origin, info.does) for info in variants]

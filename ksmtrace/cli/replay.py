@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from argparse import ArgumentParser, Namespace
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.check import Check, add_check_options
@@ -12,6 +12,7 @@ from ksmtrace.cli.event_options import add_event_options, check_event_options, p
 from ksmtrace.cli.files import check_input
 from ksmtrace.cli.formats import add_format_options
 from ksmtrace.cli.options import add_capture_options, add_output_options, add_plugin_options
+from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus
 from ksmtrace.lines import say
 
@@ -108,9 +109,19 @@ def run(options: Namespace) -> int:
             engine = Comparison(capture.session)
             source = Tee(capture, engine)
         how = run_options(options, source.session)
-        status = run_pipeline(
-            source, manager, how, control, fail_fast=True, engine=engine, check=check
-        )
+        with ExitStack() as shown:
+            if not how.tui and options.speed is None:
+                shown.enter_context(progress("replaying"))
+            status = run_pipeline(
+                source,
+                manager,
+                how,
+                control,
+                fail_fast=True,
+                engine=engine,
+                before_outcome=shown.close,
+                check=check,
+            )
     _warn(capture)
     return status
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import check_input, output_name
-from ksmtrace.cli.formats import add_format_options
+from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.options import add_capture_options, add_plugin_options, add_worth_option
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError
@@ -88,7 +87,7 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         html = page(snapshot.document, sections, began_ns=began_ns, name=name)
         write_report(check_target(options.output), html)
     if options.json:
-        print(json.dumps(snapshot.document, indent=2))
+        print_json(snapshot.document)
     elif options.output is not None:
         charts = sum(len(section.charts) for section in sections)
         print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(html) >> 10} KiB")

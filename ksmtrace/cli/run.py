@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from argparse import Namespace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from ksmtrace.cli.formats import print_json
 from ksmtrace.cli.recording import recording
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.pipeline.control import RunControl
@@ -88,13 +88,15 @@ def run_pipeline(
     fail_fast: bool,
     engine: Comparison | None = None,
     when_prepared: Callable[[], None] | None = None,
+    before_outcome: Callable[[], None] | None = None,
     check: Check | None = None,
 ) -> int:
     """Run to the end and print the outcome; returns the exit status.
 
     `engine` follows the source, and has a part in the outcome. `when_prepared` is as `Runner.run`
-    takes it. With `check` the outcome is one line, and the status that of a monitoring
-    plugin. A replay that serves metrics goes on serving its last state until it is interrupted.
+    takes it; `before_outcome` is called when all is read. With `check` the outcome is one line, and
+    the status that of a monitoring plugin. A replay that serves metrics goes on serving its last
+    state until it is interrupted.
 
     Raises:
         KsmtraceError: the source or a plugin ended the run.
@@ -104,6 +106,8 @@ def run_pipeline(
 
     def at_end(snapshot: Snapshot) -> None:
         nonlocal status
+        if before_outcome is not None:
+            before_outcome()
         if check is not None:
             if control.interrupted:
                 raise KsmtraceError("interrupted before the end", ExitStatus.INTERRUPTED)
@@ -131,7 +135,7 @@ def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: Comparison |
         return
     if options.json:
         followed = {} if engine is None else {"engine": engine.to_json()}
-        print(json.dumps(snapshot.document | followed, indent=2))
+        print_json(snapshot.document | followed)
     else:
         from ksmtrace.plugins.tui import plain_text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from ksmtrace.cli.files import (
     check_unrecorded,
     output_name,
 )
-from ksmtrace.cli.formats import add_format_options
+from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.progress import progress
 from ksmtrace.drawing.lines import WIDTH, cut
 from ksmtrace.errors import ExitStatus, KsmtraceError
@@ -160,7 +159,10 @@ def _record(workload: Workload, variant: str, options: Namespace) -> int:
 
 
 def _print(document: dict[str, Any], *, as_json: bool) -> None:
-    print(json.dumps(document, indent=2) if as_json else "\n".join(table(document)))
+    if as_json:
+        print_json(document)
+    else:
+        print("\n".join(table(document)))
 
 
 def table(document: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
@@ -12,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.files import check_input
-from ksmtrace.cli.formats import add_format_options
+from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.options import add_capture_options
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus
@@ -77,7 +76,10 @@ def run(options: Namespace) -> int:
         for warning in warnings:
             say(warning)
         answers = document(case, scenarios, _outcomes(case, scenarios))
-    print(json.dumps(answers, indent=2) if options.json else "\n".join(table(answers)))
+    if options.json:
+        print_json(answers)
+    else:
+        print("\n".join(table(answers)))
     return ExitStatus.DONE
 
 

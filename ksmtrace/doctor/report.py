@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ksmtrace import __version__
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.doctor.checks import KSM, Check
 from ksmtrace.doctor.improvements import Improvement
 from ksmtrace.doctor.survey import Event, Survey
@@ -54,6 +54,7 @@ class Report:
         """The report as the JSON document of `doctor --json`; docs/REFERENCE.md has its keys."""
         survey = self.survey
         return {
+            "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "kernel": asdict(self.kernel),
             "distribution": self.distribution.name,

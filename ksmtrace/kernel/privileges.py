@@ -18,6 +18,10 @@ CAPABILITIES = {
 (5.8), and from 5.11 on CAP_SYS_RESOURCE is not asked for."""
 
 
+WITHOUT_ROOT = "or see the kernel's own counters without: ksmtrace live --probes sysfs"
+"""What is left to somebody who is not root."""
+
+
 def read_lockdown(root: Path = ROOT) -> str:
     """Return "none", "integrity" or "confidentiality"; "" where the kernel does not tell."""
     text = read_text(root / "sys/kernel/security/lockdown") or ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ksmtrace import __version__
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.errors import reason_of
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
@@ -67,6 +67,7 @@ class Snapshot:
         by_kind = {kind.name: count for kind, count in state.counts.items()}
         checked = state.reconciliation
         return {
+            "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "source": session.source,
             "kernel": {"release": session.kernel.release, "build_id": session.kernel.build_id},

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
-from ksmtrace import __version__
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.whatif.case import Case, KernelPoint
 from ksmtrace.whatif.scenario import Outcome, Point, Points, Scenario
 from ksmtrace.workload.tunables import defaults_of
@@ -43,6 +43,7 @@ def document(
 ) -> dict[str, Any]:
     """The JSON document of `ksmtrace whatif`; the first scenario is the baseline."""
     return {
+        "schema_version": SCHEMA_VERSION,
         "version": __version__,
         "source": case.source,
         "name": case.name,

@@ -14,6 +14,7 @@ from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd
 from ksmtrace.kernel.mergeable import find_mergeable
 from ksmtrace.kernel.presence import why_no_ksm
+from ksmtrace.kernel.privileges import WITHOUT_ROOT
 from ksmtrace.kernel.sysfs import ksm_directory, read_counters, read_tunables, require_number
 from ksmtrace.workload.ksmd import Ksmd
 from ksmtrace.workload.restorer import Plan, Restorer, carry_out
@@ -51,7 +52,7 @@ class KsmGuard:
         if absence is not None:
             raise HostError(str(absence))
         if os.geteuid() != 0:
-            raise HostError("switching KSM on needs root: run it with sudo")
+            raise HostError(f"switching KSM on needs root: run it with sudo, {WITHOUT_ROOT}")
         self._clean = clean
         self._alone = alone
         self._waiting = waiting

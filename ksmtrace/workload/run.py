@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.workload.content import Content
 from ksmtrace.workload.file import Step, Workload
@@ -130,7 +131,13 @@ class WorkloadRun:
 
     def document(self) -> dict[str, Any]:
         """The run so far, as `ksmtrace simulate --json` prints it."""
-        return {"name": self._workload.name, **self._about, "snapshots": self._snapshots}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "version": __version__,
+            "name": self._workload.name,
+            **self._about,
+            "snapshots": self._snapshots,
+        }
 
     def _do(self, number: int, step: Step) -> None:
         arguments = step.arguments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksmtrace.events import EventKind
 from ksmtrace.figures import GROUP, PROCESS, FigureSpec, counter, gauge, without_metrics
-from ksmtrace.model.verdict import CORE_WORTH_BYTES
+from ksmtrace.model.verdict import CORE_WORTH_BYTES, Answer
 from ksmtrace.session import Knowledge
 
 _WRITES = (Knowledge.WRITES,)
@@ -155,6 +155,8 @@ FIGURES = (
         '"worth it", "costs more than it saves", "too little to matter", "not yet settled", "not '
         'known", "nothing to merge" or "KSM is off"; thresholds are at '
         "`ksmtrace.model.verdict.judge`.",
+        one_of=tuple(answer.value for answer in Answer),
+        null=False,
     ),
     FigureSpec("verdict_reasons[]", "text", "Why, a phrase each."),
     FigureSpec(

@@ -31,7 +31,7 @@ FAULTS = Family(
     "histogram",
     "Time that writes to KSM pages spent in do_wp_page. Long tails: memory is short, or the page "
     "copied is far away; keep what must answer fast out of KSM.",
-    of=("fault_histogram[]", "fault_total_seconds"),
+    of=("fault_histogram[][]", "fault_total_seconds"),
 )
 FAMILIES = (FAULTS,)
 
@@ -148,7 +148,7 @@ FIGURES = (
         section="all together",
     ),
     FigureSpec(
-        "fault_histogram[]",
+        "fault_histogram[][]",
         "",
         "[seconds, writes that took less than that, and not less than the pair before]; only pairs "
         "with any.",

@@ -1,7 +1,21 @@
 """Documents that repeat what the code has are checked against it."""
 
+import pytest
+
+from ksmtrace.documents.json_schema import DOCUMENTS
 from tools import screen
-from tools.docs import architecture, metrics, needs, reference, uksm, variants
+from tools.docs import (
+    architecture,
+    documents,
+    events,
+    hooks,
+    metrics,
+    needs,
+    reference,
+    tables,
+    uksm,
+    variants,
+)
 from tools.docs.probes import DOCUMENT, kernels_known, kernels_listed, with_table
 
 
@@ -39,6 +53,67 @@ def test_the_keys_of_analyzers_are_current():
     """`make docs` mends it."""
     text = reference.DOCUMENT.read_text()
     assert text == reference.with_keys(text)
+
+
+@pytest.mark.parametrize("path", documents.TABLES, ids=lambda path: path.name)
+def test_the_keys_of_documents_are_current(path):
+    """`make docs` mends it."""
+    text = path.read_text()
+    assert text == documents.with_tables(path, text)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_schemas_are_current(name):
+    """`make docs` mends it, and there is no file of another name."""
+    assert documents.path_of(name).read_text() == documents.text_of(name)
+    kept = {path.name for path in documents.FOLDER.iterdir()}
+    assert {documents.path_of(name).name for name in DOCUMENTS} == kept
+
+
+WAS = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "integer"},
+        "b": {"type": ["string", "null"]},
+        "c": {"enum": ["x", "y"]},
+        "d": {"type": "array", "items": {"type": "number"}},
+    },
+    "required": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"a": {"type": "integer"}}, []),
+        ({"e": {"type": "number"}}, []),
+        ({"b": {"type": "string"}}, []),
+        ({"c": {"enum": ["x"]}}, []),
+        ({"a": None}, ["$.a is gone"]),
+        ({"a": {"type": ["integer", "null"]}}, ["$.a may be null"]),
+        ({"a": {"type": "number"}}, ["$.a may be number"]),
+        ({"c": {"enum": ["x", "z"]}}, ["$.c may be another word"]),
+        ({"d": {"type": "array", "items": {"type": "string"}}}, ["$.d[] may be string"]),
+    ],
+)
+def test_what_breaks_a_reader_is_found(change, told):
+    merged = {**WAS["properties"], **change}
+    after = {**WAS, "properties": {key: value for key, value in merged.items() if value}}
+    assert list(documents.breaking(WAS, after)) == told
+    assert list(documents.breaking(WAS, {**WAS, "required": ["a"]})) == ["$.b may be missing"]
+
+
+@pytest.mark.parametrize("path", tables.MADE, ids=lambda path: path.name)
+def test_the_tables_of_features_and_costs_are_current(path):
+    """`make docs` mends it."""
+    text = path.read_text()
+    assert text == tables.with_table(path, text)
+
+
+@pytest.mark.parametrize("made", [events, hooks], ids=["events", "hooks"])
+def test_events_and_hooks_are_current(made):
+    """`make docs` mends it."""
+    assert made.DOCUMENT.read_text() == made.document()
 
 
 def test_the_tables_of_capabilities_are_current():

@@ -11,7 +11,7 @@ from tools.docs.marked import DOCS, with_part
 
 DOCUMENT = DOCS / "REFERENCE.md"
 
-_UNITS = {"": "number", "flag": "true or false"}
+_UNITS = {"": "number", "count": "number", "flag": "true or false"}
 
 
 def analyzers() -> str:
@@ -31,14 +31,19 @@ def _table(analyzer: str) -> str:
         "| key | unit | what it is | metric | needs |",
         "|---|---|---|---|---|",
     ]
-    for path, spec, shared in _rows(declared.figures(analyzer), "", {}):
+    for path, spec, shared in key_rows(declared.figures(analyzer)):
         metrics = ", ".join([*_published(spec), *computed.get(path, ())])
         needs = ", ".join(
             need.name if isinstance(need, EventKind) else need.value for need in spec.needs
         )
         meaning = f"{spec.help} {shared}".strip()
-        lines.append(f"| `{path}` | {_unit(spec)} | {meaning} | {metrics} | {needs} |")
+        lines.append(f"| `{path}` | {unit_of(spec)} | {meaning} | {metrics} | {needs} |")
     return "\n".join(lines)
+
+
+def key_rows(specs: Specs) -> Iterator[tuple[str, FigureSpec, str]]:
+    """Path and declaration of each key, and what to add of keys that an earlier row has already."""
+    return _rows(specs, "", {})
 
 
 def _rows(
@@ -78,7 +83,8 @@ def _published(spec: FigureSpec) -> list[str]:
     return [f"`{spec.metric.name}{{{labels}}}`" if labels else f"`{spec.metric.name}`"]
 
 
-def _unit(spec: FigureSpec) -> str:
+def unit_of(spec: FigureSpec) -> str:
+    """A key's unit or type, for people."""
     if spec.of:
         return "objects" if spec.key != spec.name else "object"
     return _UNITS.get(spec.unit, spec.unit)

@@ -205,7 +205,7 @@ PARTS = (
         uses=("marks.c", "state.c", "gather_walk.c"),
         offsets=(
             *("KSM_SCAN_MM_SLOT", "KSM_SCAN_RMAP_LIST", "KSM_SCAN_SEQNR"),
-            *("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST"),
+            *("MM_SLOT_MM", "MM_SLOT_MM_NODE", "MM_SLOT_RMAP_LIST", "MM_USERS"),
         ),
         symbols=(
             *("ksm_scan", "ksm_mm_head", "ksm_run"),
@@ -214,7 +214,7 @@ PARTS = (
         functions=("ksm_scan_thread",),
         extras=(
             Extra("WITH_SMART_SCAN", symbols=("ksm_smart_scan",)),
-            Extra("WITH_BPF_LOOP", offsets=("MM_USERS",), features=("bpf_loop",)),
+            Extra("WITH_BPF_LOOP", features=("bpf_loop",)),
         ),
         callbacks={"on_kthread_should_stop": "gather_next", "on_msecs_to_jiffies": "gather_next"},
         tails=("gather_more",),

@@ -7,7 +7,7 @@ from pathlib import Path
 from ksmtrace.errors import HostError
 from ksmtrace.kernel.host import find_ksmd, import_bcc
 from ksmtrace.kernel.presence import why_no_ksm, why_no_ksmd
-from ksmtrace.kernel.privileges import why_unprivileged
+from ksmtrace.kernel.privileges import WITHOUT_ROOT, why_unprivileged
 from ksmtrace.kernel.sysfs import ROOT
 
 
@@ -25,7 +25,9 @@ def check_host(root: Path = ROOT, *, with_probes: bool = True) -> int:
     if with_probes:
         why = why_unprivileged(root)
         if why:
-            raise HostError(f"tracing needs root, and this is {why}: run it with sudo")
+            raise HostError(
+                f"tracing needs root, and this is {why}: run it with sudo, {WITHOUT_ROOT}"
+            )
         import_bcc()
     ksmd = find_ksmd(root)
     if ksmd is None and with_probes:

@@ -185,7 +185,12 @@ def test_a_replay_is_checked(bundled_capture, capsys):
         *("replay none --check", "replay --check", "replay C --check --spede 3", "live --check x"),
         *("replay C --check --json", "replay C --check --engine", "live --check --log"),
         *("replay C --format=check --listen 0", "report C --check", "live --check --pid 4194303"),
-        "replay C --check -w saved=1 -w saved=2",
+        *(
+            "replay C --check -w saved=1 -w saved=2",
+            "replay none --chec",
+            "replay none --form check",
+        ),
+        *("replay none --format=check", "replay --format check none"),
     ],
 )
 def test_what_goes_wrong_is_unknown(line, bundled_capture, capsys):

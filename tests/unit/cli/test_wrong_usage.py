@@ -248,11 +248,27 @@ IGNORED = [
     ("record -o NEW --dump-when events.lost>0", "give --keep too"),
 ]
 
+CHECKS_AND_FORMATS = [
+    ("replay C --warning saved=1", "--warning is about a check: give --check too"),
+    ("live --critical lost=0", "--critical is about a check: give --check too"),
+    ("live -w ksmd=20%", "--warning is about a check: give --check too"),
+    ("report C --warning saved=1", "unrecognized argument --warning"),
+    ("replay C --format xml", "'xml' is none of text, json, events, check"),
+    ("replay C --format jsno", "did you mean json?"),
+    ("report C --format events", "'events' is none of text, json"),
+    ("doctor --format", "--format: expected one argument"),
+    ("replay C --format text --json", "give one of them"),
+    ("replay C --format json --events", "leave out --json"),
+    ("schema", "required: DOCUMENT"),
+    ("schema simulat", "did you mean simulate?"),
+    ("schema run --json", "unrecognized argument --json"),
+]
+
 NEED_NOTHING = ("live", "doctor", "plugins", "demo")
 
 LINES = [
     *(*NO_VERB, *UNKNOWN_OPTIONS, *MISSING_ARGUMENTS, *VALUES),
-    *(*FILES_OF_ANOTHER_KIND, *OUTPUT, *IGNORED),
+    *(*FILES_OF_ANOTHER_KIND, *OUTPUT, *IGNORED, *CHECKS_AND_FORMATS),
     *(
         (f"{verb} none", "none: no such file: check the name of the")
         for verb in ("replay", "report")
@@ -293,6 +309,31 @@ def test_wrong_usage(line, words, folder, monkeypatch, capsys):
     (told,) = said.err.splitlines()
     assert told.startswith("ksmtrace: ")
     assert words in told
+    assert sorted(os.listdir(folder)) == before
+
+
+NOT_ROOT = [
+    *("live", "live --once --json", "live --totals", "live --probes tracepoint", "live --pid 1"),
+    *("live --listen 0 --no-tui", "live --drop-capabilities", "record -o NEW", "demo"),
+    *("demo --json", "simulate W --on-kernel", "simulate W --on-kernel --json"),
+]
+
+
+@pytest.mark.parametrize("line", NOT_ROOT)
+def test_who_is_not_root_is_told_what_is_left(line, folder, monkeypatch, capsys):
+    """Status 3, and the counters that everybody may read; nothing is written."""
+    monkeypatch.chdir(folder)
+    for module in ("ksmtrace.sources.live.preconditions", "ksmtrace.workload.guard"):
+        monkeypatch.setattr(f"{module}.why_no_ksm", lambda *_: None)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("ksmtrace.kernel.privileges.effective_capabilities", lambda *_: 0)
+    before = sorted(os.listdir(folder))
+    assert main(line.split()) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    (told,) = said.err.splitlines()
+    assert "needs root" in told
+    assert told.endswith("ksmtrace live --probes sysfs")
     assert sorted(os.listdir(folder)) == before
 
 

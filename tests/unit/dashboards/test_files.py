@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from support.dashboards import ROOT, dashboards, metrics, rules, substituted, targets
 from tools.dashboards.generate import files
 from tools.docs.metrics import families
+from tools.pictures import made_of
 
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
 OF_THE_ENDPOINT = {"ksmtrace_published_timestamp_seconds"}
@@ -92,6 +93,7 @@ def test_its_picture_in_the_documents_shows_every_panel(uid, repository):
     picture = (repository / f"docs/pictures/{uid}.svg").read_text()
     titles = [escape(panel["title"]) for panel in dashboards()[uid]["panels"]]
     assert [title for title in titles if f">{title}<" not in picture] == []
+    assert f"<desc>made of {made_of(dashboards()[uid])}</desc>" in picture, "it is old"
     assert f"(pictures/{uid}.svg)" in (repository / "docs/PROMETHEUS.md").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The report: its verdict, its text, and the JSON document that docs/REFERENCE.md describes."""
+"""The report: its verdict, its text, and the JSON document."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from ksmtrace.events import EventKind
 from ksmtrace.kernel.bpf import Outage
 from ksmtrace.kernel.privileges import CAPABILITIES
 from ksmtrace.sources.live.probe_table import PROBES
+from support.documents import assert_valid
 
 FENTRY_REFUSED = Outage("fentry is refused (EPERM; missing CAP_BPF)", refused=True)
 NO_KPROBES = Outage("no kprobes: kernel built without CONFIG_KPROBES", option="CONFIG_KPROBES")
@@ -33,43 +34,8 @@ def forget_bcc(monkeypatch, cause=None):
     monkeypatch.setattr(checks, "import_bcc", missing)
 
 
-def documented(readme):
-    """Paths of keys in the table of the section `doctor --json`.
-
-    One that begins with a dot goes on from the last.
-    """
-    section = readme.partition("## doctor --json\n")[2].partition("\n## ")[0]
-    paths = set()
-    for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE):
-        base = ""
-        for key in re.findall(r"`([^`]+)`", cell):
-            path = base + key if key.startswith(".") else key
-            base = path.rpartition(".")[0]
-            paths.add(path)
-    return paths
-
-
-def printed(value, path=""):
-    """Paths of the leaves of a document; keys that are names of things are written <thing>."""
-    thing = {"probes": "<event>", "events": "<event>", "mechanisms": "<mechanism>"}
-    thing |= {"capabilities": "<way>", "capability_purposes": "<capability>"}
-    thing = thing.get(path)
-    if isinstance(value, dict) and path != "improvements[].gains":
-        for key, inner in value.items():
-            yield from printed(inner, f"{path}.{thing or key}".lstrip("."))
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        for inner in value:
-            yield from printed(inner, f"{path}[]")
-    else:
-        yield path
-
-
-def test_the_reference_has_the_keys_of_the_document(poor, repository):
-    report = json.loads(json.dumps(poor.examine().to_json()))
-    paths = set(printed(report))
-    # an empty list tells nothing of what it could hold
-    paths -= {path for path in paths if any(other.startswith(f"{path}[]") for other in paths)}
-    assert paths == documented((repository / "docs/REFERENCE.md").read_text())
+def test_the_document_follows_its_schema(poor):
+    assert_valid("doctor", json.loads(json.dumps(poor.examine().to_json())))
 
 
 def test_the_document(poor):

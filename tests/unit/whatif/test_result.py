@@ -1,6 +1,4 @@
-"""The document: its keys are those of docs/WHATIF.md, its differences those of the gauges."""
-
-import re
+"""The document: its keys are those of its schema, its differences those of the gauges."""
 
 import pytest
 
@@ -11,6 +9,7 @@ from ksmtrace.whatif.grid import build_grid
 from ksmtrace.whatif.result import MOST_POINTS, baseline_difference, document
 from ksmtrace.whatif.scenario import POINT_FIELDS, Outcome, Point, Points
 from ksmtrace.whatif.text import table
+from support.documents import assert_valid
 from support.recordings import recorded_case
 from support.workload_steps import workload
 
@@ -29,28 +28,9 @@ def case(tmp_path):
     return recorded_case(STEPS, tmp_path / "c.ksmtrace")
 
 
-def described(repository):
-    text = (repository / "docs/WHATIF.md").read_text()
-    section = text.partition("## whatif --json")[2].partition("\n## ")[0]
-    prefix, keys = "", set()
-    for cell in re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE):
-        for key in re.findall(r"`([^`]+)`", cell):
-            if key.startswith("."):
-                key = prefix + key
-            prefix = key.rpartition(".")[0] if "." in key else ""
-            keys.add(key.replace(".<gauge>", ""))
-    return keys, section
-
-
-def test_the_description_names_every_key(repository, case):
+def test_it_follows_its_schema(case):
     found = answers(case)
-    keys = {key for key in found if key not in ("scenarios", "baseline_difference")}
-    keys |= {f"scenarios[].{key}" for key in found["scenarios"][0]} - {"scenarios[].over_time"}
-    keys |= {f"baseline_difference.{key}" for key in found["baseline_difference"]}
-    names, section = described(repository)
-    assert names == keys | {"scenarios[].over_time[]", "baseline_difference"}
-    for name in (*POINT_FIELDS, "largest", "mean", "at_end", "kernel_at_end", "capture"):
-        assert f"`{name}`" in section, name
+    assert_valid("whatif", found)
     assert list(found["scenarios"][0]["over_time"][0]) == list(POINT_FIELDS)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from unit.engine.strategies import step
 
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.workload.file import Workload, parse_workload
 from ksmtrace.workload.on_engine import simulate
@@ -66,6 +67,8 @@ def test_the_example_of_the_format():
     }
     group = sorted(f"a/r/{index}" for index in range(10))
     assert document == {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
         "name": "ten equal pages",
         "on": "engine",
         "variant": "ksm-6.18",

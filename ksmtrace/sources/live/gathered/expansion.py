@@ -91,6 +91,7 @@ class Expansion:
     def lose(self) -> None:
         """Records were lost, and have been counted."""
         self._shortfall.lossy = True
+        self._inventory.lose()
 
     def take_stock(self, header: Header, words: Words) -> bool:
         """A chunk of an inventory; returns whether it makes good a loss."""

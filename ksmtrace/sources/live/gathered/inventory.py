@@ -16,7 +16,8 @@ class Inventory:
     """Puts what an inventory lists in the place of what was known.
 
     An inventory may take several of ksmd's batches. Each part tells how things are at its place in
-    the stream, and is kept up to date from there on.
+    the stream, and is kept up to date from there on. One amid which something is lost does not
+    count: parts of it may be missing, or out of date.
 
     Attributes:
         began: whether one has been complete.
@@ -28,13 +29,18 @@ class Inventory:
         self.complete = False
         self._populations = populations
         self._order = order
+        self._torn = False
         self._listed: set[int] = set()
         self._places = [HEAD]
 
+    def lose(self) -> None:
+        """Something was lost: the inventory that is under way does not count."""
+        self._torn = True
+
     def take(self, flags: int, walk: Walk, clock: int) -> bool:
-        """Take a chunk; returns whether it ends its inventory."""
+        """Take a chunk; returns whether it ends an inventory that counts."""
         if flags & _FIRST:
-            self.complete = False
+            self.complete = self._torn = False
             self._listed, self._places = set(), [HEAD]
         for stretch in walk.stretches:
             population = self._populations.setdefault(stretch.mm, Population())
@@ -57,9 +63,10 @@ class Inventory:
                 while self._places[-1] not in self._order:  # it has gone since it was listed
                     self._places.pop()
                 self._order.put_behind(self._places[-1], stretch.mm)
-                self._places.append(stretch.mm)
                 self._listed.add(stretch.mm)
-        if not flags & _LAST:
+            if stretch.mm != self._places[-1]:
+                self._places.append(stretch.mm)
+        if self._torn or not flags & _LAST:
             return False
         for mm in set(self._populations) - self._listed:
             del self._populations[mm]
