@@ -84,7 +84,8 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         from ksmtrace.report.write import check_target, write_report
 
         began_ns, name = snapshot.session.realtime_ns, Path(options.capture).name
-        html = page(snapshot.document, sections, began_ns=began_ns, name=name)
+        with progress("drawing"):
+            html = page(snapshot.document, sections, began_ns=began_ns, name=name)
         write_report(check_target(options.output), html)
     if options.json:
         print_json(snapshot.document)

@@ -51,6 +51,7 @@ def on_terminal(*arguments, cwd):
         ("replay C --json", b"replaying"),
         ("replay C --engine", b"replaying"),
         ("report C", b"reading"),
+        ("report C -o PAGE", b"drawing"),
         (f"simulate {WORKLOAD}", b"steps"),
         (f"simulate {WORKLOAD} -o NEW", b"recording"),
         (f"whatif {WORKLOAD} --sweep pages_to_scan=10,100", b"scenarios"),
@@ -58,7 +59,7 @@ def on_terminal(*arguments, cwd):
 )
 def test_it_is_said_what_is_done(line, word, repository, bundled_capture, tmp_path):
     """By a bar on stderr, which is gone before the answer is printed, and is not in it."""
-    names = {"C": bundled_capture, "NEW": tmp_path / "new"}
+    names = {"C": bundled_capture, "NEW": tmp_path / "new", "PAGE": tmp_path / "p.html"}
     words = [names.get(one, one) for one in line.split()]
     drawn, printed = on_terminal(*words, cwd=repository)
     assert word in drawn
