@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.palette import BAD, RAMP, STATES, series_colour
+from ksmtrace.drawing.palette import BAD, RAMP, STATES, series_colours
 from ksmtrace.drawing.scales import Scale, mean, resample
 from ksmtrace.section import Chart
 from ksmtrace.units import format_value
@@ -65,11 +65,19 @@ def _line(text: Text) -> Text:
 
 
 def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One strip of columns for each series, one below the other, all on one scale."""
+    """One strip of columns for each series, one below the other, all on one scale.
+
+    Those that are 0 all the time, beside others, have one line together.
+    """
+    colours = series_colours(list(chart.series))
+    flat = [name for name, values in chart.series.items() if not any(values)]
+    if len(flat) == len(chart.series):
+        flat = []
     scale = Scale.of(value for values in chart.series.values() for value in values)
     across = max(8, width - _MARGIN - 1)
-    for number, (name, values) in enumerate(chart.series.items()):
-        colour = series_colour(name, number)
+    for (name, values), colour in zip(chart.series.items(), colours, strict=True):
+        if name in flat:
+            continue
         last = next((value for value in reversed(values) if value is not None), None)
         head = Text(f"{one_line(name)}: ", colour)
         yield _line(head.append(f"{format_value(last, chart.units[1])} at the end"))
@@ -78,8 +86,11 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
             label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
             shown = "" if label is None else format_value(label, chart.units[1])
             drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
-            yield _line(Text(f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim").append(drawn, colour))
+            yield _line(Text.assemble((f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim"), (drawn, colour)))
     yield _axis(chart, across, _MARGIN + 1)
+    if flat:
+        zero = format_value(0, chart.units[1])
+        yield Text(f"{zero} all the time: {', '.join(map(one_line, flat))}", "dim")
 
 
 def _piece(share: float | None, row: int, heights: str) -> str:
@@ -113,14 +124,14 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
         for values in chart.series.values()
     ]
     room = max(4, width - margin - 3 - max(len(text) for row in texts for text in row))
-    names = ", ".join(map(one_line, chart.series))
+    names, colours = ", ".join(map(one_line, chart.series)), series_colours(list(chart.series))
     yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
     for at, label in enumerate(labels):
-        for number, (name, values) in enumerate(chart.series.items()):
+        for number, values in enumerate(chart.series.values()):
             value = values[at] or 0
             bar = glyphs.bar * math.ceil((largest.share(abs(value)) or 0) * room - 1e-9)
             line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
-            line.append(bar, series_colour(name, number) if value >= 0 else f"bold {BAD}")
+            line.append(bar, colours[number] if value >= 0 else f"bold {BAD}")
             yield _line(line.append(f" {texts[number][at]}" if bar else texts[number][at]))
 
 

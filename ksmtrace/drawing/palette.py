@@ -7,6 +7,9 @@ word or a character too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
+
 SAVED, UNIQUE, WAITING = "#4aa063", "#0684df", "#765810"
 CHANGING, SKIPPED, GONE = "#f26910", "#d270b5", "#5e5e5e"
 
@@ -20,6 +23,7 @@ STATES = {
     "changing": CHANGING,
     "volatile": CHANGING,
     "skipped": SKIPPED,
+    "smart scan": SKIPPED,
     "held": GONE,
     "gone": GONE,
 }
@@ -28,13 +32,18 @@ STATES = {
 GOOD, BAD, UNSURE, UNKNOWN = SAVED, CHANGING, UNIQUE, GONE
 """Colours of what is well, what is not, what is to be taken with care, and what is not known."""
 
-SERIES = (UNIQUE, CHANGING, SAVED, SKIPPED, WAITING, GONE)
-"""Colours of series that are no states, in order."""
+SERIES = (UNIQUE, SKIPPED, WAITING, GONE, SAVED, CHANGING)
+"""Colours of series that are no states, in order: those of well and ill last."""
 
 RAMP = (GONE, UNIQUE, SAVED, WAITING, CHANGING)
 """Colours of levels that are no states, from little to much."""
 
 
-def series_colour(name: str, number: int) -> str:
-    """The colour of a series: its state's where it is named as one, else the next in order."""
-    return STATES.get(name, SERIES[number % len(SERIES)])
+def series_colours(names: Sequence[str]) -> list[str]:
+    """A colour for each series: its state's where it is named as one, else one that is not taken.
+
+    Of more than there are colours some have the same one.
+    """
+    taken = {STATES[name] for name in names if name in STATES}
+    free = cycle([colour for colour in SERIES if colour not in taken] or SERIES)
+    return [STATES.get(name) or next(free) for name in names]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.palette import RAMP, STATES, series_colour
+from ksmtrace.drawing.palette import RAMP, STATES, series_colours
 from ksmtrace.drawing.scales import resample
 from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.section import Chart
@@ -93,10 +93,6 @@ def _coloured(names: Sequence[str], ranges: Sequence[object], *, legend: bool) -
     return {"field": "s", "type": "nominal", "scale": {"domain": names, "range": chosen}, **shown}
 
 
-def _colours(names: Sequence[str]) -> list[str]:
-    return [series_colour(name, number) for number, name in enumerate(names)]
-
-
 def _places(chart: Chart) -> list[float]:
     places = [float(at) for at in chart.x if not isinstance(at, str)]
     return places if len(places) == len(chart.x) else [float(n) for n in range(len(chart.x))]
@@ -121,7 +117,7 @@ def _lines(chart: Chart, width: int) -> Spec:
             "point": {"size": 16, "aria": False} if len(rows) <= _FEW_POINTS else False,
         },
         "encoding": {
-            "color": _coloured(names, _colours(names), legend=len(names) > 1),
+            "color": _coloured(names, series_colours(names), legend=len(names) > 1),
             "strokeDash": _coloured(names, _DASHES, legend=len(names) > 1),
             "y": {
                 "field": "y",
@@ -188,7 +184,7 @@ def _bars(chart: Chart, width: int) -> Spec:
     bar = {
         "mark": {"type": "bar"},
         "encoding": {
-            "color": _coloured(names, _colours(names), legend=several),
+            "color": _coloured(names, series_colours(names), legend=several),
             "description": {"field": "d"},
         },
     }

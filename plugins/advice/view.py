@@ -35,7 +35,9 @@ def section(recommendations: Sequence[Recommendation] | None) -> Section:
         "What to do?",
         lead or "Nothing to recommend.",
         tables=[
-            Table(one.advice, ("why",), ("text",), [(one.evidence,)], note=one.command)
+            Table(
+                one.advice, ("why, and the command",), ("text",), [(one.evidence,), (one.command,)]
+            )
             for one in recommendations
         ],
         exactness="derived",

@@ -10,10 +10,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.palette import GOOD, UNSURE
 from ksmtrace.drawing.sections import SectionView
-from ksmtrace.plugins.tui.overview import overview
+from ksmtrace.plugins.tui.overview import overview, view_names
 from ksmtrace.plugins.tui.panels import (
     Guarded,
     counts_table,
@@ -44,9 +43,9 @@ _HELP = (
     ("up, down, PgUp, PgDn", "choose a process of the overview, scroll other views"),
     ("Enter", "all about the process that is chosen"),
     ("s, S", "sort tables by the next column, the other way"),
-    ("/", "only processes with this text in their name; nothing and Enter: all"),
-    ("p", "pause: the picture stands, tracing goes on; again to go on"),
-    ("[, ], g", "look back: the pass before, the next one, one by its number"),
+    ("/", "only processes with this text in their name"),
+    ("p", "the picture stands, tracing goes on; again: now"),
+    ("[, ], g", "look back: the pass before, the next, one by number"),
     ("m", "the mouse selects text; again: it clicks"),
     ("q", "end the run: the outcome is printed, exit status 0"),
     ("Ctrl-Z, Ctrl-C", "suspend, fg goes on; end the run, exit status 130"),
@@ -83,7 +82,7 @@ def frame(
     bottom = draw.lines(_footer(state, listens=listens))
     room = max(0, size[1] - len(top) - len(bottom))
     if state.help:
-        middle = draw.lines(_help(picture))[:room]
+        middle = draw.lines(_help(picture, size[0]))[:room]
     elif state.view == OVERVIEW:
         middle = overview(draw, picture, state, room)
     else:
@@ -179,11 +178,9 @@ def _scrolled(lines: Lines, state: ViewState, room: int) -> Lines:
     return shown
 
 
-def _help(picture: Picture) -> RenderableType:
+def _help(picture: Picture, width: int) -> RenderableType:
     table = Table.grid(padding=(0, 3, 0, 0))
     for keys, meaning in _HELP:
         table.add_row(Text(keys, "bold"), Text(meaning))
-    views = Text(no_wrap=False)
-    for name, key in picture.views().items():
-        views.append(key, "bold").append(f" {one_line(name)}   ")
-    return Group(table, Text(), views, Text(), Text("any key goes back", "dim"))
+    views = view_names(picture, width)
+    return Group(table, Text(), *views, Text(), Text("any key goes back", "dim"))

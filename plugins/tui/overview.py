@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
-from ksmtrace.drawing.palette import BAD, GOOD, UNKNOWN, UNSURE, series_colour
+from ksmtrace.drawing.palette import BAD, GOOD, UNKNOWN, UNSURE, series_colours
 from ksmtrace.drawing.sparklines import sparkline
 from ksmtrace.model.verdict import Answer
 from ksmtrace.plugins.tui.memory import memory_bar, packed
@@ -67,7 +67,7 @@ def overview(draw: Canvas, picture: Picture, state: ViewState, room: int) -> Lin
     gap: Lines = [[]] if draw.height >= _ROOMY_LINES else []
     head = draw.lines(*_verdict(picture), *_advice(picture))
     middle = draw.lines(*memory_bar(picture, draw.width), *_sparklines(picture, draw.width))
-    names = draw.lines(*_names(picture, draw.width))
+    names = draw.lines(*view_names(picture, draw.width))
     left = room - len(head) - len(middle) - len(names) - len(gap) * 2
     who = _who(draw, picture, state, max(0, left - len(gap)))
     parts = [part for part in (head, middle, who) if part]
@@ -127,10 +127,11 @@ def _sparklines(picture: Picture, width: int) -> Iterator[Text]:
         said.append(f"{now} now, {most} at most")
     label = max((len(one_line(name)) for name, _, _ in found), default=0) + 2
     behind = max(map(len, said), default=0)
-    for (name, chart, values), words in zip(found, said, strict=True):
+    colours = series_colours([name for name, _, _ in found])
+    for (name, chart, values), words, colour in zip(found, said, colours, strict=True):
         across = max(8, width - label - behind - 2)
         line = Text(f"{one_line(name):<{label}}", no_wrap=True, overflow="crop")
-        line.append(sparkline(chart.x, values, across), series_colour(name, 0))
+        line.append(sparkline(chart.x, values, across), colour)
         yield line.append(f" {words:>{behind}}")
 
 
@@ -201,7 +202,7 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _names(picture: Picture, width: int) -> list[Text]:
+def view_names(picture: Picture, width: int) -> list[Text]:
     """Every view with its key."""
     views = []
     for name, key in picture.views().items():

@@ -134,7 +134,9 @@ def seen_count(document: Document, counters: Counters, name: str) -> int | None:
     if document["probes"][name]["exactness"] == "absent":
         return None
     total = counters.get(name)
-    if total in document["counters"]:
+    if total is not None and total not in document["counters"]:
+        return None
+    if total is not None:
         now, first = document["counters"][total], document["counters_at_start"].get(total)
         return None if first is None else int(now - first)
     return int(document["events"]["by_kind"].get(name.upper(), 0))

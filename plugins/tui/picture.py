@@ -61,10 +61,11 @@ class Picture:
     def processes(self, needle: str = "") -> list[tuple[str, Mapping[str, Any]]]:
         """Name and figures of the processes that save most, by the balance sheet.
 
-        Only those with `needle` in their name; none where the run has no balance sheet.
+        Only those with `needle` in their name, of which it is known what they save.
         """
         listed = self.document["analyzers"].get("balance", {}).get("processes") or ()
         named = ((one_line(label_of({**one, "vm": None})), one) for one in listed)
+        named = ((name, one) for name, one in named if one["saved_bytes"] is not None)
         return [(name, one) for name, one in named if needle.casefold() in name.casefold()]
 
     def sections_of(self, name: str) -> list[Section]:

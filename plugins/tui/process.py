@@ -39,11 +39,15 @@ def process_view(picture: Picture, label: str) -> Iterator[RenderableType]:
 
 
 def _parts(section: Section, label: str) -> Iterator[RenderableType]:
+    told: list[list[Figure]] = []
     whole = re.compile(rf"(?<!\S){re.escape(label)}(?![^\s,:])")
     for table in section.tables:
         rows = [row for row in table.rows if any(whole.search(_text(cell)) for cell in row)]
         if len(rows) == 1 and _text(rows[0][0]) == label:
-            yield figures_table(_figures(table, rows[0]))
+            figures = _figures(table, rows[0])
+            if figures not in told:  # a process is a guest of its own, too
+                told.append(figures)
+                yield figures_table(figures)
         elif rows:
             yield Text(one_line(table.title), "dim")
             yield TableView(replace(table, rows=rows))

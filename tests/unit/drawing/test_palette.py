@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from ksmtrace.drawing.palette import RAMP, SERIES, STATES
+from ksmtrace.drawing.palette import RAMP, SERIES, STATES, series_colours
 
 COLOURS = sorted({*SERIES, *RAMP, *STATES.values()})
 LEAST_CONTRAST, LEAST_DIFFERENCE, LEAST_FOR_THE_RAREST = 3, 25, 15
@@ -85,3 +85,12 @@ def test_black_and_white_are_as_far_apart_as_can_be():
     """The arithmetic itself."""
     assert _luminance("#ffffff") == pytest.approx(1)
     assert _difference("#ffffff", "#000000", "all cones") == pytest.approx(100, abs=0.1)
+
+
+def test_states_have_their_colours_and_other_series_what_is_left():
+    names = ["net", "saved", "by writes", "changing"]
+    colours = series_colours(names)
+    assert (colours[1], colours[3]) == (STATES["saved"], STATES["changing"])
+    assert len(set(colours)) == len(names)
+    assert len(set(series_colours([*"abcdef"]))) == 6
+    assert len(series_colours([*"abcdefgh"])) == 8

@@ -179,6 +179,13 @@ def test_a_click_is_the_key_of_what_is_there():
     assert pressed_at(lines, "click 79 22") == pressed_at(lines, "click 500 500") == ""
 
 
+def test_a_counter_that_this_kernel_has_not_is_not_0():
+    """pages_scanned came with 6.6."""
+    shown = answered(BUNDLED_CAPTURE, "tracepoint")
+    drawn = _draw(shown, 120, 60, ViewState(view=PROBES))
+    assert re.search(r"cmp_and_merge_page +sampled +- ", drawn)
+
+
 def test_looking_back_says_at_what():
     shown = picture(story(), *ANALYZERS)
     state = ViewState(at=2, paused=True)
