@@ -20,7 +20,7 @@ from ksmtrace.plugins.tui import Plugin
 from ksmtrace.plugins.tui.frame import frame, pressed_at
 from ksmtrace.plugins.tui.memory import memory_bar, mergeable
 from ksmtrace.plugins.tui.picture import PROBES, Picture
-from ksmtrace.plugins.tui.view_state import OVERVIEW, PROCESS, ViewState
+from ksmtrace.plugins.tui.view_state import OVERVIEW, PROCESS, Choices, ViewState
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session, picture
 from support.runs import EMPTY, analyse, lost, plugin, runner, start, stop
 from support.story import story
@@ -186,6 +186,25 @@ def test_a_counter_that_this_kernel_has_not_is_not_0():
     assert re.search(r"cmp_and_merge_page +sampled +- ", drawn)
 
 
+def _questions():
+    text = (Path(__file__).parents[3] / "docs/REFERENCE.md").read_text()
+    table = text.partition("| question | keys | there |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    for row in table.splitlines():
+        question, typed, there = (cell.strip() for cell in row.strip("|").split("|"))
+        yield pytest.param(typed.strip("`"), re.search("`(.+?)`", there)[1], id=question)
+
+
+@pytest.mark.parametrize(("typed", "there"), list(_questions()))
+def test_a_question_is_answered_where_the_reference_says(typed, there):
+    shown = answered(BUNDLED_CAPTURE)
+    state = ViewState()
+    processes = [name for name, _ in shown.processes()]
+    if typed != "none":
+        key = "enter" if typed == "Enter" else typed
+        state.press(key, Choices(shown.views(), 20, processes, range(1, 41)))
+    assert there in " ".join(_draw(shown, state=state).split())
+
+
 def test_looking_back_says_at_what():
     shown = picture(story(), *ANALYZERS)
     state = ViewState(at=2, paused=True)
@@ -279,6 +298,9 @@ def test_tables_are_sorted_and_filtered():
     assert order() == ["a", "?", "b"]
     assert order(sort=1) == ["?", "a", "b"]
     assert order(sort=2) == ["b", "a", "?"]
+    assert order(sort=1, backwards=True) == ["b", "a", "?"]
+    assert order(sort=2, backwards=True) == ["a", "b", "?"], "what is not known is last both ways"
+    assert order(backwards=True) == ["b", "?", "a"]
     assert order(needle="BETA") == ["b"]
     assert "2 rows hidden by the filter" in _draw(
         shown, 100, 80, ViewState(view="other0", needle="b")
