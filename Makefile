@@ -127,6 +127,9 @@ dashboards: .venv/ready-test ## write the dashboards from tools/dashboards
 pictures: .venv/ready-test ## draw docs/pictures from what a real Prometheus answers, in four minutes
 	$(TOOL).pictures
 
+screens: .venv/ready-test ## draw every view of a CAPTURE as PNG, in three sizes, dark and light, into DIR
+	$(TOOL).screen $(or $(DIR),out/screens) $(CAPTURE)
+
 vm: .venv/ready-test ## run tests/live in a guest: make vm KERNEL=6.1
 	$(BIN)/python tests/vm/guest.py --limit 7200 $(KERNEL)
 

@@ -77,6 +77,11 @@ def ksmtrace_scan_end(scan: Scan, reconstruction: Reconstruction, session: Sessi
 
 
 @hookspec
+def ksmtrace_after_pass(snapshot: Snapshot, session: Session) -> None:
+    """For sinks: a pass ended, and every plugin has taken it in; the state of that moment."""
+
+
+@hookspec
 def ksmtrace_tick(session: Session) -> None:
     """Time passes: called a few times a second, whether events come or not.
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 
 def figures_panel(
-    title: str, figures: Iterable[tuple[str | Text, float | str | None]], style: str
+    title: str, figures: Iterable[tuple[str | Text, float | str | None]], style: str = "dim"
 ) -> Iterator[Panel]:
     """A panel with one line per figure, or none without figures.
 

@@ -58,6 +58,7 @@ class Chart:
         units: of x and of the values, as in `Figure`.
         legend: for "heat", what each value means.
         needs: as in `Figure`: why a chart that has no value, and is therefore left out, has none.
+        brief: names of series that the screen's overview shows in a line each.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Chart:
     legend: Sequence[str] = ()
     note: str = ""
     needs: Sequence[str] = ()
+    brief: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ksmtrace.cli.check import Check, add_check_options
@@ -17,6 +18,7 @@ from ksmtrace.cli.options import (
     add_source_options,
     budget,
 )
+from ksmtrace.cli.progress import progress
 from ksmtrace.cli.recording import add_recording_options, recording
 from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.lines import say
@@ -113,11 +115,6 @@ def trace(
         )
         control.attach(traced)
 
-        def drop() -> None:
-            if options.drop_capabilities:
-                writes = options.record or options.textfile
-                traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
-
         limited = PidFilter(traced, options.pid) if options.pid else None
         source: Source = limited or traced
         if when_ready is None:
@@ -125,9 +122,27 @@ def trace(
         else:
             when_ready()
         how = run_options(options, source.session)
-        status = run_pipeline(
-            source, manager, how, control, fail_fast=fail_fast, when_prepared=drop, check=check
-        )
+        shown = ExitStack()
+
+        def prepared() -> None:
+            if options.drop_capabilities:
+                writes = options.record or options.textfile
+                traced.drop_capabilities(["CAP_DAC_OVERRIDE"] if writes else [])
+            # after that, for a thread of its own that it has would keep them
+            if not (how.tui or how.log or how.streams_json(source.session)):
+                shown.enter_context(progress(_what_lasts(duration)))
+
+        with shown:
+            status = run_pipeline(
+                source,
+                manager,
+                how,
+                control,
+                fail_fast=fail_fast,
+                when_prepared=prepared,
+                before_outcome=shown.close,
+                check=check,
+            )
         for warning in traced.warnings:
             say(warning)
         for pid in limited.unseen if limited is not None else ():
@@ -136,6 +151,10 @@ def trace(
                 "(madvise, prctl), or ksmd did not come to it"
             )
         return status
+
+
+def _what_lasts(duration: float | None) -> str:
+    return "tracing until Ctrl-C" if duration is None else f"tracing for {duration:g} s"
 
 
 def _check_directory() -> None:

@@ -86,13 +86,14 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         from ksmtrace.report.page import page
         from ksmtrace.report.write import check_target, write_report
 
-        html = page(
-            snapshot.document,
-            sections,
-            session=snapshot.session,
-            tunables=snapshot.tunables,
-            name=Path(options.capture).name,
-        )
+        with progress("drawing"):
+            html = page(
+                snapshot.document,
+                sections,
+                session=snapshot.session,
+                tunables=snapshot.tunables,
+                name=Path(options.capture).name,
+            )
         write_report(check_target(options.output), html)
     if options.json:
         print_json(snapshot.document)

@@ -10,12 +10,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.palette import BAD, RAMP, STATES, series_colours
 from ksmtrace.drawing.scales import Scale, mean, resample
 from ksmtrace.section import Chart
 from ksmtrace.units import format_value
-
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
-HEAT_COLOURS = ("bright_black", "blue", "cyan", "yellow", "red")
 
 _ROWS = 4
 _MOST_BARS = 24
@@ -26,15 +24,16 @@ _WIDEST_LABEL = 24
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """Characters to draw with: `heights` of columns, the `bar`, `shades` of cells."""
+    """Characters to draw with: `heights` of columns, the `bar`, `shades` and `states` of cells."""
 
     heights: str
     bar: str
     shades: str
+    states: str
 
 
-_BLOCKS = Glyphs(" ▁▂▃▄▅▆▇█", "█", "·░▒▓█")
-_ASCII = Glyphs(" .:-=+*%#", "#", ".:+*#")
+BLOCKS = Glyphs(" ▁▂▃▄▅▆▇█", "█", "·░▒▓█", "█▒v░·x")
+ASCII = Glyphs(" .:-=+*%#", "#", ".:+*#", "#+v-.x")
 _CODES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -46,7 +45,7 @@ class ChartView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         chart = self._chart
-        glyphs = _ASCII if options.ascii_only else _BLOCKS
+        glyphs = ASCII if options.ascii_only else BLOCKS
         yield _line(Text(one_line(chart.title), "bold"))
         if not chart.x or not chart.series:
             yield _line(Text("  nothing yet", "dim"))
@@ -66,11 +65,19 @@ def _line(text: Text) -> Text:
 
 
 def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One strip of columns for each series, one below the other, all on one scale."""
+    """One strip of columns for each series, one below the other, all on one scale.
+
+    Those that are 0 all the time, beside others, have one line together.
+    """
+    colours = series_colours(list(chart.series))
+    flat = [name for name, values in chart.series.items() if not any(values)]
+    if len(flat) == len(chart.series):
+        flat = []
     scale = Scale.of(value for values in chart.series.values() for value in values)
     across = max(8, width - _MARGIN - 1)
-    for number, (name, values) in enumerate(chart.series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+    for (name, values), colour in zip(chart.series.items(), colours, strict=True):
+        if name in flat:
+            continue
         last = next((value for value in reversed(values) if value is not None), None)
         head = Text(f"{one_line(name)}: ", colour)
         yield _line(head.append(f"{format_value(last, chart.units[1])} at the end"))
@@ -79,8 +86,11 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
             label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
             shown = "" if label is None else format_value(label, chart.units[1])
             drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
-            yield _line(Text(f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim").append(drawn, colour))
+            yield _line(Text.assemble((f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim"), (drawn, colour)))
     yield _axis(chart, across, _MARGIN + 1)
+    if flat:
+        zero = format_value(0, chart.units[1])
+        yield Text(f"{zero} all the time: {', '.join(map(one_line, flat))}", "dim")
 
 
 def _piece(share: float | None, row: int, heights: str) -> str:
@@ -105,7 +115,7 @@ def _position(chart: Chart, at: int) -> str:
 
 
 def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
-    """One bar below the other, its value behind it; values below 0 are red."""
+    """One bar below the other, its value behind it; those below 0 have the colour `BAD`."""
     largest = Scale.of(abs(value or 0) for values in chart.series.values() for value in values)
     labels = [_position(chart, at) for at in range(len(chart.x))]
     margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
@@ -114,14 +124,14 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
         for values in chart.series.values()
     ]
     room = max(4, width - margin - 3 - max(len(text) for row in texts for text in row))
-    names = ", ".join(map(one_line, chart.series))
+    names, colours = ", ".join(map(one_line, chart.series)), series_colours(list(chart.series))
     yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
     for at, label in enumerate(labels):
         for number, values in enumerate(chart.series.values()):
             value = values[at] or 0
             bar = glyphs.bar * math.ceil((largest.share(abs(value)) or 0) * room - 1e-9)
             line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
-            line.append(bar, COLOURS[number % len(COLOURS)] if value >= 0 else "bold red")
+            line.append(bar, colours[number] if value >= 0 else f"bold {BAD}")
             yield _line(line.append(f" {texts[number][at]}" if bar else texts[number][at]))
 
 
@@ -130,32 +140,43 @@ def _heat(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     labels = [one_line(name) for name in chart.series]
     margin = min(max(map(len, labels)), _WIDEST_LABEL, width // 3)
     across = min(max(8, width - margin - 1), len(chart.x))
-    levels = max(len(chart.legend), 1)
+    cells = _Cells(chart.legend, glyphs)
     rows = list(chart.series.values())
     for label, values in list(zip(labels, rows, strict=True))[:_MOST_HEAT_ROWS]:
         line = Text(f"{label:>{margin}.{margin}} ")
         for value in resample(range(len(values)), values, across, max):
-            line.append(*_cell(value, levels, glyphs.shades))
+            line.append(*cells.drawn(value))
         yield _line(line)
     if len(labels) > _MOST_HEAT_ROWS:
         yield _line(Text(f"{'':>{margin}} and {len(labels) - _MOST_HEAT_ROWS:,} rows more", "dim"))
     yield _axis(chart, across, margin + 1)
     legend = Text(" " * (margin + 1))
     for value, meaning in enumerate(chart.legend):
-        legend.append(*_cell(value, levels, glyphs.shades))
+        legend.append(*cells.drawn(value))
         legend.append(f" {one_line(meaning)}   ", "dim")
     yield legend
 
 
-def _cell(value: float | None, levels: int, shades: str) -> tuple[str, str]:
-    """Character and colour of a value from 0 to `levels` - 1."""
-    if value is None:
-        return " ", ""
-    step = min(max(round(value), 0), levels - 1)
-    colour = _spread(step, levels, HEAT_COLOURS)
-    if levels > len(shades):
-        return _CODES[min(step, len(_CODES) - 1)], colour
-    return _spread(step, levels, shades), colour
+class _Cells:
+    """Characters and colours of a heat map: of states, where all its values are, else of levels."""
+
+    def __init__(self, legend: Sequence[str], glyphs: Glyphs) -> None:
+        self._levels = max(len(legend), 1)
+        states = [STATES.get(meaning) for meaning in legend]
+        self._colours = None if None in states else [state or "" for state in states]
+        self._shades = glyphs.states if self._colours else glyphs.shades
+
+    def drawn(self, value: float | None) -> tuple[str, str]:
+        """Character and colour of a value from 0 to the number of levels - 1."""
+        if value is None:
+            return " ", ""
+        step = min(max(round(value), 0), self._levels - 1)
+        if self._colours is not None and self._levels <= len(self._shades):
+            return self._shades[step], self._colours[step]
+        colour = _spread(step, self._levels, RAMP)
+        if self._levels > len(self._shades):
+            return _CODES[min(step, len(_CODES) - 1)], colour
+        return _spread(step, self._levels, self._shades), colour
 
 
 def _spread(step: int, levels: int, choices: Sequence[str]) -> str:

@@ -25,12 +25,21 @@ class SectionView:
         section: what to draw.
         sort: number of the column by which tables are sorted, numbers descending; None leaves their
             order.
+        backwards: the other way round.
         needle: text that rows of heat maps and of tables with processes must contain.
     """
 
-    def __init__(self, section: Section, *, sort: int | None = None, needle: str = "") -> None:
+    def __init__(
+        self,
+        section: Section,
+        *,
+        sort: int | None = None,
+        backwards: bool = False,
+        needle: str = "",
+    ) -> None:
         self._section = section
         self._sort = sort
+        self._backwards = backwards
         self._needle = needle.casefold()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -39,7 +48,7 @@ class SectionView:
         yield Text(one_line(section.lead), "bold")
         if section.figures:
             yield Text()
-            yield _figures(section.figures)
+            yield figures_table(section.figures)
         for chart in section.charts:
             yield Text()
             yield ChartView(filter_chart(chart, self._needle))
@@ -54,17 +63,22 @@ class SectionView:
     def _table(self, table: Table) -> Iterator[Text | TableView]:
         shown = filter_table(table, self._needle)
         sort = None if self._sort is None or self._sort >= len(table.columns) else self._sort
-        rows = shown.rows if sort is None else sorted_rows(shown.rows, sort)
+        rows = (
+            shown.rows[:: -1 if self._backwards else 1]
+            if sort is None
+            else sorted_rows(shown.rows, sort, backwards=self._backwards)
+        )
         hidden = len(table.rows) - len(rows)
         title = Text(one_line(table.title), "bold")
         yield title.append(f"  ({hidden:,} rows hidden by the filter)", "dim") if hidden else title
         if rows:
-            yield TableView(replace(table, rows=rows), sort)
+            yield TableView(replace(table, rows=rows), sort, backwards=self._backwards)
         if table.note:
             yield Text(one_line(table.note), "dim")
 
 
-def _figures(figures: Sequence[Figure]) -> RichTable:
+def figures_table(figures: Sequence[Figure]) -> RichTable:
+    """Figures one below the other, each with its remarks."""
     drawn = RichTable.grid(padding=(0, 2, 0, 0))
     drawn.add_column(no_wrap=True)
     drawn.add_column(justify="right", no_wrap=True)
@@ -78,16 +92,21 @@ def _figures(figures: Sequence[Figure]) -> RichTable:
     return drawn
 
 
-def sorted_rows(rows: Sequence[Sequence[Cell]], column: int) -> list[Sequence[Cell]]:
-    """Rows sorted by one column: numbers descending, then texts ascending, then None."""
+def sorted_rows(
+    rows: Sequence[Sequence[Cell]], column: int, *, backwards: bool = False
+) -> list[Sequence[Cell]]:
+    """Rows sorted by one column: numbers descending, then texts ascending, then None.
+
+    Backwards, numbers ascend and texts descend; None is last all the same.
+    """
 
     def place(row: Sequence[Cell]) -> tuple[int, float, str]:
         value = row[column]
-        if value is None:
-            return 2, 0, ""
-        return (1, 0, value.casefold()) if isinstance(value, str) else (0, -value, "")
+        return (1, 0, value.casefold()) if isinstance(value, str) else (0, -(value or 0), "")
 
-    return sorted(rows, key=place)
+    known = [row for row in rows if row[column] is not None]
+    unknown = [row for row in rows if row[column] is None]
+    return [*sorted(known, key=place, reverse=backwards), *unknown]
 
 
 def filter_table(table: Table, needle: str) -> Table:

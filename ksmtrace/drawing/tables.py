@@ -27,12 +27,15 @@ class TableView:
     Args:
         table: what to draw.
         sort: number of the column by which its rows are sorted, which is marked; None marks none.
+        backwards: it is sorted the other way.
     """
 
-    def __init__(self, table: Table, sort: int | None = None) -> None:
+    def __init__(self, table: Table, sort: int | None = None, *, backwards: bool = False) -> None:
         self._table = table
         names = [one_line(name) for name in table.columns]
-        self._heads = [name + " v" * (at == sort) for at, name in enumerate(names)]
+        self._heads = [
+            name + (" ^" if backwards else " v") * (at == sort) for at, name in enumerate(names)
+        ]
         self._cells = [self._column(at) for at in range(len(names))]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

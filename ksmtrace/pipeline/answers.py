@@ -190,8 +190,8 @@ def _chart(found: object) -> str:
     if not (
         _are_texts(given.title, given.x_name, given.note)
         and given.kind in _KINDS
-        and _is_list(given.x, given.legend, given.units, given.needs)
-        and _are_texts(*given.legend, *given.units, *given.needs)
+        and _is_list(given.x, given.legend, given.units, given.needs, given.brief)
+        and _are_texts(*given.legend, *given.units, *given.needs, *given.brief)
         and len(given.units) == 2
         and isinstance(given.series, Mapping)
     ):

@@ -107,6 +107,8 @@ class Runner:
             self.calls.call("ksmtrace_reading", reading=reading, **of)
         if scan is not None:
             self.calls.call("ksmtrace_scan_end", scan=scan, **of)
+            snapshot = Snapshot(self.state, self.calls, final=False)
+            self.calls.call("ksmtrace_after_pass", snapshot=snapshot, session=self.session)
 
     def _tick(self) -> None:
         now = time.monotonic()

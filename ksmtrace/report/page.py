@@ -18,6 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from ksmtrace import __version__
+from ksmtrace.drawing import palette
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, advice, facts, length, tunables_told, verdict
 from ksmtrace.model.verdict import Answer
@@ -61,6 +62,7 @@ def page(
     began = datetime.fromtimestamp(session.realtime_ns / 1e9, UTC)
     return environment.from_string(_resource("page.html")).render(
         mark=Markup(MARK),  # noqa: S704
+        palette=palette,
         style=_resource("style.css"),
         script=Markup(script),  # noqa: S704
         script_hash=Markup(_hash(script)),  # noqa: S704

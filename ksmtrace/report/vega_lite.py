@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.palette import RAMP, STATES, series_colours
 from ksmtrace.drawing.scales import resample
 from ksmtrace.report.axes import axis_title, divisor
 from ksmtrace.section import Chart
@@ -19,9 +20,8 @@ Spec = dict[str, Any]
 MOST_BARS = 24
 """A chart of more bars is drawn as a line."""
 
-_COLOURS = ("#3b82c4", "#d9822b", "#3a9d6e", "#b05cc6", "#c94f4f", "#8a8f98")
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3])
-_HEAT = ("rgba(138,143,152,0.2)", "#3b82c4", "#3a9d6e", "#d9b22b", "#d9602b", "#c93f3f")
+_LEAST = "rgba(138,143,152,0.2)"
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _LINE_HEIGHT, _BAR_HEIGHT, _ROW_HEIGHT = 200, 20, 16
 _MOST_BANDS, _MOST_ROWS = 100, 60
@@ -117,7 +117,7 @@ def _lines(chart: Chart, width: int) -> Spec:
             "point": {"size": 16, "aria": False} if len(rows) <= _FEW_POINTS else False,
         },
         "encoding": {
-            "color": _coloured(names, _COLOURS, legend=len(names) > 1),
+            "color": _coloured(names, series_colours(names), legend=len(names) > 1),
             "strokeDash": _coloured(names, _DASHES, legend=len(names) > 1),
             "y": {
                 "field": "y",
@@ -184,7 +184,7 @@ def _bars(chart: Chart, width: int) -> Spec:
     bar = {
         "mark": {"type": "bar"},
         "encoding": {
-            "color": _coloured(names, _COLOURS, legend=several),
+            "color": _coloured(names, series_colours(names), legend=several),
             "description": {"field": "d"},
         },
     }
@@ -223,8 +223,10 @@ def _heat(chart: Chart, width: int) -> Spec:
             resample(range(len(values)), values, count, max), len(meanings)
         )
     ]
+    ramp = (_LEAST, *RAMP[1:])
     colours = [
-        _HEAT[round(n * (len(_HEAT) - 1) / max(len(meanings) - 1, 1))] for n in range(len(meanings))
+        STATES.get(meaning) or ramp[round(n * (len(ramp) - 1) / max(len(meanings) - 1, 1))]
+        for n, meaning in enumerate(meanings)
     ]
     ends = [one_line(format_value(chart.x[at], chart.units[0])) for at in (0, -1)]
     x = {"field": "x", "type": "quantitative", "scale": {"domain": [0, count], "nice": False}}

@@ -20,7 +20,7 @@ def panel(recommendations: Sequence[Recommendation] | None) -> Panel:
     if not lines:
         none = _NOT_KSM if recommendations is None else "nothing to recommend"
         lines = [Text(none, style="dim", no_wrap=True, overflow="ellipsis")]
-    return Panel(Group(*lines), title=Text("advice", style="bold"), border_style="white")
+    return Panel(Group(*lines), title=Text("advice", style="bold"), border_style="dim")
 
 
 def section(recommendations: Sequence[Recommendation] | None) -> Section:
@@ -35,7 +35,9 @@ def section(recommendations: Sequence[Recommendation] | None) -> Section:
         "What to do?",
         lead or "Nothing to recommend.",
         tables=[
-            Table(one.advice, ("why",), ("text",), [(one.evidence,)], note=one.command)
+            Table(
+                one.advice, ("why, and the command",), ("text",), [(one.evidence,), (one.command,)]
+            )
             for one in recommendations
         ],
         exactness="derived",

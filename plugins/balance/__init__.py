@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from rich.panel import Panel
 
 from ksmtrace import hookimpl
-from ksmtrace.events import Gauge
+from ksmtrace.events import EventBatch, Gauge
 from ksmtrace.events.readings import Reading
 from ksmtrace.figures import known
 from ksmtrace.model.accounts import Accounts
@@ -47,6 +47,7 @@ class Plugin:
         self._passes = 0
         self._core_worth_bytes = CORE_WORTH_BYTES
         self._balance: Balance | None = None
+        self._last_ns = 0
 
     @hookimpl
     def ksmtrace_session_start(self, options: RunOptions) -> None:
@@ -54,8 +55,9 @@ class Plugin:
         self._core_worth_bytes = options.core_worth_bytes
 
     @hookimpl
-    def ksmtrace_batch(self, reconstruction: Reconstruction) -> None:
+    def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
         """Count by process."""
+        self._last_ns = max(self._last_ns, int(batch.events["ts"].max(initial=0)))
         self._reconstruction, self._balance = reconstruction, None
         self._accounts.apply(reconstruction)
 
@@ -135,7 +137,16 @@ class Plugin:
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """The balance sheet."""
-        return [section(self._now(session), self._over_time)]
+        balance = self._now(session)
+        over_time = {name: self._over_time.column(name) for name in ("seconds", "saved", "net")}
+        if over_time["seconds"] and balance.facts.saved_bytes is not None:
+            # a reading may be older than what the balance is of: the course ends in its figures
+            net = balance.total.net_saved_bytes
+            last = (over_time["seconds"][-1], (self._last_ns - session.monotonic_ns) / 1e9)
+            over_time["seconds"].append(max(last))
+            over_time["saved"].append(balance.facts.saved_bytes)
+            over_time["net"].append(math.nan if net is None else net)
+        return [section(balance, over_time)]
 
     def _now(self, session: Session) -> Balance:
         """The balance, made once for all that is asked between two batches."""

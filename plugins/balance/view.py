@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 
 from rich.panel import Panel
 from rich.text import Text
 
 from ksmtrace.figures import first, panel_rows, section_figures
-from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.balance.balance import Balance, Ranking
 from ksmtrace.plugins.balance.figures import CORES, ROW, TOTAL
@@ -37,12 +36,12 @@ def panel(balance: Balance) -> Iterator[Panel]:
     )
     rows = panel_rows(shown, {**balance.total.to_json(), "ksmd_cores": balance.ksmd_cores})
     for name, row in balance.by_guest.listed[:3]:
-        rows.append((Text(name, style="cyan"), format_value(row.saved_bytes, "bytes")))
-    return figures_panel("balance", rows, "cyan")
+        rows.append((Text(name), format_value(row.saved_bytes, "bytes")))
+    return figures_panel("balance", rows)
 
 
-def section(balance: Balance, over_time: Timeline) -> Section:
-    """The balance sheet."""
+def section(balance: Balance, over_time: Mapping[str, Sequence[float]]) -> Section:
+    """The balance sheet, with what was saved and net of it by "seconds"."""
     exited = Ranking([("all that exited", balance.sheet.exited.row(0))], None, 0)
     return Section(
         "Is KSM worth it?",
@@ -92,8 +91,9 @@ def _table(title: str, of: str, ranking: Ranking) -> Table:
     )
 
 
-def _chart(over_time: Timeline) -> Chart:
-    values = {name: over_time.column(name) for name in over_time.names}
-    series = {name: column for name, column in values.items() if not any(map(isnan, column))}
-    seconds = over_time.column("seconds")
-    return Chart("saved over time", "line", "time", seconds, series, ("seconds", "bytes"))
+def _chart(over_time: Mapping[str, Sequence[float]]) -> Chart:
+    series = {
+        name: over_time[name] for name in ("saved", "net") if not any(map(isnan, over_time[name]))
+    }
+    seconds, units = over_time["seconds"], ("seconds", "bytes")
+    return Chart("saved over time", "line", "time", seconds, series, units, brief=("saved",))

@@ -38,8 +38,8 @@ def panel(analysis: Json, *, derived: bool = False) -> Iterator[Panel]:
         rows.append(("writes are", "derived"))
     for process in (analysis["processes"] or ())[:3]:
         pages = process["user_pages"] + (process["kernel_pages"] or 0)
-        rows.append((Text(label_of(process), style="red"), pages))
-    return figures_panel("copies", rows, "red")
+        rows.append((Text(label_of(process)), pages))
+    return figures_panel("copies", rows)
 
 
 def _bounds(analysis: Json, quantile: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.panel import Panel
 from rich.text import Text
 
+from ksmtrace.drawing.palette import STATES
 from ksmtrace.figures import section_figures
 from ksmtrace.plugins.heat_map.figures import PAGES
 from ksmtrace.plugins.heat_map.grid import Grid, State
@@ -23,11 +24,11 @@ LETTERS = {
 
 _DRAWN = {
     State.UNKNOWN: (" ", ""),
-    State.MERGED: ("█", "green"),
-    State.CANDIDATE: ("▒", "yellow"),
-    State.VOLATILE: ("v", "magenta"),
-    State.SKIPPED: ("s", "blue"),
-    State.GONE: ("x", "dim"),
+    State.MERGED: ("█", STATES["merged"]),
+    State.CANDIDATE: ("▒", STATES["candidate"]),
+    State.VOLATILE: ("v", STATES["volatile"]),
+    State.SKIPPED: ("░", STATES["skipped"]),
+    State.GONE: ("·", STATES["gone"]),
 }
 """Character and colour of each state; the characters alone say it too."""
 
@@ -51,10 +52,10 @@ def panel(label: str, grid: Grid) -> Panel:
     lines += [
         Text(f"column {_passes(grid)}", style="dim"),
         Text("█ merged ▒ candidate", style="dim"),
-        Text("v volatile s skipped", style="dim"),
-        Text("x gone", style="dim"),
+        Text("v volatile ░ skipped", style="dim"),
+        Text("· gone", style="dim"),
     ]
-    return Panel(Text("\n").join(lines), title=Text("heat map", style="bold"), border_style="blue")
+    return Panel(Text("\n").join(lines), title=Text("heat map", style="bold"), border_style="dim")
 
 
 def section(maps: Maps, pages: Mapping[str, int]) -> Section:

@@ -19,7 +19,7 @@ from ksmtrace.units import format_value
 def panel(figures: Row) -> Iterator[Panel]:
     """Stages and times of the JSON document, usable 26 columns wide."""
     rows = panel_rows(FIGURES, figures, {"merge_half_life_seconds": _half_life(figures)})
-    return figures_panel("merge life", rows, "blue")
+    return figures_panel("merge life", rows)
 
 
 def section(figures: Row, lives: Lives, *, spans: bool) -> Section:

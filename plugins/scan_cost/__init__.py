@@ -44,6 +44,7 @@ class Plugin:
         self._over_time = Timeline("duration", "examined", "skipped")
         self._tunables: Mapping[str, str] = {}
         self._advised = Timeline("pages")
+        self._cores = Timeline("ksmd")
 
     @hookimpl
     def ksmtrace_batch(self, batch: EventBatch, reconstruction: Reconstruction) -> None:
@@ -64,7 +65,12 @@ class Plugin:
         """Take in the kernel's counters."""
         every = session.sees(EventKind.CMP_AND_MERGE_PAGE) and not session.only_pids
         self._advise(reading, session)
+        ksmd = self._scanned.ksmd
+        cpu_ns, wall_ns = ksmd.cpu_ns, ksmd.wall_ns
         self._scanned.read(reading, self._examined if every else None)
+        if ksmd.wall_ns > wall_ns:
+            at = max(0, reading.ns - session.monotonic_ns) / 1e9
+            self._cores.add(at, (ksmd.cpu_ns - cpu_ns) / (ksmd.wall_ns - wall_ns))
         self._times.read(reading)
         self._settling.read(reading, session)
 
@@ -148,7 +154,8 @@ class Plugin:
     @hookimpl
     def ksmtrace_sections(self, session: Session) -> Iterable[Section]:
         """What scanning costs."""
-        return [section(self.ksmtrace_analysis(session), self._over_time, self._advised)]
+        figures = self.ksmtrace_analysis(session)
+        return [section(figures, self._over_time, self._advised, self._cores)]
 
 
 def _number(text: str | None) -> int | None:

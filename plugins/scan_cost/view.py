@@ -30,16 +30,17 @@ def panel(figures: Row) -> Iterator[Panel]:
         "pages_per_cpu_second": _rounded(figures["pages_per_cpu_second"], 0),
         "settled": None if settled is None else "yes" if settled else "no",
     }
-    return figures_panel("scan cost", panel_rows(FIGURES, figures, shown), "blue")
+    return figures_panel("scan cost", panel_rows(FIGURES, figures, shown))
 
 
-def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
+def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timeline) -> Section:
     """What scanning costs.
 
     Args:
         figures: those of the JSON document.
         over_time: duration, examined and skipped pages of each pass.
         advised: pages_to_scan by the advisor.
+        cores: ksmd's CPU time between two readings, by the time between them.
     """
     seconds, duration = over_time.column("seconds"), over_time.column("duration")
     pages = {
@@ -52,6 +53,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
         _lead(figures),
         section_figures(first(FIGURES, "mean_pass_seconds"), figures),
         charts=[
+            *_cores_chart(cores),
             Chart(
                 "pass duration",
                 "line",
@@ -66,6 +68,14 @@ def section(figures: Row, over_time: Timeline, advised: Timeline) -> Section:
         ],
         exactness="passes and pages as their probes; ksmd's CPU time is sampled",
     )  # fmt: skip
+
+
+def _cores_chart(cores: Timeline) -> Iterable[Chart]:
+    seconds = cores.column("seconds")
+    if seconds:
+        name, units = "ksmd's CPU", ("seconds", "ratio")
+        series = {name: cores.column("ksmd")}
+        yield Chart("ksmd's share of a core", "line", "time", seconds, series, units, brief=(name,))
 
 
 def _advised_chart(advised: Timeline) -> Iterable[Chart]:

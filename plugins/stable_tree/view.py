@@ -36,7 +36,7 @@ def panel(figures: Mapping[str, Any]) -> Iterator[Panel]:
         "saved_bytes": None if saved is None else round(saved / 2**20, 1),
         "failed_pages": None if failed is None else sum(failed.values()),
     }
-    return figures_panel("stable tree", panel_rows(FIGURES, figures, shown), "green")
+    return figures_panel("stable tree", panel_rows(FIGURES, figures, shown))
 
 
 def section(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,12 +10,16 @@ from rich.console import Console
 from ksmtrace import hookimpl
 from ksmtrace.pipeline.control import RunControl
 from ksmtrace.pipeline.options import RunOptions
+from ksmtrace.plugins.tui.history import History
 from ksmtrace.plugins.tui.loop import Screen
 from ksmtrace.plugins.tui.picture import Picture
 from ksmtrace.plugins.tui.text import plain_text
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
+
+_HISTORY_SHARE = 0.1
+"""Of the time that pictures to look back at may take, except where the screen is held."""
 
 __all__ = ["Plugin", "plain_text"]
 
@@ -33,11 +38,25 @@ class Plugin:
         self._options = RunOptions()
         self._control = RunControl()
         self._screen: Screen | None = None
+        self._history = History()
+        self._looked_back_until = 0.0
 
     @hookimpl
     def ksmtrace_session_start(self, options: RunOptions, control: RunControl) -> None:
         """Take the options: whether there is a screen, and whether it stays at the end."""
         self._options, self._control = options, control
+
+    @hookimpl
+    def ksmtrace_after_pass(self, snapshot: Snapshot) -> None:
+        """Keep a picture of it to look back at, where somebody will and time allows."""
+        wanted = self._options.tui and (self._screen is not None or self._options.hold)
+        began = time.monotonic()
+        if not wanted or not self._history.wants() or began < self._looked_back_until:
+            return
+        self._history.add(snapshot.document["passes"], Picture.of(snapshot))
+        ended = time.monotonic()
+        if not self._options.hold:
+            self._looked_back_until = ended + (ended - began) / _HISTORY_SHARE
 
     @hookimpl
     def ksmtrace_publish(self, snapshot: Snapshot) -> None:
@@ -68,7 +87,8 @@ class Plugin:
     def _show(self, picture: Picture) -> None:
         if self._screen is None:
             # Started at the first picture: a replay may be over before there is one to see.
-            self._screen = Screen(self._console or Console(), picture, self._control.quit)
+            console, control = self._console or Console(), self._control
+            self._screen = Screen(console, picture, control.quit, self._history)
         else:
             self._screen.show(picture)
 

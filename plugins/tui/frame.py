@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.palette import GOOD, UNSURE
 from ksmtrace.drawing.sections import SectionView
+from ksmtrace.plugins.tui.overview import overview, view_names
 from ksmtrace.plugins.tui.panels import (
-    WIDE,
     Guarded,
     counts_table,
     gauge_table,
     header,
-    probe_table,
     probes_in_full,
-    side_by_side,
 )
 from ksmtrace.plugins.tui.picture import PROBES, Picture
-from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
+from ksmtrace.plugins.tui.process import process_view
+from ksmtrace.plugins.tui.view_state import OVERVIEW, PROCESS, ViewState
 
 Lines = list[list[Segment]]
 
-_ROOMY_LINES = 36
-_LEADING = ("balance", "advice")
-"""The analyzers that conclude: their leads are shown in full length."""
-_KEYS = "q quit  ? help  1-9 a-z details  Tab next  p pause  / filter  s sort"
+_KEYS = (
+    ("q quit", "q"),
+    ("? help", "?"),
+    ("1-a views", ""),
+    ("Enter process", "enter"),
+    ("p pause", "p"),
+    ("[ ] pass", ""),
+    ("/ filter", "/"),
+    ("s sort", "s"),
+)
 _HELP = (
     ("1-9, a letter", "an analyzer in detail: the overview names them"),
     ("0, Esc", "the overview"),
-    ("Tab, arrows left, right", "the next view, the one before"),
-    ("arrows up, down, PgUp, PgDn", "scroll a view that is longer than the screen"),
-    ("s", "sort tables by the next column, after the last as they were"),
-    ("/", "only processes with this text in their name; nothing and Enter: all"),
-    ("p", "pause: the picture stands, tracing goes on; again to go on"),
+    ("Tab, left, right", "the next view or process, the one before"),
+    ("up, down, PgUp, PgDn", "choose a process of the overview, scroll other views"),
+    ("Enter", "all about the process that is chosen"),
+    ("s, S", "sort tables by the next column, the other way"),
+    ("/", "only processes with this text in their name"),
+    ("p", "the picture stands, tracing goes on; again: now"),
+    ("[, ], g", "look back: the pass before, the next, one by number"),
+    ("m", "the mouse selects text; again: it clicks"),
     ("q", "end the run: the outcome is printed, exit status 0"),
-    ("Ctrl-C", "the same, exit status 130"),
+    ("Ctrl-Z, Ctrl-C", "suspend, fg goes on; end the run, exit status 130"),
 )
 
 
@@ -51,6 +60,7 @@ def frame(
     *,
     listens: bool,
     over: bool,
+    passes: int | None = None,
 ) -> Lines:
     """At most as many lines as the screen has, none wider than it.
 
@@ -63,15 +73,18 @@ def frame(
         size: columns and lines.
         listens: somebody can press keys.
         over: the run has ended.
+        passes: how many are over by now, where `picture` may be older.
     """
     draw = _Canvas(console, *size)
-    top = draw.lines(header(picture.document, _status(state, over=over, listens=listens)))
+    top = draw.lines(
+        header(picture.document, _status(state, picture, passes, over=over, listens=listens))
+    )
     bottom = draw.lines(_footer(state, listens=listens))
     room = max(0, size[1] - len(top) - len(bottom))
     if state.help:
-        middle = draw.lines(_help(picture))[:room]
+        middle = draw.lines(_help(picture, size[0]))[:room]
     elif state.view == OVERVIEW:
-        middle = _overview(draw, picture, room)
+        middle = overview(draw, picture, state, room)
     else:
         middle = _scrolled(draw.lines(_detail(picture, state)), state, room)
     padding: Lines = [[] for _ in range(room - len(middle))]
@@ -94,84 +107,48 @@ class _Canvas:
         return [list(Segment.adjust_line_length(line, self.width, pad=False)) for line in drawn]
 
 
-def _status(state: ViewState, *, over: bool, listens: bool) -> Text:
+def pressed_at(lines: Lines, click: str) -> str:
+    """The key that a click on these lines stands for, "" for none; `click` as `keys` gives it."""
+    x, y = map(int, click.split()[1:])
+    if y >= len(lines):
+        return ""
+    at = 0
+    for segment in lines[y]:
+        at += segment.cell_length
+        if x < at:
+            return str(segment.style.meta.get("press", "")) if segment.style else ""
+    return ""
+
+
+def _status(
+    state: ViewState, picture: Picture, passes: int | None, *, over: bool, listens: bool
+) -> Text:
+    if state.at is not None:
+        of = f"PASS {picture.document['passes']:,} of {passes or 0:,}, p: now"
+        return Text(of, f"bold reverse {UNSURE}")
     if state.paused:
-        return Text("PAUSED, p goes on", "bold black on yellow")
+        return Text("PAUSED, p goes on", f"bold reverse {UNSURE}")
     if over:
-        return Text("ended, q quits", "bold green")
+        return Text("ended, q quits", f"bold {GOOD}")
     return Text("" if listens else "Ctrl-C ends", "dim")
 
 
 def _footer(state: ViewState, *, listens: bool) -> Text:
-    if state.prompt is not None:
-        line = Text(f"process: {state.prompt}", "bold", no_wrap=True, overflow="crop")
-        return line.append("_", "blink").append("   Enter takes it, Esc does not", "dim")
     line = Text(no_wrap=True, overflow="crop")
+    if state.prompt is not None:
+        line.append(f"{state.asks}: {state.prompt}", "bold")
+        return line.append("_", "blink").append("   Enter takes it, Esc does not", "dim")
     if state.needle:
-        line.append(f"filter: {state.needle}  ", "bold yellow")
-    return line.append(_KEYS if listens else "", "dim")
-
-
-def _overview(draw: _Canvas, picture: Picture, room: int) -> Lines:
-    """Leads of the sections, the panels that fit, then gauges and probes where there is room."""
-    views = picture.views()
-    leads = draw.lines(*_leads(picture, views), _others(picture, views))
-    gap: Lines = [[]] if draw.height >= _ROOMY_LINES else []
-    parts: list[Lines] = [leads[:room]]
-    left = room - len(leads)
-
-    def place(part: Lines) -> None:
-        nonlocal left
-        part = [*gap, *part]
-        if len(part) <= left:
-            parts.append(part)
-            left -= len(part)
-
-    first, *others = _panel_rows(draw, picture, left - len(gap)) or [[]]
-    if first:
-        place(first)
-    place(draw.lines(gauge_table(picture.document)))
-    wide = draw.width >= WIDE
-    place(draw.lines(probe_table(picture.document, picture.counters, wide=wide)))
-    for row in others:
-        place(row)
-    return [line for part in parts for line in part]
-
-
-def _leads(picture: Picture, views: dict[str, str]) -> Iterable[RenderableType]:
-    for name, key in views.items():
-        for section in picture.sections_of(name):
-            leading = name in _LEADING
-            line = Text(no_wrap=not leading, overflow="fold" if leading else "ellipsis")
-            line.append_text(_key(key)).append(f" {one_line(section.title)}: ", "bold cyan")
-            yield line.append(one_line(section.lead), "bold" if leading else "")
-
-
-def _others(picture: Picture, views: dict[str, str]) -> Text:
-    """The views that no lead names."""
-    line = Text()
-    for name, key in views.items():
-        if not picture.sections_of(name):
-            line.append_text(_key(key)).append(f" {one_line(name)}  ", "dim")
+        line.append(f"filter: {state.needle}  ", f"bold {UNSURE}")
+    for said, key in _KEYS if listens else ():
+        style = Style(dim=True, meta={"press": key} if key else {})
+        line.append(said, style).append("  ")
     return line
 
 
-def _key(key: str) -> Text:
-    return Text(key, "bold yellow")
-
-
-def _panel_rows(draw: _Canvas, picture: Picture, room: int) -> list[Lines]:
-    """The panels in rows, those that are lower than the room alone."""
-    guarded = (Guarded(name, panel) for name, panel in picture.panels)
-    fitting = [panel for panel in guarded if len(draw.lines(panel)) <= room]
-    per_row = max(1, min(len(fitting), draw.width // 26))
-    return [
-        draw.lines(side_by_side(fitting[start : start + per_row], draw.width))
-        for start in range(0, len(fitting), per_row)
-    ]
-
-
 def _detail(picture: Picture, state: ViewState) -> RenderableType:
+    if state.view == PROCESS:
+        return Group(*process_view(picture, state.process))
     if state.view == PROBES:
         tables = (
             gauge_table(picture.document),
@@ -181,7 +158,8 @@ def _detail(picture: Picture, state: ViewState) -> RenderableType:
         return Group(*(part for table in tables for part in (table, Text())))
     sections = picture.sections_of(state.view)
     shown: Sequence[RenderableType] = [
-        SectionView(section, sort=state.sort, needle=state.needle) for section in sections
+        SectionView(section, sort=state.sort, backwards=state.backwards, needle=state.needle)
+        for section in sections
     ] or [Guarded(state.view, panel) for panel in picture.panels_of(state.view)]
     return Group(*shown) if shown else Text("nothing to tell yet", "dim")
 
@@ -200,11 +178,9 @@ def _scrolled(lines: Lines, state: ViewState, room: int) -> Lines:
     return shown
 
 
-def _help(picture: Picture) -> RenderableType:
+def _help(picture: Picture, width: int) -> RenderableType:
     table = Table.grid(padding=(0, 3, 0, 0))
     for keys, meaning in _HELP:
         table.add_row(Text(keys, "bold"), Text(meaning))
-    views = Text(no_wrap=False)
-    for name, key in picture.views().items():
-        views.append_text(_key(key)).append(f" {one_line(name)}   ")
-    return Group(table, Text(), views, Text(), Text("any key goes back", "dim"))
+    views = view_names(picture, width)
+    return Group(table, Text(), *views, Text(), Text("any key goes back", "dim"))

@@ -11,6 +11,7 @@ _NAMED = {
     b"\x7f": "backspace",
     b"\x08": "backspace",
     b"\x1b": "escape",
+    b"\x1a": "suspend",
 }
 _SEQUENCES = {
     b"A": "up",
@@ -27,18 +28,26 @@ _SEQUENCES = {
     b"7~": "home",
     b"8~": "end",
 }
-_KEY = re.compile(rb"\x1b[\[O]([0-9;]*[A-Za-z~])|(.)", re.DOTALL)
+_BUTTONS = {b"64": "wheelup", b"65": "wheeldown"}
+_KEY = re.compile(
+    rb"\x1b\[<(\d{1,4});(\d{1,5});(\d{1,5})([Mm])|\x1b[\[O]([0-9;]*[A-Za-z~])|(.)", re.DOTALL
+)
+"""The mouse, as xterm's mode 1006 tells of it; a key's sequence; any other byte."""
 
 
 def keys(typed: bytes) -> list[str]:
     """The keys in what one read of the terminal gave.
 
-    Each is a character, or a name as "tab", "up", "pagedown"; other keys are left out.
+    Each is a character, or a name as "tab", "up", "pagedown", or "click X Y", from 0 on; other
+    keys are left out.
     """
     text = []
     for match in _KEY.finditer(typed):
-        sequence, single = match.groups()
-        if sequence is not None:
+        button, x, y, pressed, sequence, single = match.groups()
+        if button is not None:
+            click = f"click {int(x) - 1} {int(y) - 1}" if button == b"0" else ""
+            text.append(_BUTTONS.get(button, click) if pressed == b"M" else "")
+        elif sequence is not None:
             text.append(_SEQUENCES.get(sequence, ""))
         else:
             text.append(_NAMED.get(single) or _character(single))

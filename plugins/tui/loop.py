@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from ksmtrace.plugins.tui.frame import frame
+from ksmtrace.plugins.tui.frame import Lines, frame, pressed_at
+from ksmtrace.plugins.tui.history import History
 from ksmtrace.plugins.tui.keys import keys
 from ksmtrace.plugins.tui.picture import Picture
 from ksmtrace.plugins.tui.terminal import Terminal
-from ksmtrace.plugins.tui.view_state import ViewState
+from ksmtrace.plugins.tui.view_state import Choices, ViewState
 
 _GLANCE_SECONDS = 0.25
 _FRAME_SECONDS = 0.05
@@ -28,16 +29,25 @@ class Screen:
         console: where to draw.
         picture: the first.
         quit_run: called, in the screen's thread, when q is pressed.
+        history: pictures of passes to look back at.
     """
 
-    def __init__(self, console: Console, picture: Picture, quit_run: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        picture: Picture,
+        quit_run: Callable[[], None],
+        history: History | None = None,
+    ) -> None:
         self.state = ViewState()
+        self._history = history or History()
+        self._lines: Lines = []
         self._console = console
         self._terminal = Terminal(console)
         self._quit_run = quit_run
         self._latest = self._shown = picture
         self._failure: BaseException | None = None
-        self._stopping = False
+        self._stopping = self._looked_back = False
         self._ours, self._theirs = os.pipe()
         self._thread = threading.Thread(target=self._run, name="ksmtrace-screen", daemon=True)
         self._terminal.enter()
@@ -81,8 +91,8 @@ class Screen:
             drawn: object = None
             while not self._stopping:
                 size = self._terminal.size()
-                if not self.state.paused:
-                    self._shown = self._latest
+                self._terminal.take_mouse(take=self.state.mouse)
+                self._choose()
                 now = (self._shown, repr(self.state), size, self._latest.final)
                 if now != drawn:
                     drawn = now
@@ -93,11 +103,25 @@ class Screen:
             self._failure = error
             self._terminal.leave()
 
+    def _choose(self) -> None:
+        """The pass that is looked back at, while paused what was there, else the latest."""
+        if self.state.at is not None:
+            self._shown = self._history.at(self.state.at) or self._latest
+        elif not self.state.paused or self._looked_back:
+            self._shown = self._latest
+        self._looked_back = self.state.at is not None
+
     def _draw(self, size: tuple[int, int]) -> None:
         listens = self._terminal.keys is not None
         over = self._latest.final
-        lines = frame(self._console, self._shown, self.state, size, listens=listens, over=over)
-        self._terminal.draw(lines, size)
+        passes = self._latest.document["passes"]
+        self._lines = frame(
+            *(self._console, self._shown, self.state, size),
+            listens=listens,
+            over=over,
+            passes=passes,
+        )
+        self._terminal.draw(self._lines, size)
 
     def _listen(self, size: tuple[int, int]) -> None:
         typed = self._terminal.keys
@@ -111,6 +135,16 @@ class Screen:
         if not received:  # the terminal has hung up
             self._terminal.keys = None
         for key in keys(received):
-            self.state.press(key, self._shown.views(), page=max(1, size[1] - 4))
+            choices = Choices(
+                self._shown.views(),
+                max(1, size[1] - 4),
+                [name for name, _ in self._shown.processes(self.state.needle)],
+                self._history.passes,
+            )
+            if pressed := pressed_at(self._lines, key) if key.startswith("click ") else key:
+                self.state.press(pressed, choices)
+        if self.state.suspending:
+            self.state.suspending = False
+            self._terminal.suspend()
         if self.state.ended:
             self._quit_run()

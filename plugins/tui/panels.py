@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.palette import BAD, GOOD, UNKNOWN, UNSURE
 from ksmtrace.drawing.summary import Document, agreement, length, share
 from ksmtrace.lines import harmless
 from ksmtrace.pipeline.snapshot import MISSION
@@ -29,7 +30,7 @@ MISSION_NAMES = tuple(kind.name.lower() for kind in MISSION)
 WIDE = 110
 """Columns from which on there is room for notes."""
 
-_EXACTNESS_STYLES = {"exact": "green", "derived": "cyan", "sampled": "yellow", "absent": "dim"}
+_EXACTNESS_STYLES = {"exact": GOOD, "derived": "", "sampled": UNSURE, "absent": UNKNOWN}
 
 
 def count(value: int | None) -> str:
@@ -46,20 +47,22 @@ def header(document: Document, state: Text) -> RenderableType:
     events = document["events"]
     how = Text(no_wrap=True, overflow="ellipsis")
     how.append(f"{events['total']:,} events  ")
-    how.append(f"{events['lost']:,} lost", "bold white on red" if events["lost"] else "green")
+    how.append(f"{events['lost']:,} lost", f"bold reverse {BAD}" if events["lost"] else GOOD)
     how.append(f"  {count(document['passes'])} passes  ")
     if document["stream"]["ended_seconds"] is not None:
         when = duration(document["stream"]["ended_seconds"])
-        how.append(f"STREAM ENDED at {when}: {one_line(document['stream']['reason'])}", "bold red")
+        how.append(
+            f"STREAM ENDED at {when}: {one_line(document['stream']['reason'])}", f"bold {BAD}"
+        )
         how.append("  ")
     elif document["probe_time"]["ksmd_ratio"] is not None:
         how.append(f"probes {share(document['probe_time']['ksmd_ratio'])} of ksmd  ")
     silent = [name for name, one in document["silent"].items() if not one["over"]]
     if silent:
-        how.append(f"SILENT: {', '.join(map(one_line, silent))}  ", "bold red")
+        how.append(f"SILENT: {', '.join(map(one_line, silent))}  ", f"bold {BAD}")
     how.append(*_agreement(document))
     for name in document["plugins_failed"]:
-        how.append(f"  plugin {one_line(name)} failed", "bold red")
+        how.append(f"  plugin {one_line(name)} failed", f"bold {BAD}")
     table = Table.grid(expand=True)
     table.add_column(ratio=1)
     table.add_column(justify="right")
@@ -71,8 +74,8 @@ def _agreement(document: Document) -> tuple[str, str]:
     checked = document["self_check"]
     complete = document["reconstruction"]["complete"]
     if checked["at_scan_stop_differing"]:
-        return agreement(document), "bold red"
-    return agreement(document), "green" if complete and checked["at_scan_stop"] else "yellow"
+        return agreement(document), f"bold {BAD}"
+    return agreement(document), GOOD if complete and checked["at_scan_stop"] else UNSURE
 
 
 def probe_table(document: Document, counters: Counters, *, wide: bool) -> RenderableType:
@@ -131,7 +134,9 @@ def seen_count(document: Document, counters: Counters, name: str) -> int | None:
     if document["probes"][name]["exactness"] == "absent":
         return None
     total = counters.get(name)
-    if total in document["counters"]:
+    if total is not None and total not in document["counters"]:
+        return None
+    if total is not None:
         now, first = document["counters"][total], document["counters_at_start"].get(total)
         return None if first is None else int(now - first)
     return int(document["events"]["by_kind"].get(name.upper(), 0))
@@ -149,7 +154,7 @@ def gauge_table(document: Document) -> RenderableType:
         if row == "difference":
             for cell, figures in zip(cells, gauges.values(), strict=True):
                 cell.stylize(
-                    "bold yellow" if figures[row] else "green" if figures[row] == 0 else "dim"
+                    f"bold {UNSURE}" if figures[row] else GOOD if figures[row] == 0 else "dim"
                 )
         table.add_row(row, *cells)
     return table
@@ -163,7 +168,7 @@ def counts_table(document: Document) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("by")
     for name, row in document["self_check"]["counts"].items():
-        style = "bold yellow" if row["difference"] else "green"
+        style = f"bold {UNSURE}" if row["difference"] else GOOD
         numbers = (Text(count(row[key])) for key in ("events", "counted"))
         difference = Text(count(row["difference"]), style)
         table.add_row(Text(name), *numbers, difference, Text(row["against"]))
@@ -182,7 +187,7 @@ class Guarded:
             lines = console.render_lines(self._panel, options, pad=False)
         except Exception as error:  # noqa: BLE001 - a plugin may hand over anything
             failure = f"the panel of {self._name} cannot be drawn: {type(error).__name__}: {error}"
-            yield Text(one_line(failure), "red")
+            yield Text(one_line(failure), BAD)
             return
         for line in lines:
             yield from map(_harmless, line)
@@ -195,10 +200,10 @@ def _harmless(segment: Segment) -> Segment:
     return Segment(harmless(segment.text), style)
 
 
-def side_by_side(panels: Iterable[RenderableType], width: int) -> RenderableType:
-    """The analyzers' panels in rows, as many to a row as fit at 26 columns each."""
+def side_by_side(panels: Iterable[RenderableType], width: int, columns: int = 26) -> RenderableType:
+    """Panels in rows, as many to a row as fit at `columns` each."""
     shown = list(panels)
-    per_row = max(1, min(len(shown), width // 26))
+    per_row = max(1, min(len(shown), width // columns))
     table = Table.grid(expand=True)
     for _ in range(per_row):
         table.add_column(ratio=1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
+from ksmtrace.lines import one_line
+from ksmtrace.model.processes import label_of
 from ksmtrace.section import Section
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Picture:
         panels: (plugin name, renderable).
         sections: (plugin name, section).
         counters: the kernel's counter of each kind of event of which only that is known.
+        page_size_bytes: of a small page.
         final: the run is over.
     """
 
@@ -35,6 +38,7 @@ class Picture:
     panels: tuple[tuple[str, RenderableType], ...]
     sections: tuple[tuple[str, Section], ...]
     counters: Mapping[str, str]
+    page_size_bytes: int
     final: bool = False
 
     @classmethod
@@ -45,6 +49,7 @@ class Picture:
             snapshot.panels,
             snapshot.sections,
             snapshot.session.counters,
+            snapshot.session.kernel.page_size_bytes,
             snapshot.final,
         )
 
@@ -52,6 +57,16 @@ class Picture:
         """Key by name of each view: every plugin with sections or panels, then the probes."""
         names = list(dict.fromkeys([*(n for n, _ in self.sections), *(n for n, _ in self.panels)]))
         return dict(zip([*names[: len(_KEYS) - 1], PROBES], _KEYS, strict=False))
+
+    def processes(self, needle: str = "") -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and figures of the processes that save most, by the balance sheet.
+
+        Only those with `needle` in their name, of which it is known what they save.
+        """
+        listed = self.document["analyzers"].get("balance", {}).get("processes") or ()
+        named = ((one_line(label_of({**one, "vm": None})), one) for one in listed)
+        named = ((name, one) for name, one in named if one["saved_bytes"] is not None)
+        return [(name, one) for name, one in named if needle.casefold() in name.casefold()]
 
     def sections_of(self, name: str) -> list[Section]:
         """The sections of one plugin."""

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import termios
+import threading
+import time
 import tty
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,8 +19,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.segment import Segment, Segments
+from rich.style import Style
+
+from ksmtrace.drawing.palette import ANSI
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[?25h\x1b[?1049l"
+_MOUSE_ON, _MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
+"""Buttons and where they were pressed; a terminal without a mouse takes no notice."""
+
+_BACK_SECONDS = 0.2
 _NO_CHARACTER = b"\0"
 
 
@@ -35,12 +45,14 @@ class Terminal:
         self._drawn: list[str] = []
         self._size: tuple[int, int] | None = None
         self._entered = False
+        self._has_mouse = False
 
     def enter(self) -> None:
         """Take it over; whatever ends the program gives it back."""
         atexit.register(self.leave)
         self._entered = True
         self._take_keys()
+        self._size = None
         self._write(_ENTER)
 
     def leave(self) -> None:
@@ -50,12 +62,35 @@ class Terminal:
         self._entered = False
         atexit.unregister(self.leave)
         with suppress(OSError, ValueError):
+            self.take_mouse(take=False)
             self._write(_LEAVE)
         if self._before is not None:
             with suppress(termios.error, ValueError, OSError):
                 termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)
                 termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
         self.keys = None
+
+    def take_mouse(self, *, take: bool) -> None:
+        """Have the terminal tell of clicks, or leave them to it, which selects text by them."""
+        if take != self._has_mouse and (self.keys is not None or not take):
+            self._has_mouse = take
+            self._write(_MOUSE_ON if take else _MOUSE_OFF)
+
+    def suspend(self) -> None:
+        """Give the terminal back, stop as Ctrl-Z does, and take it over when in front again.
+
+        Nothing where no shell could bring the program back.
+        """
+        if self.keys is None or not _is_a_job(self.keys):
+            return
+        fd = self.keys
+        self.leave()
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+        # the group's signal may take another thread: this one must not go on before
+        signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+        while not _in_foreground(fd):
+            time.sleep(_BACK_SECONDS)
+        self.enter()
 
     def size(self) -> tuple[int, int]:
         """(columns, lines), now."""
@@ -81,6 +116,8 @@ class Terminal:
             self._write(out)
 
     def _encoded(self, line: list[Segment]) -> str:
+        if self._console.color_system == "standard":
+            line = [_of_16(segment) for segment in line]
         with self._console.capture() as capture:
             self._console.print(Segments(line), end="", crop=False, no_wrap=True, highlight=False)
         return capture.get().replace("\n", "")
@@ -92,8 +129,8 @@ class Terminal:
     def _take_keys(self) -> None:
         """Read keys without echo and without waiting for Enter, where stdin is ours to read.
 
-        Ctrl-Z, Ctrl-backslash and Ctrl-S are switched off: they would leave a screen that nobody
-        draws.
+        Ctrl-backslash and Ctrl-S are switched off, which would leave a screen that nobody draws;
+        Ctrl-Z is a key like any other, which `suspend` is for.
         """
         try:
             fd = sys.stdin.fileno()
@@ -109,6 +146,25 @@ class Terminal:
         except (OSError, ValueError, AttributeError, termios.error):
             return
         self.keys = fd
+
+
+_BY_NAME = {name: Style(color=ansi) for name, ansi in ANSI.items()}
+
+
+def _of_16(segment: Segment) -> Segment:
+    """The same in one of a terminal's own 16 colours."""
+    style = segment.style
+    if style is None or style.color is None or style.color.name not in _BY_NAME:
+        return segment
+    return Segment(segment.text, style + _BY_NAME[style.color.name], segment.control)
+
+
+def _is_a_job(fd: int) -> bool:
+    """Whether a shell controls this program from that terminal."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _in_foreground(fd: int) -> bool:

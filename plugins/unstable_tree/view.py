@@ -15,7 +15,7 @@ from ksmtrace.units import format_value
 
 def panel(figures: Row) -> Iterator[Panel]:
     """Who waits, and what comes of it, usable 26 columns wide; none where nothing is known."""
-    return figures_panel("unstable tree", panel_rows(FIGURES, figures), "yellow")
+    return figures_panel("unstable tree", panel_rows(FIGURES, figures))
 
 
 def section(figures: Row) -> Section:

@@ -46,8 +46,8 @@ def panel(analysis: Json) -> Iterator[Panel]:
     counted = {c: _counted(c, analysis) for c in REMEDIES if c is not Cause.CHANGED}
     rows += [(_LABELS[cause], count) for cause, count in counted.items() if count]
     for process in (analysis["processes"] or ())[:3]:
-        rows.append((Text(label_of(process), style="magenta"), process["changed_pages"]))
-    return figures_panel("volatile", rows, "magenta")
+        rows.append((Text(label_of(process)), process["changed_pages"]))
+    return figures_panel("volatile", rows)
 
 
 def _counted(cause: Cause, analysis: Json) -> int:

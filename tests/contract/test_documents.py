@@ -1,10 +1,13 @@
-"""Documents: links and named files exist, prose is wrapped, and the README is short and true."""
+"""Documents: links, files and commands exist, prose is wrapped, the README is short and true."""
 
 import re
+import shlex
 import subprocess
 
 import pytest
 
+from ksmtrace.cli import build_parser
+from ksmtrace.errors import KsmtraceError
 from support.command import ksmtrace
 
 
@@ -55,6 +58,36 @@ def test_prose_is_wrapped(documents):
         lines = [line for line in prose.splitlines() if len(line) > 100]
         long += [f"{document.name}: {line}" for line in lines if not line.startswith("|")]
     assert long == []
+
+
+COMMAND = re.compile(r"(?:\$ )?(?:sudo )?(?:kubectl exec \S+ -- )?ksmtrace ([a-z]+(?: .*)?)")
+PLACEHOLDERS = {"DOCUMENT": "run"}
+"""What stands for a word that the parser knows."""
+
+
+def commands(text):
+    """Arguments of ksmtrace in a document: lines of quoted blocks, without what is said of them or
+    follows in a pipe, and in backticks."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    for line in lines:
+        if found := COMMAND.fullmatch(re.split(r"\s{2,}|\s[|>]\s", line)[0]):
+            yield [PLACEHOLDERS.get(word, word) for word in shlex.split(found[1])]
+
+
+def test_commands_in_documents_are_taken(documents):
+    """Verbs and options that there are; a verb's name alone is no command."""
+    parser, tried = build_parser(), 0
+    for document in documents:
+        for arguments in commands(document.read_text()):
+            if len(arguments) > 1:
+                parser.parse_args(arguments)
+                tried += 1
+    assert tried > 40
+    with pytest.raises(KsmtraceError, match="--gone"):
+        parser.parse_args(next(commands("`sudo ksmtrace live --gone`")))
 
 
 def test_recipes_have_the_steps_that_they_promise(repository):

@@ -47,8 +47,8 @@ def test_its_section_is_in_the_text_and_on_the_page(bundled_capture, environment
 
 def test_its_lead_and_its_view_are_on_the_screen(bundled_capture, environment):
     command = [KSMTRACE, "replay", str(bundled_capture), "--hold"]
-    with OnTerminal(command, columns=80, lines=24, env=environment) as run:
-        shown = run.wait_for("Hottest addresses: The hottest address was tried")
+    with OnTerminal(command, columns=120, lines=40, env=environment) as run:
+        shown = run.wait_for("Hottest addresses  The hottest address was tried")
         (line,) = (line for line in shown if "Hottest addresses" in line)
         run.press(line[0])
         run.wait_for("Attempts by address", without="Stable tree")

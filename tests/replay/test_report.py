@@ -84,8 +84,10 @@ def test_it_can_be_looked_at_wide_and_on_a_phone(browse, tmp_path, size):
 def test_tables_are_sorted_and_searched_in_the_browser(browse, page, tmp_path):
     """What the page's own script makes of it, asked by one that stands in for a user."""
     asks = """
-      const shared = [...document.querySelectorAll("table")].find((t) => t.tBodies[0].rows.length > 5);
-      const column = (at) => [...shared.tBodies[0].rows].map((row) => row.cells[at].textContent);
+      const shared = [...document.querySelectorAll("table")].find(
+        (table) => table.tBodies[0].rows.length > 5);
+      const rows = () => [...shared.tBodies[0].rows];
+      const column = (at) => rows().map((row) => row.cells[at].textContent);
       const at = [...shared.tHead.rows[0].cells].findIndex((head) => head.textContent === "age");
       const said = { before: column(at), all: shared.tBodies[0].rows.length };
       const button = shared.tHead.rows[0].cells[at].firstElementChild;
@@ -95,7 +97,7 @@ def test_tables_are_sorted_and_searched_in_the_browser(browse, page, tmp_path):
       const input = document.querySelector(".find input");
       const last = shared.tBodies[0].rows[0].textContent;
       input.value = last.toUpperCase(); input.dispatchEvent(new Event("input"));
-      said.shown = [...shared.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.textContent);
+      said.shown = rows().filter((row) => !row.hidden).map((row) => row.textContent);
       said.wanted = last; said.found = document.querySelector(".find output").textContent;
       document.title = JSON.stringify(said);
     """

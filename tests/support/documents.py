@@ -38,13 +38,15 @@ def name_of(document):
     return next((name for key, name in keys.items() if key in document), None)
 
 
-def watch():
-    """Check documents from now on: of snapshots, of what is printed, and of commands that are run.
+def watch(*, made):
+    """Check documents from now on: what is printed, by commands that are run too, and snapshots'
+    where `made` is true.
 
     Commands are those by `subprocess.run`, and their output is text that is captured.
     """
     document = Snapshot.__dict__["document"]
-    document.func = _checked(document.func)
+    if made:
+        document.func = _checked(document.func)
     formats.json = _Json()
     subprocess.run = _run_checked(subprocess.run)
 

@@ -79,13 +79,15 @@ def test_it_takes_what_is_printed(name, printed):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_wrong_type_anywhere_fails(name, printed):
     tried = 0
+    document = copy.deepcopy(printed[name])
     for path, found in places(schema(name), "leaf"):
-        document = copy.deepcopy(printed[name])
         for holder, key in list(reach(document, path))[:1]:
-            scalar = 7 if isinstance(holder[key], str) else "seven"
+            was = holder[key]
+            scalar = 7 if isinstance(was, str) else "seven"
             for other in (OTHER, scalar) if "string" not in found.get("type", ()) else (OTHER,):
                 holder[key] = other
                 assert refused(name, document), path
+            holder[key] = was
             tried += 1
     assert tried >= 8
 
@@ -93,10 +95,10 @@ def test_a_wrong_type_anywhere_fails(name, printed):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_an_unknown_or_a_missing_key_anywhere_fails(name, printed):
     tried = 0
+    document = copy.deepcopy(printed[name])
     for path, found in places(schema(name), "object"):
         if found.get("additionalProperties") is not False:
             continue
-        document = copy.deepcopy(printed[name])
         holders = [document] if not path else [h[k] for h, k in reach(document, path)]
         for holder in [one for one in holders if isinstance(one, dict)][:1]:
             holder["unheard_of"] = 1

@@ -279,7 +279,7 @@ def test_the_writer_of_the_story_is_found_by_the_whole_pipeline():
     assert "java (pid 815)" in given[0]["advice"]
     assert given[0]["evidence"].startswith("it wrote to 203 merged pages")
     (section,) = [section for name, section in snapshot.sections if name == "advice"]
-    assert section.tables[0].note == given[0]["command"]
+    assert section.tables[0].rows[-1] == (given[0]["command"],)
 
 
 @pytest.mark.parametrize("variant", ["pksm", "zero-page", "uksm"])

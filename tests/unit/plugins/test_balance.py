@@ -546,8 +546,8 @@ def test_what_is_saved_over_time_is_drawn_without_the_bookkeeping():
     ((_, section),) = analyse(rows, "balance", of=replace(whole, probes=probes)).sections
     (chart,) = section.charts
     assert {name: list(values) for name, values in chart.series.items()} == {
-        "saved": [0, 5 * PAGE, 9 * PAGE]
-    }
+        "saved": [0, 5 * PAGE, 9 * PAGE, 2 * PAGE]
+    }, "as read, and last what is known of events and of zero pages"
 
 
 def test_what_has_not_settled_is_named():

@@ -2,6 +2,8 @@
 
 import io
 import re
+from functools import cache
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -15,15 +17,24 @@ from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.tui import Plugin
-from ksmtrace.plugins.tui.frame import frame
+from ksmtrace.plugins.tui.frame import frame, pressed_at
+from ksmtrace.plugins.tui.memory import memory_bar, mergeable
 from ksmtrace.plugins.tui.picture import PROBES, Picture
-from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
+from ksmtrace.plugins.tui.view_state import OVERVIEW, PROCESS, Choices, ViewState
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session, picture
 from support.runs import EMPTY, analyse, lost, plugin, runner, start, stop
 from support.story import story
 from support.streams import events, sample, session
+from support.tiers import TIERS
+from support.tiers import answered as answer_of
 
+BUNDLED_CAPTURE = Path(__file__).parents[2] / "replay/data/debian-6.1.ksmtrace"
 SIZES = [(80, 24), (120, 40), (40, 10), (200, 60)]
+
+
+@cache
+def answered(path, tier="full"):
+    return Picture.of(answer_of(path, tier))
 
 
 def _console(width, height, **how):
@@ -75,12 +86,131 @@ def test_it_fits_whatever_the_number_of_analyzers(more, size):
             assert max(map(len, lines)) <= size[0]
 
 
-def test_with_nine_analyzers_80_by_24_shows_every_lead_and_some_panels():
-    drawn = _draw(picture(story(), *ANALYZERS, more=5))
-    for title in ("Stable tree: ", "Life of merges: ", *(f"Other {n}: " for n in range(5))):
+def test_with_nine_analyzers_80_by_24_names_every_view_with_its_key():
+    shown = picture(story(), *ANALYZERS, more=5)
+    drawn = _draw(shown)
+    for title in ("1 Stable tree", "2 Life of merges", *(f"{5 + n} Other {n}" for n in range(5))):
         assert title in drawn
-    assert "unshared" in drawn
     assert "q quit" in drawn
+    assert "s sort" in drawn
+
+
+@pytest.mark.parametrize("how", [{}, {"no_color": True}, {"legacy_windows": True}])
+def test_80_by_24_answers_the_four_questions(how):
+    """Does it pay, who gains, what is wasted, what to do, with the command."""
+    drawn = _draw(answered(BUNDLED_CAPTURE), over=True, **how)
+    for answer in (
+        "COSTS MORE THAN IT SAVES  3.3 MiB saved",
+        "ksmd takes 25.3% of a core",
+        "Do: Let ksmd scan slower",
+        "    echo 60200 > /sys/kernel/mm/ksm/pages_to_scan",
+        "Mergeable memory: 7.8 MiB in 1,991 pages",
+    ):
+        assert answer in drawn
+    for pattern in (
+        r"saved 852 \(43%\) .*kept 567 \(28%\) .*unique 502 \(25%\)",
+        r"changing 62 \(3%\) .*held 8 \(0%\)",
+        r"saved +[▁-█]{20,} +3.3 MiB now, 7.8 MiB at most",
+        r"ksmd's CPU +[▁-█]{20,} +44.6% now",
+        r"Who gains +saved +net +ksmd +written to",
+        r"beta 125 +1.7 MiB +1.6 MiB +5.32 s +167",
+        r"written to between two looks +3,337 +415 ms",
+    ):
+        assert re.search(pattern, drawn), pattern
+    assert drawn.splitlines()[-1].startswith("q quit")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_bar_is_as_wide_as_the_screen_and_its_parts_are_all_pages(tier):
+    shown = answered(BUNDLED_CAPTURE, tier)
+    pages = mergeable(shown.document)
+    counters = shown.document["counters"]
+    gauges = ("shared", "sharing", "unshared", "volatile")
+    assert sum(pages.values()) == sum(counters[f"pages_{name}"] for name in gauges)
+    assert ("not merged" in pages) == (tier != "full")
+    for width in (40, 80, 200):
+        bar = list(memory_bar(shown, width))[1]
+        assert len(bar.plain) == width
+        assert len(set(bar.plain)) == len(pages), "each part is seen, and told without colours"
+
+
+def test_panels_come_in_the_order_of_importance_or_not_at_all():
+    shown = answered(BUNDLED_CAPTURE)
+    for height in range(24, 120, 3):
+        drawn = _draw(shown, 120, height)
+        titles = [f"─ {name} ─" in drawn for name in ("balance", "stable tree", "copies")]
+        assert titles == sorted(titles, reverse=True)
+
+
+def test_one_process_is_looked_into():
+    shown = answered(BUNDLED_CAPTURE)
+    drawn = _draw(shown, 100, 200, ViewState(view=PROCESS, process="beta 125"))
+    for pattern in (
+        r"^beta 125$",
+        r"cgroup /",
+        r"Is KSM worth it\?",
+        r"saved +1.7 MiB",
+        r"ksmd +5.32 s",
+        r"Copy on write",
+        r"by writes +167",
+        r"beta 125: \d[\d,]* pages",
+        r"beta 125 0x[0-9a-f]+-0x[0-9a-f]+",
+    ):
+        assert re.search(pattern, drawn, re.MULTILINE), pattern
+    assert not re.search(r"^alpha", drawn, re.MULTILINE)
+    gone = _draw(shown, 100, 40, ViewState(view=PROCESS, process="beta 12"))
+    assert "No analyzer has anything to say of it now." in gone
+
+
+def test_a_click_is_the_key_of_what_is_there():
+    shown = answered(BUNDLED_CAPTURE)
+    console = _console(80, 24)
+    lines = frame(console, shown, ViewState(), (80, 24), listens=True, over=False)
+    texts = ["".join(segment.text for segment in line) for line in lines]
+
+    def click(words):
+        y = next(at for at, text in enumerate(texts) if words in text)
+        return pressed_at(lines, f"click {texts[y].index(words)} {y}")
+
+    assert click("alpha 124") == "process 1"
+    assert click("7 Copy on write") == "7"
+    assert click("p pause") == "p"
+    assert click("COSTS MORE") == ""
+    assert pressed_at(lines, "click 79 22") == pressed_at(lines, "click 500 500") == ""
+
+
+def test_a_counter_that_this_kernel_has_not_is_not_0():
+    """pages_scanned came with 6.6."""
+    shown = answered(BUNDLED_CAPTURE, "tracepoint")
+    drawn = _draw(shown, 120, 60, ViewState(view=PROBES))
+    assert re.search(r"cmp_and_merge_page +sampled +- ", drawn)
+
+
+def _questions():
+    text = (Path(__file__).parents[3] / "docs/REFERENCE.md").read_text()
+    table = text.partition("| question | keys | there |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    for row in table.splitlines():
+        question, typed, there = (cell.strip() for cell in row.strip("|").split("|"))
+        yield pytest.param(typed.strip("`"), re.search("`(.+?)`", there)[1], id=question)
+
+
+@pytest.mark.parametrize(("typed", "there"), list(_questions()))
+def test_a_question_is_answered_where_the_reference_says(typed, there):
+    shown = answered(BUNDLED_CAPTURE)
+    state = ViewState()
+    processes = [name for name, _ in shown.processes()]
+    if typed != "none":
+        key = "enter" if typed == "Enter" else typed
+        state.press(key, Choices(shown.views(), 20, processes, range(1, 41)))
+    assert there in " ".join(_draw(shown, state=state).split())
+
+
+def test_looking_back_says_at_what():
+    shown = picture(story(), *ANALYZERS)
+    state = ViewState(at=2, paused=True)
+    lines = frame(_console(80, 24), shown, state, (80, 24), listens=True, over=False, passes=1234)
+    assert "PASS 3 of 1,234, p: now" in "".join(segment.text for segment in lines[0])
+    assert "pass: 12_" in _draw(shown, state=ViewState(prompt="12", asks="pass"))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -110,7 +240,7 @@ def test_the_overview_shows_the_run():
         "0 lost",
         "3 passes",
         "agreed with the kernel at 1 of 1 pass ends",
-        "1 Stable tree: 40 KSM pages stand for 120",
+        "1 Stable tree  40 KSM pages stand for 120",
         "3 Pages that wait for a twin",
         "4 Why pages do not merge",
         "5 probes",
@@ -168,6 +298,9 @@ def test_tables_are_sorted_and_filtered():
     assert order() == ["a", "?", "b"]
     assert order(sort=1) == ["?", "a", "b"]
     assert order(sort=2) == ["b", "a", "?"]
+    assert order(sort=1, backwards=True) == ["b", "a", "?"]
+    assert order(sort=2, backwards=True) == ["a", "b", "?"], "what is not known is last both ways"
+    assert order(backwards=True) == ["b", "?", "a"]
     assert order(needle="BETA") == ["b"]
     assert "2 rows hidden by the filter" in _draw(
         shown, 100, 80, ViewState(view="other0", needle="b")
@@ -185,9 +318,10 @@ def test_what_is_paused_ended_filtered_or_typed_is_shown():
 def test_losses_and_differences_stand_out():
     kernel = {"pages_shared": 3, "pages_sharing": 0, "pages_unshared": 0, "pages_volatile": 0}
     rows = [*EMPTY, start(0), stop(0), *sample(at_scan_stop=True, **kernel), lost(2)]
-    drawn = _draw(picture(rows), force_terminal=True, color_system="standard", no_color=False)
-    assert "\x1b[1;37;41m2 lost" in drawn
-    assert "\x1b[1;33m-3" in drawn
+    drawn = _draw(picture(rows), force_terminal=True, color_system="truecolor", no_color=False)
+    assert re.search(r"\x1b\[1;7;[\d;]+m2 lost", drawn)
+    # rich keeps what a style is drawn with, whatever the colours of the next console
+    assert re.search(r"\x1b\[1;[\d;]+m-3", drawn)
 
 
 def test_no_color_is_honoured(monkeypatch):
@@ -206,7 +340,7 @@ def test_a_process_name_gets_neither_escape_codes_nor_markup_through():
 
 
 def _terminal():
-    return _console(80, 24, force_terminal=True, color_system="standard")
+    return _console(80, 24, force_terminal=True, color_system="truecolor")
 
 
 ENTER, LEAVE, SHOW_CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"

@@ -94,9 +94,9 @@ def test_every_chart_is_there_twice_and_every_table(made):
     assert tags.count("figure") == charts >= 8
     assert tags.count("svg") == 2 * charts
     assert tags.count("table") == sum(bool(t.rows) for s in sections for t in s.tables) > 8
-    assert tags.count("tr") == sum(
-        len(t.rows) + 1 for s in sections for t in s.tables if t.rows
-    ), "without its script the page has every row"
+    assert tags.count("tr") == sum(len(t.rows) + 1 for s in sections for t in s.tables if t.rows), (
+        "without its script the page has every row"
+    )
 
 
 def test_its_policy_allows_its_own_script_by_hash_and_nothing_else(made):
