@@ -13,6 +13,17 @@ from itertools import cycle
 SAVED, UNIQUE, WAITING = "#4aa063", "#0684df", "#765810"
 CHANGING, SKIPPED, GONE = "#f26910", "#d270b5", "#5e5e5e"
 
+ANSI = {
+    SAVED: "green",
+    UNIQUE: "blue",
+    WAITING: "yellow",
+    CHANGING: "red",
+    SKIPPED: "magenta",
+    GONE: "bright_black",
+}
+"""What to take where a terminal has the 16 colours of its theme alone: the nearest of them by
+arithmetic would be the same one for two states."""
+
 STATES = {
     "saved": SAVED,
     "merged": SAVED,

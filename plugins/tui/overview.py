@@ -5,7 +5,7 @@ What matters most comes first; what has no room is left out from the end, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from rich.console import RenderableType
@@ -25,6 +25,8 @@ from ksmtrace.plugins.tui.view_state import ViewState
 from ksmtrace.units import format_value
 
 Lines = list[list[Segment]]
+Rows = Callable[[int], Table]
+"""Draws a table of so many rows at most."""
 
 _ROOMY_LINES = 36
 _TABLES_BESIDE = 96
@@ -148,11 +150,12 @@ def _who(draw: Canvas, picture: Picture, state: ViewState, room: int) -> Lines:
     return draw.lines(*(table(each) for table in tables)) if each >= 1 else []
 
 
-def _gains(picture: Picture, state: ViewState) -> Any:  # noqa: ANN401 - rows to a table
+def _gains(picture: Picture, state: ViewState) -> Rows | None:
     kept = picture.processes(state.needle)
     if not kept:
         return None
     labels, rows = [name for name, _ in kept], [row for _, row in kept]
+    chosen = state.row(labels)
     keys = {
         "saved_bytes": ("saved", "bytes"),
         "net_saved_bytes": ("net", "bytes"),
@@ -163,9 +166,9 @@ def _gains(picture: Picture, state: ViewState) -> Any:  # noqa: ANN401 - rows to
 
     def table(most: int) -> Table:
         drawn = _table("Who gains", *(name for name, _ in shown.values()))
-        first = max(0, min(state.row - most + 1, len(rows) - most))
+        first = max(0, min(chosen - most + 1, len(rows) - most))
         for at, row in list(enumerate(rows))[first : first + most]:
-            style = Style(reverse=at == state.row, meta={"press": f"process {at}"})
+            style = Style(reverse=at == chosen, meta={"press": f"process {at}"})
             cells = (format_value(row.get(key), unit) for key, (_, unit) in shown.items())
             drawn.add_row(Text(overflow="ellipsis").append(labels[at], style), *cells)
         return drawn
@@ -173,7 +176,7 @@ def _gains(picture: Picture, state: ViewState) -> Any:  # noqa: ANN401 - rows to
     return table
 
 
-def _wasted(picture: Picture) -> Any:  # noqa: ANN401 - rows to a table
+def _wasted(picture: Picture) -> Rows | None:
     causes: Mapping[str, Any] = picture.document["analyzers"].get("volatile", {}).get("causes")
     rows = [
         (_WASTED[name], one["examined_pages"], one["ksmd_cpu_seconds"])
@@ -247,8 +250,4 @@ def _rest(draw: Canvas, picture: Picture) -> Iterator[Lines]:
     panels = [Guarded(name, panel) for name, panel in picture.panels]
     per_row = max(1, min(len(panels), draw.width // 30))
     for start in range(0, len(panels), per_row):
-        yield draw.lines(side_by_side(_row(panels, start, per_row), draw.width))
-
-
-def _row(panels: list[Guarded], start: int, per_row: int) -> Iterable[RenderableType]:
-    return panels[start : start + per_row]
+        yield draw.lines(side_by_side(panels[start : start + per_row], draw.width))

@@ -19,6 +19,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.segment import Segment, Segments
+from rich.style import Style
+
+from ksmtrace.drawing.palette import ANSI
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[?25h\x1b[?1049l"
 _MOUSE_ON, _MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
@@ -113,6 +116,8 @@ class Terminal:
             self._write(out)
 
     def _encoded(self, line: list[Segment]) -> str:
+        if self._console.color_system == "standard":
+            line = [_of_16(segment) for segment in line]
         with self._console.capture() as capture:
             self._console.print(Segments(line), end="", crop=False, no_wrap=True, highlight=False)
         return capture.get().replace("\n", "")
@@ -141,6 +146,17 @@ class Terminal:
         except (OSError, ValueError, AttributeError, termios.error):
             return
         self.keys = fd
+
+
+_BY_NAME = {name: Style(color=ansi) for name, ansi in ANSI.items()}
+
+
+def _of_16(segment: Segment) -> Segment:
+    """The same in one of a terminal's own 16 colours."""
+    style = segment.style
+    if style is None or style.color is None or style.color.name not in _BY_NAME:
+        return segment
+    return Segment(segment.text, style + _BY_NAME[style.color.name], segment.control)
 
 
 def _is_a_job(fd: int) -> bool:

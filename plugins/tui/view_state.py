@@ -36,7 +36,8 @@ class ViewState:
     Attributes:
         view: name of the view, `OVERVIEW` for the overview, `PROCESS` for that of `process`.
         process: name of the process that is looked at.
-        row: number of the process that is chosen on the overview.
+        chosen: name of the process that is chosen on the overview; where it is not there, the
+            first one is.
         sort: number of the column by which tables are sorted, or None.
         backwards: tables are sorted the other way.
         needle: text of the filter, "" for none.
@@ -53,7 +54,7 @@ class ViewState:
 
     view: str = OVERVIEW
     process: str = ""
-    row: int = 0
+    chosen: str = ""
     sort: int | None = None
     backwards: bool = False
     needle: str = ""
@@ -87,6 +88,10 @@ class ViewState:
         else:
             self._command(key, choices)
 
+    def row(self, processes: Sequence[str]) -> int:
+        """The number of the process that is chosen, whatever their order is by now."""
+        return processes.index(self.chosen) if self.chosen in processes else 0
+
     def _command(self, key: str, choices: Choices) -> None:
         match key:
             case "q":
@@ -96,7 +101,7 @@ class ViewState:
             case "/":
                 self.prompt, self.asks = self.needle, "process"
             case "enter" if self.view == OVERVIEW:
-                self._open(self.row, choices)
+                self._open(self.row(choices.processes), choices)
             case "0" | "escape":
                 self._go(OVERVIEW)
             case "m":
@@ -160,12 +165,13 @@ class ViewState:
 
     def _open(self, row: int, choices: Choices) -> None:
         if row < len(choices.processes):
-            self.row, self.process = row, choices.processes[row]
+            self.chosen = self.process = choices.processes[row]
             self._go(PROCESS)
 
     def _turn(self, choices: Choices, step: int) -> None:
         if self.view == PROCESS and choices.processes:
-            self._open((self.row + step) % len(choices.processes), choices)
+            at = self.row(choices.processes)
+            self._open((at + step) % len(choices.processes), choices)
             return
         names = [OVERVIEW, *choices.views]
         at = names.index(self.view) if self.view in names else 0
@@ -179,7 +185,9 @@ class ViewState:
         lines, pages = _STEPS[key]
         if self.view == OVERVIEW:
             step = (lines > 0) - (lines < 0) + (pages > 0) - (pages < 0)
-            self.row = min(max(0, self.row + step), max(0, len(choices.processes) - 1))
+            if processes := choices.processes:
+                at = self.row(processes) + step
+                self.chosen = processes[min(max(0, at), len(processes) - 1)]
         else:
             self.scroll = max(0, self.scroll + lines + pages * choices.page)
 

@@ -242,6 +242,18 @@ def test_no_color_is_honoured(bundled_capture):
     assert not re.search(COLOUR, plain)
 
 
+def test_a_terminal_of_16_colours_has_its_own_for_each_state(bundled_capture):
+    command = [KSMTRACE, "replay", str(bundled_capture), "--hold"]
+    kept = {name: value for name, value in os.environ.items() if name != "COLORTERM"}
+    with OnTerminal(["env", "TERM=xterm-16color", *command], columns=80, lines=24, env=kept) as run:
+        run.wait_for("ended, q quits", "saved 852")
+        run.press("q")
+        drawn = run.end()[1]
+    assert not re.search(r"\x1b\[[\d;]*38;[25];", drawn)
+    for what, colour in (("█{20,}", 32), ("▒{5,}", 34), ("v+", 31), ("x", 90)):
+        assert re.search(rf"\x1b\[{colour}m{what}\x1b", drawn), what
+
+
 def test_no_tui_draws_nothing(bundled_capture):
     command = [KSMTRACE, "replay", str(bundled_capture), "--speed", "10", "--no-tui"]
     status, drawn = on_terminal(command, columns=80, lines=24)

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from ksmtrace.drawing.palette import RAMP, SERIES, STATES, series_colours
+from ksmtrace.drawing.palette import ANSI, RAMP, SERIES, STATES, series_colours
 
 COLOURS = sorted({*SERIES, *RAMP, *STATES.values()})
 LEAST_CONTRAST, LEAST_DIFFERENCE, LEAST_FOR_THE_RAREST = 3, 25, 15
@@ -94,3 +94,8 @@ def test_states_have_their_colours_and_other_series_what_is_left():
     assert len(set(colours)) == len(names)
     assert len(set(series_colours([*"abcdef"]))) == 6
     assert len(series_colours([*"abcdefgh"])) == 8
+
+
+def test_16_colours_tell_all_of_them_apart():
+    assert set(ANSI) == set(COLOURS)
+    assert len(set(ANSI.values())) == len(ANSI)

@@ -79,9 +79,12 @@ def test_sorting_goes_both_ways():
 
 
 def test_a_process_is_chosen_opened_and_left():
-    assert pressed("up").row == 0
-    assert pressed("down", "down", "down").row == 2
-    assert pressed("end", "home").row == 0
+    assert pressed("up").chosen == "java 1"
+    assert pressed("down", "down", "down").chosen == "java 3"
+    assert pressed("end", "home").chosen == "java 1"
+    state = pressed("down")
+    assert state.row(["qemu 2", "java 1"]) == 0, "the process that was chosen, not its place"
+    assert state.row(["java 1"]) == 0
     state = pressed("down", "enter")
     assert (state.view, state.process) == (PROCESS, "qemu 2")
     assert pressed("tab", state=state).process == "java 3"
