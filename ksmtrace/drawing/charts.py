@@ -69,24 +69,23 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
 
     Those that are 0 all the time, beside others, have one line together.
     """
-    colours = series_colours(list(chart.series))
-    flat = [name for name, values in chart.series.items() if not any(values)]
+    flat = [name for name, values in chart.series.items() if not any(values) and 0 in values]
     if len(flat) == len(chart.series):
         flat = []
+    shown = {name: values for name, values in chart.series.items() if name not in flat}
     scale = Scale.of(value for values in chart.series.values() for value in values)
     across = max(8, width - _MARGIN - 1)
-    for (name, values), colour in zip(chart.series.items(), colours, strict=True):
-        if name in flat:
-            continue
+    colours = series_colours(list(shown))
+    for (name, values), colour in zip(shown.items(), colours, strict=True):
         last = next((value for value in reversed(values) if value is not None), None)
         head = Text(f"{one_line(name)}: ", colour)
         yield _line(head.append(f"{format_value(last, chart.units[1])} at the end"))
         shares = [scale.share(value) for value in resample(chart.x, values, across, mean)]
         for row in range(_ROWS - 1, -1, -1):
             label = {_ROWS - 1: scale.top, 0: scale.bottom}.get(row)
-            shown = "" if label is None else format_value(label, chart.units[1])
+            mark = "" if label is None else format_value(label, chart.units[1])
             drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
-            yield _line(Text.assemble((f"{shown:>{_MARGIN}.{_MARGIN}} ", "dim"), (drawn, colour)))
+            yield _line(Text.assemble((f"{mark:>{_MARGIN}.{_MARGIN}} ", "dim"), (drawn, colour)))
     yield _axis(chart, across, _MARGIN + 1)
     if flat:
         zero = format_value(0, chart.units[1])

@@ -26,7 +26,7 @@ from probes_variants import VARIANTS  # noqa: E402
 
 from guest import OUT  # noqa: E402
 from kernels import install, kernels  # noqa: E402
-from tools.costs import Cost, KernelCosts, read_results, text_table, write_results  # noqa: E402
+from tools.costs import AGAIN, Cost, KernelCosts, read_results, text_table, write_results  # noqa: E402
 
 LIMIT_SECONDS = 3600
 UNTRACED = "untraced"
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--variant", action="append", help="default: all, and the peers")
     parser.add_argument("--save", action="store_true", help="into tests/bench/data")
     options = parser.parse_args()
-    names = [UNTRACED, *(options.variant or [*VARIANTS, *PEERS]), "untraced again"]
+    names = [UNTRACED, *(options.variant or [*VARIANTS, *PEERS]), AGAIN]
     committed = read_results()
     for kernel in options.kernels or kernels():
         release = install(kernels()[kernel])

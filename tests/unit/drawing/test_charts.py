@@ -43,6 +43,16 @@ def test_a_value_above_0_always_shows():
     assert "█" in drawn(bars([1, 1_000_000]))[2]
 
 
+def test_what_is_0_all_the_time_has_a_line_with_the_others_and_what_is_unknown_is_not_0():
+    series = {"a": [0, 3], "none": [0, 0], "unknown": [None, None], "nil": [None, 0]}
+    lines = drawn(Chart("Pages", "line", "time", [0, 1], series, ("seconds", "pages")))
+    heads = [line for line in lines if "at the end" in line]
+    assert heads == ["a: 3 at the end", "unknown: - at the end"]
+    assert lines[-1] == "0 all the time: none, nil"
+    alone = drawn(Chart("Pages", "line", "time", [0, 1], {"none": [0, 0]}, ("seconds", "pages")))
+    assert "none: 0 at the end" in alone
+
+
 def test_a_line_has_its_scale_and_its_axis_printed():
     chart = Chart(
         "Time", "line", "time", [0.0, 5.0, 10.0], {"saved": [0, 4, 8]}, ("seconds", "bytes")
