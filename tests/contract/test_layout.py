@@ -62,7 +62,10 @@ ALLOWED = {
         *("events", "session", "figures", "kernel", "engine"),
         *("pipeline", "plugins", "documents", ""),
     },
-    "report": {"section", "units", "drawing", "errors", "report", "temporary", ""},
+    "report": {
+        *("section", "units", "drawing", "errors", "session"),
+        *("model", "temporary", "report", ""),
+    },
 }
 """For each package, the parts of ksmtrace that it may import; "" is ksmtrace itself.
 
