@@ -22,6 +22,8 @@ from ksmtrace.drawing import palette
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.summary import Document, advice, facts, length, tunables_told, verdict
 from ksmtrace.model.verdict import Answer
+from ksmtrace.report.flow import flow_of
+from ksmtrace.report.flow_svg import draw_flow
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
 from ksmtrace.section import Cell, Chart, Section, Table
@@ -30,6 +32,9 @@ from ksmtrace.units import format_value
 
 WIDE, NARROW = 760, 260
 """Widths of each chart's two drawings, in pixels: one for screens and paper, one for phones."""
+
+WIDE_FLOW, NARROW_FLOW = 880, 340
+"""The same of the first picture, which has no axes."""
 
 
 _TONES = {Answer.WORTH_IT: "good", Answer.COSTS_MORE: "bad"}
@@ -73,6 +78,7 @@ def page(
         tunables=tunables_told(session.tunables, tunables),
         verdict=_verdict(document),
         advice=advice(document) if "advice" in document["analyzers"] else None,
+        flow=_flow(document),
         name=name,
         sections=[_fields(section, number, charts) for number, section in enumerate(sections)],
     )
@@ -95,6 +101,25 @@ def _verdict(document: Document) -> dict[str, str] | None:
         "answer": f"{shown[:1].upper()}{shown[1:]}",
         "rest": rest,
         "tone": _TONES.get(answer, "unsure"),
+    }
+
+
+def _flow(document: Document) -> dict[str, Any]:
+    """The first picture, which answers alone: where pages went."""
+    flow = flow_of(document)
+    pages = flow.pages
+    drawings = [
+        # Markup is what Jinja does not escape: it comes from our own drawing alone.
+        Markup(draw_flow(flow, width, meanings=width == WIDE_FLOW))  # noqa: S704
+        for width in (WIDE_FLOW, NARROW_FLOW)
+    ]
+    return {
+        "title": flow.title,
+        "pages": f"{format_value(pages, 'pages')} {'page' if pages == 1 else 'pages'}"
+        if pages
+        else "",
+        "drawings": drawings if flow.branches else [],
+        "note": flow.note,
     }
 
 

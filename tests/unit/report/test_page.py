@@ -78,6 +78,7 @@ def test_the_verdict_comes_before_the_advice_before_the_sections(made):
         "Worth it",
         "Scan slower (it has settled)",
         "echo 1 > x",
+        "Where every page that ksmd came to went: ",
         "40 KSM pages stand for 120",
         "What Other 1 has to say",
         "agreed with the kernel",
@@ -91,8 +92,8 @@ def test_every_chart_is_there_twice_and_every_table(made):
     tags = _Page(made).tags
     _, sections = told(story(), more=2)
     charts = sum(len(section.charts) for section in sections)
-    assert tags.count("figure") == charts >= 8
-    assert tags.count("svg") == 2 * charts
+    assert tags.count("figure") == charts + 1 >= 9
+    assert tags.count("svg") == 2 * (charts + 1)
     assert tags.count("table") == sum(bool(t.rows) for s in sections for t in s.tables) > 8
     assert tags.count("tr") == sum(len(t.rows) + 1 for s in sections for t in s.tables if t.rows), (
         "without its script the page has every row"
