@@ -71,8 +71,8 @@ def flow_of(document: Document) -> Flow:
         "Where mergeable pages are at the end, by the kernel's counters",
         [
             Branch("saved", sharing, SAVED, "a page that is kept stands for it"),
-            Branch("kept for others", shared, UNIQUE, "the KSM pages themselves"),
-            Branch("waiting for a twin", unshared, WAITING, "unchanged, and like no other so far"),
+            Branch("kept for others", shared, SAVED, "the KSM pages themselves"),
+            Branch("waiting for a twin", unshared, UNIQUE, "unchanged, and like no other so far"),
             Branch("not merged", volatile, CHANGING, "changing, held, or not looked at twice"),
         ],
         unseen,
