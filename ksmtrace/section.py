@@ -59,6 +59,8 @@ class Chart:
         legend: for "heat", what each value means.
         needs: as in `Figure`: why a chart that has no value, and is therefore left out, has none.
         brief: names of series that the screen's overview shows in a line each.
+        log: for "bar", of a distribution: bars grow by the logarithm of 1 + value, so that a few
+            stay visible beside many.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Chart:
     note: str = ""
     needs: Sequence[str] = ()
     brief: Sequence[str] = ()
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

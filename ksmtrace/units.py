@@ -37,6 +37,11 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def counted(count: float, one: str, several: str = "") -> str:
+    """A count with its noun: "1 page", "2,048 pages"; `several` is `one` with an s unless given."""
+    return f"{number(count)} {one if count == 1 else several or f'{one}s'}"
+
+
 def size(value_bytes: float) -> str:
     """Bytes in the largest binary unit that leaves a number of at least 1, as "17.8 MiB"."""
     unit = 0

@@ -79,6 +79,7 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
     from ksmtrace.drawing.summary import tunables_told
     from ksmtrace.report.text import report_text
     from ksmtrace.report.trust import trust
+    from ksmtrace.units import counted
 
     sections = [*(section for _, section in snapshot.sections), trust(snapshot.document, warnings)]
     html = ""
@@ -99,7 +100,8 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
         print_json(snapshot.document)
     elif options.output is not None:
         charts = sum(len(section.charts) for section in sections)
-        print(f"{options.output}: {len(sections)} sections, {charts} charts, {len(html) >> 10} KiB")
+        drawn = f"{counted(len(sections), 'section')}, {counted(charts, 'chart')}"
+        print(f"{options.output}: {drawn}, {len(html) >> 10} KiB")
     else:
         text = report_text(
             snapshot.document,

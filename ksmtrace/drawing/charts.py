@@ -115,7 +115,10 @@ def _position(chart: Chart, at: int) -> str:
 
 def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     """One bar below the other, its value behind it; those below 0 have the colour `BAD`."""
-    largest = Scale.of(abs(value or 0) for values in chart.series.values() for value in values)
+    length = math.log1p if chart.log else float
+    largest = Scale.of(
+        length(abs(value or 0)) for values in chart.series.values() for value in values
+    )
     labels = [_position(chart, at) for at in range(len(chart.x))]
     margin = min(max(map(len, [*labels, one_line(chart.x_name)])), _WIDEST_LABEL, width // 3)
     texts = [
@@ -124,11 +127,12 @@ def _bars(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
     ]
     room = max(4, width - margin - 3 - max(len(text) for row in texts for text in row))
     names, colours = ", ".join(map(one_line, chart.series)), series_colours(list(chart.series))
+    names += " (logarithmic)" * chart.log
     yield _line(Text(f"{one_line(chart.x_name):>{margin}.{margin}}  {names}", "dim"))
     for at, label in enumerate(labels):
         for number, values in enumerate(chart.series.values()):
             value = values[at] or 0
-            bar = glyphs.bar * math.ceil((largest.share(abs(value)) or 0) * room - 1e-9)
+            bar = glyphs.bar * math.ceil((largest.share(length(abs(value))) or 0) * room - 1e-9)
             line = Text(f"{'' if number else label:>{margin}.{margin}}  ")
             line.append(bar, colours[number] if value >= 0 else f"bold {BAD}")
             yield _line(line.append(f" {texts[number][at]}" if bar else texts[number][at]))

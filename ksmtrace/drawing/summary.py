@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
-from ksmtrace.units import duration
+from ksmtrace.units import counted, duration
 
 Document = Mapping[str, Any]
 
@@ -24,8 +24,8 @@ def facts(document: Document, host: str = "") -> list[str]:
         f"kernel {one_line(document['kernel']['release'])}",
         f"{one_line(document['tier'])} tier",
         length(document),
-        f"{passes:,} pass{'' if passes == 1 else 'es'}",
-        f"{events['total']:,} events, {f'{lost:,} LOST' if lost else 'none lost'}",
+        counted(passes, "pass", "passes"),
+        f"{counted(events['total'], 'event')}, {f'{lost:,} LOST' if lost else 'none lost'}",
         *([sentence] if (sentence := unread(document)) else []),
         *([probe_time(document)] if document["probe_time"]["samples"] else []),
         *([sentence] if (sentence := ended(document)) else []),
@@ -56,7 +56,7 @@ def unread(document: Document) -> str:
     old = [name for name, one in found.items() if one["old"]]
     last = next(iter(found.values()))
     times = sum(one["failures"] for one in found.values())
-    return f"counters could not be read {times:,} times ({one_line(last['reason'])}), " + (
+    return f"counters could not be read {counted(times, 'time')} ({one_line(last['reason'])}), " + (
         f"OLD: {', '.join(old)}" if old else "all were at the last reading"
     )
 
@@ -101,7 +101,7 @@ def silences(document: Document) -> Iterator[str]:
     for name, one in document["silent"].items():
         until = f" to {duration(one['until_seconds'])}" if one["over"] else ""
         when = f"from {duration(one['from_seconds'])}{until} into the run"
-        missed = f", {one['missed']:,} events missed at least" if one["missed"] else ""
+        missed = f", {counted(one['missed'], 'event')} missed at least" if one["missed"] else ""
         by_reason.setdefault(one["reason"], []).append(f"{name} ({when}{missed})")
     for reason, names in by_reason.items():
         yield f"Probes were SILENT: {', '.join(names)}: {one_line(reason)}."

@@ -26,9 +26,9 @@ from ksmtrace.report.flow import flow_of
 from ksmtrace.report.flow_svg import draw_flow
 from ksmtrace.report.svg import draw
 from ksmtrace.report.write import MARK
-from ksmtrace.section import Cell, Chart, Section, Table
+from ksmtrace.section import Cell, Chart, Figure, Section, Table
 from ksmtrace.session import Session
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 WIDE, NARROW = 760, 260
 """Widths of each chart's two drawings, in pixels: one for screens and paper, one for phones."""
@@ -115,9 +115,7 @@ def _flow(document: Document) -> dict[str, Any]:
     ]
     return {
         "title": flow.title,
-        "pages": f"{format_value(pages, 'pages')} {'page' if pages == 1 else 'pages'}"
-        if pages
-        else "",
+        "pages": counted(pages, "page") if pages else "",
         "drawings": drawings if flow.branches else [],
         "note": flow.note,
     }
@@ -152,7 +150,7 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
             {
                 "name": figure.name,
                 "value": format_value(figure.value, figure.unit),
-                "unit": figure.unit if figure.unit == "pages" and figure.value is not None else "",
+                "unit": _unit(figure),
                 "remarks": [remark for remark in (figure.exactness, figure.note) if remark],
             }
             for figure in section.figures
@@ -161,6 +159,13 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
         "tables": [_table(table) for table in section.tables if table.rows],
         "exactness": section.exactness,
     }
+
+
+def _unit(figure: Figure) -> str:
+    """What stands behind the value: pages are named, other values have their unit."""
+    if figure.unit != "pages" or figure.value is None:
+        return ""
+    return "page" if figure.value == 1 else "pages"
 
 
 def _table(table: Table) -> dict[str, Any]:

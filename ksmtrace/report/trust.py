@@ -24,7 +24,7 @@ def trust(document: Document, warnings: Sequence[str]) -> Section:
             Figure("events", document["events"]["total"], note=f"{lost:,} lost"),
             Figure("passes", document["passes"]),
             Figure("pass ends compared", document["self_check"]["at_scan_stop"]),
-            Figure("of these differing", document["self_check"]["at_scan_stop_differing"]),
+            Figure("pass ends that differ", document["self_check"]["at_scan_stop_differing"]),
         ],
         list(_tables(document)),
         exactness="exact: counted at a probe that sees every occurrence; derived: computed from "
@@ -36,7 +36,7 @@ def trust(document: Document, warnings: Sequence[str]) -> Section:
 def _tables(document: Document) -> Iterator[Table]:
     yield Table(
         "Pages now, reconstructed and by the kernel",
-        ("gauge", "reconstructed", "kernel", "difference"),
+        ("counter", "reconstructed", "kernel", "difference"),
         ("text", "pages", "pages", "pages"),
         [(name, *row.values()) for name, row in document["reconciliation"].items()],
     )

@@ -179,8 +179,11 @@ def _bars(chart: Chart, width: int) -> Spec:
     several = len(names) > 1
     y = {"field": "label", "type": "nominal", "sort": None, "title": None}
     x: Spec = {"field": "y", "type": "quantitative"}
-    x |= {"title": axis_title("" if several else names[0], unit)}
+    x |= {"title": axis_title("" if several else names[0], unit) + ", logarithmic" * chart.log}
     x |= {"axis": {"tickCount": width // _PIXELS_A_TICK}}
+    if chart.log:
+        tens = [0, *(10**power for power in range(_digits(chart, up)))]
+        x |= {"scale": {"type": "symlog", "constant": 1}, "axis": {"values": tens}}
     bar = {
         "mark": {"type": "bar"},
         "encoding": {
@@ -199,6 +202,12 @@ def _bars(chart: Chart, width: int) -> Spec:
         "layer": [bar, value],
         "encoding": {"y": y, "x": x, **offset},
     }
+
+
+def _digits(chart: Chart, up: float) -> int:
+    """Digits of the largest value before its point, one at least."""
+    largest = max((abs(v or 0) for vs in chart.series.values() for v in vs), default=0)
+    return max(1, len(str(int(largest / up))))
 
 
 def _heat(chart: Chart, width: int) -> Spec:

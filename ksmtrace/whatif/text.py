@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import WIDTH
+from ksmtrace.units import counted
 from ksmtrace.workload.tunables import defaults_of
 
 _COLUMNS = (
@@ -25,7 +26,7 @@ _GAUGES = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
 def table(document: Mapping[str, Any]) -> list[str]:
     """Lines that show the document: names and figures of each scenario, then what they rest on."""
     scenarios = document["scenarios"]
-    lines = [f"{document['name']}: {_count(len(scenarios), 'scenario')}"[:WIDTH], ""]
+    lines = [f"{document['name']}: {counted(len(scenarios), 'scenario')}"[:WIDTH], ""]
     lines.append(" ".join(f"{head:>{width}}" for head, width in _COLUMNS))
     baseline = scenarios[0]
     for scenario in scenarios:
@@ -82,7 +83,7 @@ def _figures(scenario: Mapping[str, Any]) -> str:
 def _difference(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _wrapped(
         f"The baseline against the capture: equal at the ends of {found['passes_equal']} of "
-        f"{_count(found['passes_compared'], 'pass', 'es')} that could be compared, "
+        f"{counted(found['passes_compared'], 'pass', 'passes')} that could be compared, "
         f"of {found['passes']}.",
         "",
     )
@@ -98,10 +99,6 @@ def _difference(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrapped(text: str, bullet: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
-
-
-def _count(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}{plural if number != 1 else ''}"
 
 
 def _bytes(value: float | None) -> str:

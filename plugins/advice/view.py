@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ksmtrace.plugins.advice.rules import Recommendation
 from ksmtrace.section import Section, Table
+from ksmtrace.units import counted
 
 _NOT_KSM = "advice is about KSM, and this is another daemon"
 
@@ -28,9 +29,7 @@ def section(recommendations: Sequence[Recommendation] | None) -> Section:
     if recommendations is None:
         return Section("What to do?", f"{_NOT_KSM[0].upper()}{_NOT_KSM[1:]}.", exactness="absent")
     count = len(recommendations)
-    lead = (
-        f"{count} recommendation{'s' * (count > 1)}: {recommendations[0].advice}" if count else ""
-    )
+    lead = f"{counted(count, 'recommendation')}: {recommendations[0].advice}" if count else ""
     return Section(
         "What to do?",
         lead or "Nothing to recommend.",

@@ -49,7 +49,7 @@ TOTAL = (
         "bytes",
         "KSM's own bookkeeping: rmap_items and the part of stable nodes.",
         panel="metadata",
-        section="bookkeeping",
+        section="KSM's bookkeeping",
         exactness="derived",
         metric=gauge(
             "ksmtrace_balance_metadata_bytes",
@@ -61,7 +61,7 @@ TOTAL = (
         "zero_pages",
         "pages",
         "KSM-placed zero pages still mapped, as the kernel counts them.",
-        section="zero pages",
+        section="pages saved by the zero page",
         exactness="sampled",
     ),
     FigureSpec(
@@ -76,7 +76,7 @@ TOTAL = (
         "bytes",
         "`saved_bytes` and `zero_pages`, less `metadata_bytes`.",
         panel="net",
-        section="net",
+        section="saved, less bookkeeping",
         metric=gauge(
             "ksmtrace_balance_net_bytes",
             "Memory that KSM saves, zero pages included, less its own bookkeeping. Below 0: switch "
@@ -103,7 +103,7 @@ TOTAL = (
         "ksmd_cpu_seconds",
         "seconds",
         "ksmd's time, shared out by what it visited.",
-        section="ksmd",
+        section="CPU time of ksmd",
         exactness="sampled",
     ),
     FigureSpec(
@@ -112,7 +112,7 @@ TOTAL = (
         "KSM pages copied because the process wrote; derived where faults are seen by windows.",
         needs=_WRITES,
         panel="written to",
-        section="copies of written pages",
+        section="written pages copied",
     ),
     FigureSpec(
         "user_break_seconds",
@@ -120,7 +120,7 @@ TOTAL = (
         "Time of these copies; where they are derived, each at the mean of the faults sampled "
         "until then.",
         needs=_TIMES,
-        section="time for them",
+        section="time to copy them",
         metric=_COW_SECONDS,
         series=("user",),
     ),

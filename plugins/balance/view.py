@@ -18,13 +18,13 @@ from ksmtrace.units import format_value
 _COLUMNS = {
     "saved_bytes": "saved",
     "net_saved_bytes": "net",
-    "metadata_bytes": "metadata",
+    "metadata_bytes": "bookkeeping",
     "zero_pages": "zero pages",
     "kernel_profit_bytes": "kernel's profit",
-    "ksmd_cpu_seconds": "ksmd",
-    "examined_pages": "examined",
-    "user_break_pages": "written to",
-    "user_break_seconds": "copying",
+    "ksmd_cpu_seconds": "ksmd's time",
+    "examined_pages": "pages examined",
+    "user_break_pages": "pages written to",
+    "user_break_seconds": "time copying",
 }
 """Columns of the tables: key and heading."""
 
@@ -48,11 +48,11 @@ def section(balance: Balance, over_time: Mapping[str, Sequence[float]]) -> Secti
         balance.verdict.sentence,
         figures=_figures(balance),
         tables=[
-            _table("guests", "guest", balance.by_guest),
-            _table("cgroups", "cgroup", balance.by_cgroup),
-            _table("processes", "process", balance.by_process),
+            _table("Guests", "guest", balance.by_guest),
+            _table("Cgroups", "cgroup", balance.by_cgroup),
+            _table("Processes", "process", balance.by_process),
             *(
-                [_table("exited", "processes", exited)]
+                [_table("Processes that have exited", "processes", exited)]
                 if any(exited.listed[0][1].to_json().values())
                 else []
             ),
@@ -66,14 +66,16 @@ def _figures(balance: Balance) -> list[Figure]:
     """Those of the total, and what is saved a core before the copies that are part of its cost."""
     shares = balance.sheet.attribution
     notes = {
-        "saved_bytes": f"shares are {shares}" if shares else "shares are not known",
+        "saved_bytes": f"by process: {shares}" if shares else "by process: not known",
         "net_saved_bytes": balance.profits[1] or "",
     }
     figures = section_figures(
         first(TOTAL, "saved_bytes", "zero_pages"), balance.total.to_json(), notes
     )
-    costs = "ksmd and copies of written pages"
-    per_core = Figure("saved a core", balance.facts.bytes_per_core, "bytes", "derived", costs)
+    costs = "spent by ksmd and by copies of written pages"
+    per_core = Figure(
+        "saved per core spent", balance.facts.bytes_per_core, "bytes", "derived", costs
+    )
     return [*figures[:-2], per_core, *figures[-2:]]
 
 
@@ -96,4 +98,4 @@ def _chart(over_time: Mapping[str, Sequence[float]]) -> Chart:
         name: over_time[name] for name in ("saved", "net") if not any(map(isnan, over_time[name]))
     }
     seconds, units = over_time["seconds"], ("seconds", "bytes")
-    return Chart("saved over time", "line", "time", seconds, series, units, brief=("saved",))
+    return Chart("Saved over time", "line", "time", seconds, series, units, brief=("saved",))

@@ -131,21 +131,21 @@ FIGURES = (
         "99 in 100 of them less than this, likewise.",
         needs=_TIMED,
         panel="fault p99",
-        section="99 in 100 took less than",
+        section="99 in 100 faults took less than",
     ),
     FigureSpec(
         "fault_longest_seconds",
         "seconds",
         "The longest of them.",
         needs=_TIMED,
-        section="the longest",
+        section="the longest fault",
     ),
     FigureSpec(
         "fault_total_seconds",
         "seconds",
         "All of them together.",
         needs=_TIMED,
-        section="all together",
+        section="all faults together",
     ),
     FigureSpec(
         "fault_histogram[][]",
@@ -189,7 +189,7 @@ FIGURES = (
         "ratio",
         "`regret_pages` by `written_merge_pages`.",
         needs=(*_FOLLOWED, Knowledge.TIMES),
-        section="of merges that ended by a write",
+        section="their share of merges that writes ended",
         exactness="derived",
     ),
     FigureSpec(
@@ -212,7 +212,7 @@ FIGURES = (
         "more than half survive.",
         needs=(*_FOLLOWED, Knowledge.TIMES),
         panel="half-life",
-        section="half-life of a merge",
+        section="age by which half are written to",
         exactness="derived",
         metric=gauge(
             "ksmtrace_merge_written_half_life_seconds",

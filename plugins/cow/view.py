@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Section, Table
 from ksmtrace.session import Knowledge
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 Json = Mapping[str, Any]
 
@@ -107,7 +108,7 @@ def _lead(analysis: Json, pages: str) -> str:
     if not user:
         unbroken = "merged pages stay merged, and no write was slowed"
         return f"No process wrote to a {pages} page: {unbroken}."
-    lead = f"Writes broke {user:,} {pages} pages"
+    lead = f"Writes broke {counted(user, f'{pages} page')}"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
         lead += f", at {p50} each (99 in 100 under {p99})"
@@ -184,8 +185,17 @@ def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
     )
 
 
+def _by_powers(pairs: Sequence[tuple[float, int]]) -> Iterator[tuple[float, int]]:
+    """(seconds, faults) by powers of 2 in nanoseconds, those without a fault between them too."""
+    counts: Counter[int] = Counter()
+    for seconds, count in pairs:
+        counts[(round(seconds * 1e9) - 1).bit_length()] += count
+    for power in range(min(counts, default=0), max(counts, default=-1) + 1):
+        yield 2**power / 1e9, counts[power]
+
+
 def _latency(analysis: Json) -> Chart:
-    pairs = analysis["fault_histogram"] or ()
+    pairs = list(_by_powers(analysis["fault_histogram"] or ()))
     return Chart(
         "Faults by the time that they took",
         "bar",
@@ -193,5 +203,6 @@ def _latency(analysis: Json) -> Chart:
         [seconds for seconds, _ in pairs],
         {"faults": [count for _, count in pairs]},
         ("seconds", ""),
+        log=True,
         needs=names_of((Knowledge.FAULT_TIMES,)),
     )

@@ -12,6 +12,7 @@ from ksmtrace.figures import section_figures
 from ksmtrace.plugins.heat_map.figures import PAGES
 from ksmtrace.plugins.heat_map.grid import Grid, State
 from ksmtrace.section import Chart, Section
+from ksmtrace.units import counted
 
 LETTERS = {
     State.UNKNOWN: ".",
@@ -99,8 +100,7 @@ def scale(grid: Grid) -> str:
 
 
 def _passes(grid: Grid) -> str:
-    count = grid.passes_per_column
-    return "1 pass" if count == 1 else f"{count} passes"
+    return counted(grid.passes_per_column, "pass", "passes")
 
 
 def _size(shift: int) -> str:

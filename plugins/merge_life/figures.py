@@ -94,7 +94,7 @@ FIGURES = (
         "Half of them took at most so long, within 5 %.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="latency p50",
-        section="latency of half",
+        section="half merged within",
     ),
     FigureSpec(
         "merge_latency_p90_seconds",
@@ -102,7 +102,7 @@ FIGURES = (
         "Nine tenths of them took at most so long, within 5 %.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="  p90",
-        section="latency of nine tenths",
+        section="nine tenths merged within",
     ),
     FigureSpec(
         "merge_latency_passes.<passes>",
@@ -131,7 +131,7 @@ FIGURES = (
         "last count for as long as they have.",
         needs=(*SPANS, Knowledge.TIMES),
         panel="half-life",
-        section="half-life",
+        section="half of all merges last",
         exactness="derived",
         metric=gauge(
             "ksmtrace_merge_half_life_seconds",
@@ -151,6 +151,6 @@ FIGURES = (
         "rmap_items alive at a loss, of which it is not known what became: so many of `seen_pages` "
         "may be there twice.",
         needs=LIVES,
-        section="cut off by losses",
+        section="lost sight of as events were lost",
     ),
 )

@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.merge_life.figures import FIGURES
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGES, Lives
 from ksmtrace.section import Chart, Section, Table
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 
 def panel(figures: Row) -> Iterator[Panel]:
@@ -56,6 +56,7 @@ def _latency_charts(lives: Lives, *, timed: bool) -> Iterable[Chart]:
             bounds[chosen],
             {"pages": counts[chosen]},
             ("text", "pages"),
+            log=True,
         )
     yield Chart(
         "The same in passes of ksmd" if timed else "From first sight to merge, in passes of ksmd",
@@ -64,6 +65,7 @@ def _latency_charts(lives: Lives, *, timed: bool) -> Iterable[Chart]:
         list(PASS_NAMES[:most]),
         {"pages": lives.latency_passes[:most].tolist()},
         ("text", "pages"),
+        log=True,
         note="The pass of the first look counts as 1.",
     )
 
@@ -107,10 +109,7 @@ def _lead(figures: Row) -> str:
     if not measured:
         return "No page that was new to ksmd has been merged yet."
     if figures["merge_latency_p50_seconds"] is None:
-        return (
-            f"{format_value(measured, 'pages')} pages that were new to ksmd have been merged; how "
-            "long that took is not known."
-        )
+        return f"{counted(measured, 'page')} new to ksmd merged; how long that took is not known."
     fast = (
         f"Of {format_value(measured, 'pages')} new pages that were merged, half waited at most "
         f"{format_value(figures['merge_latency_p50_seconds'], 'seconds')}, nine tenths "

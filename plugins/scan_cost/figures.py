@@ -31,7 +31,7 @@ COST = (
         "seconds",
         "The last pass that was seen from its start to its end, sleeps included.",
         panel="last pass s",
-        section="last pass",
+        section="duration of the last pass",
     ),
     FigureSpec(
         "mean_pass_seconds",
@@ -39,7 +39,7 @@ COST = (
         "The mean of these; where ends of passes are not seen, by the steps of full_scans. Null "
         "of an engine's run, whose times only show the order.",
         panel="mean pass s",
-        section="mean pass",
+        section="mean duration of a pass",
     ),
     FigureSpec(
         "pass_seconds_histogram.<seconds>",
@@ -64,16 +64,16 @@ COST = (
         "ratio",
         "The same by the time between these readings.",
         panel="ksmd",
-        section="share of a core",
+        section="ksmd's share of a core",
     ),
     FigureSpec(
         "pages_per_cpu_second",
         "",
         "Pages examined in that time, by ksmd's CPU time.",
         panel="pages/CPU s",
-        section="pages a second of ksmd",
+        section="pages per second of CPU time",
     ),
-    FigureSpec("pages_per_second", "", "The same by time.", section="pages a second"),
+    FigureSpec("pages_per_second", "", "The same by time.", section="pages per second"),
     FigureSpec("examined_pages", "pages", "CMP_AND_MERGE_PAGE.", needs=_EXAMINED),
     FigureSpec(
         "skipped_pages",
@@ -152,13 +152,13 @@ SETTLING = (
         "",
         "Passes after which it last changed by more; null unless settled.",
         panel="  after passes",
-        section="settled after passes",
+        section="passes until it settled",
     ),
     FigureSpec(
         "settled_after_seconds",
         "seconds",
         "The same in time. Null of an engine's run.",
-        section="settled after",
+        section="time until it settled",
     ),
 )
 """Whether KSM has settled."""

@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.scan_cost.figures import FIGURES
 from ksmtrace.section import Chart, Section
 from ksmtrace.session import Knowledge
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
@@ -55,7 +55,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
         charts=[
             *_cores_chart(cores),
             Chart(
-                "pass duration",
+                "Pass duration",
                 "line",
                 "time",
                 seconds,
@@ -63,7 +63,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
                 _TIMES,
                 needs=_PASSES,
             ),
-            Chart("pages a pass", "line", "time", seconds, pages, _PAGES, needs=_LOOKS),
+            Chart("Pages per pass", "line", "time", seconds, pages, _PAGES, needs=_LOOKS),
             *_advised_chart(advised),
         ],
         exactness="passes and pages as their probes; ksmd's CPU time is sampled",
@@ -106,7 +106,7 @@ def _lead(figures: Row) -> str:
     if not settled:
         return f"{lead}. KSM has not settled."
     after = figures["settled_after_passes"] or 0
-    return f"{lead}. KSM has settled, after {after:.0f} {'pass' if after == 1 else 'passes'}."
+    return f"{lead}. KSM has settled, after {counted(round(after), 'pass', 'passes')}."
 
 
 def _rounded(value: float | None, digits: int = 2) -> str | None:

@@ -56,7 +56,7 @@ TREE = (
         "pages",
         "As sysfs pages_shared, now: reconstructed where all is seen, else the kernel's own.",
         panel="shared",
-        section="shared",
+        section="KSM pages (shared)",
         metric=gauge(
             "ksmtrace_shared_pages",
             "KSM pages: stable nodes with an rmap_item. The cost side of sharing: compare with "
@@ -68,7 +68,7 @@ TREE = (
         "pages",
         "As sysfs pages_sharing, now, likewise.",
         panel="sharing",
-        section="sharing",
+        section="saved pages (sharing)",
         metric=gauge(
             "ksmtrace_sharing_pages",
             "Pages saved: rmap_items beyond the first of each stable node. Falling while ksmd "
@@ -95,7 +95,7 @@ TREE = (
         needs=_APPENDED,
         counted=True,
         panel="merged",
-        section="joined in this run",
+        section="pages merged in this run",
         metric=counter(
             "ksmtrace_merged_pages_total",
             "Pages that joined a stable node, copies found shared after a fork included. "
@@ -153,7 +153,7 @@ TREE = (
         "REMOVE_RMAP_ITEM from the stable tree.",
         needs=(EventKind.REMOVE_RMAP_ITEM, Knowledge.RMAP_ITEMS),
         panel="left",
-        section="left one by one",
+        section="pages unmerged one by one",
         metric=counter(
             "ksmtrace_stable_left_pages_total",
             "rmap_items that left the stable tree one by one: written to, unmapped or exited. "
@@ -166,7 +166,7 @@ TREE = (
         "REMOVE_STABLE_NODE; its rmap_items are not among `left_pages`.",
         needs=(EventKind.REMOVE_STABLE_NODE,),
         counted=True,
-        section="nodes removed",
+        section="KSM pages removed",
         metric=counter(
             "ksmtrace_stable_nodes_removed_total",
             "Stable nodes whose page was gone and was cleared away, with all that shared it.",
@@ -228,14 +228,14 @@ _NODES = (
         "stable_node_chains",
         "",
         "As sysfs has it, read last.",
-        section="chains",
+        section="chains of equal KSM pages",
         exactness="sampled",
     ),
     FigureSpec(
         "stable_node_dups",
         "",
         "As sysfs has it, read last: stable nodes in chains.",
-        section="dups in them",
+        section="KSM pages in chains",
         exactness="sampled",
     ),
     FigureSpec(
@@ -243,14 +243,14 @@ _NODES = (
         "seconds",
         "Half of the stable nodes that there are now are at most so old.",
         needs=(*_APPENDED, Knowledge.TIMES),
-        section="age of half",
+        section="median age of a KSM page",
     ),
     FigureSpec(
         "node_age_oldest_seconds",
         "seconds",
         "The age of the oldest stable node.",
         needs=(*_APPENDED, Knowledge.TIMES),
-        section="age of the oldest",
+        section="age of the oldest KSM page",
     ),
     FigureSpec(
         "older_node_pages",

@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.stable_tree.figures import FIGURES
 from ksmtrace.plugins.stable_tree.readings import Readings
 from ksmtrace.section import Chart, Section, Table
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 _EXACTNESS = (
     "Derived from each append and removal, and checked against the kernel's gauges; over time as "
@@ -65,22 +65,20 @@ def _lead(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) -> s
     if shared is None or sharing is None:
         zero_pages = readings.last.get(Gauge.KSM_ZERO_PAGES)
         if zero_pages is not None:
-            pages = format_value(zero_pages, "pages")
+            pages = counted(zero_pages, "page")
             return f"There are no KSM pages; the zero page stands for {pages}."
         return "What is shared is not known: the kernel's counters were not read."
     if not shared:
         return "No page is shared."
-    stand = "page stands" if shared == 1 else "pages stand"
     lead = (
-        f"{format_value(shared, 'pages')} KSM {stand} for "
-        f"{format_value(shared + sharing, 'pages')}: "
-        f"{format_value(sharing, 'pages')} pages saved"
+        f"{counted(shared, 'KSM page stands', 'KSM pages stand')} for "
+        f"{format_value(shared + sharing, 'pages')}: {counted(sharing, 'page')} saved"
     )
     top = figures["most_shared"]
     if not top:
         return f"{lead}."
-    sharers = f"{'at most ' * at_most}{format_value(top[0]['sharer_pages'], 'pages')}"
-    return f"{lead}; the most shared has {sharers} sharers."
+    sharers = counted(top[0]["sharer_pages"], "sharer")
+    return f"{lead}; the most shared has {'at most ' * at_most}{sharers}."
 
 
 def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
@@ -95,7 +93,7 @@ def _notes(figures: Mapping[str, Any], readings: Readings) -> dict[str, str]:
         if gauge in read
     }
     if older:
-        notes["node_age_p50_seconds"] = f"a lower bound for {format_value(older, 'pages')} nodes"
+        notes["node_age_p50_seconds"] = f"a lower bound for {counted(older, 'page')}"
     return notes
 
 
@@ -113,7 +111,7 @@ def _tables(figures: Mapping[str, Any], *, at_most: bool) -> Iterable[Table]:
         ]
         yield Table(
             "Most shared pages",
-            ("process (pages)", "sharers", "age", "kpfn"),
+            ("process (pages)", "sharers", "age", "page frame"),
             ("text", "pages", "seconds", "text"),
             rows,
             _AT_MOST * at_most,
@@ -121,7 +119,7 @@ def _tables(figures: Mapping[str, Any], *, at_most: bool) -> Iterable[Table]:
     if figures["failed_pages"]:
         yield Table(
             "Attempts that failed",
-            ("result", "attempts"),
+            ("error", "attempts"),
             ("text", "pages"),
             list(figures["failed_pages"].items()),
         )
@@ -150,4 +148,5 @@ def _charts(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) ->
             {"KSM pages": list(sharers.values())},
             ("text", "pages"),
             note=_AT_MOST * at_most,
+            log=True,
         )

@@ -21,7 +21,7 @@ from ksmtrace.drawing.summary import (
 )
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
-from ksmtrace.units import size
+from ksmtrace.units import counted, size
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
@@ -60,15 +60,13 @@ def plain_text(snapshot: Snapshot) -> str:
 def _title(document: Document, only_pids: tuple[int, ...]) -> str:
     passes = document["passes"]
     limit = (
-        f"; events of {len(only_pids)} process{'es' * (len(only_pids) > 1)} only"
-        if only_pids
-        else ""
+        f"; events of {counted(len(only_pids), 'process', 'processes')} only" if only_pids else ""
     )
     return wrapped(
         f"ksmtrace {one_line(document['version'])}: {document['source']}, "
         f"kernel {one_line(document['kernel']['release'])}, {one_line(document['tier'])} tier, "
         f"{length(document)}, "
-        f"{passes:,} pass{'' if passes == 1 else 'es'}{limit}"
+        f"{counted(passes, 'pass', 'passes')}{limit}"
     )
 
 

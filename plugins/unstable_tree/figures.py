@@ -15,7 +15,7 @@ FIGURES = (
         "pages",
         "As sysfs pages_unshared, now: reconstructed where all is seen, else the kernel's own.",
         panel="unshared",
-        section="waiting now",
+        section="pages waiting now",
         metric=gauge(
             "ksmtrace_unshared_pages",
             "Candidates in the unstable tree: unchanged pages without a twin. "
@@ -29,7 +29,7 @@ FIGURES = (
         "Examinations that ended in the unstable tree.",
         needs=_SCANNED,
         panel="inserted",
-        section="put into the tree",
+        section="put into the unstable tree",
         metric=counter(
             "ksmtrace_unstable_inserted_pages_total",
             "Candidates put into the unstable tree, again in each pass that examines them.",
@@ -41,7 +41,7 @@ FIGURES = (
         "The same in the last pass that was seen from its start to its end.",
         needs=_SCANNED,
         panel="  last pass",
-        section="of these in the last pass",
+        section="put there in the last pass",
         metric=gauge(
             "ksmtrace_last_pass_inserted_pages",
             "Candidates put into the unstable tree in the last whole pass: the size of the "
@@ -54,7 +54,7 @@ FIGURES = (
         "rmap_items taken out of the tree and kept.",
         needs=_REMOVED,
         panel="taken out",
-        section="taken out and kept",
+        section="taken out, still mergeable",
     ),
     FigureSpec(
         "matched_pages",
@@ -75,7 +75,7 @@ FIGURES = (
         "rmap_items freed while they were in the tree.",
         needs=_REMOVED,
         panel="gone",
-        section="gone while they waited",
+        section="gone while waiting",
         metric=counter(
             "ksmtrace_unstable_gone_pages_total",
             "Candidates whose rmap_item was freed while they waited: unmapped or exited. "

@@ -10,7 +10,7 @@ from ksmtrace.figures import Row, panel_rows, section_figures
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.unstable_tree.figures import FIGURES
 from ksmtrace.section import Section
-from ksmtrace.units import format_value
+from ksmtrace.units import counted, format_value
 
 
 def panel(figures: Row) -> Iterator[Panel]:
@@ -35,8 +35,8 @@ def _lead(figures: Row) -> str:
     )
     if waiting is None:
         return "How many pages wait in the unstable tree is not known."
-    wait = "page waits" if waiting == 1 else "pages wait"
-    lead = f"{format_value(waiting, 'pages')} unchanged {wait} without a twin so far"
+    wait = counted(waiting, "unchanged page waits", "unchanged pages wait")
+    lead = f"{wait} without a twin so far"
     if not inserted or matched is None:
         return f"{lead}."
     return (

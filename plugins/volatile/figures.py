@@ -66,7 +66,7 @@ FIGURES = (
         "rmap_items in neither tree, as sysfs pages_volatile, now: reconstructed where all is "
         "seen, else the kernel's own.",
         panel="volatile",
-        section="volatile pages now",
+        section="pages in neither tree now",
         metric=gauge(
             "ksmtrace_volatile_pages",
             "Pages in neither tree. High for long: look at ksmtrace_unplaced_pages for why, by "
@@ -80,7 +80,7 @@ FIGURES = (
         "`changed_pages`, `first_look_pages`, `unplaced_pages` and `freed_pages` say.",
         needs=_EXAMINED,
         panel="examined",
-        section="examined",
+        section="pages examined",
     ),
     FigureSpec(
         "placed_stable_pages",
@@ -111,7 +111,7 @@ FIGURES = (
         "`wasted_pages` by `examined_pages`.",
         needs=_SEEN,
         panel="for nothing",
-        section="share of them",
+        section="share examined for nothing",
         exactness="derived",
     ),
     FigureSpec(
@@ -195,7 +195,7 @@ FIGURES = (
         "pages",
         "rmap_items freed that were not merged.",
         needs=(*_SEEN, EventKind.REMOVE_RMAP_ITEM, *_LIVES),
-        section="rmap_items gone unmerged",
+        section="gone before they were merged",
     ),
     FigureSpec(
         "split_huge_pages",

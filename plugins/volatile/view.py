@@ -17,10 +17,11 @@ from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
 from ksmtrace.plugins.volatile.figures import FIGURES
 from ksmtrace.section import Cell, Chart, Section, Table
 from ksmtrace.session import Knowledge
+from ksmtrace.units import counted
 
 _LABELS = {
     Cause.CHANGED: "changing",
-    Cause.FORK_SHARED: "fork-shared",
+    Cause.FORK_SHARED: "shared by a fork",
     Cause.HELD: "locked or pinned",
     Cause.HUGE_PAGE: "huge page",
     Cause.SKIPPED: "smart scan",
@@ -63,7 +64,7 @@ def section(analysis: Json, over_time: Timeline) -> Section:
     tables = [
         Table(
             "Why pages are not placed",
-            ("cause", "examined for nothing", "pages now", "ksmd", "what to do"),
+            ("cause", "examined for nothing", "pages now", "ksmd's time", "what to do"),
             ("text", "pages", "pages", "seconds", "text"),
             [
                 (
@@ -124,9 +125,9 @@ def _lead(analysis: Json) -> str:
         return "No examination was seen one by one: why pages do not merge cannot be told here."
     worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))
     if not _counted(worst, {**analysis, **_NOTHING}):
-        return f"None of {analysis['examined_pages']:,} examinations came to nothing."
+        return f"None of {counted(analysis['examined_pages'], 'examination')} came to nothing."
     lead = (
-        f"{ratio:.0%} of {analysis['examined_pages']:,} examinations came to nothing, "
+        f"{ratio:.0%} of {counted(analysis['examined_pages'], 'examination')} came to nothing, "
         f"most of them by this cause: {_LABELS[worst]} ({REMEDIES[worst]})."
     )
     worst_process = analysis["cause_processes"][:1]

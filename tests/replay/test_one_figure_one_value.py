@@ -97,19 +97,19 @@ SIZE, SHARE, COUNT = r"(-?[\d.,]+ (?:B|KiB|MiB|GiB))", r"([\d.,]+%)", r"([\d,]+)
 SAID = [
     (rf"KSM saves {SIZE}|{SIZE} saved,|saved by sharing {SIZE}|saved: {SIZE} at the end",
      "analyzers.balance.total.saved_bytes", size),
-    (rf"{SIZE} net|(?<!\w)net:? {SIZE}", "analyzers.balance.total.net_saved_bytes", size),
+    (rf"{SIZE} net|(?<!\w)net:? {SIZE}|less bookkeeping {SIZE}", "analyzers.balance.total.net_saved_bytes", size),
     (rf"ksmd (?:takes )?{SHARE} of a core|share of a core {SHARE}",
      "analyzers.scan_cost.ksmd_cores", "{:.1%}".format),
-    (rf"{COUNT} KSM pages stand for|shared {COUNT} kernel:",
+    (rf"{COUNT} KSM pages stand for|\(shared\) {COUNT} kernel:",
      "analyzers.stable_tree.shared_pages", "{:,}".format),
-    (rf"{COUNT} pages saved|sharing {COUNT} kernel:", "analyzers.stable_tree.sharing_pages",
+    (rf"{COUNT} pages saved|\(sharing\) {COUNT} kernel:", "analyzers.stable_tree.sharing_pages",
      "{:,}".format),
     (rf"KSM pages stand for {COUNT}", "analyzers.balance.total.merged_pages", "{:,}".format),
     (rf"(?:Of|of) {COUNT} (?:pages examined|examinations)", "analyzers.volatile.examined_pages",
      "{:,}".format),
     (rf"written to {COUNT}|Writes broke {COUNT}|broken by writes {COUNT}",
      "analyzers.cow.user_pages", "{:,}".format),
-    (rf"joined in this run {COUNT}|{COUNT} pages joined the stable tree",
+    (rf"pages merged in this run {COUNT}|{COUNT} pages joined the stable tree",
      "analyzers.stable_tree.merged_pages", "{:,}".format),
 ]  # fmt: skip
 """How a figure is said, where it is in the document, and how it is written."""
@@ -230,5 +230,5 @@ def test_what_is_left_out_is_named_with_its_reason(told):
     if told.document["tier"] == "full":
         assert "chart of" not in said
         return
-    assert "chart of pages a pass (cmp_and_merge_page is not seen one by one" in said
+    assert "chart of pages per pass (cmp_and_merge_page is not seen one by one" in said
     assert re.search(r"broken by writes[^;]* \(who writes to merged pages is not seen", said)

@@ -49,7 +49,7 @@ def test_keys_lead_to_every_view_and_back(running):
     running.press("3")
     running.wait_for("age of the oldest", without="1 Is KSM worth it?")
     running.press("\t")
-    running.wait_for("latency of nine tenths")
+    running.wait_for("nine tenths merged within")
     running.press("\x1b[D" * 4)
     running.wait_for("1 Is KSM worth it?", "3 Stable tree")
     running.press("\x1b[Z")
@@ -149,7 +149,7 @@ def test_a_held_replay_is_looked_back_at_pass_by_pass(bundled_capture):
         run.press("[")
         assert run.wait_for("PASS 12 of 40") == twelfth
         run.press("3")
-        run.wait_for("PASS 12 of 40", "joined in this run")
+        run.wait_for("PASS 12 of 40", "merged in this run")
         run.press("0p")
         run.wait_for("ended, q quits", "saved 852")
         run.press("q")

@@ -1,8 +1,10 @@
 """Numbers as text, with their units."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ksmtrace.units import duration, format_value, number, seconds, size
+from ksmtrace.units import counted, duration, format_value, number, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,16 @@ def test_numbers_have_thousands_apart(value, shown):
 )
 def test_the_unit_decides(value, unit, shown):
     assert format_value(value, unit) == shown
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from([("page", ""), ("pass", "passes")]))
+def test_one_is_singular_and_every_other_count_plural(count, words):
+    one, several = words
+    number, noun = counted(count, one, several).split()
+    assert int(number.replace(",", "")) == count
+    assert (noun == one) == (count == 1)
+    assert noun in (one, several or f"{one}s")
+
+
+def test_counts_have_separators():
+    assert [counted(n, "page") for n in (0, 1, 2048)] == ["0 pages", "1 page", "2,048 pages"]

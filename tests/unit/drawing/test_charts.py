@@ -39,6 +39,12 @@ def test_what_is_below_0_is_as_long_and_has_its_sign():
     assert lines[3].endswith("-10")
 
 
+def test_bars_of_a_distribution_grow_by_the_logarithm():
+    chart = Chart("t", "bar", "x", ["a", "b", "c"], {"n": [0, 9, 999]}, ("text", "pages"), log=True)
+    none, some, many = (line.count("█") for line in drawn(chart, 43)[2:])
+    assert (none, some) == (0, -(-many // 3))
+
+
 def test_a_value_above_0_always_shows():
     assert "█" in drawn(bars([1, 1_000_000]))[2]
 

@@ -150,7 +150,7 @@ def test_one_process_is_looked_into():
         r"cgroup /",
         r"Is KSM worth it\?",
         r"saved +1.7 MiB",
-        r"ksmd +5.32 s",
+        r"ksmd's time +5.32 s",
         r"Copy on write",
         r"by writes +167",
         r"beta 125: \d[\d,]* pages",

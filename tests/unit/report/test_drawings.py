@@ -1,6 +1,8 @@
 """Charts drawn by Vega: their marks, descriptions and distinct identifiers."""
 
+import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -31,6 +33,29 @@ def chart(kind, x, series, **more):
 def test_a_bar_for_each_value_with_its_description():
     svg = draw(chart("bar", ["a", "b"], {"pages": [1, 5]}, units=("text", "pages")), 300, "c1")
     assert said(svg) == ["a: pages 1", "b: pages 5"]
+
+
+def bar_widths(svg):
+    """Widths of the bars, by what they say."""
+    return {
+        mark.get("aria-label"): float(re.match(r"M[^h]*h(-?[\d.]+)", mark.get("d"))[1])
+        for mark in marks(svg)
+        if mark.get("aria-roledescription") == "bar"
+    }
+
+
+def test_bars_of_a_distribution_grow_by_the_logarithm():
+    values = {"none": 0, "one": 1, "many": 10**6}
+    made = chart("bar", list(values), {"pages": list(values.values())}, units=("text", "pages"))
+    svg = draw(replace(made, log=True), 300, "c1")
+    widths = bar_widths(svg)
+    share = widths["one: pages 1"] / widths["many: pages 1,000,000"]
+    assert share == pytest.approx(math.log(2) / math.log(10**6 + 1), rel=0.02)
+    assert widths["none: pages 0"] == 0
+    texts = ElementTree.fromstring(svg).itertext()
+    assert {"0", "1", "10", "100", "pages, logarithmic"} <= set(texts)
+    linear = bar_widths(draw(made, 300, "c1"))
+    assert linear["one: pages 1"] < 1
 
 
 def test_two_bars_of_one_name_are_two():
