@@ -97,7 +97,8 @@ SIZE, SHARE, COUNT = r"(-?[\d.,]+ (?:B|KiB|MiB|GiB))", r"([\d.,]+%)", r"([\d,]+)
 SAID = [
     (rf"KSM saves {SIZE}|{SIZE} saved,|saved by sharing {SIZE}|saved: {SIZE} at the end",
      "analyzers.balance.total.saved_bytes", size),
-    (rf"{SIZE} net|(?<!\w)net:? {SIZE}|less bookkeeping {SIZE}", "analyzers.balance.total.net_saved_bytes", size),
+    (rf"{SIZE} net|(?<!\w)net:? {SIZE}|less bookkeeping {SIZE}",
+     "analyzers.balance.total.net_saved_bytes", size),
     (rf"ksmd (?:takes )?{SHARE} of a core|share of a core {SHARE}",
      "analyzers.scan_cost.ksmd_cores", "{:.1%}".format),
     (rf"{COUNT} KSM pages stand for|\(shared\) {COUNT} kernel:",
