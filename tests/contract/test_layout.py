@@ -34,7 +34,7 @@ ALLOWED = {
     "engine": {"events", "session", "errors", "engine"},
     "policies": {"events", "session", "errors", "engine", "policies"},
     "whatif": {
-        *("events", "session", "errors", "capture"),
+        *("events", "session", "units", "errors", "capture"),
         *("workload", "engine", "drawing", "whatif", ""),
     },
     "conformance": {"events", "session", "errors", "engine", "drawing", "conformance"},
