@@ -121,7 +121,8 @@ def test_a_histogram():
 
 def test_rows_of_a_panel():
     assert panel_rows(FIGURES, ROW) == [("a", 1), ("e", "500 ms"), ("  f", "25.0%")]
-    assert panel_rows(FIGURES, dict.fromkeys(ROW)) == [("a", None), ("e", None), ("  f", None)]
+    assert panel_rows(FIGURES, {**ROW, "e_seconds": None}) == [("a", 1), ("  f", "25.0%")]
+    assert panel_rows(FIGURES, dict.fromkeys(ROW)) == []
     assert panel_rows(FIGURES, ROW, {"e_seconds": "half"})[1] == ("e", "half")
 
 

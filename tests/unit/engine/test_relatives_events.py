@@ -260,7 +260,8 @@ def test_the_pipeline_shows_a_run_of_pksm_and_claims_nothing_of_sharers():
     assert found["volatile"]["wasted_pages"] == 0
     assert found["volatile"]["gone_pages"] is None
     assert found["groups"]["other"]["wasted_pages"] is None
-    for name in ("left_pages", "node_sharers_pages", "sharing_pages"):
+    assert found["stable_tree"]["sharing_pages"] == counters["pages_sharing"]
+    for name in ("left_pages", "node_sharers_pages"):
         assert found["stable_tree"][name] is None
 
 
