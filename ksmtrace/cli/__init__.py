@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ksmtrace.cli.check import PluginStatus, asks_for_check, unknown_line
+from ksmtrace.cli.examples import examples_of
 from ksmtrace.cli.ignored import check_ignored
 from ksmtrace.cli.memory import check_memory, why_out_of_memory
 from ksmtrace.cli.parser import Parser
@@ -52,6 +53,8 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     for name in VERBS:
         import_module(f"ksmtrace.cli.{name}").add_parser(verbs)
+        verb = parser.of(name)
+        verb.epilog = "\n\n".join(filter(None, [examples_of(name), verb.epilog]))
     return parser
 
 

@@ -22,8 +22,8 @@ INTERCEPTING = ("kprobe", "fentry")
 
 _MOST_MIB_DIGITS = 9
 
-_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGTkmgt])(?:iB)?", re.ASCII)
-UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+_SIZE = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,9})?) ?(?:([KMGT])i?)?B?", re.ASCII | re.IGNORECASE)
+_SHIFTS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 """Of sizes: by how much a number is shifted."""
 
 _MOST_PIDS = 1 << 22
@@ -79,9 +79,23 @@ def add_worth_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def bytes_of(text: str) -> float:
+    """A size in bytes, as wherever the command line takes one: `500M`, `2GiB`, `1.5 g`, `4096`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(text)
+    return float(found[1]) * (1 << _SHIFTS[found[2] and found[2].upper()])
+
+
 def _memory(text: str) -> int:
-    found = _MEMORY.fullmatch(text.strip())
-    size = int(float(found[1]) * (1 << UNITS[found[2].upper()])) if found else 0
+    try:
+        size = 0 if text.strip()[-1:].isdigit() else int(bytes_of(text))
+    except ValueError:
+        size = 0
     if not 0 < size < 1 << 50:
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is no size of memory, as 4GiB or 512MiB")
     return size

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any, NoReturn
 
+from ksmtrace.cli.examples import KeepExamples
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.lines import one_line
 
@@ -27,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as argparse has them
         self._several: set[str] = set()
         self._trying = False
+        options.setdefault("formatter_class", KeepExamples)
         super().__init__(*args, **options)
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:  # noqa: ANN401

@@ -6,11 +6,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TypedDict
 
 from ksmtrace.capture.bounds import Bounds
-from ksmtrace.cli.options import UNITS
+from ksmtrace.cli.options import bytes_of
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.pipeline.condition import Condition
 
 _MOST_DIGITS = 12
+_MOST_BYTES = 1 << 60
 
 
 class Recording(TypedDict):
@@ -28,7 +29,7 @@ def add_recording_options(parser: ArgumentParser) -> None:
         "--max-size",
         type=_size,
         metavar="SIZE",
-        help="bound of the recording, as 500M or 2G: there it is over or, with --keep, what is "
+        help="bound of the recording, as 500MiB or 2GiB: there it is over or, with --keep, what is "
         "oldest is removed",
     )
     parser.add_argument(
@@ -72,12 +73,13 @@ def recording(asked: Namespace) -> Recording:
 
 
 def _size(text: str) -> int:
-    digits, shift = text, 0
-    if text[-1:].upper() in UNITS:
-        digits, shift = text[:-1], UNITS[text[-1].upper()]
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
-        raise ArgumentTypeError(f"{text!r} is no size: give bytes, or as 500M or 2G")
-    return int(digits) << shift
+    try:
+        size = int(bytes_of(text))
+    except ValueError:
+        size = -1
+    if not 0 <= size < _MOST_BYTES:
+        raise ArgumentTypeError(f"{text[:60]!r} is no size: give bytes, or as 500MiB or 2GiB")
+    return size
 
 
 def _count(text: str) -> int:

@@ -12,20 +12,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ksmtrace.cli.options import UNITS
+from ksmtrace.cli.options import bytes_of
 from ksmtrace.model.verdict import size
 
 _NUMBER = r"(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)"
-_SIZE = re.compile(_NUMBER + r"(?:([KMGT])i?)?B?", re.ASCII | re.IGNORECASE)
 _PERCENT = re.compile(_NUMBER + "%?", re.ASCII)
 _PLAIN = re.compile(_NUMBER, re.ASCII)
-
-
-def _bytes(text: str) -> float:
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise ValueError(text)
-    return float(found[1]) * (1 << UNITS[found[2].upper()] if found[2] else 1)
 
 
 def _matched(form: re.Pattern[str]) -> Callable[[str], float]:
@@ -67,11 +59,11 @@ _BALANCE = ("analyzers", "balance")
 METRICS = {
     "saved": Metric(
         (*_BALANCE, "total", "saved_bytes"),
-        *(1, "B", _bytes, lambda value: size(round(value)), "0", "", "100MiB:"),
+        *(1, "B", bytes_of, lambda value: size(round(value)), "0", "", "100MiB:"),
     ),
     "net": Metric(
         (*_BALANCE, "total", "net_saved_bytes"),
-        *(1, "B", _bytes, lambda value: size(round(value)), "", "", "0:"),
+        *(1, "B", bytes_of, lambda value: size(round(value)), "", "", "0:"),
     ),
     "ksmd": Metric(
         (*_BALANCE, "ksmd_cores"),
