@@ -112,9 +112,11 @@ class Watch:
             yield
             return
         first, second = self._limits.call_seconds
-        began = time.monotonic()
+        began, back = time.monotonic(), False
 
         def ring(_number: int, _frame: FrameType | None) -> None:
+            if back:
+                return  # Python runs a handler when it can: here after the timer was stopped
             taken = time.monotonic() - began
             what = f"plugin {name!r} has not come back from {hook} after {taken:.3g} s"
             if taken < second:
@@ -127,8 +129,12 @@ class Watch:
         outer_handler = signal.signal(signal.SIGALRM, ring)
         outer_seconds, _ = signal.setitimer(signal.ITIMER_REAL, first)
         try:
-            yield
+            try:
+                yield
+            finally:
+                back = True
         finally:
+            back = True  # also where the handler raised just before that was noted
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, outer_handler)
             if outer_seconds:

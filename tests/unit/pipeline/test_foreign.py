@@ -1,6 +1,7 @@
 """Code of other packages: printing, ending the program, taking too long or too much."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -175,6 +176,25 @@ def test_a_replay_is_told_and_waits(capsys):
     assert "`live` drops it after 0.2 s" in named
     assert "`live` would drop it" in over
     assert calls.failures == {}
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_an_alarm_that_python_handles_late_stops_nothing(live, monkeypatch, capsys):
+    """The signal came before the hook was back, its handler runs after the timer was stopped."""
+    stop = signal.setitimer
+
+    def stopped_first(which, seconds, interval=0.0):
+        before = stop(which, seconds, interval)
+        if not seconds and callable(late := signal.getsignal(signal.SIGALRM)):
+            late(signal.SIGALRM, None)
+        return before
+
+    monkeypatch.setattr(signal, "setitimer", stopped_first)
+    calls = calls_of(lambda: None, live=live, limits=Limits(call_seconds=(60.0, 0.0)))
+    assert sorted(batch(calls)) == ["other", "slow"]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert lines(capsys) == []
 
 
 def test_a_plugin_that_takes_most_of_the_time_is_named_then_dropped(capsys):
