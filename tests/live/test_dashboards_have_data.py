@@ -18,7 +18,7 @@ SECONDS, RANGE = 24, "25s"
 NEEDS = {
     # each page that ksmd examines, and what became of it
     "cmp_and_merge_page": {
-        *("examined_pages_total", "wasted_pages_total", "unplaced_pages", "volatile_pages"),
+        *("examined_pages_total", "wasted_pages_total", "unplaced_pages"),
         *("last_pass_changed_pages", "last_pass_changed_ratio", "last_pass_examined_pages"),
         *("unstable_inserted_pages_total", "unstable_matched_pages_total", "rmap_item_pages"),
         *("last_pass_inserted_pages", "merge_latency_seconds_bucket", "scan_coverage_ratio"),

@@ -93,6 +93,8 @@ def test_golden_timeline():
     }
     del document["snapshots"]
     release = os.uname().release
+    versions = {name: document.pop(name) for name in ("schema_version", "version")}
+    assert all(versions.values())
     assert document == {"name": "test", "on": "kernel", "variant": None, "kernel": release}
 
 
