@@ -325,8 +325,8 @@ static __always_inline void end_gathering(struct gather *gather, struct walk *wa
 #ifdef WITH_BPF_LOOP
 static long (*loop)(u32 count, void *callback, void *context, u64 flags) = (void *)181;
 
-/* Tells whether ksmd has freed the next one of those that leave. The slot keeps an mm that is in the
- * list. */
+/* Tells of the next one of those that leave, if ksmd has not freed it. The slot keeps an mm that is
+ * in the list. */
 static __always_inline int ask_leaver(struct walk *walk, struct chunk *chunk)
 {
     if (walk->bytes > (CHUNK_WORDS - WORDS_A_CALL) * sizeof(u64))

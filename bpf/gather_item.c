@@ -44,8 +44,8 @@ static __always_inline u64 load64(u64 at)
 #define STATE_SKIPS(state) ((state) >> 8 * (RMAP_ITEM_SKIPS - RMAP_ITEM_OLDCHECKSUM) & 0xff)
 #define STATE_WITHOUT_CHECKSUM(state) ((state) >> 32)
 
-/* What skip_age (6.12) gives for an age of one less, a digit for each; the last is for all beyond. It
- * is looked up without a branch: each one would double what the verifier has to follow. */
+/* What skip_age (6.12) gives for an age of one less, a digit for each; the last is for all beyond.
+ * It is looked up without a branch: each one would double what the verifier has to follow. */
 #define SKIPS_OF_AGES 0x84442210000ULL
 #define LAST_SKIP_AGE 10ULL
 

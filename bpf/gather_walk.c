@@ -207,7 +207,8 @@ static __always_inline int next_list(struct walk *walk, struct chunk *chunk)
     if (inventory)
         walk->last_item = 0;
     struct visit *visit = visits.lookup(&mm);
-    int passed = visit && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark);
+    int passed = visit
+                 && (inventory ? visit->inventory == walk->inventory : visit->mark == walk->mark);
     if (inventory || !passed) {
         put(walk, chunk, WORD_MM);
         put(walk, chunk, mm);

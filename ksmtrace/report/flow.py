@@ -85,7 +85,8 @@ def _examined(found: dict[str, Any]) -> Flow:
     in_vain = {name: causes.get(name, 0) for name in _IN_VAIN}
     chain_full = in_vain["chain_full"]
     unplaced = sum(in_vain.values()) - chain_full
-    zero_pages = max(0, (found["unplaced_pages"] or 0) - unplaced)
+    # Where the causes are not known, nobody can say which of the unplaced pages were zeros.
+    zero_pages = max(0, (found["unplaced_pages"] or 0) - unplaced) if causes else 0
     branches = [
         Branch("merged", found["placed_stable_pages"], SAVED, "stays merged, or was merged now"),
         Branch("zero page", zero_pages, SAVED, "the kernel's page of zeros stands for it"),

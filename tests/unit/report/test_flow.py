@@ -51,6 +51,17 @@ def test_every_examination_and_every_page_passed_over_is_in_one_branch(counts):
     )
 
 
+def test_without_causes_no_page_is_said_to_be_a_zero_page():
+    counts = {"placed_stable_pages": 5, "placed_unstable_pages": 3, "unplaced_pages": 7}
+    others = dict.fromkeys(("changed_pages", "first_look_pages", "freed_pages", "skipped_pages"), 0)
+    flow = flow_of(document(**counts, **others, examined_pages=15, causes=None))
+    assert [(branch.name, branch.pages) for branch in flow.branches] == [
+        ("merged", 5),
+        ("waiting for a twin", 3),
+        ("not told", 7),
+    ]
+
+
 def test_it_is_of_what_the_analyzer_says():
     made = picture(story(), "volatile").document
     found = made["analyzers"]["volatile"]
