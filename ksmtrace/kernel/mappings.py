@@ -45,6 +45,7 @@ class Mapping:
         inode: of the file that it maps; 0 for none.
         name: the file, or as "[heap]"; "" for none; bytes that are no UTF-8 are U+FFFD.
         present_pages: at most so many are present (Rss).
+        huge_pages: so many of them are parts of huge pages (AnonHugePages).
         flags: of VmFlags, two letters each (proc(5)).
     """
 
@@ -54,6 +55,7 @@ class Mapping:
     inode: int
     name: str
     present_pages: int = 0
+    huge_pages: int = 0
     flags: frozenset[str] = frozenset()
 
     @property
@@ -82,25 +84,27 @@ def parse_smaps(listing: bytes, path: Path) -> Iterator[Mapping]:
 
     A line that is not as known costs its mapping, and is noted in `UNREAD`.
     """
-    head: list[bytes] | None = None
-    present, flags = 0, frozenset[str]()
+    head: list[bytes] = []
+    counts = {b"Rss:": 0, b"AnonHugePages:": 0}
+    flags: frozenset[str] = frozenset()
     for line in listing.split(b"\n"):
         if _LINE.match(line):
-            yield from _mapping(head, present, flags, path)
-            head, present, flags = line.split(maxsplit=5), 0, frozenset()
-        elif line.startswith(b"Rss:"):
-            value = line.split()[1:2]
-            if value and value[0].isdigit():
-                present = int(value[0][:18]) * 1024 // mmap.PAGESIZE
-        elif line.startswith(b"VmFlags:"):
+            yield from _mapping(head, counts, flags, path)
+            head, flags = line.split(maxsplit=5), frozenset()
+            counts = dict.fromkeys(counts, 0)
+            continue
+        name, *values = line.split(maxsplit=2) or [b""]
+        if name in counts and values and values[0].isdigit():
+            counts[name] = int(values[0][:18]) * 1024 // mmap.PAGESIZE
+        elif name == b"VmFlags:":
             flags = frozenset(line.decode("ascii", "replace").split()[1:])
-    yield from _mapping(head, present, flags, path)
+    yield from _mapping(head, counts, flags, path)
 
 
 def _mapping(
-    head: list[bytes] | None, present: int, flags: frozenset[str], path: Path
+    head: list[bytes], counts: dict[bytes, int], flags: frozenset[str], path: Path
 ) -> Iterator[Mapping]:
-    if head is None:
+    if not head:
         return
     first, _, last = head[0].partition(b"-")
     try:
@@ -115,4 +119,5 @@ def _mapping(
         UNREAD.note(path, NOT_AS_KNOWN)
         return
     name = head[5].decode("utf-8", "replace") if len(head) > 5 else ""
-    yield Mapping(start, end, permissions, inode, name, present, flags)
+    present, huge = counts.values()
+    yield Mapping(start, end, permissions, inode, name, present, huge, flags)

@@ -1,5 +1,8 @@
-"""What a process's page table holds, page by page: /proc/<pid>/pagemap, and what /proc/kpageflags
-and /proc/kpagecount tell of the frames."""
+"""What a process's page table holds, page by page, and what the kernel tells of the frames.
+
+/proc/<pid>/pagemap, /proc/kpageflags and /proc/kpagecount
+(Documentation/admin-guide/mm/pagemap.rst).
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,8 @@ class PageTable:
 
 def anonymous(entries: Words) -> npt.NDArray[np.bool_]:
     """Which entries map a present page that is no file's and not shared memory's, shape (n,)."""
-    return (entries & (PRESENT | FILE)) == PRESENT
+    found: npt.NDArray[np.bool_] = (entries & (PRESENT | FILE)) == PRESENT
+    return found
 
 
 def frames(entries: Words) -> Words:
