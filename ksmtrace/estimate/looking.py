@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.estimate.pages import Bit, Pages, Words, byte
+from ksmtrace.estimate.pages import Bit, Pages, Places, Words, byte
 from ksmtrace.estimate.targets import Target
 from ksmtrace.events.kinds import ProcessGauge
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.mappings import Mapping, read_mappings
-from ksmtrace.kernel.page_contents import PIECE_PAGES, GoneError, PageHasher, PageReader
+from ksmtrace.kernel.page_contents import PIECE_PAGES, PageHasher, PageReader
 from ksmtrace.kernel.page_table import (
     EXCLUSIVE,
     SWAPPED,
@@ -273,57 +273,63 @@ def read_contents(
         done: told how many pages were read so far.
     """
     found = replace(pages, hash=pages.hash.copy(), bits=pages.bits.copy())
-    reader = PageReader()
     cuts = np.flatnonzero(np.diff(pages.process)) + 1
     for part in np.split(np.arange(len(pages)), cuts):
-        if len(part):
-            _read_process(
-                processes[pages.process[part[0]]], found, part, reader, hasher, pace, done
-            )
         if pace.stopped():
             break
+        if len(part):
+            process = processes[pages.process[part[0]]]
+            mine = slice(int(part[0]), int(part[-1]) + 1)
+            try:
+                _read_process(process, found, mine, hasher, pace, done)
+            except OSError as error:
+                if error.errno not in (errno.ESRCH, errno.ENOENT):
+                    process.unread = error.strerror or str(error)
+                found.bits[mine] |= byte(Bit.UNREAD)
     return found
 
 
 def _read_process(
     process: Process,
     pages: Pages,
-    part: npt.NDArray[np.intp],
-    reader: PageReader,
+    mine: slice,
     hasher: PageHasher,
     pace: Pace,
     done: Callable[[int], None],
 ) -> None:
-    target = process.target
-    first, end = int(part[0]), int(part[-1]) + 1
-    for start in range(first, end, PIECE_PAGES):
-        stop = min(start + PIECE_PAGES, end)
-        if pace.stopped():
-            return
-        pace.spend((stop - start) * mmap.PAGESIZE)
-        unread = np.ones(stop - start, dtype=np.bool_)
-        try:
-            for low, high, content in reader.pieces(target.pid, pages.address[start:stop]):
-                here = slice(start + low, start + high)
-                _take(pages, here, hasher.hashes(content), hasher.zero)
-                unread[low:high] = False
-        except GoneError:
-            pages.bits[start:end] |= byte(Bit.UNREAD)
-            return
-        except OSError as error:
-            process.unread = error.strerror or str(error)
-            pages.bits[start:end] |= byte(Bit.UNREAD)
-            return
-        pages.bits[start:stop][unread] |= byte(Bit.UNREAD)
-        done(stop)
-    if read_start(target.pid) != target.start:
-        pages.bits[first:end] |= byte(Bit.UNREAD)  # another process has its pid
+    """Read the pages of one process.
+
+    Which of them are still there, and mapped by nobody else, is looked up just before: a page that
+    is not would be brought in, and one that has become shared would be copied.
+    """
+    pid = process.target.pid
+    with PageTable(pid) as table, PageReader(pid) as reader:
+        for start in range(mine.start, mine.stop, PIECE_PAGES):
+            here = slice(start, min(start + PIECE_PAGES, mine.stop))
+            if pace.stopped():
+                return
+            address = pages.address[here]
+            pace.spend(len(address) * mmap.PAGESIZE)
+            entries = table.entries_at(address)
+            there = np.flatnonzero(anonymous(entries))
+            alone = (entries[there] & EXCLUSIVE) != 0
+            alone &= (pages.bits[here][there] & byte(Bit.MERGED)) == 0
+            unread = np.ones(len(address), dtype=np.bool_)
+            for low, high, content in reader.pieces(address[there], alone):
+                read = there[low:high]
+                _take(pages, start + read, hasher.hashes(content), hasher.zero)
+                unread[read] = False
+            pages.bits[here][unread] |= byte(Bit.UNREAD)
+            done(here.stop)
+    if read_start(pid) != process.target.start:
+        pages.bits[mine] |= byte(Bit.UNREAD)  # another process has its pid
 
 
-def _take(pages: Pages, here: slice, hashes: Words, zero: int) -> None:
+def _take(pages: Pages, here: Places, hashes: Words, zero: int) -> None:
     bits = pages.bits[here]
     changed = ((bits & Bit.UNREAD) == 0) & (pages.hash[here] != hashes)
     bits &= ~byte(Bit.UNREAD | Bit.ZERO)
     bits[changed] |= byte(Bit.CHANGED)
     bits[hashes == zero] |= byte(Bit.ZERO)
+    pages.bits[here] = bits
     pages.hash[here] = hashes

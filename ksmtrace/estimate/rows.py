@@ -101,7 +101,7 @@ def credits_of(pages: Pages, rules: Rules) -> npt.NDArray[np.float64]:
 
 def rows_of(processes: Sequence[Process], pages: Pages, rules: Rules) -> list[Row]:
     """A row for each process, in their order."""
-    count = len(processes)
+    count, unread = len(processes), list(Kind).index(Kind.UNREAD)
     kinds = kinds_of(pages)
     flat = pages.process.astype(np.int64) * len(Kind) + kinds
     table = np.bincount(flat, minlength=count * len(Kind)).reshape(count, len(Kind))
@@ -109,7 +109,14 @@ def rows_of(processes: Sequence[Process], pages: Pages, rules: Rules) -> list[Ro
     advised = pages[pages.has(Bit.ADVISED)]
     now = np.bincount(advised.process, credits_of(advised, rules), minlength=count)
     return [
-        Row(one.target.name, [one], int(table[at].sum()), table[at], everyone[at], now[at])
+        Row(
+            one.target.name,
+            [one],
+            int(table[at].sum() - table[at][unread]),
+            table[at],
+            everyone[at],
+            now[at],
+        )
         for at, one in enumerate(processes)
     ]
 

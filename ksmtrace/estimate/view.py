@@ -216,5 +216,5 @@ def _table(title: str, what: str, rows: Sequence[Document], names: Sequence[str]
         ),
         units=("text", *("pages",) * 9),
         rows=found[:_MOST_SHOWN],
-        note=f"{counted(rest, 'more')} in --json." if rest > 0 else "",
+        note=f"{rest:,} more in --json." if rest > 0 else "",
     )
