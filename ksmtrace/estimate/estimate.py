@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -219,7 +220,17 @@ class _Looks:
 
 def _rules(host: Host) -> Rules:
     limit = number(host.tunables.get("max_page_sharing", "")) or Rules().max_page_sharing
-    return Rules(max(limit, 2), host.tunables.get("use_zero_pages", "0") != "0")
+    return Rules(
+        max(limit, 2),
+        host.tunables.get("use_zero_pages", "0") != "0",
+        _version(host.kernel.release) >= (6, 12),
+    )
+
+
+def _version(release: str) -> tuple[int, ...]:
+    """The first two numbers of a release."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return tuple(map(int, found.groups())) if found else (0, 0)
 
 
 def _forecasts(

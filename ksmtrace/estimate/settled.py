@@ -19,10 +19,18 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Tunables on which it depends which pages merge."""
+    """On what it depends which pages merge: tunables, and the kernel's version.
+
+    Attributes:
+        max_page_sharing, use_zero_pages: the tunables.
+        split_unmaps_zero_pages: when a huge page is split, for one of its pages to merge, those
+            that hold only zeroes become the zero page, and KSM does not count them
+            (try_to_map_unused_to_zeropage of mm/migrate.c, 6.12).
+    """
 
     max_page_sharing: int = 256
     use_zero_pages: bool = False
+    split_unmaps_zero_pages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Settled:
 
     Attributes:
         rmap_items: pages that ksmd keeps track of.
+        unmapped_zero_pages: pages of zeroes that become the zero page because a huge page is split.
         frames_freed: frames that are free then and are not now; None where frames are not known.
             Pages that a fork shares are one frame before, and KSM counts them all the same.
     """
@@ -42,6 +51,7 @@ class Settled:
     ksm_zero_pages: int
     stable_node_chains: int
     rmap_items: int
+    unmapped_zero_pages: int
     frames_freed: int | None
 
     @property
@@ -115,6 +125,9 @@ def settle(pages: Pages, rules: Rules) -> Settled:
     Pages are in the order in which ksmd comes by: on it depends which of several forks' frames
     becomes the KSM page, where max_page_sharing is reached.
     """
+    everything = pages
+    unmapped = unmapped_by_splitting(pages, rules)
+    pages = pages[~unmapped]
     found = contents(pages, rules)
     zeroed = zero_pages(pages, rules)
     limit = rules.max_page_sharing
@@ -134,6 +147,7 @@ def settle(pages: Pages, rules: Rules) -> Settled:
         kept = int(found.frames[~found.merging].sum()) + shared + int(left.sum())
         kept += sum(one.frames_left for one in one_by_one)
         freed = int(found.frames.sum()) + len(np.unique(pages.frame[zeroed])) - kept
+        freed += len(np.unique(everything.frame[unmapped]))
     return Settled(
         pages_shared=shared,
         pages_sharing=sharing,
@@ -142,8 +156,26 @@ def settle(pages: Pages, rules: Rules) -> Settled:
         ksm_zero_pages=zeroes,
         stable_node_chains=chains,
         rmap_items=items,
+        unmapped_zero_pages=int(np.count_nonzero(unmapped)),
         frames_freed=freed,
     )
+
+
+def unmapped_by_splitting(pages: Pages, rules: Rules) -> Mask:
+    """Which pages become the zero page because their huge page is split, shape (n,)."""
+    gone = np.zeros(len(pages), dtype=np.bool_)
+    huge = pages.has(Bit.HUGE)
+    empty = huge & pages.has(Bit.ZERO)
+    if not rules.split_unmaps_zero_pages or not empty.any():
+        return gone
+    found = contents(pages, rules)
+    merges = zero_pages(pages, rules)
+    merges[found.of >= 0] |= found.merging[found.of[found.of >= 0]]
+    block = pages.process.astype(np.uint64) << np.uint64(43) | pages.address >> np.uint64(21)
+    split = np.isin(block, np.unique(block[huge & merges]))
+    frames = np.unique(pages.frame[empty & split])
+    gone = empty & (split | (np.isin(pages.frame, frames[frames != 0])))
+    return gone
 
 
 def depends_on_order(pages: Pages, found: Contents, limit: int) -> Mask:

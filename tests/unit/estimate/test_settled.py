@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ksmtrace.engine.engine import Engine
-from ksmtrace.engine.machine.memory import Mm
+from ksmtrace.engine.machine.memory import HUGE_PAGES, Mm
 from ksmtrace.engine.variants import VARIANTS
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.estimate.pages import Bit, Pages
@@ -33,6 +33,7 @@ def read_pages(engine: Engine) -> Pages:
                 continue
             content = bytes(frame.data)
             bits = Bit.ADVISED | (Bit.MERGED if frame.ksm else 0)
+            bits |= 0 if frame.compound is None else Bit.HUGE
             bits |= 0 if any(content) else Bit.ZERO
             rows.append((index, vpn << 12, frame.pfn, hash(content) & (1 << 64) - 1, bits))
     columns = zip(*rows, strict=True) if rows else [()] * 5
@@ -53,7 +54,7 @@ def in_the_order_of_ksmd(engine: Engine) -> list[Mm]:
 
 POPULATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["fill", "fork", "exit", "scan"]),
+        st.sampled_from(["fill", "fill", "huge", "fork", "exit", "scan"]),
         st.integers(0, 3),
         st.integers(1, 9),
         st.sampled_from(["zero", "byte:97", "twin:1", "twin:1", "unique:1", "unique:2"]),
@@ -72,6 +73,11 @@ def populate(engine: Engine, steps: list[tuple[str, int, int, str]]) -> None:
             engine.map(name, f"r{number}", pages)
             engine.fill(name, f"r{number}", 0, pages, Content.parse(content))
             engine.mergeable(name, f"r{number}", 0, pages)
+        elif op == "huge":
+            engine.map(name, f"r{number}", HUGE_PAGES, huge=True)
+            engine.fill(name, f"r{number}", 0, HUGE_PAGES, Content.parse(content))
+            engine.fill(name, f"r{number}", pages, 1, Content.parse("unique:9"))
+            engine.mergeable(name, f"r{number}", 0, HUGE_PAGES)
         elif op == "fork":
             engine.fork(name, f"c{number}")
             names.append(f"c{number}")
@@ -92,10 +98,14 @@ def write_rules(engine: Engine, wanted: Rules) -> Rules:
         with suppress(OSError, KsmtraceError):
             engine.write_tunable(name, int(value))
             held[name] = value
-    return Rules(held["max_page_sharing"], held["use_zero_pages"])
+    return Rules(
+        held["max_page_sharing"],
+        held["use_zero_pages"],
+        engine.memory.version.split_unmaps_zero_pages,
+    )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(VARIANT), POPULATIONS, st.integers(2, 5), st.booleans())
 def test_what_is_foretold_comes(variant, steps, limit, zero):
     engine = Engine(variant)
@@ -103,8 +113,10 @@ def test_what_is_foretold_comes(variant, steps, limit, zero):
     populate(engine, steps)
     pages = read_pages(engine)
     scanned = any(op == "scan" for op, *_ in steps)
-    # how often ksmd has met each page of a fork is not seen from outside, and decides who is first
-    assume(not (scanned and depends_on_order(pages, contents(pages, rules), limit).any()))
+    # how often ksmd has met each page of a fork is not seen from outside, and decides who is first;
+    # and two parts of one huge page are not merged at once
+    unseen = scanned or pages.has(Bit.HUGE).any()
+    assume(not (unseen and depends_on_order(pages, contents(pages, rules), limit).any()))
     foretold = settle(pages, rules)
     placed = engine.counters()["ksm_zero_pages"] or 0
     engine.write_run(1)
