@@ -99,7 +99,6 @@ def estimate(
 
     Raises:
         HostError: no process may be read.
-        KsmtraceError: a sample cannot be judged without SciPy.
     """
     share = _share(targets, wishes, root)
     pace = Pace(wishes.bytes_per_second, stop)
@@ -203,10 +202,7 @@ class _Looks:
         rounds = np.minimum(lot * _ROUNDS, _ROUNDS - 1).astype(np.int64)
         taken: list[Pages] = []
         for at in range(_ROUNDS):
-            before = sum(map(len, taken))
-            part = self._read(
-                self.pages[rounds == at], lambda count, before=before: done(before + count)
-            )
+            part = self._read(self.pages[rounds == at], _after(sum(map(len, taken)), done))
             if self._pace.stopped() and taken:
                 break
             taken.append(part)
@@ -216,6 +212,11 @@ class _Looks:
 
     def _read(self, pages: Pages, done: Callable[[float], None]) -> Pages:
         return read_contents(self._processes, pages, self._hasher, self._pace, done)
+
+
+def _after(before: int, done: Callable[[float], None]) -> Callable[[float], None]:
+    """Tells of pages that come after others."""
+    return lambda count: done(before + count)
 
 
 def _rules(host: Host) -> Rules:

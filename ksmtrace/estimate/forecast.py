@@ -72,9 +72,6 @@ def foretell(
         host: what it runs on.
         share: of the frames that were taken.
         present: how many pages there are; None for as many as in `pages`.
-
-    Raises:
-        KsmtraceError: a sample cannot be judged without SciPy.
     """
     count = len(pages) if present is None else present
     gauges: dict[str, int] = {}

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.errors import KsmtraceError
+from ksmtrace.estimate.linear_program import Rows
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -50,9 +50,6 @@ def left_interval(
         share: of the frames that are in the sample, above 0 and below 1.
         population: how many frames there are.
         left: gives for sizes (frames of one content) how many are left of each, element by element.
-
-    Raises:
-        KsmtraceError: SciPy is not installed.
     """
     well = found[found >= _SEEN_WELL]
     few = found[found < _SEEN_WELL]
@@ -75,32 +72,19 @@ def _program(
 
     The unknowns are how many contents there are of each size.
     """
-    solve = _solver()
     sizes = _sizes(share, rest.high)
     chance = _chances(sizes, share)
-    seen = [float(np.count_nonzero((few >= low) & (few < high))) for low, high in _bounds()]
-    rows, limits = [], []
-    for expected, count in zip(chance[:-1], seen, strict=True):
-        low, high = _means(count)
-        rows += [expected, -expected]
-        limits += [high, -low]
-    low, high = _means(float(well))
-    rows += [chance[-1], -chance[-1]]
-    limits += [high, -low]
-    seldom = 1 - chance[-1]
-    pages = sizes * (1 - _tail(sizes - 1, share, _SEEN_WELL - 1))
-    rows += [pages, -pages]
-    limits += [rest.high, -rest.low]
-    cost = left(sizes) * seldom
-    # in thousands of contents, so that all coefficients are of like size
-    matrix, bound = np.array(rows), np.array(limits)
-    scale = np.maximum(np.abs(matrix).max(axis=1), 1e-300)
-    answers = []
-    for sign in (1.0, -1.0):
-        answer = solve(sign * cost, matrix / scale[:, None], bound / scale)
-        answers.append(sign * answer if answer is not None else None)
-    least = 0.0 if answers[0] is None else answers[0]
-    return max(least, float(len(few))), rest.high if answers[1] is None else answers[1]
+    seen = [np.count_nonzero((few >= low) & (few < high)) for low, high in pairwise(_BINS)]
+    means = [_means(count) for count in (*map(int, seen), well)]
+    frames = sizes * (1 - _tails(sizes - 1, share)[_SEEN_WELL - 1])
+    rows = Rows(
+        np.array([*chance, frames]),
+        np.array([*(low for low, _ in means), rest.low]),
+        np.array([*(high for _, high in means), rest.high]),
+    )
+    cost = left(sizes) * (1 - chance[-1])
+    least, most = rows.extreme(cost, least=True), rows.extreme(cost, least=False)
+    return max(least or 0.0, float(len(few))), rest.high if most is None else most
 
 
 def _means(count: float) -> tuple[float, float]:
@@ -108,10 +92,6 @@ def _means(count: float) -> tuple[float, float]:
     middle = count + _Z**2 / 2
     spread = _Z * np.sqrt(count + _Z**2 / 4)
     return max(0.0, middle - spread), middle + spread
-
-
-def _bounds() -> list[tuple[int, int]]:
-    return list(pairwise(_BINS))
 
 
 def _sizes(share: float, population: float) -> Floats:
@@ -125,29 +105,18 @@ def _sizes(share: float, population: float) -> Floats:
 
 def _chances(sizes: Floats, share: float) -> Floats:
     """For each observation, with which chance a content of a size is in it; shape (bins, sizes)."""
-    tails = [_tail(sizes, share, count) for count in _BINS]
-    return np.array([*(tails[at] - tails[at + 1] for at in range(len(tails) - 1)), tails[-1]])
+    tails = _tails(sizes, share)
+    return np.array([*(tails[low] - tails[high] for low, high in pairwise(_BINS)), tails[-1]])
 
 
-def _tail(sizes: Floats, share: float, count: int) -> Floats:
-    """The chance that `count` frames or more of a content are in the sample (binomial)."""
-    from scipy.stats import binom
+def _tails(sizes: Floats, share: float) -> Floats:
+    """With which chance 0, 1, ... frames or more of a content are in the sample (binomial).
 
-    found: Floats = binom.sf(count - 1, sizes, share)
-    return found
-
-
-def _solver() -> Callable[[Floats, Floats, Floats], float | None]:
-    try:
-        from scipy.optimize import linprog
-    except ImportError as error:
-        raise KsmtraceError(
-            "a sample needs SciPy to be judged: install it (python3-scipy, or ksmtrace[estimate]), "
-            "or read everything: leave out --budget"
-        ) from error
-
-    def solve(cost: Floats, matrix: Floats, limits: Floats) -> float | None:
-        answer = linprog(cost, A_ub=matrix, b_ub=limits, bounds=(0, None), method="highs")
-        return float(answer.fun) if answer.status == 0 else None
-
-    return solve
+    Shape (_SEEN_WELL + 1, sizes).
+    """
+    exactly = (1 - share) ** sizes
+    tails = [np.ones_like(sizes)]
+    for count in range(_SEEN_WELL):
+        tails.append(np.maximum(tails[-1] - exactly, 0.0))
+        exactly = exactly * np.maximum(sizes - count, 0.0) / (count + 1) * share / (1 - share)
+    return np.array(tails)

@@ -1,4 +1,4 @@
-"""What `estimate` foretells of real processes, against the kernel's gauges once ksmd has settled."""
+"""What `estimate` foretells of real processes, against the kernel's gauges once settled."""
 
 import random
 from contextlib import contextmanager
