@@ -183,7 +183,7 @@ def from_arrow(batch: ArrowBatch, metadata: Mapping[bytes, bytes]) -> Records:
     columns = [_values(batch.column(name), RECORD[name]) for name in COLUMNS]
     crc = 0
     for values in columns:
-        crc = zlib.crc32(values, crc)
+        crc = zlib.crc32(values.data, crc)
     if metadata.get(CRC) != str(crc).encode():
         raise ValueError("the checksum of a record batch is missing or does not fit")
     events = np.empty(batch.num_rows, dtype=RECORD)
