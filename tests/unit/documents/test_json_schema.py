@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -145,5 +147,12 @@ def test_documents_that_tests_read_are_checked(bundled_capture, monkeypatch, cap
     monkeypatch.setattr("ksmtrace.pipeline.snapshot.SCHEMA_VERSION", 1.0)
     with pytest.raises((AssertionError, KsmtraceError), match="schema_version"):
         main(["replay", str(bundled_capture), "--json"])
+    printed = 'import sys; print(\'{"schema_version": "1.0"}\')'
+    for how in ({"text": True}, {}):
+        with pytest.raises(AssertionError, match="is a required property"):
+            subprocess.run(
+                [sys.executable, "-c", printed, "doctor", "--json"],
+                capture_output=True, check=True, **how,
+            )  # fmt: skip
     assert documents_in('{"a": 1}\n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
     assert documents_in("KSM saves nothing") == []
