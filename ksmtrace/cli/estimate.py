@@ -57,6 +57,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--budget",
+        dest="budget_seconds",
         type=positive_seconds,
         metavar="SECONDS",
         help="seconds that reading may take: where all cannot be read, a sample is, and figures "
@@ -128,7 +129,7 @@ def run(options: Namespace) -> int:
     wishes = Wishes(
         looks=options.looks,
         every=options.every,
-        budget=options.budget,
+        budget=options.budget_seconds,
         bytes_per_second=options.max_bytes_per_second,
         advised_only=options.advised_only,
     )
@@ -168,14 +169,37 @@ def read_host(core_worth_bytes: int) -> Host:
 
 
 def _show(found: dict[str, Any], options: Namespace) -> None:
-    from ksmtrace.estimate.view import sections
+    from ksmtrace.estimate.view import headline, sections
     from ksmtrace.report.text import sections_text
 
     if options.output is not None:
-        pass
+        _write_page(found, options.output)
     if options.json:
         print_json(found)
+        return
+    if options.output is not None:
+        print(f"{options.output}: {headline(found)}")
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     encoding = sys.stdout.encoding or "utf-8"
     print(sections_text(sections(found), encoding, width), end="")
+
+
+def _write_page(found: dict[str, Any], output: str) -> None:
+    from ksmtrace.estimate.result import chosen
+    from ksmtrace.estimate.view import headline, sections
+    from ksmtrace.report.page import sections_page
+    from ksmtrace.report.write import check_target, write_report
+
+    now = chosen(found["forecasts"], "advised")
+    shown = now if now["pages"] else chosen(found["forecasts"], "all")
+    reasons = "; ".join(shown["verdict_reasons"])
+    html = sections_page(
+        sections(found),
+        title=f"What KSM would save on {os.uname().nodename}, {found['kernel']['release']}",
+        facts=[headline(found)],
+        verdict=(shown["verdict"], f" (a forecast): {reasons}. {shown['verdict_change'] or ''}"),
+        tunables=found["tunables"],
+        name="a look at the memory of processes (ksmtrace estimate)",
+    )
+    write_report(check_target(output), html)

@@ -28,6 +28,8 @@ from ksmtrace.kernel.sysfs import ROOT
 MOST_PAGES = 8 << 20
 """Pages that are looked at, at most: of more there is a sample. Their columns take some 60 bytes
 each while they are compared."""
+_PLANNED = 0.7
+"""Of a budget: listing the pages takes some of it, and reading may be slower than is allowed."""
 _ROUNDS = 8
 """Parts in which a sample is read, each a smaller sample: what was read when it was cut short is
 one as well."""
@@ -131,7 +133,8 @@ def _share(targets: Sequence[Target], wishes: Wishes, root: Path) -> float:
     present = sum(_present(target, root) for target in targets)
     most = float(MOST_PAGES)
     if wishes.budget is not None and wishes.bytes_per_second is not None:
-        most = min(most, wishes.budget * wishes.bytes_per_second / mmap.PAGESIZE / wishes.looks)
+        rate = wishes.bytes_per_second / mmap.PAGESIZE / wishes.looks
+        most = min(most, wishes.budget * rate * _PLANNED)
     return min(1.0, most / max(present, 1))
 
 
@@ -186,7 +189,8 @@ class _Looks:
                 self._take_one(done)
             first = first or time.monotonic()
             self.seconds = time.monotonic() - first
-            if self._pace.stopped():
+            # of a sample that is smaller than planned there is time for the next look all the same
+            if self._pace.stopped() and (look > 1 or self.share >= 1):
                 break
         self.complete = self.count == self._wishes.looks and not self._pace.stopped()
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.estimate.estimate import ADVISED, ALL, Estimate
 from ksmtrace.estimate.forecast import GAUGES, Forecast, Host
 from ksmtrace.estimate.rows import Kind, Row, added, grouped
@@ -20,6 +21,8 @@ def document(found: Estimate, host: Host) -> dict[str, Any]:
     rows = sorted(found.rows, key=lambda row: -row.processes[0].present)
     unread = [one.processes[0] for one in found.rows if one.processes[0].unread]
     return {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
         "complete": found.complete,
         "whole": found.share >= 1,
         "share": found.share,

@@ -112,10 +112,10 @@ def rows_of(processes: Sequence[Process], pages: Pages, rules: Rules) -> list[Ro
         Row(
             one.target.name,
             [one],
-            int(table[at].sum() - table[at][unread]),
+            int(table[at].sum()) - int(table[at][unread]),
             table[at],
-            everyone[at],
-            now[at],
+            float(everyone[at]),
+            float(now[at]),
         )
         for at, one in enumerate(processes)
     ]

@@ -40,6 +40,10 @@ class Interval:
     high: float
 
 
+_SOLVERS = 1e-7
+"""Relative error of a linear program's answer (primal_feasibility_tolerance of HiGHS)."""
+
+
 def left_interval(
     found: Counts, share: float, population: Interval, left: Callable[[Floats], Floats]
 ) -> Interval:
@@ -59,20 +63,26 @@ def left_interval(
         max(0.0, population.low - well.sum() / share - spread),
         max(0.0, population.high - well.sum() / share + spread),
     )
-    if rest.high == 0:
-        return Interval(of_well, of_well)
-    few_low, few_high = _program(few, len(well), share, rest, left)
-    return Interval(of_well + few_low, of_well + few_high)
+    sizes = _sizes(share, population.high)
+    of_few = (0.0, 0.0)
+    if rest.high > 0:
+        of_few = _program(few, len(well), share, rest, sizes, left)
+    low, high = (of_well + one for one in of_few)
+    return Interval(low * (1 - _SOLVERS), high * (1 + _SOLVERS))
 
 
 def _program(
-    few: Counts, well: int, share: float, rest: Interval, left: Callable[[Floats], Floats]
+    few: Counts,
+    well: int,
+    share: float,
+    rest: Interval,
+    sizes: Floats,
+    left: Callable[[Floats], Floats],
 ) -> tuple[float, float]:
     """The least and the greatest count of what is left of contents that are found seldom or never.
 
     The unknowns are how many contents there are of each size.
     """
-    sizes = _sizes(share, rest.high)
     chance = _chances(sizes, share)
     seen = [np.count_nonzero((few >= low) & (few < high)) for low, high in pairwise(_BINS)]
     means = [_means(count) for count in (*map(int, seen), well)]

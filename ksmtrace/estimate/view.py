@@ -7,7 +7,7 @@ from typing import Any
 
 from ksmtrace.estimate.result import MEMORIES, chosen
 from ksmtrace.estimate.rows import MEANINGS, Kind
-from ksmtrace.section import Section, Table
+from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import counted, seconds, size
 
 Document = Mapping[str, Any]
@@ -56,6 +56,7 @@ def sections(document: Document) -> list[Section]:
         Section(
             title="Where the pages stand",
             lead=_read(document),
+            charts=[_stand(document["total"])],
             tables=[_kinds(document["total"]), _beside(document["total"])],
         ),
         *_groups(document),
@@ -135,6 +136,18 @@ def _exactness(document: Document) -> str:
     if not document["complete"]:
         told += "; incomplete: it was cut short"
     return told
+
+
+def _stand(total: Document) -> Chart:
+    known = [kind for kind in Kind if total[kind.value] is not None]
+    return Chart(
+        title="Pages that were read, by what they are",
+        kind="bar",
+        x_name="pages that are",
+        x=[MEANINGS[kind].partition(":")[0] for kind in known],
+        series={"pages": [total[kind.value] for kind in known]},
+        units=("text", "pages"),
+    )
 
 
 def _kinds(total: Document) -> Table:
