@@ -36,7 +36,7 @@ FLOORS = (
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif", "estimate"),
-    ("pipeline", "report", "doctor", "listing", "serving"),
+    ("pipeline", "report", "doctor", "listing", "serving", "why"),
     ("hookspecs",),
     ("plugins",),
     ("pipeline.manager", "documents"),

@@ -185,14 +185,14 @@ class Lister:
                         count = min(_PIECE, (span.end - first) // mmap.PAGESIZE, left)
                         left -= count
                         entries = table.entries(first, count)
-                        piece = self._piece(index, process, mapping, first, entries, merging)
+                        piece = self.piece(index, process, mapping, first, entries, merging)
                         if len(piece):
                             yield piece
                     if left <= 0:
                         UNREAD.note(self._root / f"proc/{pid}/pagemap", errno.EFBIG)
                         return
 
-    def _piece(
+    def piece(
         self,
         index: int,
         process: Process,
@@ -201,6 +201,16 @@ class Lister:
         entries: Words,
         merging: bool,
     ) -> Pages:
+        """The anonymous pages among page table entries; counts them in `process`.
+
+        Args:
+            index: for the column `process`.
+            process: whose.
+            mapping: in which they are.
+            first: address of the first entry.
+            entries: as `PageTable.entries` has them.
+            merging: whether the process may have KSM pages.
+        """
         process.swapped += int(np.count_nonzero(entries & SWAPPED))
         at = np.flatnonzero(anonymous(entries))
         entries = entries[at]

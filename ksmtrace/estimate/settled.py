@@ -91,7 +91,7 @@ def contents(pages: Pages, rules: Rules) -> Contents:
     of = np.full(len(pages), -1, dtype=np.int64)
     _, place, counts = np.unique(pages.hash[steady], return_inverse=True, return_counts=True)
     of[steady] = place
-    frames = _distinct(place, pages.frame[steady], len(counts))
+    frames = distinct(place, pages.frame[steady], len(counts))
     merged = np.zeros(len(counts), dtype=np.bool_)
     merged[place[pages.has(Bit.MERGED)[steady]]] = True
     return Contents(of, counts, frames, (frames > 1) | (merged & (counts > 1)))
@@ -101,7 +101,7 @@ def _unsteady(pages: Pages) -> Mask:
     return pages.has(Bit.CHANGED) | pages.has(Bit.UNREAD)
 
 
-def _distinct(place: Counts, frame: npt.NDArray[np.uint64], count: int) -> Counts:
+def distinct(place: Counts, frame: npt.NDArray[np.uint64], count: int) -> Counts:
     """How many frames each content has; a page without a frame number is one of its own."""
     order = np.lexsort((frame, place))
     place, frame = place[order], frame[order]
@@ -184,7 +184,7 @@ def depends_on_order(pages: Pages, found: Contents, limit: int) -> Mask:
     Or have several now, which ksmd leaves as they are.
     """
     merged = (found.of >= 0) & pages.has(Bit.MERGED)
-    now = _distinct(found.of[merged], pages.frame[merged], len(found.pages))
+    now = distinct(found.of[merged], pages.frame[merged], len(found.pages))
     return (found.frames < found.pages) & found.merging & ((found.pages > limit) | (now > 1))
 
 
