@@ -55,6 +55,18 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--pages", action="store_true", help="also page by page; a single page always is"
     )
+    parser.add_argument(
+        "--no-near",
+        dest="near",
+        action="store_false",
+        help="do not look for what unique pages are nearly equal to",
+    )
+    parser.add_argument(
+        "--show-bytes",
+        action="store_true",
+        help="print the bytes in which nearly equal pages differ, of an example each: they may be "
+        "secrets",
+    )
     add_looking_options(parser)
     add_format_options(parser)
     parser.set_defaults(run=run)
@@ -92,13 +104,14 @@ def run(options: Namespace) -> int:
             "/sys/kernel/mm/ksm is not there: this kernel was built without CONFIG_KSM, or this "
             "container does not show it"
         )
-    wishes = Wishes(options.looks, options.every, options.max_bytes_per_second)
+    wishes = Wishes(options.looks, options.every, options.max_bytes_per_second, options.near)
     with suppress(OSError):
         os.nice(19)
     with interruptible() as control:
         answer = explain(target, _range(options), wishes, lambda: control.interrupted, progress)
     single = options.addresses is not None and options.addresses[1] is None
-    found = document(answer, pages=options.pages or single)
+    pages = options.pages or single
+    found = document(answer, pages=pages, show_bytes=options.show_bytes)
     if options.json:
         print_json(found)
     else:
@@ -114,6 +127,10 @@ def run(options: Namespace) -> int:
 def _target(options: Namespace) -> Target:
     from ksmtrace.estimate.targets import find_targets
 
+    if options.show_bytes and not options.near:
+        raise KsmtraceError(
+            "--show-bytes is about pages that are nearly equal: leave out --no-near"
+        )
     if (options.pid is None) == (options.vm is None):
         raise KsmtraceError("name one process: a PID, or a guest by --vm NAME")
     if options.pid is not None:

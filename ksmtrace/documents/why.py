@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.why.kinds import Look
 from ksmtrace.why.reason import Reason
 
 _REASONS = tuple(one.key for one in Reason)
+
+_KIND = (
+    fact("kind", "text", "What it looks like.", one_of=tuple(one.key for one in Look)),
+    fact("meaning", "text", "In words."),
+    fact("detail", "text", 'More of it, as "realtime ns"; "" for nothing.'),
+)
 
 WHY = (
     *VERSION,
@@ -117,6 +124,63 @@ WHY = (
             fact("name", "text", "Its name."),
             fact("frames", "pages", "KSM pages that both map."),
         ),
+    ),
+    fact(
+        "near",
+        "",
+        "What its unique pages are nearly equal to; null with `--no-near`.",
+        fact("asked_pages", "pages", "Unique pages of which a near one was sought."),
+        fact("compared_pages", "pages", "With which they were compared."),
+        fact("left_out_pages", "pages", "That were too many to be compared with."),
+        fact("near_pages", "pages", "Unique pages that differ from another in 256 bytes or less."),
+        fact(
+            "kinds[]",
+            "",
+            "What the differing bytes look like, those of most pages first.",
+            *_KIND,
+            fact("pages", "pages", "Near pages that differ in some."),
+            fact("differing_bytes", "bytes", "That differ, of all of them."),
+        ),
+        fact(
+            "shapes[]",
+            "",
+            "Near pages of a mapping that differ from their nearest at the same offsets, those of "
+            "most pages first, at most 1000.",
+            fact("mapping_start", "text", "As in `mappings[]`."),
+            fact("mapping_name", "text", "As in `mappings[]`."),
+            fact("pages", "pages", "How many."),
+            fact("differing_bytes", "bytes", "Of one page, at most."),
+            fact(
+                "example",
+                "",
+                "The first of them.",
+                fact("address", "text", "Its address, hexadecimal."),
+                fact("other_pid", "count", "The process that has its nearest one."),
+                fact("other_name", "text", "Its name."),
+                fact("other_address", "text", "Where it has it."),
+            ),
+            fact(
+                "differences[]",
+                "",
+                "By offset.",
+                fact("offset", "bytes", "In the page."),
+                fact("length", "bytes", "Of the field."),
+                *_KIND,
+                fact(
+                    "monotone",
+                    "flag",
+                    "It rises, or falls, from page to page, of three or more.",
+                ),
+                fact(
+                    "bytes",
+                    "text",
+                    "With `--show-bytes`: what the example has there, hexadecimal. Null without.",
+                    null=True,
+                ),
+                fact("other_bytes", "text", "What its nearest one has.", null=True),
+            ),
+        ),
+        null=True,
     ),
     fact(
         "pages[]",

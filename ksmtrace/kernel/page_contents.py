@@ -21,10 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ksmtrace.kernel.page_table import EXCLUSIVE, PageTable, anonymous
 from ksmtrace.kernel.sysfs import ROOT
 
 Words = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 PIECE_PAGES = 1024
 """Read at once; the kernel takes no more ranges in a call either (IOV_MAX)."""
@@ -145,6 +147,30 @@ def _runs(addresses: Words) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
     begins = np.flatnonzero(addresses[1:] - addresses[:-1] != mmap.PAGESIZE) + 1
     begins = np.concatenate([[0], begins])
     return begins, np.diff(begins, append=len(addresses))
+
+
+def present_contents(
+    table: PageTable, reader: PageReader, addresses: Words, merged: Mask
+) -> Iterator[tuple[Places, memoryview]]:
+    """The contents of those pages that are there, in pieces: their places, and their bytes.
+
+    Which of them are still there, and mapped by nobody else, is looked up just before: a page that
+    is not would be brought in, and one that has become shared would be copied.
+
+    Args:
+        table: of the process that `reader` reads.
+        reader: reads them.
+        addresses: of the pages, in order, shape (n,).
+        merged: which of them are KSM pages.
+
+    Raises:
+        OSError: as `PageReader.pieces`.
+    """
+    entries = table.entries_at(addresses)
+    there = np.flatnonzero(anonymous(entries))
+    alone = ((entries[there] & EXCLUSIVE) != 0) & ~merged[there]
+    for low, high, content in reader.pieces(addresses[there], alone):
+        yield there[low:high], content
 
 
 class PageHasher:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.estimate.pages import Bit
+from ksmtrace.why.near_result import near_of
 from ksmtrace.why.reason import CONDITIONS, MEANINGS, Reason
 from ksmtrace.why.rows import EQUAL, PAGES, PRESENT, Run, Table, runs_of, table_of, total_of
 from ksmtrace.why.survey import Area
@@ -19,12 +20,13 @@ MOST_RUNS = 100_000
 MOST_SHARERS = 1000
 
 
-def document(answer: Answer, *, pages: bool) -> dict[str, Any]:
+def document(answer: Answer, *, pages: bool, show_bytes: bool = False) -> dict[str, Any]:
     """What was found, with the keys of `ksmtrace.documents.why`.
 
     Args:
         answer: what was found.
         pages: whether stretches of pages are wanted.
+        show_bytes: whether bytes of nearly equal pages are.
     """
     tables = [table_of(answer, area) for area in answer.areas]
     compared = answer.compared
@@ -64,6 +66,7 @@ def document(answer: Answer, *, pages: bool) -> dict[str, Any]:
             _mapping(area, table) for area, table in zip(answer.areas, tables, strict=True)
         ],
         "merged": _merged(answer),
+        "near": None if answer.neighbours is None else near_of(answer, show_bytes=show_bytes),
         "pages": _runs(answer) if pages else None,
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ksmtrace.section import Section, Table
 from ksmtrace.units import counted, number, seconds, size
+from ksmtrace.why.near_view import near_sections
 from ksmtrace.why.reason import MEANINGS, OF_MAPPING, Reason
 
 Document = Mapping[str, Any]
@@ -32,6 +33,7 @@ def sections(document: Document) -> list[Section]:
             tables=[_mappings(document)],
         ),
         *_merged(document),
+        *near_sections(document),
         *_pages(document),
     ]
 

@@ -18,6 +18,7 @@ from ksmtrace.kernel.processes import read_start
 from ksmtrace.kernel.sysfs import ROOT, read_tunables
 from ksmtrace.why.comparing import Bar, Compared, Comparison
 from ksmtrace.why.deciding import Counts, Decided, decide, held
+from ksmtrace.why.neighbours import Neighbours, Search
 from ksmtrace.why.reason import Reason
 from ksmtrace.why.survey import Area, Range, ended, survey, unreadable
 
@@ -30,11 +31,13 @@ class Wishes:
         looks: 1 or more; with one alone, nothing is known to change.
         every: seconds from the end of one look to the beginning of the next.
         bytes_per_second: read at most so fast; None for as fast as it goes.
+        near: also look for pages that are nearly equal.
     """
 
     looks: int = 2
     every: float = 5.0
     bytes_per_second: float | None = None
+    near: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Answer:
         frames: what may be learned of frames.
         tunables: as they stand.
         pinned_pages: that the process has pinned for good (VmPin); None where not known.
+        neighbours: what its unique pages are nearly equal to; None where nobody asked.
     """
 
     target: Target
@@ -76,6 +80,7 @@ class Answer:
     frames: Frames
     tunables: Mapping[str, str]
     pinned_pages: int | None
+    neighbours: Neighbours | None
 
     @property
     def pages(self) -> Pages:
@@ -123,6 +128,7 @@ def explain(
     if tunables.get("merge_across_nodes", "1") != "0":
         smart = tunables.get("smart_scan", "0") != "0"
         now.reasons[held(now, before, found.passes, smart_scan=smart)] = Reason.HELD
+    search = Search(found.processes, pace, bar, root)
     return Answer(
         target=target,
         wanted=wanted,
@@ -134,7 +140,17 @@ def explain(
         frames=lister.frames,
         tunables=tunables,
         pinned_pages=_pinned(target.pid, root),
+        neighbours=_near(search, found.own, now) if wishes.near else None,
     )
+
+
+def _near(search: Search, own: Pages, decided: Decided) -> Neighbours:
+    """Of unique mergeable pages; where there are none that may merge, of those that could."""
+    if own.has(Bit.ADVISED).any():
+        alone = np.isin(decided.reasons, (Reason.UNIQUE, Reason.FORKED))
+        return search.seek(own, alone, advised_only=True)
+    alone = (decided.equal == 0) & ~own.has(Bit.UNREAD) & ~own.has(Bit.CHANGED)
+    return search.seek(own, alone, advised_only=False)
 
 
 def rules_of(tunables: Mapping[str, str]) -> Rules:
