@@ -13,7 +13,7 @@ from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.scan_cost.figures import FIGURES
 from ksmtrace.section import Chart, Section
 from ksmtrace.session import Knowledge
-from ksmtrace.units import counted, format_value
+from ksmtrace.units import counted, format_value, share
 
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
@@ -55,7 +55,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
         charts=[
             *_cores_chart(cores),
             Chart(
-                "Pass duration",
+                "Duration of passes",
                 "line",
                 "time",
                 seconds,
@@ -66,7 +66,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
             Chart("Pages per pass", "line", "time", seconds, pages, _PAGES, needs=_LOOKS),
             *_advised_chart(advised),
         ],
-        exactness="passes and pages as their probes; ksmd's CPU time is sampled",
+        exactness="Passes and pages are as exact as their probes; ksmd's CPU time is sampled.",
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _lead(figures: Row) -> str:
         if mean is None
         else f"A pass takes {format_value(mean, 'seconds')}"
     )
-    lead += "" if cores is None else f" and ksmd {cores:.1%} of a core"
+    lead += "" if cores is None else f" and ksmd {share(cores)} of a core"
     if settled is None:
         return f"{lead}. Too few passes were seen to tell whether KSM has settled."
     if not settled:
