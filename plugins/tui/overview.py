@@ -240,8 +240,8 @@ def _leads(picture: Picture, *, wrap: bool) -> Iterator[RenderableType]:
         leading.append(shown, Style(bold=True) + _pressing(views[name]))
     if leading:
         yield leading
-    drawn = Table.grid(padding=(0, 1, 0, 0))
-    drawn.add_column(no_wrap=True, min_width=1)
+    drawn = Table.grid()
+    drawn.add_column(no_wrap=True, min_width=2)
     drawn.add_column(no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
     for name, key in views.items():
         if name in _LEADING:
@@ -249,10 +249,10 @@ def _leads(picture: Picture, *, wrap: bool) -> Iterator[RenderableType]:
         style = Style(bold=True) + _pressing(key)
         sections = picture.sections_of(name)
         if not sections:
-            drawn.add_row(Text(key, style), Text(_title(picture, name), style))
+            drawn.add_row(Text(f"{key} ", style), Text(_title(picture, name), style))
         for section in sections:
             line = Text().append(one_line(section.title), style)
-            drawn.add_row(Text(key, style), line.append(f"  {one_line(section.lead)}"))
+            drawn.add_row(Text(f"{key} ", style), line.append(f"  {one_line(section.lead)}"))
     yield drawn
 
 

@@ -55,7 +55,7 @@ def test_keys_lead_to_every_view_and_back(running):
     running.press("\x1b[D" * 4)
     running.wait_for("1 Is KSM worth it?", "3 KSM pages and their sharers")
     running.press("\x1b[Z")
-    running.wait_for("counted", "via, and what it cannot know")
+    running.wait_for("by the kernel", "via, and what it cannot know")
     running.press("0")
     running.wait_for("3 KSM pages and their sharers")
     running.press("?")

@@ -15,7 +15,6 @@ from ksmtrace.sources.live.capabilities import Capabilities, Placement
 from ksmtrace.sources.live.plan import Plan, probe_of
 from ksmtrace.sources.live.probe_spec import Hook, Place, ProbeTable
 from ksmtrace.sources.live.program import Program, close_all
-from ksmtrace.units import share as percent
 
 DEFAULT_SHARE = 0.02
 
@@ -69,7 +68,7 @@ def with_windows(plan: Plan, kernel: Capabilities, share: float, first: str = ""
         placed = {hook: one for hook, one in found.items() if isinstance(one, Placement)}
         hooks = placed if len(placed) == len(hooks) else hooks
     whole = probe_of(chosen.spec, hooks)
-    note = f"attached for {percent(share)} of the time, at random"
+    note = f"attached for {share:.1%} of the time, at random"
     note = f"{whole.note}; {note}" if whole.note else note
     probe = replace(whole, exactness=Exactness.SAMPLED, share=share, note=note)
     return replace(

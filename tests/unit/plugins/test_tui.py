@@ -293,7 +293,7 @@ def test_the_overview_shows_the_run():
         "1 KSM pages and their sharers  40 KSM pages stand for 120",
         "3 Unique pages",
         "4 Why pages do not merge",
-        "5 probes",
+        "5 Probes",
     ):
         assert part in drawn
     assert re.search(r"reconstructed +40 +80 +60 +80", drawn)
