@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, cast
-
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeHistogramMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, cast
 
 from ksmtrace.events.kinds import EventKind
 from ksmtrace.section import Figure
 from ksmtrace.session import Knowledge, Session
 from ksmtrace.units import format_value
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.text import Text
 
 Row = Mapping[str, Any]
 """Values by JSON key: an analyzer's part of the document, or an entry of one of its lists."""
@@ -32,11 +27,13 @@ _WRITTEN = ("bytes", "seconds", "ratio")
 """Units without which a value in a panel could be misread."""
 
 _MAKERS = {
-    "gauge": GaugeMetricFamily,
-    "counter": CounterMetricFamily,
-    "histogram": HistogramMetricFamily,
-    "gaugehistogram": GaugeHistogramMetricFamily,
+    "gauge": "GaugeMetricFamily",
+    "counter": "CounterMetricFamily",
+    "histogram": "HistogramMetricFamily",
+    "gaugehistogram": "GaugeHistogramMetricFamily",
 }
+"""Names of prometheus_client's classes by type: it is imported, with the HTTP server that comes
+with it, by who publishes metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Family:
 
     def make(self, *samples: tuple[Iterable[str], float]) -> Metric:
         """A fresh gauge or counter with these samples: label values, and the value."""
-        made: Any = _MAKERS[self.type](self.name, self.help, labels=self.labels)
+        made = self._made(labels=self.labels)
         for labels, value in samples:
             made.add_metric(list(labels), value)
         return cast("Metric", made)
@@ -73,9 +70,14 @@ class Family:
             buckets: (upper bound, cumulated count), the last one's bound "+Inf".
             total: the sum of all values that were counted.
         """
-        made: Any = _MAKERS[self.type](self.name, self.help)
+        made = self._made()
         made.add_metric([], list(buckets), total)
         return cast("Metric", made)
+
+    def _made(self, **more: object) -> Any:  # noqa: ANN401 - the classes have no type in common
+        from prometheus_client import core
+
+        return getattr(core, _MAKERS[self.type])(self.name, self.help, **more)
 
 
 def gauge(name: str, help_text: str, *labels: str, of: tuple[str, ...] = ()) -> Family:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ksmtrace import __version__
@@ -28,6 +29,7 @@ from ksmtrace.session import Session
 
 ArrowSchema = Any  # pyarrow has no types
 ArrowBatch = Any
+ArrowArray = Any
 
 FORMAT = b"ksmtrace.capture"
 VERSION = 1
@@ -161,7 +163,12 @@ def to_arrow(events: Records, schema: ArrowSchema) -> tuple[ArrowBatch, dict[byt
     crc = 0
     for values in columns:
         crc = zlib.crc32(values.data, crc)
-    batch = pa.record_batch([pa.array(values) for values in columns], schema=schema)
+    # of pa.array and to_numpy the first call imports pandas where that is installed: half a second
+    arrays = [
+        pa.Array.from_buffers(TYPES[name], len(values), [None, pa.py_buffer(values)])
+        for name, values in zip(COLUMNS, columns, strict=True)
+    ]
+    batch = pa.record_batch(arrays, schema=schema)
     return batch, {CRC: str(crc).encode()}
 
 
@@ -173,10 +180,10 @@ def from_arrow(batch: ArrowBatch, metadata: Mapping[bytes, bytes]) -> Records:
             fit.
     """
     batch.validate()
-    columns = [batch.column(name).to_numpy(zero_copy_only=True) for name in COLUMNS]
+    columns = [_values(batch.column(name), RECORD[name]) for name in COLUMNS]
     crc = 0
     for values in columns:
-        crc = zlib.crc32(values, crc)
+        crc = zlib.crc32(values.data, crc)
     if metadata.get(CRC) != str(crc).encode():
         raise ValueError("the checksum of a record batch is missing or does not fit")
     events = np.empty(batch.num_rows, dtype=RECORD)
@@ -185,6 +192,18 @@ def from_arrow(batch: ArrowBatch, metadata: Mapping[bytes, bytes]) -> Records:
         for name, values in zip(COLUMNS, columns, strict=True):
             events[name][block] = values[block]
     return events
+
+
+def _values(column: ArrowArray, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """What a column holds, not copied.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    if column.null_count:
+        raise ValueError("a value is missing")
+    _, data = column.buffers()
+    return np.ndarray(len(column), kind, data, column.offset * kind.itemsize)
 
 
 def _check_columns(schema: ArrowSchema, path: str) -> None:

@@ -186,7 +186,7 @@ def add_source_options(parser: argparse.ArgumentParser, ends: str = "until Ctrl-
     )
     parser.add_argument(
         "--pid",
-        type=_pid,
+        type=pid_of,
         nargs="+",
         action="extend",
         default=[],
@@ -195,7 +195,8 @@ def add_source_options(parser: argparse.ArgumentParser, ends: str = "until Ctrl-
     )
 
 
-def _pid(text: str) -> int:
+def pid_of(text: str) -> int:
+    """A process id."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 0 < int(text) <= _MOST_PIDS):
         raise argparse.ArgumentTypeError(f"{text[:60]!r} is no pid, 1 to {_MOST_PIDS}")
     return int(text)

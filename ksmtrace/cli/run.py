@@ -137,7 +137,7 @@ def _print_outcome(snapshot: Snapshot, options: RunOptions, engine: Comparison |
         followed = {} if engine is None else {"engine": engine.to_json()}
         print_json(snapshot.document | followed)
     else:
-        from ksmtrace.plugins.tui import plain_text
+        from ksmtrace.plugins.tui.text import plain_text
 
         print(plain_text(snapshot).rstrip())
         if engine is not None:

@@ -97,16 +97,16 @@ class Verdict:
 def judge(facts: Facts) -> Verdict:
     """The first answer that applies, in the order of `Answer`.
 
-    KSM is off: `run` is not 1 and ksmd did nothing. Nothing to merge: no rmap_item at all; or,
-    where these are not known, nothing is saved and nothing kept. Not yet settled: pages_sharing
-    still changes by `MOST_CHANGE_RATIO` a pass, or too few passes were seen to tell. Not known:
-    this run does not show what is saved, or what KSM takes for it, which might be more. Too little
-    to matter: less than `LITTLE_BYTES` is saved or lost after KSM's own bookkeeping, and the cores
-    that it took are worth less. Costs more: what is saved after the bookkeeping is less than these
-    cores are worth.
+    KSM is off: `run` is not 1, and ksmd did nothing or keeps track of nothing any more. Nothing to
+    merge: no rmap_item at all; or, where these are not known, nothing is saved and nothing kept.
+    Not yet settled: pages_sharing still changes by `MOST_CHANGE_RATIO` a pass, or too few passes
+    were seen to tell. Not known: this run does not show what is saved, or what KSM takes for it,
+    which might be more. Too little to matter: less than `LITTLE_BYTES` is saved or lost after KSM's
+    own bookkeeping, and the cores that it took are worth less. Costs more: what is saved after the
+    bookkeeping is less than these cores are worth.
     """
     held = f"{size(facts.saved_bytes)} stay saved" if facts.saved_bytes else "nothing is saved"
-    if facts.run not in (None, "1") and not facts.active:
+    if facts.run not in (None, "1") and (not facts.active or facts.rmap_items == 0):
         return Verdict(
             Answer.OFF,
             (f"run is {facts.run}", held),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace.section import Chart, Figure, Section, Table
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 Complain = Callable[[str], None]
 
@@ -96,6 +97,8 @@ class _Json:
 
 def metrics(given: Iterable[object], complain: Complain) -> tuple[Metric, ...]:
     """The metric families among these; what is in them is checked as they are written."""
+    from prometheus_client.core import Metric
+
     found = []
     for one in given:
         if isinstance(one, Metric):

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ksmtrace import SCHEMA_VERSION, __version__
 from ksmtrace.errors import reason_of
 from ksmtrace.events.kinds import EventKind
-from ksmtrace.pipeline.exposition import Exposition, checked_exposition, exposition_of
 from ksmtrace.pipeline.known_parts import known_parts
 from ksmtrace.pipeline.metric_names import RUN, Publishers
-from ksmtrace.pipeline.run_metrics import run_metrics
 from ksmtrace.pipeline.state import LOSS_CAUSES
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ksmtrace.pipeline.calls import PluginCalls
+    from ksmtrace.pipeline.exposition import Exposition
     from ksmtrace.pipeline.state import RunState
     from ksmtrace.section import Section
 
@@ -161,11 +160,16 @@ class Snapshot:
         Raises:
             KsmtraceError: as for `metrics`.
         """
+        from ksmtrace.pipeline.exposition import Exposition
+
         text = b"".join(written.text for _, written in self._written)
         return Exposition(text, b"".join(written.openmetrics for _, written in self._written))
 
     @cached_property
     def _written(self) -> tuple[tuple[Metric, Exposition], ...]:
+        from ksmtrace.pipeline.exposition import exposition_of
+        from ksmtrace.pipeline.run_metrics import run_metrics
+
         calls = self._concluded()
         given = dict(calls.each("ksmtrace_metrics", session=self._state.session_now))
         own = run_metrics(self._state, calls)
@@ -185,6 +189,8 @@ class Snapshot:
 
     def _accepted(self, publishers: Publishers, plugin: str, family: Metric) -> Exposition | None:
         """A family of a plugin as text; None where the plugin is blamed for it."""
+        from ksmtrace.pipeline.exposition import checked_exposition
+
         try:
             written = checked_exposition(family)
             taken = publishers.add(plugin, family)

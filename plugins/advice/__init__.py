@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from prometheus_client.core import Metric
-from rich.panel import Panel
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.figures import known
@@ -17,6 +14,10 @@ from ksmtrace.plugins.advice.rules import Recommendation, recommend
 from ksmtrace.plugins.advice.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Knowledge, Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 
 class Plugin:

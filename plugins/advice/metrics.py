@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING
 
 from ksmtrace.plugins.advice.figures import ADVICE
 from ksmtrace.plugins.advice.rules import RULES, Recommendation
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def metric(recommendations: Iterable[Recommendation]) -> Metric:

@@ -97,7 +97,7 @@ def switch_on(facts: Facts) -> Recommendation | None:
     return Recommendation(
         "switch_on",
         "Switch KSM on, and trace again: what it would save cannot be seen while it is off.",
-        f"run is {facts.tunables.get('run')}, and ksmd examined no page",
+        f"run is {facts.tunables.get('run')}",
         f"echo 1 > {SYSFS}/run",
     )
 
@@ -127,6 +127,8 @@ def stop(facts: Facts) -> Recommendation | None:
     net = facts.of("balance", "total", "net_saved_bytes")
     if not facts.settled or net is None or net > 0 or facts.matters_not:
         return None
+    if facts.tunables.get("run") == "2":
+        return None
     items = facts.of("balance", "total", "rmap_items") or 0
     return Recommendation(
         "stop",
@@ -136,25 +138,28 @@ def stop(facts: Facts) -> Recommendation | None:
     )
 
 
-BREAKS_A_JOINED_PAGE = 0.5
+BREAKS_A_MERGED_PAGE = 0.5
 LEAST_BREAKS = 100
 
 
 def unmerge_writers(facts: Facts) -> Recommendation | None:
-    """A process wrote to at least 100 merged pages, and half as many as joined the stable tree.
+    """A process wrote to at least 100 merged pages, and half as many as it has, and as joined.
 
     Merging them is work for nothing. Thresholds our own; source: ksm.rst, "cow_ksm".
     """
     for process in facts.at("analyzers", "balance", "breaking") or ():
         broken, joined = process["user_break_pages"], process["joined_pages"]
-        if joined is None or broken < max(LEAST_BREAKS, BREAKS_A_JOINED_PAGE * joined):
+        merged = process["merged_pages"]
+        if joined is None or merged is None:
+            continue
+        if broken < max(LEAST_BREAKS, BREAKS_A_MERGED_PAGE * max(joined, merged)):
             continue
         name = process["vm"] or process["comm"] or process["mm"]
         return Recommendation(
             "unmerge_writers",
             f"Take the memory of {name} (pid {process['pid']}) out of KSM, or the part of it that "
             "is written to.",
-            f"it wrote to {broken:,} merged pages, while {joined:,} were merged",
+            f"it wrote to {broken:,} merged pages, while {joined:,} were merged; it has {merged:,}",
             "prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0); madvise(address, length, MADV_UNMERGEABLE); "
             "QEMU: -machine mem-merge=off",
         )
@@ -306,10 +311,11 @@ def raise_max_page_sharing(facts: Facts) -> Recommendation | None:
     )
 
 
+WHETHER: tuple[Rule, ...] = (switch_on, declare_memory, stop)
+"""Whether KSM should run: beside one of these, how it runs is no question."""
+
 RULES: tuple[Rule, ...] = (
-    switch_on,
-    declare_memory,
-    stop,
+    *WHETHER,
     unmerge_writers,
     scan_slower,
     scan_faster,
@@ -321,7 +327,13 @@ RULES: tuple[Rule, ...] = (
 
 
 def recommend(document: Mapping[str, Any], tunables: Mapping[str, str]) -> list[Recommendation]:
-    """At most `MOST` recommendations, in the order of `RULES`."""
+    """At most `MOST` recommendations, in the order of `RULES`, none of which opposes another.
+
+    One of `WHETHER` stands alone.
+    """
     facts = Facts(document, tunables)
-    given = (rule(facts) for rule in RULES)
+    for rule in WHETHER:
+        if (alone := rule(facts)) is not None:
+            return [alone]
+    given = (rule(facts) for rule in RULES[len(WHETHER) :])
     return [one for one in given if one is not None][:MOST]

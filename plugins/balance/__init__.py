@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
-
-from prometheus_client.core import Metric
-from rich.panel import Panel
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, Gauge
@@ -27,6 +24,10 @@ from ksmtrace.plugins.balance.metrics import metrics
 from ksmtrace.plugins.balance.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Knowledge, Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 
 class Plugin:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING
 
 from ksmtrace.figures import families, first
 from ksmtrace.model.verdict import Answer
 from ksmtrace.plugins.balance.balance import Balance
 from ksmtrace.plugins.balance.figures import SAVED_PER_CORE, TOTAL, VERDICT
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def metrics(balance: Balance) -> Iterable[Metric]:

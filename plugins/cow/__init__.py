@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from prometheus_client.core import Metric
-from rich.panel import Panel
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
@@ -24,6 +21,10 @@ from ksmtrace.plugins.cow.storms import Storm
 from ksmtrace.plugins.cow.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Knowledge, Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 TOP = 10
 """Processes and ranges named in the JSON document."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING
 
 from ksmtrace.figures import Row, families
 from ksmtrace.model.log_histogram import LogHistogram
 from ksmtrace.plugins.cow.figures import FAULTS, FIGURES
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 FAULT_BUCKETS = tuple(2.0**octave / 1e9 for octave in range(8, 33))
 """Upper bounds in seconds: a quarter of a microsecond to four seconds, each twice the last."""

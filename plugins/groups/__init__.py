@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events.kinds import Gauge
@@ -21,6 +19,9 @@ from ksmtrace.plugins.groups.group import OTHER, Group
 from ksmtrace.plugins.groups.group_accounts import GroupAccounts
 from ksmtrace.plugins.groups.metrics import metrics
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 Figures = dict[str, float | None]
 """Figures of one group by JSON key; None where they are not known."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING
 
 from ksmtrace.figures import Row, families, families_by
 from ksmtrace.plugins.groups.figures import FIGURES, ROW, TRACKED
 from ksmtrace.plugins.groups.group import Group
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def metrics(found: Mapping[Group, Row], tracked: int, evicted: int) -> Iterable[Metric]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client.core import Metric
-from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch
@@ -27,6 +25,10 @@ from ksmtrace.plugins.heat_map.grid import Grid, State
 from ksmtrace.plugins.heat_map.view import LETTERS, panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 MOST_PROCESSES = 8
 

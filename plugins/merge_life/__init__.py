@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from prometheus_client.core import Metric
-from rich.panel import Panel
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch
@@ -19,6 +16,10 @@ from ksmtrace.plugins.merge_life.metrics import metrics
 from ksmtrace.plugins.merge_life.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 
 class Plugin:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client.core import Metric
 
 from ksmtrace.figures import Row, families
 from ksmtrace.plugins.merge_life.figures import FIGURES, LATENCY
 from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, Lives
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def metrics(figures: Row, lives: Lives) -> Iterable[Metric]:

@@ -9,16 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.lines import say
-from ksmtrace.pipeline.exposition import EOF, exposition_of
 from ksmtrace.pipeline.metric_names import PUBLISHED, RESTARTS
 
 if TYPE_CHECKING:
+    from prometheus_client import ProcessCollector
+    from prometheus_client.core import Metric
+
     from ksmtrace.pipeline.control import RunControl
     from ksmtrace.pipeline.options import RunOptions
     from ksmtrace.pipeline.snapshot import Snapshot
@@ -40,8 +39,7 @@ class Plugin:
         self.port: int | None = None
         self._textfile: Path | None = None
         self._endpoint: Endpoint | None = None
-        # in a text file they would be taken for node_exporter's own
-        self._process = ProcessCollector(registry=None)
+        self._process: ProcessCollector | None = None
 
     @hookimpl
     def ksmtrace_prepare(self, options: RunOptions) -> None:
@@ -51,12 +49,16 @@ class Plugin:
             KsmtraceError: the address or the web configuration cannot be used.
         """
         if options.listen is not None:
+            from prometheus_client import ProcessCollector
+
             from ksmtrace.serving.access import METRICS
             from ksmtrace.serving.endpoint import Endpoint
 
             web_config = None if options.web_config is None else Path(options.web_config)
             self._endpoint = Endpoint(options.listen, web_config, METRICS, say)
             self.port = self._endpoint.address[1]
+            # served alone: in a text file they would be taken for node_exporter's own
+            self._process = ProcessCollector(registry=None)
         elif options.web_config is not None:
             raise KsmtraceError("--web-config says how to serve: give --listen ADDR:PORT as well")
 
@@ -83,10 +85,12 @@ class Plugin:
         """
         if self._endpoint is None and self._textfile is None:
             return
+        from ksmtrace.pipeline.exposition import EOF, exposition_of
+
         restarts = None if self._endpoint is None else self._endpoint.restarts
         found = snapshot.exposition + exposition_of(*own_metrics(restarts))
         self._write_textfile(found.text)
-        if self._endpoint is not None:
+        if self._endpoint is not None and self._process is not None:
             from ksmtrace.serving.pages import Pages
 
             found += exposition_of(*self._process.collect())
@@ -117,6 +121,8 @@ def own_metrics(restarts: int | None) -> Iterator[Metric]:
     Args:
         restarts: of the process that serves; None where nothing is served.
     """
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     yield GaugeMetricFamily(
         PUBLISHED,
         "When these figures were made; a scrape reads the last ones. "

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from prometheus_client.core import Metric
-from rich.panel import Panel
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Gauge
@@ -24,6 +21,10 @@ from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, KsmdPages, Pa
 from ksmtrace.plugins.scan_cost.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 _ADVISOR = "scan-time"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client.core import Metric
 
 from ksmtrace.figures import Row, families
 from ksmtrace.plugins.scan_cost.figures import COST, PASSES, SETTLING
 from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS, PassTimes
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def metrics(figures: Row, times: PassTimes) -> Iterable[Metric]:

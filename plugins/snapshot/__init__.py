@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Any
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.figures import families, known
 from ksmtrace.plugins.snapshot.figures import FIGURES
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 TOP = 10
 """How many processes are listed."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prometheus_client.core import Metric
-from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, Gauge
@@ -26,6 +24,10 @@ from ksmtrace.plugins.stable_tree.readings import Readings
 from ksmtrace.plugins.stable_tree.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Knowledge, Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 
 class Plugin:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client.core import Metric
 
 from ksmtrace.events.result import PKSM_RESULTS
 from ksmtrace.figures import Row, families
 from ksmtrace.plugins.stable_tree.figures import ATTEMPTS, CHAINS, COPIES, SHARERS, TREE
 from ksmtrace.plugins.stable_tree.nodes import SHARERS_BUCKETS
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 _RESULTS = frozenset((*errno.errorcode.values(), *PKSM_RESULTS.values()))
 

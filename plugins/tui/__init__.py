@@ -1,27 +1,24 @@
-"""Sink: the screen of a run while it lasts, with keys; also the text that ends a run."""
+"""Sink: the screen of a run while it lasts, with keys; in text.py the text that ends a run."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from ksmtrace import hookimpl
 from ksmtrace.pipeline.control import RunControl
 from ksmtrace.pipeline.options import RunOptions
 from ksmtrace.plugins.tui.history import History
-from ksmtrace.plugins.tui.loop import Screen
 from ksmtrace.plugins.tui.picture import Picture
-from ksmtrace.plugins.tui.text import plain_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ksmtrace.pipeline.snapshot import Snapshot
+    from ksmtrace.plugins.tui.loop import Screen
 
 _HISTORY_SHARE = 0.1
 """Of the time that pictures to look back at may take, except where the screen is held."""
-
-__all__ = ["Plugin", "plain_text"]
 
 
 class Plugin:
@@ -86,7 +83,12 @@ class Plugin:
 
     def _show(self, picture: Picture) -> None:
         if self._screen is None:
-            # Started at the first picture: a replay may be over before there is one to see.
+            # Started, and loaded, at the first picture: a replay may be over before there is one
+            # to see, and most runs have no screen.
+            from rich.console import Console
+
+            from ksmtrace.plugins.tui.loop import Screen
+
             console, control = self._console or Console(), self._control
             self._screen = Screen(console, picture, control.quit, self._history)
         else:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-
 from ksmtrace.lines import one_line
 from ksmtrace.model.processes import label_of
 from ksmtrace.section import Section
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from ksmtrace.pipeline.snapshot import Snapshot
 
 PROBES = "probes"

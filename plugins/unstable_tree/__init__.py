@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client.core import Metric
-from rich.panel import Panel
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, Flag, Gauge
@@ -19,6 +18,10 @@ from ksmtrace.plugins.unstable_tree.figures import FIGURES
 from ksmtrace.plugins.unstable_tree.view import panel, section
 from ksmtrace.section import Section
 from ksmtrace.session import Session
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from rich.panel import Panel
 
 _BEFORE, _AFTER, _FREED = int(Flag.UNSTABLE_BEFORE), int(Flag.UNSTABLE_AFTER), int(Flag.FREED)
 _STABLE_AFTER = int(Flag.STABLE_AFTER)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING
 
 from ksmtrace.plugins.volatile.cause import LIVE, Cause, Counts
 from ksmtrace.plugins.volatile.figures import UNPLACED, WASTED
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 def by_cause(examined: Mapping[Cause, int], pages: Counts, unknown: Set[Cause]) -> Iterable[Metric]:

@@ -1,8 +1,10 @@
 """Documents that repeat what the code has are checked against it."""
 
+import json
+
 import pytest
 
-from ksmtrace.documents.json_schema import DOCUMENTS
+from ksmtrace.documents.json_schema import DOCUMENTS, schema
 from tools import screen
 from tools.docs import (
     architecture,
@@ -64,7 +66,9 @@ def test_the_keys_of_documents_are_current(path):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_schemas_are_current(name):
-    """`make docs` mends it, and there is no file of another name."""
+    """Where a number is to be raised, the first line says which; then `make docs` mends it. There
+    is no file of another name."""
+    assert documents.to_raise(json.loads(documents.path_of(name).read_text()), schema(name)) == ""
     assert documents.path_of(name).read_text() == documents.text_of(name)
     kept = {path.name for path in documents.FOLDER.iterdir()}
     assert {documents.path_of(name).name for name in DOCUMENTS} == kept
@@ -101,6 +105,29 @@ def test_what_breaks_a_reader_is_found(change, told):
     after = {**WAS, "properties": {key: value for key, value in merged.items() if value}}
     assert list(documents.breaking(WAS, after)) == told
     assert list(documents.breaking(WAS, {**WAS, "required": ["a"]})) == ["$.b may be missing"]
+
+
+@pytest.mark.parametrize(
+    ("change", "version", "told"),
+    [
+        ({}, "1.0", ""),
+        ({"e": {"type": "number"}}, "1.0", "second"),
+        ({"e": {"type": "number"}}, "1.1", ""),
+        ({"d": {"type": "array", "items": {"properties": {"f": {}}}}}, "1.0", "second"),
+        ({"a": {"type": "string"}}, "1.1", "first"),
+        ({"a": {"type": "string"}, "e": {}}, "1.0", "first"),
+        ({"a": {"type": "string"}}, "2.0", ""),
+    ],
+)
+def test_a_new_key_raises_the_second_number_and_what_breaks_a_reader_the_first(
+    change, version, told
+):
+    before = {**WAS, "$id": "urn:ksmtrace:it:1.0"}
+    before["properties"] = {**WAS["properties"], "d": {"type": "array", "items": {}}}
+    after = {**before, "$id": f"urn:ksmtrace:it:{version}"}
+    after["properties"] = {**before["properties"], **change}
+    said = documents.to_raise(before, after)
+    assert (f"raise the {told} number" in said) if told else said == ""
 
 
 @pytest.mark.parametrize("path", tables.MADE, ids=lambda path: path.name)

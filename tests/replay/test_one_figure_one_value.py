@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from rich.segment import Segment, Segments
 
-from ksmtrace.plugins.tui import plain_text
 from ksmtrace.plugins.tui.frame import frame
 from ksmtrace.plugins.tui.picture import Picture
+from ksmtrace.plugins.tui.text import plain_text
 from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
 from ksmtrace.report.text import report_text
 from ksmtrace.units import format_value, size

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -45,9 +46,10 @@ class Root:
 
 @contextmanager
 def with_kernel(root):
-    """/proc, /sys and /dev are there while the context lasts."""
+    """/proc, /sys and /dev are there while the context lasts, and who has borrowed KSM."""
     with ExitStack() as mounted:
-        for name in ("proc", "sys", "dev"):
+        (root.path / "run/lock").mkdir(exist_ok=True)
+        for name in ("proc", "sys", "dev", "run/lock"):
             at = str(root.path / name)
             subprocess.run(["mount", "--rbind", f"/{name}", at], check=True)
             mounted.callback(subprocess.run, ["umount", "--recursive", at], check=True)
@@ -101,9 +103,20 @@ def test_lintian_finds_no_errors(package):
     assert [line for line in found.stdout.splitlines() if line[:2] in ("E:", "W:")] == []
 
 
-def test_from_installed_to_purged(root, package, repository, tmp_path):
+def test_from_installed_to_purged(root, package, clean_ksm, repository, tmp_path, capsys):
     before = root.traces()
+    began = time.monotonic()
     root.install(package)
+    installed = time.monotonic()
+    with with_kernel(root):
+        first = root.run("ksmtrace", "demo")
+    assert "\nVerdict: " in first.stdout
+    with capsys.disabled():
+        print(
+            f"\n{package.name}, {package.stat().st_size / 2**20:.1f} MiB: apt install took "
+            f"{installed - began:.0f} s, the demo {time.monotonic() - installed:.0f} s more to a "
+            "verdict"
+        )
     shutil.copy(repository / CAPTURE, root.path / "root/host.ksmtrace")
     expected = json.loads((repository / f"{CAPTURE}.json").read_text())
     with with_kernel(root):

@@ -42,13 +42,13 @@ def watch(*, made):
     """Check documents from now on: what is printed, by commands that are run too, and snapshots'
     where `made` is true.
 
-    Commands are those by `subprocess.run`, and their output is text that is captured.
+    Commands are lists of words, and their output is captured until they end.
     """
     document = Snapshot.__dict__["document"]
     if made:
         document.func = _checked(document.func)
     formats.json = _Json()
-    subprocess.run = _run_checked(subprocess.run)
+    subprocess.Popen = _Popen
 
 
 def _checked(make):
@@ -83,19 +83,20 @@ class _Json:
         return text
 
 
-def _run_checked(run):
-    @functools.wraps(run)
-    def ran(command, *arguments, **options):
-        done = run(command, *arguments, **options)
-        words = [str(word) for word in command] if isinstance(command, (list, tuple)) else []
-        if "--json" in words and isinstance(done.stdout, str):
-            for document in documents_in(done.stdout):
-                verb = next((_OF_VERB[word] for word in words if word in _OF_VERB), None)
-                if verb is not None and "schema_version" in document:
+class _Popen(subprocess.Popen):
+    """A command whose output is checked where it is read to its end, as by `subprocess.run`."""
+
+    def communicate(self, *arguments, **options):
+        done = super().communicate(*arguments, **options)
+        given = self.args if isinstance(self.args, (list, tuple)) else ()
+        words = [str(word) for word in given]
+        verb = next((_OF_VERB[word] for word in words if word in _OF_VERB), None)
+        if verb is not None and "--json" in words and done[0]:
+            text = done[0] if isinstance(done[0], str) else done[0].decode(errors="replace")
+            for document in documents_in(text):
+                if "schema_version" in document:
                     assert_valid(verb, document)
         return done
-
-    return ran
 
 
 def documents_in(text):

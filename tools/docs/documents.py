@@ -1,6 +1,6 @@
 """The tables of keys of JSON documents, and docs/schema, made from the declarations: `make docs`.
 
-python -m tools.docs.documents                  refuses what would break readers of a version
+python -m tools.docs.documents                  refuses what another version has to be told by
 python -m tools.docs.documents --unreleased     this version is in no release yet
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmtrace import SCHEMA_VERSION
+from ksmtrace.documents.estimate import ESTIMATE
 from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.json_schema import DOCUMENTS, Schema, schema
 from ksmtrace.documents.run import ENGINE, RUN
@@ -28,6 +29,7 @@ TABLES: dict[Path, dict[str, Specs]] = {
         "keys of plugins": PLUGINS,
     },
     DOCS / "ENGINE.md": {"keys of the comparison": (ENGINE,)},
+    DOCS / "ESTIMATE.md": {"keys of estimate": ESTIMATE},
     DOCS / "WHATIF.md": {"keys of whatif": WHATIF},
     DOCS.parent / "WORKLOADS.md": {"keys of simulate": SIMULATE},
 }
@@ -86,6 +88,35 @@ def breaking(before: Schema, after: Schema, where: str = "$") -> Iterator[str]:
         yield f"{where} may be another word"
 
 
+def added(before: Schema, after: Schema, where: str = "$") -> Iterator[str]:
+    """Keys that the second schema has and the first has not."""
+    old, new = before.get("properties", {}), after.get("properties", {})
+    for key, inner in new.items():
+        if key not in old:
+            yield f"{where}.{key}"
+        else:
+            yield from added(old[key], inner, f"{where}.{key}")
+    for inner in ("items", "additionalProperties"):
+        if isinstance(before.get(inner), dict) and isinstance(after.get(inner), dict):
+            yield from added(before[inner], after[inner], f"{where}[]")
+
+
+def to_raise(before: Schema, after: Schema) -> str:
+    """What differs, and which number of SCHEMA_VERSION is to be raised for it; "" for none."""
+    was, now = (found["$id"].rpartition(":")[2].split(".") for found in (before, after))
+    if was[0] == now[0] and (broken := list(breaking(before, after))):
+        differs, number = "; ".join(broken), "first"
+    elif was == now and (new := list(added(before, after))):
+        differs, number = f"{', '.join(new)} not in {'.'.join(was)}", "second"
+    else:
+        return ""
+    return (
+        f"{differs}: raise the {number} number of SCHEMA_VERSION (ksmtrace/__init__.py), then "
+        "`make docs`; while that version is in no release, python -m tools.docs.documents "
+        "--unreleased will do instead"
+    )
+
+
 def _kinds(found: Schema) -> set[str]:
     """JSON's types that a value may have; a whole number is a number."""
     names = {str: "string", type(None): "null"}
@@ -99,7 +130,7 @@ def main(arguments: list[str]) -> None:
     """Write the tables and the schemas.
 
     Raises:
-        SystemExit: a schema would break those who read documents of its version.
+        SystemExit: a schema differs by more than its version tells.
     """
     for path in TABLES:
         path.write_text(with_tables(path, path.read_text()))
@@ -107,12 +138,9 @@ def main(arguments: list[str]) -> None:
     for name in DOCUMENTS:
         path = path_of(name)
         if path.exists() and "--unreleased" not in arguments:
-            broken = list(breaking(json.loads(path.read_text()), schema(name)))
-            if broken:
-                raise SystemExit(
-                    f"{name}: {'; '.join(broken)}: raise the first number of SCHEMA_VERSION "
-                    "(ksmtrace/__init__.py), or give --unreleased while it is in no release"
-                )
+            wanted = to_raise(json.loads(path.read_text()), schema(name))
+            if wanted:
+                raise SystemExit(f"{name}: {wanted}")
         path.write_text(text_of(name))
 
 

@@ -1,8 +1,5 @@
 """Options of several values, which argparse would give the file behind them."""
 
-import subprocess
-import sys
-
 import pytest
 
 from ksmtrace.cli import build_parser
@@ -49,16 +46,6 @@ def test_what_cannot_be_read_either_way_is_told_of_the_first(line, why):
         build_parser().parse_args(line.split())
     assert ended.value.status == 2
     assert why in str(ended.value)
-
-
-def test_the_command_line_is_read_without_what_takes_long_to_load():
-    heavy = ("numpy", "pyarrow", "prometheus_client", "rich", "http.server")
-    code = (
-        "import sys; from ksmtrace.cli import build_parser; build_parser(); "
-        f"print(*(set({heavy}) & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "\n"
 
 
 @pytest.mark.parametrize(

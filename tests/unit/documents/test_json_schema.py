@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -26,6 +29,7 @@ def printed(bundled_capture, repository, tmp_path_factory):
         "run": ("replay", bundled_capture, "--engine"),
         "simulate": ("simulate", workload),
         "whatif": ("whatif", workload, "--sweep", "pages_to_scan=10,100"),
+        "estimate": ("estimate", "--pid", os.getpid(), "--every", 0.1),
         "doctor": ("doctor",),
         "plugins": ("plugins",),
     }
@@ -145,5 +149,12 @@ def test_documents_that_tests_read_are_checked(bundled_capture, monkeypatch, cap
     monkeypatch.setattr("ksmtrace.pipeline.snapshot.SCHEMA_VERSION", 1.0)
     with pytest.raises((AssertionError, KsmtraceError), match="schema_version"):
         main(["replay", str(bundled_capture), "--json"])
+    printed = 'import sys; print(\'{"schema_version": "1.0"}\')'
+    for how in ({"text": True}, {}):
+        with pytest.raises(AssertionError, match="is a required property"):
+            subprocess.run(
+                [sys.executable, "-c", printed, "doctor", "--json"],
+                capture_output=True, check=True, **how,
+            )  # fmt: skip
     assert documents_in('{"a": 1}\n{"b": 2}\n') == [{"a": 1}, {"b": 2}]
     assert documents_in("KSM saves nothing") == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ksmtrace.events import EventBatch, EventKind
 from ksmtrace.plugins import BUILTINS, Role
-from ksmtrace.plugins.tui import plain_text
+from ksmtrace.plugins.tui.text import plain_text
 from support.runs import analyse, plugin, runner, series, start, stop
 from support.story import GAUGES, story
 from support.streams import events, sample

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ksmtrace.drawing.summary import facts
 from ksmtrace.events import EventKind, Gauge
 from ksmtrace.plugins import BUILTINS, Role
-from ksmtrace.plugins.tui import plain_text
+from ksmtrace.plugins.tui.text import plain_text
 from support.runs import analyse, series
 from support.story import story
 from support.streams import sample

@@ -2,12 +2,16 @@
 it see all figures."""
 
 import io
+import re
 
 import pytest
+from hypothesis import given as examples
+from hypothesis import strategies as st
 from rich.console import Console
 
 from ksmtrace import hookimpl
 from ksmtrace.errors import KsmtraceError
+from ksmtrace.model.verdict import Answer
 from ksmtrace.plugins.advice.rules import MOST, RULES, Facts, recommend
 from ksmtrace.sources.engine import EngineSource
 from ksmtrace.workload.content import Content
@@ -69,6 +73,7 @@ def _writer(broken, joined, **names):
         "mm": "0x1",
         "user_break_pages": broken,
         "joined_pages": joined,
+        "merged_pages": 0,
         **names,
     }
 
@@ -198,6 +203,9 @@ QUIET = [
         {f"{BALANCE}breaking": [_writer(99, 10), _writer(499, 1000), _writer(500, None)]},
         {},
     ),
+    ("unmerge_writers", {f"{BALANCE}breaking": [_writer(500, 10, merged_pages=1001)]}, {}),
+    ("unmerge_writers", {f"{BALANCE}breaking": [_writer(500, 10, merged_pages=None)]}, {}),
+    ("stop", {f"{BALANCE}total__net_saved_bytes": -640_000}, {"run": "2"}),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.049}, {}),
     ("scan_slower", {f"{SCAN}ksmd_cores": 0.5, f"{SCAN}settled": False}, {}),
     ("scan_slower", {f"{SCAN}ksmd_cores": None}, {}),
@@ -259,13 +267,57 @@ def test_nothing_is_said_of_what_is_not_known():
 def test_at_most_five_the_most_important_first():
     everything = {path: value for case in FIRES for path, value in case[1].items()}
     everything[f"{SCAN}settled"] = True
-    everything[f"{BALANCE}verdict"] = "KSM is off"
+    everything[f"{BALANCE}verdict"] = "costs more than it saves"
+    everything[f"{BALANCE}total__net_saved_bytes"] = 1
     given = recommend(
         _document(**everything), TUNABLES | {"smart_scan": "0", "use_zero_pages": "0"}
     )
     assert len(given) == MOST
     order = [rule.__name__ for rule in RULES]
     assert [one.rule for one in given] == sorted((one.rule for one in given), key=order.index)
+
+
+@examples(
+    verdict=st.sampled_from([None, *(one.value for one in Answer)]),
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            f"{BALANCE}total__net_saved_bytes": st.sampled_from(
+                [None, -(1 << 40), -64, 0, 1 << 40]
+            ),
+            f"{BALANCE}total__rmap_items": st.sampled_from([None, 0, 1, 10**9]),
+            f"{BALANCE}breaking": st.sampled_from([[], [_writer(500, 0)]]),
+            f"{SCAN}settled": st.sampled_from([None, False, True]),
+            f"{SCAN}ksmd_cores": st.sampled_from([None, 0, 0.05, 0.5, 1.0]),
+            f"{SCAN}mean_pass_seconds": st.sampled_from([None, 0.0, 900.0]),
+            f"{SCAN}last_pass_zero_checksum_pages": st.sampled_from([None, 0, 900]),
+            "counters__pages_unshared": st.sampled_from([0, 9000]),
+            "counters__stable_node_chains": st.sampled_from([0, 3]),
+            "counters__stable_node_dups": st.sampled_from([0, 300]),
+        },
+    ),
+    tunables=st.fixed_dictionaries(
+        {
+            "run": st.sampled_from(["0", "1", "2"]),
+            "smart_scan": st.sampled_from(["0", "1", None]),
+            "use_zero_pages": st.sampled_from(["0", "1", None]),
+            "advisor_mode": st.sampled_from(["none", "scan-time", None]),
+            "sleep_millisecs": st.sampled_from(["0", "20", "5000"]),
+        }
+    ),
+)
+def test_no_two_recommendations_oppose_each_other(verdict, changes, tunables):
+    """Nothing is said beside what turns KSM on or off, no file is written twice, and what does not
+    matter is left alone."""
+    given = _given(_document(**changes, **{f"{BALANCE}verdict": verdict}), **tunables)
+    if given.keys() & {"switch_on", "declare_memory", "stop"}:
+        assert len(given) == 1
+    written = [file for one in given.values() for file in set(re.findall(r"> (\S+)", one.command))]
+    assert len(written) == len(set(written))
+    if verdict == "too little to matter":
+        assert not given.keys() & {"stop", "scan_slower"}
+    if verdict == "worth it" and changes.get(f"{BALANCE}total__net_saved_bytes", 1) == 1 << 40:
+        assert "stop" not in given
 
 
 ALL = ("stable_tree", "balance", "scan_cost", "advice")

@@ -488,7 +488,8 @@ def _verdict(rows, **tunables):
 def test_off():
     held = sample(pages_shared=1, pages_sharing=512, pages_unshared=0, pages_volatile=0)
     assert _verdict(held, run="0") == ("KSM is off", "run is 0; 2.0 MiB stay saved")
-    assert _verdict(_passes(EMPTY), run="0")[0] != "KSM is off"
+    assert _verdict(_passes(EMPTY), run="2")[0] == "KSM is off"
+    assert _verdict(_passes([*EMPTY, examined(64, new=5)]), run="0")[0] != "KSM is off"
     assert _verdict(EMPTY, run="1")[0] != "KSM is off"
 
 
@@ -613,6 +614,7 @@ _FACTS = Facts("1", True, 10**6, 1 << 30, 1 << 30, 0.01, True, 0.0)
     [
         (Answer.OFF, replace(_FACTS, run="0", active=False)),
         (Answer.NOTHING, replace(_FACTS, rmap_items=0)),
+        (Answer.OFF, replace(_FACTS, run="2", rmap_items=0)),
         (Answer.NOT_SETTLED, replace(_FACTS, settled=False)),
         (Answer.NOT_KNOWN, replace(_FACTS, net_saved_bytes=None)),
         (Answer.TOO_LITTLE, replace(_FACTS, net_saved_bytes=(32 << 20) - 1, cost_cores=0.007)),

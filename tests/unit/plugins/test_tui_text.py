@@ -7,7 +7,7 @@ import pytest
 from ksmtrace import hookimpl
 from ksmtrace.events import EventKind
 from ksmtrace.plugins.advice.rules import Recommendation
-from ksmtrace.plugins.tui import plain_text
+from ksmtrace.plugins.tui.text import plain_text
 from ksmtrace.session import Exactness, Probe, Session
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session
 from support.runs import EMPTY, analyse, lost, runner
