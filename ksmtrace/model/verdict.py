@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ksmtrace.units import size
+
 MOST_CHANGE_RATIO = 0.01
 """Of pages_sharing, from one pass end to the next: less than this is quiet."""
 
@@ -135,16 +137,12 @@ def judge(facts: Facts) -> Verdict:
 def _weigh(facts: Facts) -> Verdict:
     net, cost = facts.net_saved_bytes, facts.cost_bytes
     if net is None:
-        saved = facts.saved_bytes
-        lacks = (f"{size(saved)} saved", "KSM's own bookkeeping is not known")
-        return Verdict(
-            Answer.NOT_KNOWN,
-            ("what is saved is not known",) if saved is None else lacks,
-            "ksmtrace doctor says what would let it be seen.",
-        )
-    reasons: tuple[str, ...] = (
-        f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping",
-    )
+        reasons: tuple[str, ...] = ("what is saved is not known",)
+        if facts.saved_bytes is not None:
+            reasons = (f"{size(facts.saved_bytes)} saved", "KSM's own bookkeeping is not known")
+        return Verdict(Answer.NOT_KNOWN, reasons, "ksmtrace doctor says what would let it be seen.")
+    saved = "an unknown amount" if facts.saved_bytes is None else size(facts.saved_bytes)
+    reasons = (f"{saved} saved, {size(net)} net of KSM's own bookkeeping",)
     if cost is not None:
         reasons += (_cost(facts, cost),)
     else:
@@ -201,13 +199,3 @@ def _unrest(facts: Facts) -> str:
     if facts.change_ratio < MOST_CHANGE_RATIO:
         return "the last pass was quiet, one more tells"
     return f"{facts.gauge} changed by {facts.change_ratio:.0%} in the last pass"
-
-
-def size(value_bytes: int | None) -> str:
-    """Bytes in words, as "3.3 MiB"."""
-    if value_bytes is None:
-        return "an unknown amount"
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if abs(value_bytes) >= 1 << power:
-            return f"{value_bytes / (1 << power):,.1f} {unit}"
-    return f"{value_bytes} bytes"

@@ -337,7 +337,7 @@ def test_negative_profit_is_shown_as_such():
     figures = _analysis(rows)
     assert figures["total"]["net_saved_bytes"] == figures["general_profit_bytes"] == -6400
     assert figures["processes"][0]["kernel_profit_bytes"] == -6400
-    assert "-6.2 KiB, 0 bytes more" in figures["process_profit_said"]
+    assert "-6.2 KiB, 0 B more" in figures["process_profit_said"]
 
 
 def test_zero_pages_are_the_kernels_where_it_counts_them():
