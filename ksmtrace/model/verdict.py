@@ -164,15 +164,18 @@ def _weigh(facts: Facts) -> Verdict:
         return Verdict(
             Answer.COSTS_MORE,
             reasons,
-            "Only more equal pages, or less memory declared mergeable, would change that.",
+            "Only more equal pages would make it worth it; with less memory declared mergeable it "
+            "costs less.",
         )
     if cost is not None and net < cost:
-        cores = net / facts.core_worth_bytes
+        share = _share(max(net, LITTLE_BYTES) / facts.core_worth_bytes)
         return Verdict(
             Answer.COSTS_MORE,
             reasons,
-            f"It would be worth it with {_share(cores)} of a core or less, or with "
-            f"{size(cost)} saved.",
+            f"It would be worth it with {share} of a core or less, or with {size(cost)} saved."
+            if net >= LITTLE_BYTES
+            else f"With less than {share} of a core it would be too little to matter, and with "
+            f"{size(cost)} saved worth it.",
         )
     return Verdict(Answer.WORTH_IT, reasons)
 
