@@ -35,7 +35,7 @@ FLOORS = (
     ("policies",),
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
-    ("conformance", "whatif"),
+    ("conformance", "whatif", "estimate"),
     ("pipeline", "report", "doctor", "listing", "serving"),
     ("hookspecs",),
     ("plugins",),

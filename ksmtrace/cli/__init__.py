@@ -20,7 +20,7 @@ from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
+    *("estimate", "doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 

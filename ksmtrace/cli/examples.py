@@ -36,6 +36,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("ksmtrace whatif host.ksmtrace --sweep pages_to_scan=100,1000", "tunables side by side"),
         ("ksmtrace whatif W.toml --variant ksm-6.12 uksm", "variants side by side"),
     ),
+    "estimate": (
+        ("sudo ksmtrace estimate", "what KSM would save of all processes"),
+        ("sudo ksmtrace estimate --budget 30", "of a sample that is read in half a minute"),
+        ("sudo ksmtrace estimate --vm web db", "of two guests"),
+    ),
     "doctor": (
         ("sudo ksmtrace doctor", "what can be seen here, and why not more"),
         ("ksmtrace doctor --json", "for programs"),

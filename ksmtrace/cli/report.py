@@ -57,7 +57,7 @@ def run(options: Namespace) -> int:
 
     check_input(options.capture, "capture")
     if options.output is not None:
-        _check_libraries()
+        check_libraries()
         check_target(options.output)
     sinks = [f"no:{builtin.name}" for builtin in BUILTINS if builtin.role is Role.SINK]
     manager = build_manager([*options.plugins, *sinks])
@@ -115,7 +115,7 @@ def _report(snapshot: Snapshot, options: Namespace, warnings: list[str]) -> None
     sys.stdout.flush()
 
 
-def _check_libraries() -> None:
+def check_libraries() -> None:
     """Check that the libraries of the page are installed.
 
     Raises:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ksmtrace import SCHEMA_VERSION
+from ksmtrace.documents.estimate import ESTIMATE
 from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.run import RUN
 from ksmtrace.documents.simulations import SIMULATE, WHATIF
@@ -18,6 +19,7 @@ DOCUMENTS: dict[str, tuple[str, Specs]] = {
     "run": ("live, record, demo, replay and report --json", RUN),
     "simulate": ("simulate --json", SIMULATE),
     "whatif": ("whatif --json", WHATIF),
+    "estimate": ("estimate --json", ESTIMATE),
     "doctor": ("doctor --json", DOCTOR),
     "plugins": ("plugins --json", PLUGINS),
 }

@@ -87,6 +87,22 @@ def present_spans(root: Path, pid: int, pagemap: int) -> Iterator[Span]:
         yield from (span for span in private_mappings(smaps) if span.most_present)
 
 
+def anonymous_spans(pagemap: int, start: int, end: int) -> Iterator[Span]:
+    """Spans of `start` to `end` with present anonymous pages, by address, huge ones among them.
+
+    The zero page is one of them. Spans near to each other are one, and hold other pages then.
+
+    Args:
+        pagemap: descriptor of the process's pagemap, open for reading.
+        start: address of a page.
+        end: address of a page.
+
+    Raises:
+        OSError: ENOTTY before 6.7, which has no PAGEMAP_SCAN; the entries cannot be read.
+    """
+    yield from _joined(_scan(pagemap, _pages_of(start, end), _FILE))
+
+
 def private_mappings(listing: bytes) -> list[Span]:
     """The private mappings without a file: KSM merges no others.
 
@@ -126,7 +142,7 @@ def _span(fields: list[bytes]) -> Span | None:
     return _pages_of(start, end)
 
 
-def _scan(pagemap: int, mapping: Span) -> Iterator[Span]:
+def _scan(pagemap: int, mapping: Span, excluded: int = _FILE | _HUGE) -> Iterator[Span]:
     regions = (_Region * _REGIONS)()
     at = mapping.start
     while at < mapping.end:
@@ -136,8 +152,8 @@ def _scan(pagemap: int, mapping: Span) -> Iterator[Span]:
             end=mapping.end,
             vec=ctypes.addressof(regions),
             vec_len=_REGIONS,
-            category_inverted=_FILE | _HUGE,
-            category_mask=_PRESENT | _FILE | _HUGE,
+            category_inverted=excluded,
+            category_mask=_PRESENT | excluded,
             return_mask=_PRESENT,
         )
         try:

@@ -62,7 +62,7 @@ def ksm_page_file(root: Path = ROOT) -> str:
         if not pfn.any():
             # pagemap(5): frames are 0 without CAP_SYS_ADMIN, and nothing fails
             raise PermissionError(errno.EPERM, "pagemap hides page frames (needs CAP_SYS_ADMIN)")
-        flags = _by_pfn(root / "proc/kpageflags", pfn)
+        flags = words_by_pfn(root / "proc/kpageflags", pfn)
     return "kpagecount" if flags.any() and int(flags[0] & _KPF_KSM) else "kpageflags"
 
 
@@ -131,9 +131,9 @@ class KsmPageReader:
         mapped = np.flatnonzero(pfn)
         distinct, back = np.unique(pfn[mapped], return_inverse=True)
         if via == "kpageflags":
-            merged = (_by_pfn(self._root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
+            merged = (words_by_pfn(self._root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
         else:
-            merged = _by_pfn(self._root / "proc/kpagecount", distinct) > 1
+            merged = words_by_pfn(self._root / "proc/kpagecount", distinct) > 1
         mapped = mapped[merged[back]]
         address = np.uint64(first) + mapped.astype(np.uint64) * np.uint64(mmap.PAGESIZE)
         return KsmPages(np.full(len(mapped), pid, dtype=np.uint64), address, pfn[mapped], via)
@@ -165,7 +165,7 @@ def read_ksm_frames(pid: int, address: int, count: int, root: Path = ROOT) -> Wo
         part = frames[first : first + _PIECE_PAGES]
         part[:] = _frames(root, pid, address + first * mmap.PAGESIZE, len(part))
     distinct, back = np.unique(frames, return_inverse=True)
-    merged = (_by_pfn(root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
+    merged = (words_by_pfn(root / "proc/kpageflags", distinct) & _KPF_KSM) != 0
     return np.where(merged[back], frames, np.uint64(0))
 
 
@@ -218,7 +218,7 @@ def _note(path: Path, error: OSError) -> None:
         UNREAD.note(path, error.errno or errno.EIO)
 
 
-def _by_pfn(path: Path, pfn: Words) -> Words:
+def words_by_pfn(path: Path, pfn: Words) -> Words:
     """Words of a file with one word per frame, at the frame numbers `pfn`, which are sorted."""
     words = np.zeros(len(pfn), dtype=np.uint64)
     cuts = np.flatnonzero(np.diff(pfn) > _NEAR_PAGES) + 1

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -19,7 +20,9 @@ from markupsafe import Markup
 
 from ksmtrace import __version__
 from ksmtrace.drawing import palette
+from ksmtrace.drawing.charts import without_zeros
 from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.sections import remarks
 from ksmtrace.drawing.summary import Document, advice, facts, length, tunables_told, verdict
 from ksmtrace.model.verdict import Answer
 from ksmtrace.report.flow import flow_of
@@ -58,20 +61,11 @@ def page(
         tunables: as they stood at its end.
         name: of the capture.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["line"] = one_line
     kernel = one_line(document["kernel"]["release"])
-    script = _resource("script.js")
-    charts = _Charts()
     host = one_line(session.host)
     began = datetime.fromtimestamp(session.realtime_ns / 1e9, UTC)
-    return environment.from_string(_resource("page.html")).render(
-        mark=Markup(MARK),  # noqa: S704
-        palette=palette,
-        style=_resource("style.css"),
-        script=Markup(script),  # noqa: S704
-        script_hash=Markup(_hash(script)),  # noqa: S704
-        version=__version__,
+    return _page(
+        sections,
         title=f"KSM on {f'{host}, ' if host else ''}{kernel}, {length(document)}",
         began=began.strftime("%Y-%m-%d %H:%M:%S UTC"),
         facts=facts(document, host),
@@ -80,7 +74,57 @@ def page(
         advice=advice(document) if "advice" in document["analyzers"] else None,
         flow=_flow(document),
         name=name,
+    )
+
+
+def sections_page(
+    sections: Sequence[Section],
+    *,
+    title: str,
+    facts: Sequence[str],
+    verdict: tuple[str, str] | None = None,
+    tunables: Mapping[str, str] | None = None,
+    name: str,
+) -> str:
+    """A page of what is no run.
+
+    Args:
+        sections: what it tells.
+        title: a few words.
+        facts: of the host, each in a few words.
+        verdict: an answer, and what follows it.
+        tunables: as they stand.
+        name: of what it was made from.
+    """
+    answer, rest = verdict or ("", "")
+    return _page(
+        sections,
+        title=one_line(title),
+        began="",
+        facts=[one_line(fact) for fact in facts],
+        tunables=[f"{name} {one_line(value)}" for name, value in (tunables or {}).items()],
+        verdict=None if verdict is None else _answer(one_line(answer), one_line(rest)),
+        advice=None,
+        flow=None,
+        name=name,
+    )
+
+
+def _page(sections: Sequence[Section], **head: object) -> str:
+    """The page of sections under a head, whose parts page.html names."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["line"] = one_line
+    script = _resource("script.js")
+    charts = _Charts()
+    return environment.from_string(_resource("page.html")).render(
+        mark=Markup(MARK),  # noqa: S704
+        palette=palette,
+        style=_resource("style.css"),
+        script=Markup(script),  # noqa: S704
+        script_hash=Markup(_hash(script)),  # noqa: S704
+        version=__version__,
         sections=[_fields(section, number, charts) for number, section in enumerate(sections)],
+        **head,
     )
 
 
@@ -94,13 +138,15 @@ def _verdict(document: Document) -> dict[str, str] | None:
     sentence = verdict(document)
     if not sentence:
         return None
-    answer = document["analyzers"]["balance"]["verdict"]
-    shown = one_line(answer)
-    rest = sentence.removeprefix(shown)
+    answer = one_line(document["analyzers"]["balance"]["verdict"])
+    return _answer(answer, sentence.removeprefix(answer))
+
+
+def _answer(answer: str, rest: str) -> dict[str, str]:
     return {
-        "answer": f"{shown[:1].upper()}{shown[1:]}",
+        "answer": f"{answer[:1].upper()}{answer[1:]}",
         "rest": rest,
-        "tone": _TONES.get(answer, "unsure"),
+        "tone": next((tone for of, tone in _TONES.items() if of == answer), "unsure"),
     }
 
 
@@ -132,13 +178,17 @@ class _Charts:
         self._drawn = 0
 
     def draw(self, chart: Chart) -> dict[str, Any]:
-        drawings = []
+        drawings, notes = [], [chart.note]
+        if chart.kind == "line":
+            series, zeros = without_zeros(chart)
+            chart = replace(chart, series=series)
+            notes.append(zeros)
         if chart.x and chart.series:
             for width in (WIDE, NARROW):
                 self._drawn += 1
                 # Markup is what Jinja does not escape: it comes from our own drawing alone.
                 drawings.append(Markup(draw(chart, width, f"c{self._drawn}")))  # noqa: S704
-        return {"title": chart.title, "note": chart.note, "drawings": drawings}
+        return {"title": chart.title, "notes": [*filter(None, notes)], "drawings": drawings}
 
 
 def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
@@ -151,7 +201,7 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
                 "name": figure.name,
                 "value": format_value(figure.value, figure.unit),
                 "unit": _unit(figure),
-                "remarks": [remark for remark in (figure.exactness, figure.note) if remark],
+                "remarks": remarks(figure),
             }
             for figure in section.figures
         ],

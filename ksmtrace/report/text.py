@@ -47,6 +47,18 @@ def report_text(
     return "\n\n".join(parts) + "\n"
 
 
+def sections_text(sections: Sequence[Section], encoding: str, width: int = WIDTH) -> str:
+    """Sections alone, one after another.
+
+    Args:
+        sections: what to draw.
+        encoding: of the output.
+        width: columns of tables; those of prose are 100 at most.
+    """
+    width = min(max(width, _NARROWEST), _WIDEST)
+    return "\n\n".join(_section(section, encoding, width) for section in sections) + "\n"
+
+
 def _section(section: Section, encoding: str, width: int) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="replace")

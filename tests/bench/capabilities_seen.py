@@ -43,7 +43,9 @@ def _facts(document):
     for kind, probe in document["probes"].items():
         if probe["exactness"] != "absent":
             note = re.sub(r"\d+", "N", probe["note"])
-            yield f"{kind}: {probe['exactness']} by {probe['via']} ({note})"
+            # windows are by fentry where capabilities are dropped, and see as much
+            via = probe["via"].replace("fentry and fexit", "kprobe and kretprobe")
+            yield f"{kind}: {probe['exactness']} by {via} ({note})"
     for part in ("counters", "counters_at_start"):
         yield from (f"{part} {name}" for name, value in document[part].items() if value is not None)
     yield f"reconstruction {document['reconstruction']['reason'] or 'complete'}"

@@ -37,6 +37,9 @@ ALLOWED = {
         *("events", "session", "units", "errors", "capture"),
         *("workload", "engine", "drawing", "whatif", ""),
     },
+    "estimate": {
+        *("events", "kernel", "session", "model", "errors", "section", "units", "estimate", ""),
+    },
     "conformance": {"events", "session", "errors", "engine", "drawing", "conformance"},
     "plugins": {
         "events",
@@ -60,7 +63,7 @@ ALLOWED = {
     "drawing": {"section", "units", "lines", "drawing"},
     "documents": {
         *("events", "session", "figures", "kernel", "engine"),
-        *("pipeline", "plugins", "documents", ""),
+        *("pipeline", "plugins", "documents", "estimate", "model", ""),
     },
     "report": {
         *("section", "units", "drawing", "errors", "session"),

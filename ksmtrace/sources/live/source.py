@@ -112,6 +112,8 @@ class LiveSource:
             if self._attachment.needs_bpf_to_read():
                 kept.add("CAP_BPF")
             kept |= self._attachment.needed_for_windows()
+            if "CAP_SYS_ADMIN" in kept:
+                kept -= {"CAP_BPF", "CAP_PERFMON"}  # it includes them
             keep_only(kept)
         except OSError as error:
             raise HostError(f"capabilities cannot be dropped: {error}") from error

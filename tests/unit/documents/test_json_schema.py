@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -28,6 +29,7 @@ def printed(bundled_capture, repository, tmp_path_factory):
         "run": ("replay", bundled_capture, "--engine"),
         "simulate": ("simulate", workload),
         "whatif": ("whatif", workload, "--sweep", "pages_to_scan=10,100"),
+        "estimate": ("estimate", "--pid", os.getpid(), "--every", 0.1),
         "doctor": ("doctor",),
         "plugins": ("plugins",),
     }

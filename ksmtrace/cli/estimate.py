@@ -1,0 +1,205 @@
+"""`ksmtrace estimate`: what KSM would save here, before it is switched on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ksmtrace.cli.files import output_name
+from ksmtrace.cli.formats import add_format_options, print_json
+from ksmtrace.cli.options import add_worth_option, bytes_of, pid_of, positive_seconds
+from ksmtrace.cli.progress import progress
+from ksmtrace.errors import ExitStatus
+from ksmtrace.lines import say
+
+if TYPE_CHECKING:
+    from ksmtrace.cli.options import Verbs
+    from ksmtrace.estimate.forecast import Host
+
+_DESCRIPTION = """\
+Read the private memory of processes, compare its pages, and say what KSM would
+save once it has settled: nothing is switched on, no process is stopped, and
+nothing is swapped in. Without a target, of every process. Neither contents nor
+hashes are kept or printed. Needs root.
+"""
+_MOST_LOOKS = 100
+_DEFAULT_RATE = 512 << 20
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Add the verb."""
+    parser: ArgumentParser = verbs.add_parser(
+        "estimate",
+        help="what KSM would save here, before it is switched on",
+        description=_DESCRIPTION,
+        epilog="exit status: 130 where it was interrupted, with what was known till then",
+    )
+    add_target_options(parser)
+    parser.add_argument(
+        "--looks",
+        type=_looks,
+        default=2,
+        metavar="N",
+        help="looks at each page (default 2): what changes between two is left alone by ksmd; with "
+        "1 nothing is known to change",
+    )
+    parser.add_argument(
+        "--every",
+        type=positive_seconds,
+        default=5.0,
+        metavar="S",
+        help="seconds between two looks (default 5)",
+    )
+    parser.add_argument(
+        "--budget",
+        dest="budget_seconds",
+        type=positive_seconds,
+        metavar="SECONDS",
+        help="seconds that reading may take: where all cannot be read, a sample is, and figures "
+        "are intervals",
+    )
+    parser.add_argument(
+        "--max-bytes-per-second",
+        type=_rate,
+        default=_DEFAULT_RATE,
+        metavar="B",
+        help=f"read no faster (default {_DEFAULT_RATE >> 20}MiB)",
+    )
+    parser.add_argument(
+        "--advised-only", action="store_true", help="only memory that is mergeable already"
+    )
+    parser.add_argument(
+        "-o", dest="output", type=output_name, metavar="FILE", help="the page to write"
+    )
+    add_worth_option(parser)
+    add_format_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_target_options(parser: ArgumentParser) -> None:
+    """`--pid`, `--cgroup` and `--vm`, by which processes are chosen."""
+    for name, kind, metavar, text in (
+        ("--pid", pid_of, "PID", "these processes"),
+        ("--cgroup", str, "PATH", "those of these cgroups, and of all below them"),
+        ("--vm", str, "NAME", "those that run these guests"),
+    ):
+        parser.add_argument(
+            name, type=kind, nargs="+", action="extend", default=[], metavar=metavar, help=text
+        )
+
+
+def _looks(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_LOOKS):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no number of looks, 1 to {_MOST_LOOKS}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        found = bytes_of(text)
+    except ValueError:
+        found = 0.0
+    if not 1 << 12 <= found < 1 << 50:
+        raise argparse.ArgumentTypeError(
+            f"{text[:60]!r} is no size of a page or more, as 100MiB or 1GiB"
+        )
+    return found
+
+
+def run(options: Namespace) -> int:
+    """Look, and print the forecast; returns the exit status."""
+    from ksmtrace.cli.run import interruptible
+    from ksmtrace.estimate.estimate import Wishes, estimate
+    from ksmtrace.estimate.result import document
+    from ksmtrace.estimate.targets import find_targets
+
+    if options.output is not None:
+        from ksmtrace.cli.report import check_libraries
+        from ksmtrace.report.write import check_target
+
+        check_libraries()
+        check_target(options.output)
+    targets = find_targets(options.pid, options.cgroup, options.vm)
+    host = read_host(options.core_worth)
+    wishes = Wishes(
+        looks=options.looks,
+        every=options.every,
+        budget=options.budget_seconds,
+        bytes_per_second=options.max_bytes_per_second,
+        advised_only=options.advised_only,
+    )
+    with suppress(OSError):
+        os.nice(19)
+    with interruptible() as control:
+        found = estimate(targets, wishes, host, lambda: control.interrupted, progress)
+    _show(document(found, host), options)
+    if not found.complete:
+        say("incomplete: it was cut short; the figures are of what was read")
+    return ExitStatus.INTERRUPTED if control.interrupted else ExitStatus.DONE
+
+
+def read_host(core_worth_bytes: int) -> Host:
+    """What of this host a forecast depends on.
+
+    Raises:
+        HostError: this kernel has no KSM.
+    """
+    from ksmtrace.errors import HostError
+    from ksmtrace.estimate.forecast import Host
+    from ksmtrace.estimate.pace import measure_page_cost
+    from ksmtrace.kernel.host import find_ksmd, read_kernel
+    from ksmtrace.kernel.sysfs import has_ksm, read_counters, read_tunables
+
+    if not has_ksm():
+        raise HostError(
+            "/sys/kernel/mm/ksm is not there: this kernel was built without CONFIG_KSM, or this "
+            "container does not show it"
+        )
+    return Host(
+        kernel=read_kernel(),
+        tunables=read_tunables(),
+        cost=measure_page_cost(read_counters(ksmd_pid=find_ksmd())),
+        core_worth_bytes=core_worth_bytes,
+    )
+
+
+def _show(found: dict[str, Any], options: Namespace) -> None:
+    from ksmtrace.estimate.view import headline, sections
+    from ksmtrace.report.text import sections_text
+
+    if options.output is not None:
+        _write_page(found, options.output)
+    if options.json:
+        print_json(found)
+        return
+    if options.output is not None:
+        print(f"{options.output}: {headline(found)}")
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+    encoding = sys.stdout.encoding or "utf-8"
+    print(sections_text(sections(found), encoding, width), end="")
+
+
+def _write_page(found: dict[str, Any], output: str) -> None:
+    from ksmtrace.estimate.result import chosen
+    from ksmtrace.estimate.view import headline, sections
+    from ksmtrace.report.page import sections_page
+    from ksmtrace.report.write import check_target, write_report
+
+    now = chosen(found["forecasts"], "advised")
+    shown = now if now["pages"] else chosen(found["forecasts"], "all")
+    reasons = "; ".join(shown["verdict_reasons"])
+    html = sections_page(
+        sections(found),
+        title=f"What KSM would save on {os.uname().nodename}, {found['kernel']['release']}",
+        facts=[headline(found)],
+        verdict=(shown["verdict"], f" (a forecast): {reasons}. {shown['verdict_change'] or ''}"),
+        tunables=found["tunables"],
+        name="a look at the memory of processes (ksmtrace estimate)",
+    )
+    write_report(check_target(output), html)
