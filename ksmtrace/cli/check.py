@@ -63,8 +63,8 @@ def add_check_options(parser: ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="METRIC=RANGE",
-            help=f"{name.upper()} where METRIC is outside RANGE: saved=100MiB: where less is "
-            "saved, ksmd=20%% where ksmd takes more of a core",
+            help=f"{name.upper()} where METRIC is outside RANGE, as saved=100MiB: where less "
+            "is saved, or ksmd=20%% where ksmd takes more of a core",
         )
 
 

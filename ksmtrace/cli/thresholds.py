@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ksmtrace.cli.options import bytes_of
-from ksmtrace.model.verdict import size
+from ksmtrace.units import size
 
 _NUMBER = r"(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _PERCENT = re.compile(_NUMBER + "%?", re.ASCII)

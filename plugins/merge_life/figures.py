@@ -151,6 +151,6 @@ FIGURES = (
         "rmap_items alive at a loss, of which it is not known what became: so many of `seen_pages` "
         "may be there twice.",
         needs=LIVES,
-        section="lost sight of as events were lost",
+        section="lost sight of, as events were lost",
     ),
 )

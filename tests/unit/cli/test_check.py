@@ -132,7 +132,7 @@ def test_status_by_verdict(verdict, status, with_thresholds):
         (["lost=0"], [], {"lost": 7}, 1, "lost 7 is outside 0;"),
         (["saved=3G:", "net=0:"], [], {"net": None}, 1, "net is not known;"),
         (["net=0:"], [], {"net": None}, 3, "net is not known;"),
-        (["net=0:"], ["net=0:"], {"net": -1}, 2, "net -1 bytes is outside 0 bytes:;"),
+        (["net=0:"], ["net=0:"], {"net": -1}, 2, "net -1 B is outside 0 B:;"),
         ([], [], {"net": None}, 0, "worth it"),
     ],
 )
