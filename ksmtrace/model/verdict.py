@@ -170,7 +170,8 @@ def _weigh(facts: Facts) -> Verdict:
     if cost is not None and net < cost:
         cores = max(net, LITTLE_BYTES) / facts.core_worth_bytes
         change = (
-            f"It would be worth it with {share(cores)} of a core or less, or with {size(cost)} saved."
+            f"It would be worth it with {share(cores)} of a core or less, or with {size(cost)} "
+            "saved."
             if net >= LITTLE_BYTES
             else f"With less than {share(cores)} of a core it would be too little to matter, and "
             f"with {size(cost)} saved worth it."
