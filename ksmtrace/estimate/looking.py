@@ -315,9 +315,9 @@ def _read_process(
             alone = (entries[there] & EXCLUSIVE) != 0
             alone &= (pages.bits[here][there] & byte(Bit.MERGED)) == 0
             unread = np.ones(len(address), dtype=np.bool_)
-            for low, high, content in reader.pieces(address[there], alone):
-                read = there[low:high]
-                _take(pages, start + read, hasher.hashes(content), hasher.zero)
+            for places, contents in reader.pieces(address[there], alone):
+                read = there[places]
+                _take(pages, start + read, hasher.hashes(contents), hasher.zero)
                 unread[read] = False
             pages.bits[here][unread] |= byte(Bit.UNREAD)
             done(here.stop)
