@@ -4,10 +4,11 @@ from __future__ import annotations
 
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _LEAST_ROUNDED = 1000
+_SMALL_RATIO, _LEAST_RATIO = 0.01, 0.00001
 
 
 def format_value(value: float | str | None, unit: str) -> str:
-    """A value as text, such as "17.8 MiB", "2.5 ms" or "12.0%"; "-" for None.
+    """A value as text, such as "17.8 MiB", "2.5 ms" or "12.3%"; "-" for None.
 
     Pages and counts come without a unit: the name of the value has it.
 
@@ -25,7 +26,7 @@ def format_value(value: float | str | None, unit: str) -> str:
         case "seconds":
             return seconds(value)
         case "ratio":
-            return f"{value:.1%}"
+            return share(value)
         case _:
             return number(value)
 
@@ -49,6 +50,17 @@ def size(value_bytes: float) -> str:
         value_bytes /= 1024
         unit += 1
     return f"{value_bytes:,.{min(unit, 1)}f} {_BYTES[unit]}"
+
+
+def share(ratio: float) -> str:
+    """A share in percent, with two digits that are not 0 where it is small: only 0 is "0%"."""
+    if ratio in (0, 1):
+        return f"{ratio:.0%}"
+    if abs(ratio) >= _SMALL_RATIO:
+        return f"{ratio:.1%}"
+    if abs(ratio) < _LEAST_RATIO:
+        return f"under {_LEAST_RATIO:.3%}"
+    return f"{100 * ratio:.2g}%"
 
 
 def seconds(value: float) -> str:

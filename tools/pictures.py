@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 import vl_convert
 
+from ksmtrace.drawing.palette import series_colours
 from ksmtrace.report.axes import divisor
 from ksmtrace.units import format_value
 from support.command import KSMTRACE
@@ -36,7 +37,6 @@ LAST_PASS = 38
 COLUMN_PIXELS, ROW_PIXELS, GAP_PIXELS, TITLE_PIXELS = 46, 25, 8, 34
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 UNITS = {"bytes": "bytes", "s": "seconds", "percentunit": "ratio", "cps": "a second"}
-COLOURS = ("#3b82c4", "#d9822b", "#3a9d6e", "#b05cc6", "#c94f4f", "#8a8f98", "#d9b22b", "#5bb5c9")
 LEGEND = {
     **{
         "title": None,
@@ -190,7 +190,7 @@ def _lines(series: Series, unit: str, panel: dict[str, Any]) -> dict[str, Any]:
                 "field": "s",
                 "type": "nominal",
                 "sort": names,
-                "scale": {"domain": names, "range": [COLOURS[n % 8] for n in range(len(names))]},
+                "scale": {"domain": names, "range": series_colours(names)},
                 "legend": LEGEND,
             },
         },

@@ -12,7 +12,6 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 SOURCE = REPOSITORY / "build/site-source"
-SITE = REPOSITORY / "build/site"
 
 PARTS = (
     *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md"),

@@ -63,8 +63,8 @@ def add_check_options(parser: ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="METRIC=RANGE",
-            help=f"{name.upper()} where METRIC is outside RANGE: saved=100MiB: where less is "
-            "saved, ksmd=20%% where ksmd takes more of a core",
+            help=f"{name.upper()} where METRIC is outside RANGE, as saved=100MiB: where less "
+            "is saved, or ksmd=20%% where ksmd takes more of a core",
         )
 
 
@@ -139,9 +139,8 @@ class Check:
                     yield PluginStatus.UNKNOWN, f"{name} is not known"
                     break
                 if limit.range.alerts(value):
-                    where = "in" if limit.range.inside else "outside"
-                    wanted = limit.range.text(metric.show).removeprefix("@")
-                    yield status, f"{name} {metric.show(value)} is {where} {wanted}"
+                    words = limit.range.words(value, metric.show)
+                    yield status, f"{name} {metric.show(value)} is {words}"
                     break
 
     def _performance(self, name: str, value: float | None) -> str:

@@ -30,7 +30,7 @@ def add_parser(verbs: Verbs) -> None:
             "Needs root."
         ),
     )
-    add_source_options(parser)
+    add_source_options(parser, f"{_SECONDS:.0f}")
     parser.add_argument("--record", type=output_name, metavar="FILE", help="also write a capture")
     add_force_option(parser)
     add_output_options(parser)

@@ -31,6 +31,7 @@ class _Named(argparse.Action):
 def add_format_options(parser: argparse.ArgumentParser, *besides: str) -> None:
     """`--json`, and `--format` with text, json and what the verb prints besides."""
     names = ("text", "json", *besides)
+    also = ", --".join(names[1:])
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of text")
     parser.add_argument(
         "--format",
@@ -38,7 +39,7 @@ def add_format_options(parser: argparse.ArgumentParser, *besides: str) -> None:
         choices=names,
         default=None,
         metavar="FORMAT",
-        help=f"{', '.join(names[:-1])} or {names[-1]}: text (default), or as --FORMAT prints it",
+        help=f"{', '.join(('text (default)', *names[1:-1]))} or {names[-1]}; also --{also}",
     )
 
 

@@ -44,13 +44,13 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help=f"one answer at the end (after {_ONCE_SECONDS:.0f} s without --duration)",
+        help=f"no screen: one answer at the end (after --duration, or {_ONCE_SECONDS:.0f} s)",
     )
     parser.add_argument(
         "--log",
         action="store_true",
         help="for a service: lines on stderr for what is worth knowing, no text at the end; "
-        "so it is under systemd without asking",
+        "the default under systemd",
     )
     add_output_options(parser)
     add_format_options(parser, "check")

@@ -41,7 +41,7 @@ def add_plugin_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="want plugin NAME, or leave it out with no:NAME",
+        help="use plugin NAME, or leave it out with no:NAME (`ksmtrace plugins` lists them)",
     )
 
 
@@ -126,14 +126,17 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         default=MOST_GROUPS,
         metavar="N",
         help=f"cgroups with metrics of their own, 0 to {_LIMIT_OF_GROUPS} (default {MOST_GROUPS}); "
-        "the rest is one",
+        "all others are one, `other`",
     )
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """How a live kernel is traced."""
+def add_source_options(parser: argparse.ArgumentParser, ends: str = "until Ctrl-C") -> None:
+    """How a live kernel is traced; `ends`: for how long without --duration."""
     parser.add_argument(
-        "--duration", type=positive_seconds, metavar="S", help="seconds to trace; else until Ctrl-C"
+        "--duration",
+        type=positive_seconds,
+        metavar="S",
+        help=f"seconds to trace (default: {ends})",
     )
     parser.add_argument(
         "--interval",
@@ -159,9 +162,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=_budget,
         metavar="SHARE",
-        help="share of ksmd's CPU time, as 5%%, above which the stream of events ends and --totals "
-        f"goes on; none for no limit (default {DEFAULT_BUDGET:.0%}%; none with --probes kprobe or "
-        "fentry, which intercept each page and take 30%% to 90%% by nature)",
+        help="most of ksmd's CPU time that tracing may take, as 5%%: above it single events are no "
+        f"more traced, as with --totals; none: no limit (default {DEFAULT_BUDGET:.0%}%; none with "
+        "--probes kprobe or fentry, which intercept each page and take 30%% to 90%% by nature)",
     )
     parser.add_argument(
         "--probe-map",

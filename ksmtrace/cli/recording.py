@@ -29,8 +29,8 @@ def add_recording_options(parser: ArgumentParser) -> None:
         "--max-size",
         type=_size,
         metavar="SIZE",
-        help="bound of the recording, as 500MiB or 2GiB: there it is over or, with --keep, what is "
-        "oldest is removed",
+        help="end the recording at this size, as 500MiB or 2GiB; with --keep, remove the oldest "
+        "part of it instead",
     )
     parser.add_argument(
         "--keep",

@@ -37,7 +37,7 @@ def add_parser(verbs: Verbs) -> None:
     """Add the verb."""
     parser: ArgumentParser = verbs.add_parser(
         "replay",
-        help="run a capture through the same pipeline",
+        help="what live would have said, from a capture",
         description="Replay a capture: same events, same order, same answers. Needs no root.",
     )
     parser.add_argument("capture", metavar="FILE", help="a capture made by record or live --record")
@@ -51,8 +51,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--engine",
         action="store_true",
-        help="follow every decision of ksmd with the reference engine; "
-        "exit status 1 where they part",
+        help="check every decision of ksmd against the reference engine; "
+        "exit status 1 where they differ",
     )
     parser.add_argument(
         "--hold",

@@ -53,7 +53,11 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     parser.add_argument("workload", metavar="WORKLOAD", help="the workload, a TOML file")
-    parser.add_argument("--variant", metavar="NAME", help="the engine's variant, not the file's")
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="variant of KSM to run, instead of the file's (`ksmtrace plugins` lists them)",
+    )
     parser.add_argument(
         "--set",
         dest="settings",
@@ -62,7 +66,7 @@ def add_parser(verbs: Verbs) -> None:
         action="extend",
         default=[],
         metavar="TUNABLE=VALUE",
-        help="initial value of a tunable, not the file's",
+        help="value of a tunable as the run begins, instead of the file's",
     )
     parser.add_argument("--on-kernel", action="store_true", help="run it on this machine's kernel")
     parser.add_argument(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ksmtrace.cli.options import bytes_of
-from ksmtrace.model.verdict import size
+from ksmtrace.units import size
 
 _NUMBER = r"(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _PERCENT = re.compile(_NUMBER + "%?", re.ASCII)
@@ -107,6 +107,18 @@ class Range:
     def alerts(self, value: float) -> bool:
         """Whether `value` raises an alert."""
         return (self.start <= value <= self.end) is self.inside
+
+    def words(self, value: float, show: Callable[[float], str]) -> str:
+        """What such a value is that raises an alert, as in "it is below 3 GiB"."""
+        if not self.inside:
+            return f"below {show(self.start)}" if value < self.start else f"above {show(self.end)}"
+        if self.start == -math.inf and self.end == math.inf:
+            return "what it may not be, whatever it is"
+        if self.start == -math.inf:
+            return f"not above {show(self.end)}"
+        if self.end == math.inf:
+            return f"not below {show(self.start)}"
+        return f"from {show(self.start)} to {show(self.end)}"
 
     def text(self, show: Callable[[float], str]) -> str:
         """In the same syntax, bounds as `show` writes them."""

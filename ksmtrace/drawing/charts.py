@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -69,10 +69,7 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
 
     Those that are 0 all the time, beside others, have one line together.
     """
-    flat = [name for name, values in chart.series.items() if not any(values) and 0 in values]
-    if len(flat) == len(chart.series):
-        flat = []
-    shown = {name: values for name, values in chart.series.items() if name not in flat}
+    shown, zeros = without_zeros(chart)
     scale = Scale.of(value for values in chart.series.values() for value in values)
     across = max(8, width - _MARGIN - 1)
     colours = series_colours(list(shown))
@@ -87,9 +84,18 @@ def _strips(chart: Chart, width: int, glyphs: Glyphs) -> Iterator[Text]:
             drawn = "".join(_piece(share, row, glyphs.heights) for share in shares)
             yield _line(Text.assemble((f"{mark:>{_MARGIN}.{_MARGIN}} ", "dim"), (drawn, colour)))
     yield _axis(chart, across, _MARGIN + 1)
-    if flat:
-        zero = format_value(0, chart.units[1])
-        yield Text(f"{zero} all the time: {', '.join(map(one_line, flat))}", "dim")
+    if zeros:
+        yield Text(zeros, "dim")
+
+
+def without_zeros(chart: Chart) -> tuple[Mapping[str, Sequence[float | None]], str]:
+    """The series without those that are 0 all the time, beside others; and a line naming these."""
+    flat = [name for name, values in chart.series.items() if not any(values) and 0 in values]
+    if not flat or len(flat) == len(chart.series):
+        return chart.series, ""
+    shown = {name: values for name, values in chart.series.items() if name not in flat}
+    zero = format_value(0, chart.units[1])
+    return shown, f"{zero} all the time: {', '.join(map(one_line, flat))}"
 
 
 def _piece(share: float | None, row: int, heights: str) -> str:

@@ -80,16 +80,23 @@ class SectionView:
 def figures_table(figures: Sequence[Figure]) -> RichTable:
     """Figures one below the other, each with its remarks."""
     drawn = RichTable.grid(padding=(0, 2, 0, 0))
-    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
     drawn.add_column(justify="right", no_wrap=True)
     drawn.add_column()
     for figure in figures:
-        remarks = ", ".join(filter(None, (figure.exactness, figure.note)))
         value = Text(
             format_value(figure.value, figure.unit), "dim" if figure.value is None else "bold"
         )
-        drawn.add_row(Text(one_line(figure.name)), value, Text(one_line(remarks), "dim"))
+        drawn.add_row(
+            Text(one_line(figure.name)), value, Text(one_line(", ".join(remarks(figure))), "dim")
+        )
     return drawn
+
+
+def remarks(figure: Figure) -> list[str]:
+    """What is said behind a figure: how exact it is, or that it is not known, and its note."""
+    how = "not known" if figure.value is None else figure.exactness
+    return [remark for remark in (how, figure.note) if remark]
 
 
 def sorted_rows(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import WIDTH, one_line, wrapped
-from ksmtrace.units import counted, duration
+from ksmtrace.units import counted, duration, share
 
 Document = Mapping[str, Any]
 
@@ -78,11 +78,6 @@ def probe_time(document: Document) -> str:
     return f"probes took {share(measured['ksmd_ratio'])} of ksmd's CPU time{now}"
 
 
-def share(ratio: float) -> str:
-    """A share in percent, to two places where it is small."""
-    return f"{ratio:.1%}" if ratio >= 0.1 else f"{ratio:.2%}"
-
-
 def ended(document: Document) -> str:
     """When and why the stream of events ended before the run, as a sentence; "" where not."""
     stream = document["stream"]
@@ -114,7 +109,7 @@ def agreement(document: Document) -> str:
     if not document["reconstruction"]["complete"]:
         return f"incomplete: {one_line(document['reconstruction']['reason'])}"
     if not total:
-        return "not checked at the end of a pass"
+        return "not checked against the kernel as passes end"
     if differing:
         return f"differed from the kernel at {differing:,} of {total:,} pass ends"
     return f"agreed with the kernel at {total:,} of {total:,} pass ends"

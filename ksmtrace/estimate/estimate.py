@@ -117,6 +117,7 @@ def estimate(
     looked.take()
     _check(processes)
     rules = _rules(host)
+    looked.pages = looked.pages.numbered()
     known = looked.pages[~looked.pages.has(Bit.UNREAD)]
     return Estimate(
         share=looked.share,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntFlag
 from typing import Self
 
@@ -66,6 +66,11 @@ class Pages:
         """Which pages have a bit, shape (n,)."""
         found: Mask = (self.bits & np.uint8(bit)) != 0
         return found
+
+    def numbered(self) -> Self:
+        """The same pages, with the hash replaced by a number of the content, from 0 on."""
+        _, numbers = np.unique(self.hash, return_inverse=True)
+        return replace(self, hash=numbers.astype(np.uint64))
 
     @classmethod
     def empty(cls) -> Self:

@@ -89,12 +89,26 @@ def contents(pages: Pages, rules: Rules) -> Contents:
     """The contents by which pages merge."""
     steady = np.flatnonzero(~(_unsteady(pages) | zero_pages(pages, rules)))
     of = np.full(len(pages), -1, dtype=np.int64)
-    _, place, counts = np.unique(pages.hash[steady], return_inverse=True, return_counts=True)
+    place, counts = _counted(pages.hash[steady])
     of[steady] = place
-    frames = distinct(place, pages.frame[steady], len(counts))
+    shared = (pages.has(Bit.FORKED) | pages.has(Bit.MERGED))[steady]
+    in_common = np.bincount(place[shared], minlength=len(counts))
+    frames = counts - in_common
+    frames += distinct(place[shared], pages.frame[steady][shared], len(counts))
     merged = np.zeros(len(counts), dtype=np.bool_)
     merged[place[pages.has(Bit.MERGED)[steady]]] = True
     return Contents(of, counts, frames, (frames > 1) | (merged & (counts > 1)))
+
+
+def _counted(hashes: npt.NDArray[np.uint64]) -> tuple[Counts, Counts]:
+    """For each page its content's place, and for each content how many pages; by value."""
+    if len(hashes) and int(hashes.max()) < 4 * len(hashes):  # numbers, as `Pages.numbered` gives
+        numbers = hashes.astype(np.int64)
+        counts = np.bincount(numbers)
+        places = np.cumsum(counts > 0) - 1
+        return places[numbers], counts[counts > 0]
+    _, place, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    return place, counts
 
 
 def _unsteady(pages: Pages) -> Mask:

@@ -12,8 +12,8 @@ import ctypes
 import errno
 import mmap
 import os
-from collections.abc import Callable, Iterator
-from itertools import pairwise, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +27,7 @@ from ksmtrace.kernel.sysfs import ROOT
 Words = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
+Contents = Sequence[memoryview]
 
 PIECE_PAGES = 1024
 """Read at once; the kernel takes no more ranges in a call either (IOV_MAX)."""
@@ -58,7 +59,6 @@ class PageReader:
         self._pid = pid
         self._path = root / f"proc/{pid}/mem"
         self._file: int | None = None
-        self._view = memoryview(_BUFFER)
 
     def __enter__(self) -> Self:
         return self
@@ -67,8 +67,8 @@ class PageReader:
         if self._file is not None:
             os.close(self._file)
 
-    def pieces(self, addresses: Words, exclusive: Mask) -> Iterator[tuple[int, int, memoryview]]:
-        """The contents of pages, in pieces: first and end of their places, and their bytes.
+    def pieces(self, addresses: Words, exclusive: Mask) -> Iterator[tuple[Places, Contents]]:
+        """The contents of pages, in pieces: their places among `addresses`, and each one's bytes.
 
         The bytes are good until the next piece. Pages that cannot be read are in no piece.
 
@@ -80,19 +80,19 @@ class PageReader:
             GoneError: the process has gone.
             OSError: it may not be read (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS).
         """
-        for first, end in _alike(exclusive):
-            read = self._pinned if exclusive[first] else self._held
-            at = first
-            while at < end:
-                wanted = addresses[at : min(at + PIECE_PAGES, end)]
+        for read, chosen in ((self._pinned, exclusive), (self._held, ~exclusive)):
+            places = np.flatnonzero(chosen)
+            at = 0
+            while at < len(places):
+                wanted = places[at : at + PIECE_PAGES]
                 try:
-                    count = read(wanted)
+                    count = read(addresses[wanted])
                 except OSError as error:
                     if error.errno in _GONE:
                         raise GoneError(error.errno, os.strerror(error.errno)) from error
                     raise
                 if count:
-                    yield at, at + count, self._view[: count * mmap.PAGESIZE]
+                    yield wanted[:count], _PAGES[:count]
                 at += count if count == len(wanted) else count + 1
 
     def _pinned(self, addresses: Words) -> int:
@@ -113,7 +113,7 @@ class PageReader:
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         done = 0
         for begin, count in zip(*_runs(addresses), strict=True):
-            part = self._view[done * mmap.PAGESIZE : (done + int(count)) * mmap.PAGESIZE]
+            part = _VIEW[done * mmap.PAGESIZE : (done + int(count)) * mmap.PAGESIZE]
             try:
                 read = os.preadv(self._file, [part], int(addresses[begin])) // mmap.PAGESIZE
             except OSError as error:
@@ -126,6 +126,8 @@ class PageReader:
 
 _BUFFER = mmap.mmap(-1, PIECE_PAGES * mmap.PAGESIZE)
 _ADDRESS = ctypes.addressof(ctypes.c_char.from_buffer(_BUFFER))
+_VIEW = memoryview(_BUFFER)
+_PAGES = [_VIEW[at : at + mmap.PAGESIZE] for at in range(0, len(_VIEW), mmap.PAGESIZE)]
 
 
 def _nothing(number: int) -> int:
@@ -135,23 +137,17 @@ def _nothing(number: int) -> int:
     return 0
 
 
-def _alike(marks: Mask) -> Iterator[tuple[int, int]]:
-    """First and end of each stretch of equal marks."""
-    cuts = np.flatnonzero(marks[1:] != marks[:-1]) + 1
-    if len(marks):
-        yield from pairwise([0, *cuts.tolist(), len(marks)])
-
-
-def _runs(addresses: Words) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _runs(addresses: Words) -> tuple[Places, Places]:
     """Where each run of pages that follow one another begins, and how many it has."""
-    begins = np.flatnonzero(addresses[1:] - addresses[:-1] != mmap.PAGESIZE) + 1
-    begins = np.concatenate([[0], begins])
-    return begins, np.diff(begins, append=len(addresses))
+    begins = np.flatnonzero(addresses[1:] - addresses[:-1] != mmap.PAGESIZE)
+    bounds = np.empty(len(begins) + 2, dtype=np.intp)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, begins + 1, len(addresses)
+    return bounds[:-1], bounds[1:] - bounds[:-1]
 
 
 def present_contents(
     table: PageTable, reader: PageReader, addresses: Words, merged: Mask
-) -> Iterator[tuple[Places, memoryview]]:
+) -> Iterator[tuple[Places, Contents]]:
     """The contents of those pages that are there, in pieces: their places, and their bytes.
 
     Which of them are still there, and mapped by nobody else, is looked up just before: a page that
@@ -169,8 +165,8 @@ def present_contents(
     entries = table.entries_at(addresses)
     there = np.flatnonzero(anonymous(entries))
     alone = ((entries[there] & EXCLUSIVE) != 0) & ~merged[there]
-    for low, high, content in reader.pieces(addresses[there], alone):
-        yield there[low:high], content
+    for places, contents in reader.pieces(addresses[there], alone):
+        yield there[places], contents
 
 
 class PageHasher:
@@ -185,8 +181,7 @@ class PageHasher:
         self._digest: Callable[[memoryview | bytes, int], int] = xxhash.xxh3_64_intdigest
         self.zero = self._digest(bytes(mmap.PAGESIZE), self._key)
 
-    def hashes(self, content: memoryview) -> Words:
-        """The hash of each page of `content`, shape (n,)."""
-        pages = [content[at : at + mmap.PAGESIZE] for at in range(0, len(content), mmap.PAGESIZE)]
+    def hashes(self, pages: Contents) -> Words:
+        """The hash of each page, shape (n,)."""
         found = map(self._digest, pages, repeat(self._key))
         return np.fromiter(found, dtype=np.uint64, count=len(pages))

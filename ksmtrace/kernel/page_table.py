@@ -34,6 +34,7 @@ PRESENT = np.uint64(1 << 63)
 _FRAME = np.uint64((1 << 55) - 1)
 _WORD = 8
 _SMALL_PAGES = 1 << 18
+_SHIFT = mmap.PAGESIZE.bit_length() - 1
 _NEAR_BYTES = 512 * mmap.PAGESIZE
 """Reading the entries between two pages takes less than another call, up to here."""
 
@@ -110,20 +111,25 @@ class PageTable:
         except OSError as error:
             if error.errno not in (errno.ESRCH, errno.ENOENT):
                 UNREAD.note(self._path, error.errno or errno.EIO)
-        whole = np.frombuffer(read[: len(read) // _WORD * _WORD], dtype=np.uint64)
-        return np.pad(whole, (0, count - len(whole)))
+        if len(read) == count * _WORD:
+            return np.frombuffer(read, dtype=np.uint64)
+        found = np.zeros(count, dtype=np.uint64)
+        whole = len(read) // _WORD
+        found[:whole] = np.frombuffer(read[: whole * _WORD], dtype=np.uint64)
+        return found
 
     def entries_at(self, addresses: Words) -> Words:
-        """The entries of pages at addresses in order, shape (n,), as `entries` has them."""
+        """The entries of pages at addresses in order, shape (n,), as `entries` has them; n > 0."""
+        first, last = int(addresses[0]), int(addresses[-1])
+        if last - first == (len(addresses) - 1) * mmap.PAGESIZE:
+            return self.entries(first, len(addresses))
         found = np.zeros(len(addresses), dtype=np.uint64)
-        cuts = np.flatnonzero(np.diff(addresses) > _NEAR_BYTES) + 1
+        cuts = np.flatnonzero(addresses[1:] - addresses[:-1] > _NEAR_BYTES) + 1
         for part in np.split(np.arange(len(addresses)), cuts):
-            if len(part):
-                first = int(addresses[part[0]])
-                offsets = ((addresses[part] - np.uint64(first)) // np.uint64(mmap.PAGESIZE)).astype(
-                    np.intp
-                )
-                found[part] = self.entries(first, int(offsets[-1]) + 1)[offsets]
+            first, last = int(addresses[part[0]]), int(addresses[part[-1]])
+            offsets = (addresses[part] - np.uint64(first)) >> np.uint64(_SHIFT)
+            near = self.entries(first, ((last - first) >> _SHIFT) + 1)
+            found[part] = near[offsets.astype(np.intp)]
         return found
 
 

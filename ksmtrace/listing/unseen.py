@@ -9,6 +9,7 @@ from ksmtrace.events.kinds import EventKind
 from ksmtrace.listing.choice import Choice
 from ksmtrace.listing.words import FUNCTIONS
 from ksmtrace.session import Exactness, Knowledge, Session
+from ksmtrace.units import share
 
 _NOTED = frozenset(
     {EventKind.LOST, EventKind.TOTAL, EventKind.PROBE_TIME, EventKind.STREAM_END, EventKind.PROCESS}
@@ -36,7 +37,7 @@ def unseen_lines(session: Session, choice: Choice) -> Iterator[str]:
             else:
                 continue
         elif probe.by_windows:
-            how = f"seen {probe.share:.1%} of the time, in windows"
+            how = f"seen {share(probe.share)} of the time, in windows"
         elif probe.counted:
             how = "counted, not shown one by one: see --kind total"
         elif probe.counter:

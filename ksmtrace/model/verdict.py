@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ksmtrace.units import share, size
+
 MOST_CHANGE_RATIO = 0.01
 """Of pages_sharing, from one pass end to the next: less than this is quiet."""
 
@@ -133,18 +135,14 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _weigh(facts: Facts) -> Verdict:
-    net, cost = facts.net_saved_bytes, facts.cost_bytes
-    if net is None:
-        saved = facts.saved_bytes
-        lacks = (f"{size(saved)} saved", "KSM's own bookkeeping is not known")
-        return Verdict(
-            Answer.NOT_KNOWN,
-            ("what is saved is not known",) if saved is None else lacks,
-            "ksmtrace doctor says what would let it be seen.",
-        )
-    reasons: tuple[str, ...] = (
-        f"{size(facts.saved_bytes)} saved, {size(net)} net of KSM's own bookkeeping",
-    )
+    saved, net, cost = facts.saved_bytes, facts.net_saved_bytes, facts.cost_bytes
+    if saved is None or net is None:
+        reasons: tuple[str, ...] = ("what is saved is not known",)
+        if saved is not None:
+            reasons = (f"{size(saved)} saved", "KSM's own bookkeeping is not known")
+        remedy = "ksmtrace doctor says what would let it be seen."
+        return Verdict(Answer.NOT_KNOWN, reasons, remedy)
+    reasons = (f"{size(saved)} saved, {size(net)} net of KSM's own bookkeeping",)
     if cost is not None:
         reasons += (_cost(facts, cost),)
     else:
@@ -166,16 +164,19 @@ def _weigh(facts: Facts) -> Verdict:
         return Verdict(
             Answer.COSTS_MORE,
             reasons,
-            "Only more equal pages, or less memory declared mergeable, would change that.",
+            "Only more equal pages would make it worth it; with less memory declared mergeable it "
+            "costs less.",
         )
     if cost is not None and net < cost:
-        cores = net / facts.core_worth_bytes
-        return Verdict(
-            Answer.COSTS_MORE,
-            reasons,
-            f"It would be worth it with {_share(cores)} of a core or less, or with "
-            f"{size(cost)} saved.",
+        cores = max(net, LITTLE_BYTES) / facts.core_worth_bytes
+        change = (
+            f"It would be worth it with {share(cores)} of a core or less, or with {size(cost)} "
+            "saved."
+            if net >= LITTLE_BYTES
+            else f"With less than {share(cores)} of a core it would be too little to matter, and "
+            f"with {size(cost)} saved worth it."
         )
+        return Verdict(Answer.COSTS_MORE, reasons, change)
     return Verdict(Answer.WORTH_IT, reasons)
 
 
@@ -184,15 +185,12 @@ def _cost(facts: Facts, cost: int) -> str:
     if not facts.cost_cores:
         return "no CPU time spent"
     worth = f"{size(cost)} at {size(facts.core_worth_bytes)} a core"
-    ksmd = f"ksmd takes {_share(facts.cost_cores - (facts.copying_cores or 0))} of a core"
+    ksmd = f"ksmd takes {share(facts.cost_cores - (facts.copying_cores or 0))} of a core"
     if not facts.copying_cores:
-        return f"{ksmd}, which is {worth}"
-    return f"{ksmd} and copies of written pages {_share(facts.copying_cores)}, together {worth}"
-
-
-def _share(ratio: float) -> str:
-    """A share in percent, to two digits that are not 0 where it is small."""
-    return f"{ratio:.1%}" if ratio >= 0.01 else f"{100 * ratio:.2g}%"
+        return f"{ksmd}, worth {worth}"
+    return (
+        f"{ksmd} and copies of written pages {share(facts.copying_cores)}, together worth {worth}"
+    )
 
 
 def _unrest(facts: Facts) -> str:
@@ -201,13 +199,3 @@ def _unrest(facts: Facts) -> str:
     if facts.change_ratio < MOST_CHANGE_RATIO:
         return "the last pass was quiet, one more tells"
     return f"{facts.gauge} changed by {facts.change_ratio:.0%} in the last pass"
-
-
-def size(value_bytes: int | None) -> str:
-    """Bytes in words, as "3.3 MiB"."""
-    if value_bytes is None:
-        return "an unknown amount"
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if abs(value_bytes) >= 1 << power:
-            return f"{value_bytes / (1 << power):,.1f} {unit}"
-    return f"{value_bytes} bytes"

@@ -32,4 +32,4 @@ def divisor(values: Iterable[float | None], unit: str) -> tuple[float, str]:
 def axis_title(name: str, unit: str) -> str:
     """The title of an axis: its name, with the unit in brackets unless the name has it."""
     title = one_line(name)
-    return f"{title} ({unit})" if title and unit and unit not in title else title or unit
+    return f"{title} ({unit})" if title and unit and unit not in title.split() else title or unit

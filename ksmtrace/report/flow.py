@@ -9,7 +9,7 @@ from ksmtrace.drawing.palette import CHANGING, GONE, SAVED, SKIPPED, UNIQUE, WAI
 from ksmtrace.drawing.summary import Document
 
 _IN_VAIN = {
-    "fork_shared": ("shared by a fork already", "nothing to gain until one of them writes"),
+    "fork_shared": ("shared by a fork", "nothing to gain until one of them writes"),
     "held": ("locked or pinned", "it cannot be replaced while somebody holds it"),
     "huge_page": ("part of a huge page", "held whole, or not split yet"),
     "chain_full": ("all copies are full", "its twins have max_page_sharing sharers each"),
@@ -71,9 +71,14 @@ def flow_of(document: Document) -> Flow:
         "Where mergeable pages are at the end, by the kernel's counters",
         [
             Branch("saved", sharing, SAVED, "a page that is kept stands for it"),
-            Branch("kept for others", shared, SAVED, "the KSM pages themselves"),
-            Branch("waiting for a twin", unshared, UNIQUE, "unchanged, and like no other so far"),
-            Branch("not merged", volatile, CHANGING, "changing, held, or not looked at twice"),
+            Branch("copies kept", shared, SAVED, "the KSM pages themselves"),
+            Branch("unique", unshared, UNIQUE, "unchanged, and like no other so far"),
+            Branch(
+                "neither merged nor unique",
+                volatile,
+                CHANGING,
+                "changing, held, or not looked at twice",
+            ),
         ],
         unseen,
         "KSM keeps track of no page.",
@@ -91,7 +96,7 @@ def _examined(found: dict[str, Any]) -> Flow:
         Branch("merged", found["placed_stable_pages"], SAVED, "stays merged, or was merged now"),
         Branch("zero page", zero_pages, SAVED, "the kernel's page of zeros stands for it"),
         Branch(
-            "waiting for a twin",
+            "unique",
             max(0, found["placed_unstable_pages"] - chain_full),
             UNIQUE,
             "unchanged, and like no other so far",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from ksmtrace.report.flow import Branch, Flow
-from ksmtrace.units import format_value
+from ksmtrace.units import format_value, share
 
 _SVG = "http://www.w3.org/2000/svg"
-_HEIGHT, _BAR, _LINE, _GAP = 220, 14, 20, 4
+_HEIGHT, _BAR, _GAP = 220, 14, 4
+_LINE, _TWO_LINES, _LEADING = 20, 36, 16
 _THINNEST = 1.5
 _FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 
@@ -21,10 +22,12 @@ def draw_flow(flow: Flow, width: int, *, meanings: bool) -> str:
     Args:
         flow: what to draw.
         width: in pixels.
-        meanings: whether each destination has its meaning behind it.
+        meanings: whether each destination has its meaning behind it; without, there is little
+            room, and how many pages it has is below its name.
     """
     thick = [max(_THINNEST, branch.pages / flow.pages * _HEIGHT) for branch in flow.branches]
-    slots = [max(_LINE, one) for one in thick]
+    line = _LINE if meanings else _TWO_LINES
+    slots = [max(line, one) for one in thick]
     height = sum(slots) + _GAP * (len(slots) - 1)
     root = ElementTree.Element(
         f"{{{_SVG}}}svg",
@@ -82,9 +85,12 @@ def _label(
     )
     name = ElementTree.SubElement(label, f"{{{_SVG}}}tspan", {"font-weight": "bold"})
     name.text = branch.name
-    share = branch.pages / flow.pages
-    shown = f"{share:.1%}" if share >= 0.001 else "under 0.1%"
-    name.tail = f" {format_value(branch.pages, 'pages')} ({shown})"
+    pages = f"{format_value(branch.pages, 'pages')} ({share(branch.pages / flow.pages)})"
     if meanings:
+        name.tail = f" {pages}"
         more = ElementTree.SubElement(label, f"{{{_SVG}}}tspan", {"fill-opacity": "0.75"})
         more.text = f"  {branch.meaning}"
+    else:
+        label.set("y", f"{y - _LEADING / 2:.1f}")
+        below = {"x": f"{x:.1f}", "dy": str(_LEADING)}
+        ElementTree.SubElement(label, f"{{{_SVG}}}tspan", below).text = pages

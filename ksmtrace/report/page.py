@@ -10,6 +10,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -19,7 +20,9 @@ from markupsafe import Markup
 
 from ksmtrace import __version__
 from ksmtrace.drawing import palette
+from ksmtrace.drawing.charts import without_zeros
 from ksmtrace.drawing.lines import one_line
+from ksmtrace.drawing.sections import remarks
 from ksmtrace.drawing.summary import Document, advice, facts, length, tunables_told, verdict
 from ksmtrace.model.verdict import Answer
 from ksmtrace.report.flow import flow_of
@@ -175,13 +178,17 @@ class _Charts:
         self._drawn = 0
 
     def draw(self, chart: Chart) -> dict[str, Any]:
-        drawings = []
+        drawings, notes = [], [chart.note]
+        if chart.kind == "line":
+            series, zeros = without_zeros(chart)
+            chart = replace(chart, series=series)
+            notes.append(zeros)
         if chart.x and chart.series:
             for width in (WIDE, NARROW):
                 self._drawn += 1
                 # Markup is what Jinja does not escape: it comes from our own drawing alone.
                 drawings.append(Markup(draw(chart, width, f"c{self._drawn}")))  # noqa: S704
-        return {"title": chart.title, "note": chart.note, "drawings": drawings}
+        return {"title": chart.title, "notes": [*filter(None, notes)], "drawings": drawings}
 
 
 def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
@@ -194,7 +201,7 @@ def _fields(section: Section, number: int, charts: _Charts) -> dict[str, Any]:
                 "name": figure.name,
                 "value": format_value(figure.value, figure.unit),
                 "unit": _unit(figure),
-                "remarks": [remark for remark in (figure.exactness, figure.note) if remark],
+                "remarks": remarks(figure),
             }
             for figure in section.figures
         ],

@@ -45,7 +45,7 @@ def _tables(document: Document) -> Iterator[Table]:
         keys = ("events", "counted", "difference", "against")
         yield Table(
             "Events, and what else counted them",
-            ("what", "events", "counted", "difference", "by"),
+            ("events", "seen", "by the kernel", "difference", "its counter"),
             ("text", "", "", "", "text"),
             [(name, *(row[key] for key in keys)) for name, row in counts.items()],
         )

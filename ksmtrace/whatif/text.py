@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksmtrace.drawing.lines import WIDTH
-from ksmtrace.units import counted
+from ksmtrace.units import counted, format_value
 from ksmtrace.workload.tunables import defaults_of
 
 _COLUMNS = (
@@ -67,14 +67,14 @@ def _label(scenario: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
 
 def _figures(scenario: Mapping[str, Any]) -> str:
     values = (
-        _bytes(scenario["saved_bytes"]),
-        _bytes(scenario["largest_saved_bytes"]),
-        _bytes(scenario["mean_saved_bytes"]),
+        format_value(scenario["saved_bytes"], "bytes"),
+        format_value(scenario["largest_saved_bytes"], "bytes"),
+        format_value(scenario["mean_saved_bytes"], "bytes"),
         _number(scenario["settled_after_passes"]),
         _number(scenario["pages_scanned"]),
         _number(scenario["comparisons"]),
         _number(scenario["cow_breaks"]),
-        _bytes(scenario["metadata_bytes"]),
+        format_value(scenario["metadata_bytes"], "bytes"),
     )
     cells = zip(values, _COLUMNS, strict=True)
     return " ".join(f"{value:>{width}}" for value, (_, width) in cells)
@@ -99,17 +99,6 @@ def _difference(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _wrapped(text: str, bullet: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
-
-
-def _bytes(value: float | None) -> str:
-    if value is None:
-        return "-"
-    size = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def _number(value: float | None) -> str:

@@ -138,9 +138,10 @@ def _take_canaries(found: Looks, pairs: Pairs, own: Surroundings, other: Surroun
 def _random_but_low(values: Words) -> Mask:
     """Whether the lowest byte is 0, and the others look drawn at random."""
     octets = _octets(values)
-    zeroes = np.sum(octets == 0, axis=1)
+    zeroes: npt.NDArray[np.int64] = np.sum(octets == 0, axis=1, dtype=np.int64)
     drawn: Mask = (octets[:, 0] == 0) & (octets[:, 7] != 0)
-    return np.logical_and(drawn, zeroes <= 2)
+    drawn &= zeroes <= 2
+    return drawn
 
 
 def _take_pointers(
@@ -208,7 +209,8 @@ def _octets(values: Words) -> npt.NDArray[np.uint8]:
 def _printable(values: Words, size: int) -> Mask:
     """Whether all bytes are printable ASCII."""
     octets = _octets(values)[:, :size]
-    found: Mask = ((octets >= 0x20) & (octets < 0x7F)).all(axis=1)
+    printable: Mask = (octets >= 0x20) & (octets < 0x7F)
+    found: Mask = np.all(printable, axis=1)
     return found
 
 

@@ -224,7 +224,7 @@ class _Reader:
         self._pace.spend(len(places) * mmap.PAGESIZE)
         with PageTable(pid) as table, PageReader(pid) as reader:
             address = self._pages.address[places]
-            for read, content in present_contents(table, reader, address, merged):
-                at = mine[read]
-                contents[at] = np.frombuffer(content, np.uint8).reshape(-1, mmap.PAGESIZE)
-                known[at] = True
+            for read, found in present_contents(table, reader, address, merged):
+                known[mine[read]] = True
+                for at, page in zip(mine[read].tolist(), found, strict=True):
+                    contents[at] = np.frombuffer(page, np.uint8)

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from ksmtrace.model.verdict import Answer
+from ksmtrace.units import share
 
 MOST = 5
 """Recommendations given at once."""
@@ -199,7 +200,7 @@ def scan_slower(facts: Facts) -> Recommendation | None:
     return Recommendation(
         "scan_slower",
         "Let ksmd scan slower: KSM has settled.",
-        f"ksmd takes {cores:.1%} of a core, settled after "
+        f"ksmd takes {share(cores)} of a core, settled after "
         f"{facts.of('scan_cost', 'settled_after_passes')} passes",
         command,
     )

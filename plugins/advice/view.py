@@ -34,10 +34,8 @@ def section(recommendations: Sequence[Recommendation] | None) -> Section:
         "What to do?",
         lead or "Nothing to recommend.",
         tables=[
-            Table(
-                one.advice, ("why, and the command",), ("text",), [(one.evidence,), (one.command,)]
-            )
+            Table(f"{one.advice} ({one.evidence})", ("command",), ("text",), [(one.command,)])
             for one in recommendations
         ],
-        exactness="derived",
+        exactness="Derived from the figures of this run; ksmtrace never runs a command.",
     )

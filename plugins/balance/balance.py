@@ -13,10 +13,11 @@ from ksmtrace.model.accounts import Accounts
 from ksmtrace.model.processes import Process
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.settling import Settling
-from ksmtrace.model.verdict import CORE_WORTH_BYTES, Facts, Verdict, judge, size
+from ksmtrace.model.verdict import CORE_WORTH_BYTES, Facts, Verdict, judge
 from ksmtrace.plugins.balance.rows import Row
 from ksmtrace.plugins.balance.sheet import Sheet, guest_of, make_sheet, total_of
 from ksmtrace.session import Session
+from ksmtrace.units import size
 
 TOP = 10
 """Rows of each list; the rest is summed up."""

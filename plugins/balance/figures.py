@@ -76,7 +76,7 @@ TOTAL = (
         "bytes",
         "`saved_bytes` and `zero_pages`, less `metadata_bytes`.",
         panel="net",
-        section="saved, less bookkeeping",
+        section="net saved, after bookkeeping",
         metric=gauge(
             "ksmtrace_balance_net_bytes",
             "Memory that KSM saves, zero pages included, less its own bookkeeping. Below 0: switch "
@@ -103,7 +103,7 @@ TOTAL = (
         "ksmd_cpu_seconds",
         "seconds",
         "ksmd's time, shared out by what it visited.",
-        section="CPU time of ksmd",
+        section="ksmd's CPU time",
         exactness="sampled",
     ),
     FigureSpec(
@@ -112,7 +112,7 @@ TOTAL = (
         "KSM pages copied because the process wrote; derived where faults are seen by windows.",
         needs=_WRITES,
         panel="written to",
-        section="written pages copied",
+        section="merged pages written to",
     ),
     FigureSpec(
         "user_break_seconds",
@@ -120,7 +120,7 @@ TOTAL = (
         "Time of these copies; where they are derived, each at the mean of the faults sampled "
         "until then.",
         needs=_TIMES,
-        section="time to copy them",
+        section="time to copy those",
         metric=_COW_SECONDS,
         series=("user",),
     ),

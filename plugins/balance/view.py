@@ -17,14 +17,14 @@ from ksmtrace.units import format_value
 
 _COLUMNS = {
     "saved_bytes": "saved",
-    "net_saved_bytes": "net",
+    "net_saved_bytes": "net saved",
     "metadata_bytes": "bookkeeping",
     "zero_pages": "zero pages",
     "kernel_profit_bytes": "kernel's profit",
-    "ksmd_cpu_seconds": "ksmd's time",
+    "ksmd_cpu_seconds": "ksmd's CPU",
     "examined_pages": "pages examined",
-    "user_break_pages": "pages written to",
-    "user_break_seconds": "time copying",
+    "user_break_pages": "pages written",
+    "user_break_seconds": "copied in",
 }
 """Columns of the tables: key and heading."""
 
@@ -95,7 +95,9 @@ def _table(title: str, of: str, ranking: Ranking) -> Table:
 
 def _chart(over_time: Mapping[str, Sequence[float]]) -> Chart:
     series = {
-        name: over_time[name] for name in ("saved", "net") if not any(map(isnan, over_time[name]))
+        label: over_time[name]
+        for name, label in (("saved", "saved"), ("net", "net saved"))
+        if not any(map(isnan, over_time[name]))
     }
     seconds, units = over_time["seconds"], ("seconds", "bytes")
     return Chart("Saved over time", "line", "time", seconds, series, units, brief=("saved",))

@@ -189,7 +189,7 @@ FIGURES = (
         "ratio",
         "`regret_pages` by `written_merge_pages`.",
         needs=(*_FOLLOWED, Knowledge.TIMES),
-        section="their share of merges that writes ended",
+        section="share of all merges that writes ended",
         exactness="derived",
     ),
     FigureSpec(
@@ -212,7 +212,7 @@ FIGURES = (
         "more than half survive.",
         needs=(*_FOLLOWED, Knowledge.TIMES),
         panel="half-life",
-        section="age by which half are written to",
+        section="age by which writes end half of merges",
         exactness="derived",
         metric=gauge(
             "ksmtrace_merge_written_half_life_seconds",

@@ -16,7 +16,7 @@ from ksmtrace.plugins.cow.figures import FIGURES
 from ksmtrace.plugins.cow.storms import MEDIAN_SECONDS, STORM_FLOOR, STORM_MULTIPLE
 from ksmtrace.section import Cell, Chart, Section, Table
 from ksmtrace.session import Knowledge
-from ksmtrace.units import counted, format_value
+from ksmtrace.units import counted, format_value, share
 
 Json = Mapping[str, Any]
 
@@ -80,9 +80,9 @@ def section(
     )
 
 
-_EXACT = "exact; regrets and the half-life are derived, and known only when ksmd comes by again"
+_EXACT = "Exact; ages of merges are derived, and known only when ksmd comes by again"
 _DERIVED = (
-    "derived from what ksmd finds to have left the stable tree, up to a pass late: a page written "
+    "Derived from what ksmd finds to have left the stable tree, up to a pass late: a page written "
     "to twice between two looks counts once"
 )
 
@@ -92,7 +92,7 @@ def _sampled(analysis: Json) -> str:
     sample = analysis["fault_sample"]
     told = f"; times of faults are sampled: {sample['faults']:,}"
     if sample["open_ratio"] is not None:
-        told += f" in {sample['open_ratio']:.1%} of the time"
+        told += f" in {share(sample['open_ratio'])} of the time"
     for quantile, name in (("p50", "half"), ("p99", "99 in 100")):
         if bounds := _bounds(analysis, quantile):
             told += f", {name} within {bounds}"
@@ -111,13 +111,13 @@ def _lead(analysis: Json, pages: str) -> str:
     lead = f"Writes broke {counted(user, f'{pages} page')}"
     if analysis["fault_p50_seconds"] is not None:
         p50, p99 = (format_value(analysis[f"fault_{p}_seconds"], "seconds") for p in ("p50", "p99"))
-        lead += f", at {p50} each (99 in 100 under {p99})"
+        lead += f", half of them in {p50} or less, 99 in 100 in {p99}"
     if analysis["processes"]:
         lead += f"; most of {label_of(analysis['processes'][0])}"
     lead += "."
     if ratio is not None and ratio >= _REGRETTED:
         lead += (
-            f" {ratio:.0%} of the merges that writes ended were under 60 s old: advise less "
+            f" {share(ratio)} of the merges that writes ended were under 60 s old: advise less "
             "memory, or scan slower."
         )
     if analysis["storms"]:
@@ -135,8 +135,8 @@ def _processes(analysis: Json) -> Table:
         for name, key in (("other processes", "other"), ("exited processes", "exited"))
         if analysis[key] is not None and any(analysis[key].values())
     ]
-    columns = ("process", "by writes", "by the kernel", "within 60 s")
-    return Table("By process", columns, ("text", "pages", "pages", "pages"), rows)
+    columns = ("process", "by writes", "by the kernel", "within 60 s of merging")
+    return Table("KSM pages broken, by process", columns, ("text", "pages", "pages", "pages"), rows)
 
 
 def _ranges(analysis: Json) -> Table:
@@ -145,7 +145,7 @@ def _ranges(analysis: Json) -> Table:
         for one in analysis["ranges"]
     ]
     columns = ("range", "by writes", "by the kernel")
-    return Table("By range", columns, ("text", "pages", "pages"), rows)
+    return Table("KSM pages broken, by memory range", columns, ("text", "pages", "pages"), rows)
 
 
 def _storms(analysis: Json) -> Iterable[Table]:
@@ -175,7 +175,7 @@ def _storms(analysis: Json) -> Iterable[Table]:
 def _over_time(analysis: Json, starts: Sequence[float]) -> Chart:
     lines = {"by writes": "user_per_second", "by the kernel": "kernel_per_second"}
     return Chart(
-        "Pages broken a second",
+        "KSM pages broken per second",
         "line",
         "time",
         starts,

@@ -21,20 +21,23 @@ _RMAP_ITEMS = gauge(
     "state",
 )
 
+LABELS = {"merged": "merged", "candidate": "unique", "volatile": "neither", "skipped": "skipped"}
+"""What a state is called, by its key."""
+
 PAGES = tuple(
     FigureSpec(
         state,
         "pages",
         help_text,
-        section=f"{state} pages",
+        section=name,
         metric=_RMAP_ITEMS,
         series=(state,),
     )
-    for state, help_text in (
-        ("merged", "In the stable tree."),
-        ("candidate", "In the unstable tree."),
-        ("volatile", "In neither."),
-        ("skipped", "In neither, and smart scan passed over it."),
+    for state, name, help_text in (
+        ("merged", "merged pages", "In the stable tree."),
+        ("candidate", "unique pages", "In the unstable tree."),
+        ("volatile", "pages that are neither", "In neither."),
+        ("skipped", "skipped pages", "In neither, and smart scan passed over it."),
     )
 )
 """Pages by state, of all processes."""

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from ksmtrace.drawing.palette import STATES
 from ksmtrace.figures import section_figures
-from ksmtrace.plugins.heat_map.figures import PAGES
+from ksmtrace.plugins.heat_map.figures import LABELS, PAGES
 from ksmtrace.plugins.heat_map.grid import Grid, State
 from ksmtrace.section import Chart, Section
-from ksmtrace.units import counted
+from ksmtrace.units import counted, share
 
 LETTERS = {
     State.UNKNOWN: ".",
@@ -26,14 +26,14 @@ LETTERS = {
 _DRAWN = {
     State.UNKNOWN: (" ", ""),
     State.MERGED: ("█", STATES["merged"]),
-    State.CANDIDATE: ("▒", STATES["candidate"]),
-    State.VOLATILE: ("v", STATES["volatile"]),
+    State.CANDIDATE: ("▒", STATES["unique"]),
+    State.VOLATILE: ("v", STATES["neither"]),
     State.SKIPPED: ("░", STATES["skipped"]),
     State.GONE: ("·", STATES["gone"]),
 }
 """Character and colour of each state; the characters alone say it too."""
 
-_LEGEND = ("merged", "candidate", "volatile", "skipped", "gone")
+_LEGEND = (*LABELS.values(), "gone")
 _PANEL_ROWS, _PANEL_COLUMNS = 8, 22
 
 Maps = Sequence[tuple[str, int, int, Grid]]
@@ -52,8 +52,8 @@ def panel(label: str, grid: Grid) -> Panel:
         lines.append(line)
     lines += [
         Text(f"column {_passes(grid)}", style="dim"),
-        Text("█ merged ▒ candidate", style="dim"),
-        Text("v volatile ░ skipped", style="dim"),
+        Text("█ merged ▒ unique", style="dim"),
+        Text("v neither ░ skipped", style="dim"),
         Text("· gone", style="dim"),
     ]
     return Panel(Text("\n").join(lines), title=Text("heat map", style="bold"), border_style="dim")
@@ -65,23 +65,23 @@ def section(maps: Maps, pages: Mapping[str, int]) -> Section:
     lead = "No pass was seen in which every page's tree is known: no map."
     if maps and total:
         shares = ", ".join(
-            f"{count / total:.0%} {state}" for state, count in pages.items() if count
+            f"{share(count / total)} {LABELS[state]}" for state, count in pages.items() if count
         )
-        lead = f"Of {total:,} pages that ksmd tracks {shares}; most are of {maps[0][0]}."
+        lead = f"Of {counted(total, 'page')} that ksmd tracks: {shares}. Most are of {maps[0][0]}."
     return Section(
         "Memory over time",
         lead,
         section_figures(PAGES, pages) if maps else [],
         charts=[_chart(*one) for one in maps],
-        exactness="derived: where most pages of a cell were as each pass ended; gone counts "
-        "against the most there were",
+        exactness="Derived: where most pages of a cell were as each pass ended; gone counts "
+        "against the most there were.",
     )
 
 
 def _chart(label: str, first_pass: int, rmap_items: int, grid: Grid) -> Chart:
     cells = grid.cells().tolist()
     return Chart(
-        f"{label}: {rmap_items:,} pages",
+        f"{label}: {counted(rmap_items, 'page')} at the end",
         "heat",
         "pass",
         [first_pass + column * grid.passes_per_column for column in range(grid.columns)],

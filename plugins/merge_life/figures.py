@@ -91,7 +91,7 @@ FIGURES = (
     FigureSpec(
         "merge_latency_p50_seconds",
         "seconds",
-        "Half of them took at most so long, within 5 %.",
+        "Half of them took at most so long, within 5%.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="latency p50",
         section="half merged within",
@@ -99,7 +99,7 @@ FIGURES = (
     FigureSpec(
         "merge_latency_p90_seconds",
         "seconds",
-        "Nine tenths of them took at most so long, within 5 %.",
+        "Nine tenths of them took at most so long, within 5%.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="  p90",
         section="nine tenths merged within",
@@ -151,6 +151,6 @@ FIGURES = (
         "rmap_items alive at a loss, of which it is not known what became: so many of `seen_pages` "
         "may be there twice.",
         needs=LIVES,
-        section="lost sight of as events were lost",
+        section="lost sight of, as events were lost",
     ),
 )

@@ -15,6 +15,9 @@ from ksmtrace.plugins.merge_life.lives import LATENCY_BUCKETS, PASS_NAMES, STAGE
 from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import counted, format_value
 
+_LABELS = {"candidate": "unique"}
+"""What a stage is called, where that is not its key."""
+
 
 def panel(figures: Row) -> Iterator[Panel]:
     """Stages and times of the JSON document, usable 26 columns wide."""
@@ -27,7 +30,7 @@ def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
     notes = {"merge_half_life_seconds": _half_life_note(figures)}
     timed = figures["merge_latency_buckets_pages"] is not None
     return Section(
-        "Life of merges",
+        "How long merges take and last",
         _lead(figures),
         section_figures(FIGURES, figures, notes),
         [_stages_table(figures)] if figures["seen_pages"] is not None else [],
@@ -35,8 +38,8 @@ def section(figures: Row, lives: Lives, *, spans: bool) -> Section:
             *(_latency_charts(lives, timed=timed) if figures["seen_pages"] is not None else ()),
             *(_survival_chart(lives) if spans and timed else ()),
         ],
-        "Exact for pages met while all others were known; times within 5 %. What was merged before "
-        "the trace is left out.",
+        "Exact for pages that were new to ksmd in this run; times within 5%. What was merged "
+        "before is left out.",
     )
 
 
@@ -50,7 +53,7 @@ def _latency_charts(lives: Lives, *, timed: bool) -> Iterable[Chart]:
     bounds = [*(f"<= {format_value(bound, 'seconds')}" for bound in LATENCY_BUCKETS), "more"]
     if timed:
         yield Chart(
-            "From first sight to merge",
+            "Time from first look to merge",
             "bar",
             "time",
             bounds[chosen],
@@ -59,7 +62,7 @@ def _latency_charts(lives: Lives, *, timed: bool) -> Iterable[Chart]:
             log=True,
         )
     yield Chart(
-        "The same in passes of ksmd" if timed else "From first sight to merge, in passes of ksmd",
+        "The same in passes of ksmd" if timed else "From first look to merge, in passes of ksmd",
         "bar",
         "passes",
         list(PASS_NAMES[:most]),
@@ -78,7 +81,7 @@ def _survival_chart(lives: Lives) -> Iterable[Chart]:
         *survival(lives.spans.ended, lives.lasting()),
     ]
     yield Chart(
-        "Merges that last longer",
+        "Share of merges that last longer",
         "line",
         "time since the merge",
         [at for at, _ in points],
@@ -130,7 +133,7 @@ def _stages_table(figures: Row) -> Table:
     )
     seen = figures["seen_pages"]
     rows = [
-        (name, count, count / seen if count is not None and seen else None, what)
+        (_LABELS.get(name, name), count, count / seen if count is not None and seen else None, what)
         for name, what in zip(STAGES, meanings, strict=True)
         for count in [figures[f"{name}_pages"]]
     ]

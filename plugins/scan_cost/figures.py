@@ -71,9 +71,9 @@ COST = (
         "",
         "Pages examined in that time, by ksmd's CPU time.",
         panel="pages/CPU s",
-        section="pages per second of CPU time",
+        section="pages examined per second of CPU time",
     ),
-    FigureSpec("pages_per_second", "", "The same by time.", section="pages per second"),
+    FigureSpec("pages_per_second", "", "The same by time.", section="pages examined per second"),
     FigureSpec("examined_pages", "pages", "CMP_AND_MERGE_PAGE.", needs=_EXAMINED),
     FigureSpec(
         "skipped_pages",
@@ -102,7 +102,7 @@ COST = (
         "`last_pass_examined_pages` by `last_pass_rmap_items`.",
         needs=(*_ENTRIES, Knowledge.SINGLE_LOOKS),
         panel="coverage",
-        section="covered by the last pass",
+        section="share of tracked pages examined in the last pass",
         metric=gauge(
             "ksmtrace_scan_coverage_ratio",
             "Pages examined in the last whole pass by rmap_items. Low: smart scan passes over "

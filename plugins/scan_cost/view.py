@@ -11,9 +11,10 @@ from ksmtrace.figures import Row, first, names_of, panel_rows, section_figures
 from ksmtrace.model.timeline import Timeline
 from ksmtrace.panel import figures_panel
 from ksmtrace.plugins.scan_cost.figures import FIGURES
+from ksmtrace.plugins.scan_cost.scan_times import BUCKETS_SECONDS
 from ksmtrace.section import Chart, Section
 from ksmtrace.session import Knowledge
-from ksmtrace.units import counted, format_value
+from ksmtrace.units import counted, format_value, share
 
 _TIMES = ("seconds", "seconds")
 _PAGES = ("seconds", "pages")
@@ -55,7 +56,7 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
         charts=[
             *_cores_chart(cores),
             Chart(
-                "Pass duration",
+                "Duration of passes",
                 "line",
                 "time",
                 seconds,
@@ -63,11 +64,22 @@ def section(figures: Row, over_time: Timeline, advised: Timeline, cores: Timelin
                 _TIMES,
                 needs=_PASSES,
             ),
+            *_durations_chart(figures),
             Chart("Pages per pass", "line", "time", seconds, pages, _PAGES, needs=_LOOKS),
             *_advised_chart(advised),
         ],
-        exactness="passes and pages as their probes; ksmd's CPU time is sampled",
+        exactness="Passes and pages are as exact as their probes; ksmd's CPU time is sampled.",
     )  # fmt: skip
+
+
+def _durations_chart(figures: Row) -> Iterable[Chart]:
+    counts = list((figures["pass_seconds_histogram"] or {}).values())
+    used = [at for at, count in enumerate(counts) if count]
+    if used:
+        bounds = [f"<= {format_value(bound, 'seconds')}" for bound in BUCKETS_SECONDS]
+        shown = slice(used[0], used[-1] + 1)
+        x, passes = [*bounds, "more"][shown], {"passes": counts[shown]}
+        yield Chart("Passes by duration", "bar", "duration", x, passes, ("text", ""), log=True)
 
 
 def _cores_chart(cores: Timeline) -> Iterable[Chart]:
@@ -100,7 +112,7 @@ def _lead(figures: Row) -> str:
         if mean is None
         else f"A pass takes {format_value(mean, 'seconds')}"
     )
-    lead += "" if cores is None else f" and ksmd {cores:.1%} of a core"
+    lead += "" if cores is None else f" and ksmd {share(cores)} of a core"
     if settled is None:
         return f"{lead}. Too few passes were seen to tell whether KSM has settled."
     if not settled:

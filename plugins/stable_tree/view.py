@@ -48,7 +48,7 @@ def section(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) ->
         at_most: sharers are, as what leaves a stable node is not seen.
     """
     return Section(
-        "Stable tree",
+        "KSM pages and their sharers",
         _lead(figures, readings, at_most=at_most),
         section_figures(_SHOWN, figures, _notes(figures, readings)),
         list(_tables(figures, at_most=at_most)),
@@ -133,7 +133,7 @@ def _charts(figures: Mapping[str, Any], readings: Readings, *, at_most: bool) ->
             "line",
             "time",
             timeline.column("seconds"),
-            {"saved": timeline.column("sharing"), "shared": timeline.column("shared")},
+            {"saved": timeline.column("sharing"), "KSM pages": timeline.column("shared")},
             ("seconds", "pages"),
             note="As the kernel says.",
         )

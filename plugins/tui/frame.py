@@ -82,7 +82,7 @@ def frame(
     bottom = draw.lines(_footer(state, listens=listens))
     room = max(0, size[1] - len(top) - len(bottom))
     if state.help:
-        middle = draw.lines(_help(picture, size[0]))[:room]
+        middle = _scrolled(draw.lines(_help(picture, size[0])), state, room)
     elif state.view == OVERVIEW:
         middle = overview(draw, picture, state, room)
     else:
@@ -183,4 +183,4 @@ def _help(picture: Picture, width: int) -> RenderableType:
     for keys, meaning in _HELP:
         table.add_row(Text(keys, "bold"), Text(meaning))
     views = view_names(picture, width)
-    return Group(table, Text(), *views, Text(), Text("any key goes back", "dim"))
+    return Group(table, Text(), *views, Text(), Text("any other key goes back", "dim"))

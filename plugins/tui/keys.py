@@ -30,9 +30,11 @@ _SEQUENCES = {
 }
 _BUTTONS = {b"64": "wheelup", b"65": "wheeldown"}
 _KEY = re.compile(
-    rb"\x1b\[<(\d{1,4});(\d{1,5});(\d{1,5})([Mm])|\x1b[\[O]([0-9;]*[A-Za-z~])|(.)", re.DOTALL
+    rb"\x1b\[<(\d{1,4});(\d{1,5});(\d{1,5})([Mm])|\x1b[\[O]([0-9;]*[A-Za-z~])|([\xc2-\xf4][\x80-\xbf]{1,3}|.)",
+    re.DOTALL,
 )
-"""The mouse, as xterm's mode 1006 tells of it; a key's sequence; any other byte."""
+"""The mouse, as xterm's mode 1006 tells of it; a key's sequence; a character of UTF-8, or any other
+byte."""
 
 
 def keys(typed: bytes) -> list[str]:
@@ -54,5 +56,6 @@ def keys(typed: bytes) -> list[str]:
     return [key for key in text if key]
 
 
-def _character(byte: bytes) -> str:
-    return byte.decode() if 0x20 <= byte[0] < 0x7F else ""
+def _character(typed: bytes) -> str:
+    character = typed.decode(errors="ignore")
+    return character if character.isprintable() else ""

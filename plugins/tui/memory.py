@@ -1,4 +1,4 @@
-"""The bar of mergeable memory: saved, copies kept, unique, waiting, changing, skipped, held."""
+"""The bar of mergeable memory: saved, copies kept, unique, and why the rest is neither."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from rich.text import Text
 
 from ksmtrace.drawing.palette import STATES, UNKNOWN
 from ksmtrace.plugins.tui.picture import Picture
-from ksmtrace.units import format_value
+from ksmtrace.units import format_value, share
+
+WAITING, NEITHER, UNTOLD = "waiting for another look", "neither merged nor unique", "cause unknown"
 
 _CHARACTERS = {
     "saved": "█",
     "copies kept": "▓",
     "unique": "▒",
-    "waiting": "░",
+    WAITING: "░",
     "changing": "v",
     "skipped": "s",
     "held": "x",
-    "not merged": "·",
+    NEITHER: "·",
+    UNTOLD: "·",
 }
 """By state, what it is drawn with: to be told without colours too."""
 
@@ -43,9 +46,9 @@ def mergeable(document: Mapping[str, Any]) -> dict[str, int]:
     """Pages by state, as far as they are told apart; empty where the gauges are not known.
 
     saved: a KSM page stands for it. copies kept: the KSM pages. unique: in the unstable tree,
-    without a twin. waiting: looked at once, to be looked at again. changing: written to between two
-    looks. skipped: passed over by smart scan. held: kept from its place. not merged: one of the
-    last four, where examinations are not seen.
+    without a twin. `WAITING`: looked at once. changing: written to between two looks. skipped:
+    passed over by smart scan. held: kept from its place. `UNTOLD`: one of these four, as far as a
+    cause is not known; `NEITHER`: likewise, where none is.
     """
     analyzers, counters = document["analyzers"], document["counters"]
 
@@ -66,12 +69,15 @@ def mergeable(document: Mapping[str, Any]) -> dict[str, int]:
     causes = analyzers.get("volatile", {}).get("causes") or {}
     now = {name: one["now_pages"] for name, one in causes.items()}
     if now.get("changed") is None:
-        found["not merged"] = volatile
+        found[NEITHER] = volatile
     else:
-        changing, skipped = now["changed"], now.get("skipped") or 0
-        held = sum(now.get(name) or 0 for name in _HELD)
-        waiting = max(0, volatile - changing - skipped - held)
-        found |= {"waiting": waiting, "changing": changing, "skipped": skipped, "held": held}
+        changing, skipped = now["changed"], now.get("skipped")
+        causes = [now.get(name) for name in _HELD]
+        held = sum(count or 0 for count in causes)
+        rest = max(0, volatile - changing - (skipped or 0) - held)
+        all_known = None not in (skipped, *causes)
+        found |= {"changing": changing, "skipped": skipped or 0, "held": held}
+        found[WAITING if all_known else UNTOLD] = rest
     return {name: count for name, count in found.items() if count > 0}
 
 
@@ -90,7 +96,7 @@ def _legend(pages: Mapping[str, int], total: int) -> list[Text]:
     return [
         Text.assemble(
             (_CHARACTERS[name], STATES.get(name, UNKNOWN)),
-            f" {name} {format_value(count, 'pages')} ({count / total:.0%})",
+            f" {name} {format_value(count, 'pages')} ({share(count / total)})",
         )
         for name, count in pages.items()
     ]

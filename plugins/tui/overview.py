@@ -20,7 +20,7 @@ from ksmtrace.drawing.sparklines import sparkline
 from ksmtrace.model.verdict import Answer
 from ksmtrace.plugins.tui.memory import memory_bar, packed
 from ksmtrace.plugins.tui.panels import WIDE, Guarded, gauge_table, probe_table, side_by_side
-from ksmtrace.plugins.tui.picture import Picture
+from ksmtrace.plugins.tui.picture import PROBES, Picture
 from ksmtrace.plugins.tui.view_state import ViewState
 from ksmtrace.units import format_value
 
@@ -67,7 +67,8 @@ class Canvas(Protocol):
 def overview(draw: Canvas, picture: Picture, state: ViewState, room: int) -> Lines:
     """At most `room` lines."""
     gap: Lines = [[]] if draw.height >= _ROOMY_LINES else []
-    head = draw.lines(*_verdict(picture), *_advice(picture))
+    verdict, advice = draw.lines(*_verdict(picture)), draw.lines(*_advice(picture))
+    head = [*verdict[: max(1, room - len(advice))], *advice]
     middle = draw.lines(*memory_bar(picture, draw.width), *_sparklines(picture, draw.width))
     names = draw.lines(*view_names(picture, draw.width))
     left = room - len(head) - len(middle) - len(names) - len(gap) * 2
@@ -75,9 +76,11 @@ def overview(draw: Canvas, picture: Picture, state: ViewState, room: int) -> Lin
     parts = [part for part in (head, middle, who) if part]
     rest: list[Lines] = []
     left = room - sum(map(len, parts)) - len(gap) * len(parts)
-    leads = draw.lines(*_leads(picture))
-    if len(leads) <= left:
-        names = leads
+    for wrap in (True, False):
+        leads = draw.lines(*_leads(picture, wrap=wrap))
+        if len(leads) <= left:
+            names = leads
+            break
     left -= len(names)
     for part in _rest(draw, picture):
         if len(part) + len(gap) > left:
@@ -146,21 +149,28 @@ def _who(draw: Canvas, picture: Picture, state: ViewState, room: int) -> Lines:
             return []
         return draw.lines(side_by_side((gains(most), wasted(most)), draw.width, 40))
     tables = [table for table in (gains, wasted) if table]
-    each = min(room // max(1, len(tables)) - 1, _MOST_ROWS)
-    return draw.lines(*(table(each) for table in tables)) if each >= 1 else []
+    each, more = divmod(room, max(1, len(tables)))
+    if each < 2:  # a heading and a row
+        return []
+    sizes = [each - 1 + (at < more) for at in range(len(tables))]
+    return draw.lines(
+        *(table(min(most, _MOST_ROWS)) for table, most in zip(tables, sizes, strict=True))
+    )
 
 
 def _gains(picture: Picture, state: ViewState) -> Rows | None:
     kept = picture.processes(state.needle)
+    if not kept and state.needle and picture.processes():
+        return lambda _: _table(f"Who gains: no process has {state.needle!r} in its name")
     if not kept:
         return None
     labels, rows = [name for name, _ in kept], [row for _, row in kept]
     chosen = state.row(labels)
     keys = {
         "saved_bytes": ("saved", "bytes"),
-        "net_saved_bytes": ("net", "bytes"),
-        "ksmd_cpu_seconds": ("ksmd", "seconds"),
-        "user_break_pages": ("written to", "pages"),
+        "net_saved_bytes": ("net saved", "bytes"),
+        "ksmd_cpu_seconds": ("ksmd's CPU", "seconds"),
+        "user_break_pages": ("pages written", "pages"),
     }
     shown = {key: told for key, told in keys.items() if any(r.get(key) is not None for r in rows)}
 
@@ -188,7 +198,7 @@ def _wasted(picture: Picture) -> Rows | None:
     rows.sort(key=lambda row: -row[1])
 
     def table(most: int) -> Table:
-        drawn = _table("Examined in vain", "pages", "ksmd")
+        drawn = _table("Examined in vain", "times", "ksmd's CPU")
         for name, pages, spent in rows[:most]:
             cells = (format_value(pages, "pages"), format_value(spent, "seconds"))
             drawn.add_row(Text(name), *cells)
@@ -207,34 +217,43 @@ def _table(first: str, *others: str) -> Table:
 
 def view_names(picture: Picture, width: int) -> list[Text]:
     """Every view with its key."""
-    views = []
-    for name, key in picture.views().items():
-        title = one_line(next((s.title for s in picture.sections_of(name)), name))
-        views.append(Text.assemble((key, "bold"), f" {title}", style=_pressing(key)))
+    views = [
+        Text.assemble((key, "bold"), f" {_title(picture, name)}", style=_pressing(key))
+        for name, key in picture.views().items()
+    ]
     return packed(views, width)
 
 
-def _leads(picture: Picture) -> Iterator[Text]:
-    """The views with what each has to say, a line each."""
+def _title(picture: Picture, name: str) -> str:
+    """What a view is called."""
+    if name == PROBES:
+        return "Probes"
+    return one_line(next((s.title for s in picture.sections_of(name)), name))
+
+
+def _leads(picture: Picture, *, wrap: bool) -> Iterator[RenderableType]:
+    """The views with what each has to say, cut to a line each unless they may `wrap`."""
     views = picture.views()
     leading = Text(no_wrap=True, overflow="ellipsis")
     for name in filter(views.__contains__, _LEADING):
-        title = one_line(next((s.title for s in picture.sections_of(name)), name))
-        leading.append(f"{views[name]} {title}   ", Style(bold=True) + _pressing(views[name]))
+        shown = f"{views[name]} {_title(picture, name)}   "
+        leading.append(shown, Style(bold=True) + _pressing(views[name]))
     if leading:
         yield leading
+    drawn = Table.grid()
+    drawn.add_column(no_wrap=True, min_width=2)
+    drawn.add_column(no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
     for name, key in views.items():
         if name in _LEADING:
             continue
+        style = Style(bold=True) + _pressing(key)
         sections = picture.sections_of(name)
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(key, Style(bold=True) + _pressing(key))
         if not sections:
-            yield line.append(f" {one_line(name)}", _pressing(key))
+            drawn.add_row(Text(f"{key} ", style), Text(_title(picture, name), style))
         for section in sections:
-            line.append(f" {one_line(section.title)}", Style(bold=True) + _pressing(key))
-            yield line.append(f"  {one_line(section.lead)}")
-            line = Text(" ", no_wrap=True, overflow="ellipsis")
+            line = Text().append(one_line(section.title), style)
+            drawn.add_row(Text(f"{key} ", style), line.append(f"  {one_line(section.lead)}"))
+    yield drawn
 
 
 def _pressing(key: str) -> Style:

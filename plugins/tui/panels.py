@@ -18,10 +18,10 @@ from rich.text import Text
 
 from ksmtrace.drawing.lines import one_line
 from ksmtrace.drawing.palette import BAD, GOOD, UNKNOWN, UNSURE
-from ksmtrace.drawing.summary import Document, agreement, length, share
+from ksmtrace.drawing.summary import Document, agreement, length
 from ksmtrace.lines import harmless
 from ksmtrace.pipeline.snapshot import MISSION
-from ksmtrace.units import duration
+from ksmtrace.units import counted, duration, share
 
 Counters = Mapping[str, str]
 """The kernel's counter of each kind of event of which only that is known."""
@@ -42,13 +42,13 @@ def header(document: Document, state: Text) -> RenderableType:
     """Two lines: what is traced, and the state of the screen; how it goes."""
     what = Text(no_wrap=True, overflow="ellipsis")
     what.append(f"ksmtrace {one_line(document['version'])}", "bold")
-    what.append(f"   {document['source']}   {one_line(document['kernel']['release'])}")
-    what.append(f"   tier {one_line(document['tier'])}   {length(document)}")
+    what.append(f"  {document['source']}  {one_line(document['kernel']['release'])}")
+    what.append(f"  {one_line(document['tier'])} tier  {length(document)}")
     events = document["events"]
     how = Text(no_wrap=True, overflow="ellipsis")
-    how.append(f"{events['total']:,} events  ")
+    how.append(f"{counted(events['total'], 'event')}  ")
     how.append(f"{events['lost']:,} lost", f"bold reverse {BAD}" if events["lost"] else GOOD)
-    how.append(f"  {count(document['passes'])} passes  ")
+    how.append(f"  {counted(document['passes'], 'pass', 'passes')}  ")
     if document["stream"]["ended_seconds"] is not None:
         when = duration(document["stream"]["ended_seconds"])
         how.append(
@@ -96,7 +96,7 @@ def probe_table(document: Document, counters: Counters, *, wide: bool) -> Render
     others = [probe["exactness"] for name, probe in probes.items() if name not in shown]
     if others:
         tally = ", ".join(f"{number} {word}" for word, number in Counter(others).items())
-        table.add_row(Text(f"{len(others)} other kinds", "dim"), "", "", Text(tally, "dim"))
+        return Group(table, Text(f"{counted(len(others), 'other kind')}: {tally}", "dim"))
     return table
 
 
@@ -164,9 +164,9 @@ def counts_table(document: Document) -> RenderableType:
     """Counts of events against what the kernel counted itself."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("events")
-    for name in ("seen", "counted", "difference"):
+    for name in ("seen", "by the kernel", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("by")
+    table.add_column("its counter")
     for name, row in document["self_check"]["counts"].items():
         style = f"bold {UNSURE}" if row["difference"] else GOOD
         numbers = (Text(count(row[key])) for key in ("events", "counted"))

@@ -21,7 +21,7 @@ from ksmtrace.drawing.summary import (
 )
 from ksmtrace.plugins import BUILTINS
 from ksmtrace.plugins.tui.panels import MISSION_NAMES, Guarded, count, seen_count
-from ksmtrace.units import counted, size
+from ksmtrace.units import counted, share, size
 
 if TYPE_CHECKING:
     from ksmtrace.pipeline.snapshot import Snapshot
@@ -147,15 +147,15 @@ def _examinations(document: Document) -> Iterator[str]:
     causes = (volatile["causes"] or {}).get
     kept = sum((causes(name) or {}).get("examined_pages") or 0 for name in _UNCHANGED)
     outcomes = (
-        (volatile["placed_stable_pages"], "in the stable tree"),
-        (volatile["placed_unstable_pages"], "waiting in the unstable tree"),
+        (volatile["placed_stable_pages"], "merged"),
+        (volatile["placed_unstable_pages"], "unique so far"),
         (_zero_pages(document, kept), "replaced by the zero page"),
-        (volatile["changed_pages"], "changed since the last look"),
-        (volatile["first_look_pages"], "looked at for the first time"),
+        (volatile["changed_pages"], "changing"),
+        (volatile["first_look_pages"], "seen for the first time"),
         (kept, "not placed" if volatile["changed_pages"] is None else "unchanged but not placed"),
         (volatile["freed_pages"], "gone before the outcome was read"),
     )
-    clauses = [f"{pages / examined:.1%} {what}" for pages, what in outcomes if pages]
+    clauses = [f"{share(pages / examined)} {what}" for pages, what in outcomes if pages]
     if clauses:
         yield wrapped(f"Of {examined:,} pages examined: {', '.join(clauses)}.")
     else:
@@ -173,7 +173,7 @@ def _zero_pages(document: Document, kept: int) -> int | None:
 
 def _gauges(document: Document) -> Iterator[str]:
     gauges = document["reconciliation"]
-    yield f"{'':<14}" + "".join(f"{name.removeprefix('pages_'):>13}" for name in gauges)
+    yield f"{'pages':<14}" + "".join(f"{name.removeprefix('pages_'):>13}" for name in gauges)
     for row in ("reconstructed", "kernel", "difference"):
         yield f"{row:<14}" + "".join(f"{count(figures[row]):>13}" for figures in gauges.values())
     unseen = document["probes"].get("remove_rmap_item", {}).get("exactness") == "absent"
@@ -205,7 +205,7 @@ def _processes(document: Document) -> Iterator[str]:
     processes = document["analyzers"].get("volatile", {}).get("processes")
     if not processes:
         return
-    yield "Pages found changed, by process (the scan of these was for nothing):"
+    yield "Pages found changing, by process (examined in vain):"
     for process in processes[:5]:
         pid = "" if process["pid"] is None else f"pid {process['pid']}"
         comm = one_line(process["comm"] or "unknown")

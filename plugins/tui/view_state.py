@@ -74,8 +74,10 @@ class ViewState:
             self.suspending = True
         elif self.prompt is not None:
             self._type(key, choices)
+        elif self.help and key in _STEPS:
+            self._scroll(key, choices)
         elif self.help:
-            self.help = False
+            self.help, self.scroll = False, 0
             self.ended = key == "q"
         elif key in ("tab", "right", "backtab", "left"):
             self._turn(choices, -1 if key in ("backtab", "left") else 1)
@@ -97,7 +99,7 @@ class ViewState:
             case "q":
                 self.ended = True
             case "?" | "h":
-                self.help = True
+                self.help, self.scroll = True, 0
             case "/":
                 self.prompt, self.asks = self.needle, "process"
             case "enter" if self.view == OVERVIEW:
@@ -189,7 +191,11 @@ class ViewState:
                 at = self.row(processes) + step
                 self.chosen = processes[min(max(0, at), len(processes) - 1)]
         else:
-            self.scroll = max(0, self.scroll + lines + pages * choices.page)
+            self._scroll(key, choices)
+
+    def _scroll(self, key: str, choices: Choices) -> None:
+        lines, pages = _STEPS[key]
+        self.scroll = max(0, self.scroll + lines + pages * choices.page)
 
 
 _ALL = 1 << 20

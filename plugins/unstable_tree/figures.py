@@ -15,7 +15,7 @@ FIGURES = (
         "pages",
         "As sysfs pages_unshared, now: reconstructed where all is seen, else the kernel's own.",
         panel="unshared",
-        section="pages waiting now",
+        section="unique pages now",
         metric=gauge(
             "ksmtrace_unshared_pages",
             "Candidates in the unstable tree: unchanged pages without a twin. "
@@ -75,7 +75,7 @@ FIGURES = (
         "rmap_items freed while they were in the tree.",
         needs=_REMOVED,
         panel="gone",
-        section="gone while waiting",
+        section="gone before they found one",
         metric=counter(
             "ksmtrace_unstable_gone_pages_total",
             "Candidates whose rmap_item was freed while they waited: unmapped or exited. "

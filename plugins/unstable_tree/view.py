@@ -21,7 +21,7 @@ def panel(figures: Row) -> Iterator[Panel]:
 def section(figures: Row) -> Section:
     """The section of these figures, which are those of the JSON document."""
     return Section(
-        "Pages that wait for a twin",
+        "Unique pages",
         _lead(figures),
         section_figures(FIGURES, figures),
         exactness="Derived from each examination and removal; pages now are checked against the "
@@ -34,12 +34,11 @@ def _lead(figures: Row) -> str:
         figures[f"{name}_pages"] for name in ("unshared", "inserted", "matched")
     )
     if waiting is None:
-        return "How many pages wait in the unstable tree is not known."
-    wait = counted(waiting, "unchanged page waits", "unchanged pages wait")
-    lead = f"{wait} without a twin so far"
+        return "How many pages are unique is not known."
+    lead = f"{counted(waiting, 'unchanged page')} without a twin so far"
     if not inserted or matched is None:
         return f"{lead}."
     return (
         f"{lead}; of {format_value(inserted, 'pages')} that were put into the unstable tree, "
-        f"{format_value(matched, 'pages')} found one."
+        f"{format_value(matched, 'pages')} found a twin."
     )

@@ -66,7 +66,7 @@ FIGURES = (
         "rmap_items in neither tree, as sysfs pages_volatile, now: reconstructed where all is "
         "seen, else the kernel's own.",
         panel="volatile",
-        section="pages in neither tree now",
+        section="neither merged nor unique now",
         metric=gauge(
             "ksmtrace_volatile_pages",
             "Pages in neither tree. High for long: look at ksmtrace_unplaced_pages for why, by "
@@ -103,7 +103,7 @@ FIGURES = (
         "pages",
         "Examinations that came to nothing: `examined_pages` of all causes except first_look.",
         needs=_SEEN,
-        section="examined for nothing",
+        section="examined in vain",
     ),
     FigureSpec(
         "wasted_ratio",
@@ -111,7 +111,7 @@ FIGURES = (
         "`wasted_pages` by `examined_pages`.",
         needs=_SEEN,
         panel="for nothing",
-        section="share examined for nothing",
+        section="share examined in vain",
         exactness="derived",
     ),
     FigureSpec(

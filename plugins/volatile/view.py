@@ -17,7 +17,7 @@ from ksmtrace.plugins.volatile.cause import LIVE, REMEDIES, Cause
 from ksmtrace.plugins.volatile.figures import FIGURES
 from ksmtrace.section import Cell, Chart, Section, Table
 from ksmtrace.session import Knowledge
-from ksmtrace.units import counted
+from ksmtrace.units import counted, share
 
 _LABELS = {
     Cause.CHANGED: "changing",
@@ -30,8 +30,8 @@ _LABELS = {
     Cause.OTHER: "other",
 }
 _EXACTNESS = (
-    "derived: each examination's checksums, attempts and tree; references of huge pages and of "
-    "pages in the swap cache are not told from pins; ksmd's seconds are its time by share of "
+    "Derived from each examination's checksums, attempts and tree; references of huge pages and of "
+    "pages in the swap cache are not told from pins; ksmd's CPU time is shared out by "
     "examinations"
 )
 
@@ -63,8 +63,8 @@ def section(analysis: Json, over_time: Timeline) -> Section:
     lines = analysis["causes"] or {}
     tables = [
         Table(
-            "Why pages are not placed",
-            ("cause", "examined for nothing", "pages now", "ksmd's time", "what to do"),
+            "Why pages do not merge, by cause",
+            ("cause", "examined in vain", "pages now", "ksmd's CPU", "what to do"),
             ("text", "pages", "pages", "seconds", "text"),
             [
                 (
@@ -78,8 +78,8 @@ def section(analysis: Json, over_time: Timeline) -> Section:
             ],
             "pages passed over by smart scan and pages gone are among the figures",
         ),
-        _by_cause("Processes with most", "process", analysis["cause_processes"] or ()),
-        _by_cause("Ranges with most, now", "range", analysis["ranges"] or ()),
+        _by_cause("Examined in vain, by process", "process", analysis["cause_processes"] or ()),
+        _by_cause("Memory ranges with most such pages now", "range", analysis["ranges"] or ()),
     ]
     return Section(
         "Why pages do not merge",
@@ -96,18 +96,28 @@ def _by_cause(title: str, name: str, rows: Sequence[Json]) -> Table:
         label_of(row) if name == "process" else f"{label_of(row)} {row['start']}-{row['end']}"
         for row in rows
     ]
+    keys = {cause: f"{cause.name.lower()}_pages" for cause in REMEDIES}
+    met = [c for c, key in keys.items() if any(row.get(key, 0) != 0 for row in rows)]
     cells: list[tuple[Cell, ...]] = [
-        (place, *(row.get(f"{cause.name.lower()}_pages") for cause in REMEDIES))
+        (place, *(row.get(keys[cause]) for cause in met))
         for place, row in zip(places, rows, strict=True)
     ]
-    columns = (name, *(_LABELS[cause] for cause in REMEDIES))
-    return Table(title, columns, ("text", *["pages"] * len(REMEDIES)), cells)
+    columns = (name, *(_LABELS[cause] for cause in met))
+    never = (
+        ", ".join(
+            _LABELS[cause] for cause, key in keys.items() if cause not in met and key in rows[0]
+        )
+        if rows
+        else ""
+    )
+    note = f"0 in all of them: {never}" if never else ""
+    return Table(title, columns, ("text", *["pages"] * len(met)), cells, note)
 
 
 def _chart(over_time: Timeline, lines: Json) -> Chart:
     told = [cause for cause in LIVE if lines and lines[cause.name.lower()]["now_pages"] is not None]
     return Chart(
-        "Pages kept from their place, at the end of each pass",
+        "Pages neither merged nor unique, by cause, as each pass ended",
         "line",
         "time",
         over_time.column("seconds"),
@@ -125,9 +135,9 @@ def _lead(analysis: Json) -> str:
         return "No examination was seen one by one: why pages do not merge cannot be told here."
     worst = max(REMEDIES, key=lambda cause: _counted(cause, {**analysis, **_NOTHING}))
     if not _counted(worst, {**analysis, **_NOTHING}):
-        return f"None of {counted(analysis['examined_pages'], 'examination')} came to nothing."
+        return f"None of {counted(analysis['examined_pages'], 'examination')} was in vain."
     lead = (
-        f"{ratio:.0%} of {counted(analysis['examined_pages'], 'examination')} came to nothing, "
+        f"{share(ratio)} of {counted(analysis['examined_pages'], 'examination')} were in vain, "
         f"most of them by this cause: {_LABELS[worst]} ({REMEDIES[worst]})."
     )
     worst_process = analysis["cause_processes"][:1]

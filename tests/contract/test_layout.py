@@ -9,7 +9,7 @@ from tools.structure import FLOORS, circles, imported, module_circles, modules, 
 
 ALLOWED = {
     "events": {"events"},
-    "model": {"events", "model", "session"},
+    "model": {"events", "model", "session", "units"},
     "capture": {"events", "capture", "session", "errors", "temporary", ""},
     "kernel": {"events", "kernel", "session", "errors"},
     "probemap": {"probemap", "errors", "temporary"},

@@ -6,13 +6,31 @@ import shutil
 
 import pytest
 
+from support.browser import browse
 from tools import site
 
 
+def copied(repository, to):
+    """A copy of what the site is made of: builds side by side do not meet."""
+    for part in (*site.PARTS, "mkdocs.yml"):
+        (to / part).parent.mkdir(parents=True, exist_ok=True)
+        source = repository / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, to / part)
+    return to
+
+
+def build_in(copy):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site, "REPOSITORY", copy)
+        patch.setattr(site, "SOURCE", copy / "build/site-source")
+        return site.build()
+
+
 @pytest.fixture(scope="module")
-def built(repository):
-    assert site.build() == 0
-    return site.SITE
+def built(repository, tmp_path_factory):
+    copy = copied(repository, tmp_path_factory.mktemp("site"))
+    assert build_in(copy) == 0
+    return copy / "build/site"
 
 
 class Loads(html.parser.HTMLParser):
@@ -75,19 +93,19 @@ def test_every_link_of_the_pages_leads_somewhere(built):
     assert followed > 1000
 
 
+def test_pages_on_a_disk_are_searched(built, request, tmp_path):
+    page = f"{(built / 'docs/WHERE.html').as_uri()}?q=madvise"
+    shown = browse(request, tmp_path, page, "--virtual-time-budget=30000", "--dump-dom")
+    found = re.findall(r'href="([^"]+)" class="md-search-result__link"', shown)
+    assert any("MERGEABLE.html" in link for link in found), shown[:2000]
+
+
 @pytest.mark.parametrize(
     "line", ["[gone](docs/GONE.md)", "[gone](docs/REFERENCE.md#gone)", "[gone](dashboards)"]
 )
-def test_a_broken_link_ends_the_build(line, tmp_path, monkeypatch, repository, capsys):
-    """In a copy of what the site is made of."""
-    copy = tmp_path / "copy"
-    for part in (*site.PARTS, "mkdocs.yml"):
-        (copy / part).parent.mkdir(parents=True, exist_ok=True)
-        source = repository / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / part)
+def test_a_broken_link_ends_the_build(line, tmp_path, repository, capsys):
+    copy = copied(repository, tmp_path / "copy")
     readme = copy / "README.md"
     readme.write_text(f"{readme.read_text()}\n{line}\n")
-    monkeypatch.setattr(site, "REPOSITORY", copy)
-    monkeypatch.setattr(site, "SOURCE", copy / "build/site-source")
-    assert site.build() != 0
+    assert build_in(copy) != 0
     assert "README.md" in capsys.readouterr().err

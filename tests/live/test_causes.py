@@ -80,7 +80,7 @@ def test_each_cause_is_named_and_counted(ksm, processes):
     found = {}
     for cause, count in pages.items():
         line = told["causes"][cause]
-        found[f"{cause}, examined for nothing"] = line["examined_pages"], (PASSES - 1) * count
+        found[f"{cause}, examined in vain"] = line["examined_pages"], (PASSES - 1) * count
         found[f"{cause}, pages now"] = line["now_pages"], count
     found["gone"] = told["gone_pages"], UNMAPPED + EXITED
     found["huge pages split"] = told["split_huge_pages"], 0

@@ -51,7 +51,7 @@ def test_its_lead_and_its_view_are_on_the_screen(bundled_capture, environment):
         shown = run.wait_for("Hottest addresses  The hottest address was tried")
         (line,) = (line for line in shown if "Hottest addresses" in line)
         run.press(line[0])
-        run.wait_for("Attempts by address", without="Stable tree")
+        run.wait_for("Attempts by address", without="KSM pages and their sharers")
         run.press("q")
         status, drawn, _ = run.end()
     assert status == 0

@@ -24,7 +24,7 @@ def _replay(capture, *options, columns=80, lines=24, **how):
 def running(bundled_capture):
     """A replay that lasts longer than any test, its overview drawn."""
     with _replay(bundled_capture, *SLOWLY) as run:
-        run.wait_for("Stable tree", "q quit")
+        run.wait_for("KSM pages and their sharers", "q quit")
         yield run
 
 
@@ -37,7 +37,9 @@ def assert_given_back(run, drawn):
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
 def test_a_replay_draws_and_gives_the_terminal_back(bundled_capture, columns, lines):
     with _replay(bundled_capture, "--speed", "4", columns=columns, lines=lines) as run:
-        shown = run.wait_for("Stable tree", "Life of merges", "q quit")
+        shown = run.wait_for(
+            "KSM pages and their sharers", "How long merges take and last", "q quit"
+        )
         assert len(shown) == lines
         status, drawn, errors = run.end()
         assert (status, errors) == (0, "")
@@ -51,15 +53,15 @@ def test_keys_lead_to_every_view_and_back(running):
     running.press("\t")
     running.wait_for("nine tenths merged within")
     running.press("\x1b[D" * 4)
-    running.wait_for("1 Is KSM worth it?", "3 Stable tree")
+    running.wait_for("1 Is KSM worth it?", "3 KSM pages and their sharers")
     running.press("\x1b[Z")
-    running.wait_for("counted", "via, and what it cannot know")
+    running.wait_for("by the kernel", "via, and what it cannot know")
     running.press("0")
-    running.wait_for("3 Stable tree")
+    running.wait_for("3 KSM pages and their sharers")
     running.press("?")
-    running.wait_for("any key goes back", "exit status 130")
+    running.wait_for("any other key goes back", "exit status 130")
     running.press(" ")
-    running.wait_for("3 Stable tree", without="any key goes back")
+    running.wait_for("3 KSM pages and their sharers", without="any other key goes back")
 
 
 def test_pause_lets_the_picture_stand(running):
@@ -211,7 +213,7 @@ def test_a_held_replay_waits_for_q(bundled_capture):
 
 def test_a_paused_screen_outlives_its_run(bundled_capture):
     with _replay(bundled_capture, "--speed", "10") as run:
-        run.wait_for("Stable tree")
+        run.wait_for("KSM pages and their sharers")
         run.press("p")
         run.wait_for("PAUSED")
         assert run.process.poll() is None
@@ -227,7 +229,7 @@ def test_a_frame_sends_little(bundled_capture):
     """At 80 x 24 a second of a running replay changes some lines: a few KB, not a screen of styles
     each time."""
     with _replay(bundled_capture, *SLOWLY) as run:
-        run.wait_for("Stable tree")
+        run.wait_for("KSM pages and their sharers")
         before = len(run.drawn)
         run.screen(seconds=4)
         assert 0 < len(run.drawn) - before < 5 * 4096

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.units import counted, duration, format_value, number, seconds, size
+from ksmtrace.units import counted, duration, format_value, number, seconds, share, size
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,31 @@ from ksmtrace.units import counted, duration, format_value, number, seconds, siz
 )
 def test_sizes_have_binary_units(value, shown):
     assert size(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"),
+    [
+        (0, "0%"),
+        (1, "100%"),
+        (0.253, "25.3%"),
+        (0.0532, "5.3%"),
+        (0.0028, "0.28%"),
+        (0.00077, "0.077%"),
+        (1e-9, "under 0.001%"),
+        (-0.25, "-25.0%"),
+        (1.5, "150.0%"),
+    ],
+)
+def test_shares_are_in_percent(ratio, shown):
+    assert share(ratio) == shown
+
+
+@given(st.floats(1e-12, 1))
+def test_no_share_above_0_is_shown_as_0(ratio):
+    shown = share(ratio).removeprefix("under ")
+    assert float(shown.removesuffix("%")) > 0
+    assert "e" not in shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0, "0.0 s"), (119.9, "119.9 s"), (3723, "1:02:03")])

@@ -33,6 +33,7 @@ def read_pages(engine: Engine) -> Pages:
                 continue
             content = bytes(frame.data)
             bits = Bit.ADVISED | (Bit.MERGED if frame.ksm else 0)
+            bits |= 0 if frame.ksm or frame.mapcount == 1 else Bit.FORKED
             bits |= 0 if frame.compound is None else Bit.HUGE
             bits |= 0 if any(content) else Bit.ZERO
             rows.append((index, vpn << 12, frame.pfn, hash(content) & (1 << 64) - 1, bits))

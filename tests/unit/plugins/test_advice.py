@@ -132,7 +132,7 @@ FIRES = [
         {f"{SCAN}ksmd_cores": 1.0},
         {"sleep_millisecs": "0"},
         "echo 20 >",
-        "100.0% of a core",
+        "100% of a core",
     ),
     (
         "scan_slower",

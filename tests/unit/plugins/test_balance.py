@@ -337,7 +337,7 @@ def test_negative_profit_is_shown_as_such():
     figures = _analysis(rows)
     assert figures["total"]["net_saved_bytes"] == figures["general_profit_bytes"] == -6400
     assert figures["processes"][0]["kernel_profit_bytes"] == -6400
-    assert "-6.2 KiB, 0 bytes more" in figures["process_profit_said"]
+    assert "-6.2 KiB, 0 B more" in figures["process_profit_said"]
 
 
 def test_zero_pages_are_the_kernels_where_it_counts_them():
@@ -580,10 +580,10 @@ def test_worth_it_or_not_by_what_a_core_is_worth():
     cheap, why = _verdict(_measured(rows, cpu_ns=9 * 10**6, seconds=1))
     assert cheap == "worth it"
     assert "40.0 MiB saved" in why
-    assert "ksmd takes 0.9% of a core, which is 36.9 MiB at 4.0 GiB a core" in why
+    assert "ksmd takes 0.9% of a core, worth 36.9 MiB at 4.0 GiB a core" in why
     dear, why = _verdict(_measured(rows, cpu_ns=10**7, seconds=1))
     assert dear == "costs more than it saves"
-    assert "ksmd takes 1.0% of a core, which is 41.0 MiB at 4.0 GiB a core" in why
+    assert "ksmd takes 1.0% of a core, worth 41.0 MiB at 4.0 GiB a core" in why
 
 
 def test_what_a_core_is_worth_can_be_said():
@@ -649,9 +649,16 @@ def test_the_verdict_is_the_sign_of_what_is_left(net, cores, worth):
         assert answer is Answer.TOO_LITTLE
     elif net <= 0 or net < round(spent):
         assert answer is Answer.COSTS_MORE
-        if net >= 32 << 20:
-            cheaper = replace(facts, cost_cores=net / worth * 0.999)
-            assert judge(cheaper).answer is Answer.WORTH_IT
+        change = judge(facts).change
+        if net > 0:
+            cheaper = replace(facts, cost_cores=max(net, 32 << 20) / worth * 0.999)
+            better = Answer.WORTH_IT if net >= 32 << 20 else Answer.TOO_LITTLE
+            assert judge(cheaper).answer is better
+            assert ("too little to matter" in change) is (better is Answer.TOO_LITTLE)
+            more = replace(facts, net_saved_bytes=round(spent))
+            assert judge(more).answer is Answer.WORTH_IT
+        else:
+            assert "more equal pages" in change
     else:
         assert answer is Answer.WORTH_IT
 
@@ -693,7 +700,7 @@ def test_the_section_answers_first():
     assert section.title == "Is KSM worth it?"
     assert section.lead.endswith(".")
     assert {figure.name for figure in section.figures} >= {
-        *("saved by sharing", "saved, less bookkeeping", "CPU time of ksmd"),
+        *("saved by sharing", "net saved, after bookkeeping", "ksmd's CPU time"),
     }
     for table in section.tables:
         assert len(table.columns) == len(table.units)

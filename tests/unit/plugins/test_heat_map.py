@@ -217,7 +217,7 @@ def test_merged_pages_and_the_scale_are_told():
         rows += [examined(64, flags, old=1, new=1, node=7), stop(beat)]
     snapshot = analyse([*EMPTY, *rows], "heat_map")
     section = dict(snapshot.sections)["heat_map"]
-    assert section.lead == "Of 1 pages that ksmd tracks 100% merged; most are of [b]x[/]?[1m 5."
+    assert section.lead == "Of 1 page that ksmd tracks: 100% merged. Most are of [b]x[/]?[1m 5."
     (chart,) = section.charts
     assert (chart.kind, chart.note) == ("heat", "one column = 2 passes, one row = 64 KiB")
     assert chart.series == {"0x0": [0.0] * 65}

@@ -304,7 +304,7 @@ def test_the_section_and_panel_say_it():
         assert {len(values) for values in chart.series.values()} == {len(chart.x)}
     assert [row[:2] for row in section.tables[0].rows][:3] == [
         ("seen", 2),
-        ("candidate", 1),
+        ("unique", 1),
         ("merged", 2),
     ]
     assert len(snapshot.panels) == 1

@@ -85,6 +85,10 @@ def test_the_histogram_holds_each_pass_once(durations):
         assert found[f"{name}_bucket", (("le", str(bound)),)] == expected
     assert found[f"{name}_bucket", (("le", "+Inf"),)] == found[f"{name}_count", ()] == len(lasted)
     assert found[f"{name}_sum", ()] == pytest.approx(sum(lasted))
+    ((_, section),) = snapshot.sections
+    (spread,) = (chart for chart in section.charts if chart.kind == "bar")
+    assert sum(spread.series["passes"]) == len(lasted)
+    assert 0 not in (spread.series["passes"][0], spread.series["passes"][-1])
 
 
 def test_a_pass_that_was_not_seen_whole_has_no_duration():
@@ -302,7 +306,9 @@ def test_panel_and_section():
     assert max(map(len, console.file.getvalue().splitlines())) <= 26
     ((_, section),) = snapshot.sections
     assert section.lead == "A pass takes 1 s. KSM has settled, after 1 pass."
-    assert [list(chart.x) for chart in section.charts] == [[2, 3, 4]] * 2
-    assert section.charts[1].series["examined"] == [9, 0, 0]
+    lasted, spread, pages = section.charts
+    assert list(lasted.x) == list(pages.x) == [2, 3, 4]
+    assert (spread.kind, list(spread.x), spread.series) == ("bar", ["<= 1 s"], {"passes": [3]})
+    assert pages.series["examined"] == [9, 0, 0]
     assert analyse([], "scan_cost").sections
     assert analyse(story(), "scan_cost").sections

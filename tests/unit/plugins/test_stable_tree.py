@@ -183,7 +183,7 @@ def test_the_section_tells_the_answer_with_charts_over_time():
     )
     over_time, by_sharers = section.charts
     assert list(over_time.x) == [1.0, 40.0]
-    assert list(over_time.series["shared"]) == [0, 3]
+    assert list(over_time.series["KSM pages"]) == [0, 3]
     assert sum(by_sharers.series["KSM pages"]) == 3
     assert "evil [red] 815 (3)" in section.tables[0].rows[0][0]
 

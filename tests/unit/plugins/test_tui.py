@@ -18,9 +18,10 @@ from ksmtrace.events import EventKind
 from ksmtrace.plugins import BUILTINS, Role
 from ksmtrace.plugins.tui import Plugin
 from ksmtrace.plugins.tui.frame import frame, pressed_at
-from ksmtrace.plugins.tui.memory import memory_bar, mergeable
+from ksmtrace.plugins.tui.memory import NEITHER, UNTOLD, WAITING, memory_bar, mergeable
 from ksmtrace.plugins.tui.picture import PROBES, Picture
 from ksmtrace.plugins.tui.view_state import OVERVIEW, PROCESS, Choices, ViewState
+from ksmtrace.units import format_value
 from support.pictures import ANALYZERS, STREAMS, evil_rows, long_session, picture
 from support.runs import EMPTY, analyse, lost, plugin, runner, start, stop
 from support.story import story
@@ -89,7 +90,11 @@ def test_it_fits_whatever_the_number_of_analyzers(more, size):
 def test_with_nine_analyzers_80_by_24_names_every_view_with_its_key():
     shown = picture(story(), *ANALYZERS, more=5)
     drawn = _draw(shown)
-    for title in ("1 Stable tree", "2 Life of merges", *(f"{5 + n} Other {n}" for n in range(5))):
+    for title in (
+        "1 KSM pages and their sharers",
+        "2 How long merges take",
+        *(f"{5 + n} Other {n}" for n in range(5)),
+    ):
         assert title in drawn
     assert "q quit" in drawn
     assert "s sort" in drawn
@@ -108,11 +113,11 @@ def test_80_by_24_answers_the_four_questions(how):
     ):
         assert answer in drawn
     for pattern in (
-        r"saved 852 \(43%\) .*kept 567 \(28%\) .*unique 502 \(25%\)",
-        r"changing 62 \(3%\) .*held 8 \(0%\)",
+        r"saved 852 \(42.8%\) .*kept 567 \(28.5%\) .*unique 502 \(25.2%\)",
+        r"changing 62 \(3.1%\) .*held 8 \(0.4%\)",
         r"saved +[▁-█]{20,} +3.3 MiB now, 7.8 MiB at most",
         r"ksmd's CPU +[▁-█]{20,} +44.6% now",
-        r"Who gains +saved +net +ksmd +written to",
+        r"Who gains +saved +net saved +ksmd's CPU +pages written",
         r"beta 125 +1.7 MiB +1.6 MiB +5.32 s +167",
         r"written to between two looks +3,337 +415 ms",
     ):
@@ -127,11 +132,56 @@ def test_the_bar_is_as_wide_as_the_screen_and_its_parts_are_all_pages(tier):
     counters = shown.document["counters"]
     gauges = ("shared", "sharing", "unshared", "volatile")
     assert sum(pages.values()) == sum(counters[f"pages_{name}"] for name in gauges)
-    assert ("not merged" in pages) == (tier != "full")
+    assert (NEITHER in pages) == (tier != "full")
+    assert UNTOLD not in pages
     for width in (40, 80, 200):
         bar = list(memory_bar(shown, width))[1]
         assert len(bar.plain) == width
         assert len(set(bar.plain)) == len(pages), "each part is seen, and told without colours"
+
+
+@pytest.mark.parametrize("cause", ["skipped", "fork_shared", "held", "other"])
+def test_pages_whose_cause_is_not_known_are_not_said_to_wait(cause):
+    document = answered(BUNDLED_CAPTURE).document
+    volatile = document["analyzers"]["volatile"]
+    known = volatile["causes"]
+    causes = {**known, cause: {**known[cause], "now_pages": None}}
+    gauge = volatile["volatile_pages"]
+    analyzers = document["analyzers"] | {"volatile": {**volatile, "causes": causes}}
+    pages = mergeable({**document, "analyzers": analyzers})
+    told = sum(one["now_pages"] or 0 for name, one in causes.items() if name != "gone")
+    assert pages.get(UNTOLD, 0) == gauge - told
+    assert WAITING not in pages
+
+
+def test_a_filter_that_leaves_no_process_says_so():
+    drawn = _draw(answered(BUNDLED_CAPTURE), state=ViewState(needle="漢"))
+    assert "no process has '漢' in its name" in drawn
+
+
+@pytest.mark.parametrize("size", [(40, 10), (60, 16)])
+def test_a_small_screen_has_what_to_do_and_whole_figures(size):
+    shown = answered(BUNDLED_CAPTURE)
+    assert "pages_to_scan" in "".join(_draw(shown, *size).split())
+    for view in shown.views():
+        lines = _lines(shown, size[0], 200, ViewState(view=view))
+        for section in shown.sections_of(view):
+            for figure in section.figures:
+                value = format_value(figure.value, figure.unit)
+                assert any(value in line for line in lines)
+
+
+def test_all_keys_are_told_on_a_small_screen_too():
+    shown, state = answered(BUNDLED_CAPTURE), ViewState()
+    choices = Choices(shown.views(), 5, (), ())
+    state.press("?", choices)
+    seen = ""
+    for _ in range(30):
+        seen += _draw(shown, 40, 10, state)
+        state.press("pagedown", choices)
+    assert "exit status 130" in " ".join(seen.split())
+    state.press("x", choices)
+    assert not state.help
 
 
 def test_panels_come_in_the_order_of_importance_or_not_at_all():
@@ -150,7 +200,7 @@ def test_one_process_is_looked_into():
         r"cgroup /",
         r"Is KSM worth it\?",
         r"saved +1.7 MiB",
-        r"ksmd's time +5.32 s",
+        r"ksmd's CPU +5.32 s",
         r"Copy on write",
         r"by writes +167",
         r"beta 125: \d[\d,]* pages",
@@ -236,14 +286,14 @@ def test_the_overview_shows_the_run():
     drawn = _draw(picture(story(), *ANALYZERS))
     for part in (
         "6.1.0-test",
-        "tier full",
+        "full tier",
         "0 lost",
         "3 passes",
         "agreed with the kernel at 1 of 1 pass ends",
-        "1 Stable tree  40 KSM pages stand for 120",
-        "3 Pages that wait for a twin",
+        "1 KSM pages and their sharers  40 KSM pages stand for 120",
+        "3 Unique pages",
         "4 Why pages do not merge",
-        "5 probes",
+        "5 Probes",
     ):
         assert part in drawn
     assert re.search(r"reconstructed +40 +80 +60 +80", drawn)

@@ -33,7 +33,7 @@ def test_the_text_is_the_outcome():
         "The kernel's general_profit, which leaves stable nodes out: 304.0 KiB.",
         "121 pages joined the stable tree",
         "EBUSY 1, EFAULT 1",
-        "Of 784 pages examined: 30.6% in the stable tree",
+        "Of 784 pages examined: 30.6% merged",
         "agreed with the kernel at 1 of 1 pass ends",
         "events, none lost",
     ):

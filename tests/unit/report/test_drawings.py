@@ -161,4 +161,5 @@ def test_an_axis_names_its_unit_once():
     assert axis_title("saved", "GiB") == "saved (GiB)"
     assert axis_title("KSM pages", "pages") == "KSM pages"
     assert axis_title("", "s") == "s"
+    assert axis_title("time since the merge", "s") == "time since the merge (s)"
     assert axis_title("time", "") == "time"

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksmtrace.report.flow import Branch, Flow, flow_of
+from ksmtrace.report.flow import _IN_VAIN, Branch, Flow, flow_of
 from ksmtrace.report.flow_svg import draw_flow
+from ksmtrace.report.page import NARROW_FLOW
 from support.pictures import picture
 from support.story import story
 
@@ -57,7 +58,7 @@ def test_without_causes_no_page_is_said_to_be_a_zero_page():
     flow = flow_of(document(**counts, **others, examined_pages=15, causes=None))
     assert [(branch.name, branch.pages) for branch in flow.branches] == [
         ("merged", 5),
-        ("waiting for a twin", 3),
+        ("unique", 3),
         ("not told", 7),
     ]
 
@@ -80,9 +81,9 @@ def test_where_examinations_are_not_seen_it_is_of_the_kernels_counters_and_says_
     flow = flow_of({"analyzers": {}, "counters": counters})
     assert [(b.name, b.pages) for b in flow.branches] == [
         ("saved", 10),
-        ("kept for others", 1),
-        ("waiting for a twin", 100),
-        ("not merged", 1000),
+        ("copies kept", 1),
+        ("unique", 100),
+        ("neither merged nor unique", 1000),
     ]
     assert "counters" in flow.title
     assert "is not known" in flow.note
@@ -103,6 +104,16 @@ def test_no_page_is_said():
 
 
 COUNTERS = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
+
+
+def test_on_a_phone_every_label_ends_within_the_drawing():
+    names = [name for name, _ in _IN_VAIN.values()] + ["neither merged nor unique"]
+    flow = Flow("t", tuple(Branch(name, 10**12, "#123456", "m") for name in names))
+    svg = ElementTree.fromstring(draw_flow(flow, NARROW_FLOW, meanings=False))
+    for label in svg.iter("{http://www.w3.org/2000/svg}text"):
+        longest = max(len(part.text) for part in label)
+        # Arial's bold letters are 0.6 of its size wide
+        assert float(label.get("x")) + longest * 13 * 0.6 <= NARROW_FLOW
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=12), st.booleans())
