@@ -8,10 +8,7 @@ DOCUMENT = DOCS / "WHY.md"
 
 def with_table(text: str) -> str:
     """The document with the table as it should be."""
-    rows = (
-        f"| `{one.key}` | {MEANINGS[one]} | {CONDITIONS[one] or 'none'} |"
-        for one in Reason
-    )
+    rows = (f"| `{one.key}` | {MEANINGS[one]} | {CONDITIONS[one] or 'none'} |" for one in Reason)
     head = ("| reason | pages that are | the kernel's condition |", "|---|---|---|")
     return with_part(text, "reasons", "\n".join([*head, *rows]))
 
