@@ -16,6 +16,42 @@ _KIND = (
     fact("detail", "text", 'More of it, as "realtime ns"; "" for nothing.'),
 )
 
+_SHAPE = (
+    fact("mapping_start", "text", "As in `mappings[]`."),
+    fact("mapping_name", "text", "As in `mappings[]`."),
+    fact("pages", "pages", "How many."),
+    fact("differing_bytes", "bytes", "Of one page, at most."),
+    fact(
+        "example",
+        "",
+        "The first of them.",
+        fact("address", "text", "Its address, hexadecimal."),
+        fact("other_pid", "count", "The process that has its nearest one."),
+        fact("other_name", "text", "Its name."),
+        fact("other_address", "text", "Where it has it."),
+    ),
+    fact(
+        "differences[]",
+        "",
+        "By offset.",
+        fact("offset", "bytes", "In the page."),
+        fact("length", "bytes", "Of the field."),
+        *_KIND,
+        fact(
+            "monotone",
+            "flag",
+            "It rises, or falls, from page to page, of three or more.",
+        ),
+        fact(
+            "bytes",
+            "text",
+            "With `--show-bytes`: what the example has there, hexadecimal. Null without.",
+            null=True,
+        ),
+        fact("other_bytes", "text", "What its nearest one has.", null=True),
+    ),
+)
+
 WHY = (
     *VERSION,
     fact("complete", "flag", "Every look came to its end."),
@@ -169,39 +205,15 @@ WHY = (
             "",
             "Near pages of a mapping that differ from their nearest at the same offsets, those of "
             "most pages first, at most 1000.",
-            fact("mapping_start", "text", "As in `mappings[]`."),
-            fact("mapping_name", "text", "As in `mappings[]`."),
-            fact("pages", "pages", "How many."),
-            fact("differing_bytes", "bytes", "Of one page, at most."),
-            fact(
-                "example",
-                "",
-                "The first of them.",
-                fact("address", "text", "Its address, hexadecimal."),
-                fact("other_pid", "count", "The process that has its nearest one."),
-                fact("other_name", "text", "Its name."),
-                fact("other_address", "text", "Where it has it."),
-            ),
-            fact(
-                "differences[]",
-                "",
-                "By offset.",
-                fact("offset", "bytes", "In the page."),
-                fact("length", "bytes", "Of the field."),
-                *_KIND,
-                fact(
-                    "monotone",
-                    "flag",
-                    "It rises, or falls, from page to page, of three or more.",
-                ),
-                fact(
-                    "bytes",
-                    "text",
-                    "With `--show-bytes`: what the example has there, hexadecimal. Null without.",
-                    null=True,
-                ),
-                fact("other_bytes", "text", "What its nearest one has.", null=True),
-            ),
+            *_SHAPE,
+        ),
+        fact("watched_pages", "pages", "Changing pages that were watched for a second."),
+        fact("changed_pages", "pages", "Those that changed meanwhile, in 256 bytes or less."),
+        fact(
+            "changes[]",
+            "",
+            "The same of those, beside what they held before.",
+            *_SHAPE,
         ),
         null=True,
     ),

@@ -56,7 +56,7 @@ def headline(document: Document) -> str:
         told += f" Most of the rest: {MEANINGS[Reason[first['reason'].upper()]]}."
     lost = by_key[Reason.NOT_ADVISED.key]["equal_pages"]
     if lost:
-        told += f" {counted(lost, 'page')} that nobody made mergeable would merge if it were."
+        told += f" {counted(lost, 'page')} that nobody made mergeable would merge if advised."
     if document["tunables"].get("run") != "1" and by_key[Reason.WAITING.key]["pages"]:
         told += " KSM is off (run is not 1): what waits waits for that."
     return told

@@ -23,6 +23,8 @@ from ksmtrace.why.neighbours import Neighbours, Search
 from ksmtrace.why.reason import Reason
 from ksmtrace.why.survey import Area, Range, ended, survey, unreadable
 
+_WATCHED_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -158,12 +160,20 @@ def explain(
 
 
 def _near(search: Search, own: Pages, decided: Decided) -> Neighbours:
-    """Of unique mergeable pages; where there are none that may merge, of those that could."""
+    """Of unique mergeable pages; where there are none that may merge, of those that could.
+
+    And what changes in pages that change.
+    """
+    changing = own.has(Bit.CHANGED) & ~own.has(Bit.UNREAD)
     if own.has(Bit.ADVISED).any():
         alone = np.isin(decided.reasons, (Reason.UNIQUE, Reason.FORKED))
-        return search.seek(own, alone, advised_only=True)
-    alone = (decided.equal == 0) & ~own.has(Bit.UNREAD) & ~own.has(Bit.CHANGED)
-    return search.seek(own, alone, advised_only=False)
+        changing &= decided.reasons == Reason.CHANGING
+        found = search.seek(own, alone, advised_only=True)
+    else:
+        alone = (decided.equal == 0) & ~own.has(Bit.UNREAD) & ~own.has(Bit.CHANGED)
+        found = search.seek(own, alone, advised_only=False)
+    search.watch(own, changing, _WATCHED_SECONDS, found)
+    return found
 
 
 def rules_of(tunables: Mapping[str, str]) -> Rules:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ksmtrace.cli import main
-from support.command import ksmtrace
+from support.command import KSMTRACE, ksmtrace, sleeps
 
 HOLDER = """
 import mmap, sys
@@ -120,6 +120,36 @@ def test_a_range_that_is_mapped_in_part(holder):
         first = int(maps.readline().split("-")[0], 16)
     found = asked(child.pid, f"0-{first + 1:x}")
     assert [(one["start"], one["pages"]) for one in found["mappings"]] == [(f"{first:#x}", 1)]
+
+
+@pytest.mark.live
+def test_a_guest_by_its_name(holder):
+    """A process is taken for a guest by its command line."""
+    name = f"web{os.getpid()}"
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    command = ["qemu-system-x86_64", "-c", script, "-name", f"guest={name}"]
+    with subprocess.Popen(
+        command, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        found = asked("--vm", name)
+        assert (found["process"]["pid"], found["process"]["vm"]) == (child.pid, name)
+        child.stdin.close()
+
+
+@pytest.mark.live
+def test_what_is_interrupted_says_so(holder):
+    child = holder(64, 10_000)
+    command = [KSMTRACE, "why", str(child.pid), "--every", "600", "--json", "--no-near"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as why:
+        while not sleeps(why.pid):
+            pass
+        why.send_signal(signal.SIGINT)
+        out, err = why.communicate(timeout=60)
+    assert why.returncode == 130, err
+    found = json.loads(out)
+    assert (found["complete"], found["looks"]) == (False, 1)
+    assert b"incomplete: it was cut short" in err
 
 
 @pytest.mark.live
