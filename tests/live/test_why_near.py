@@ -69,6 +69,20 @@ def check(planter):
 
 
 @pytest.mark.live
+def test_the_text_has_all_sections(planter):
+    pid, addresses = planter
+    ran = ksmtrace("why", pid, addresses, "--every", "0.05", "--pages", "--show-bytes")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for title in (
+        *("Why it does not merge", "Mapping by mapping", "What keeps unique pages apart"),
+        *("Where they differ", "Page by page"),
+    ):
+        assert title in ran.stdout
+    assert f"{2 * FAMILY} of {2 * FAMILY + RANDOM} unique pages differ from" in ran.stdout
+    assert "pointer into anonymous memory, monotone [" in " ".join(ran.stdout.split())
+
+
+@pytest.mark.live
 def test_planted_fields_here(planter):
     check(planter)
 

@@ -57,7 +57,16 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.live
-def test_terabytes_that_are_empty_cost_nothing(holder):
+def test_terabytes_that_are_empty_cost_nothing_here(holder):
+    check_terabytes(holder)
+
+
+@pytest.mark.guest
+def test_terabytes_that_are_empty_cost_nothing_in_a_guest(holder):
+    check_terabytes(holder)
+
+
+def check_terabytes(holder):
     child = holder(32 << 20, 300)
     found = asked(child.pid)
     reasons = {one["reason"]: one for one in found["reasons"]}
