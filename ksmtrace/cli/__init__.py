@@ -20,7 +20,7 @@ from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("estimate", "doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
+    *("estimate", "audit", "doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 

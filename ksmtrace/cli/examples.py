@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("sudo ksmtrace estimate --budget 30", "of a sample that is read in half a minute"),
         ("sudo ksmtrace estimate --vm web db", "of two guests"),
     ),
+    "audit": (
+        ("sudo ksmtrace audit", "who shares with whom"),
+        ("sudo ksmtrace audit --policy tenants.toml", "and who must not"),
+    ),
     "doctor": (
         ("sudo ksmtrace doctor", "what can be seen here, and why not more"),
         ("ksmtrace doctor --json", "for programs"),

@@ -37,6 +37,10 @@ ALLOWED = {
         *("events", "session", "units", "errors", "capture"),
         *("workload", "engine", "drawing", "whatif", ""),
     },
+    "audit": {
+        *("events", "kernel", "session", "errors", "section", "units", "temporary"),
+        *("estimate", "audit", ""),
+    },
     "estimate": {
         *("events", "kernel", "session", "model", "errors", "section", "units", "estimate", ""),
     },
@@ -63,7 +67,7 @@ ALLOWED = {
     "drawing": {"section", "units", "lines", "drawing"},
     "documents": {
         *("events", "session", "figures", "kernel", "engine"),
-        *("pipeline", "plugins", "documents", "estimate", "model", ""),
+        *("pipeline", "plugins", "documents", "estimate", "audit", "model", ""),
     },
     "report": {
         *("section", "units", "drawing", "errors", "session"),
