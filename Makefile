@@ -172,7 +172,7 @@ deb: .venv/ready-test ## build Debian packages for bookworm and trixie, or RELEA
 	$(call install,$(PACKAGING_PACKAGES))
 	@$(TOOL).package.deb $(RELEASE)
 
-roots: .venv/ready-test ## install, run, upgrade and purge them in clean roots of both releases, in ten minutes
+roots: .venv/ready-test ## install, run, upgrade and purge them in clean roots of both releases, in half an hour
 	$(call install,$(PACKAGING_PACKAGES))
 	$(BIN)/pytest -q $(PYTEST_FLAGS) tests/roots
 

@@ -139,9 +139,8 @@ class Check:
                     yield PluginStatus.UNKNOWN, f"{name} is not known"
                     break
                 if limit.range.alerts(value):
-                    where = "in" if limit.range.inside else "outside"
-                    wanted = limit.range.text(metric.show).removeprefix("@")
-                    yield status, f"{name} {metric.show(value)} is {where} {wanted}"
+                    words = limit.range.words(value, metric.show)
+                    yield status, f"{name} {metric.show(value)} is {words}"
                     break
 
     def _performance(self, name: str, value: float | None) -> str:

@@ -108,6 +108,18 @@ class Range:
         """Whether `value` raises an alert."""
         return (self.start <= value <= self.end) is self.inside
 
+    def words(self, value: float, show: Callable[[float], str]) -> str:
+        """What such a value is that raises an alert, as in "it is below 3 GiB"."""
+        if not self.inside:
+            return f"below {show(self.start)}" if value < self.start else f"above {show(self.end)}"
+        if self.start == -math.inf and self.end == math.inf:
+            return "what it may not be, whatever it is"
+        if self.start == -math.inf:
+            return f"not above {show(self.end)}"
+        if self.end == math.inf:
+            return f"not below {show(self.start)}"
+        return f"from {show(self.start)} to {show(self.end)}"
+
     def text(self, show: Callable[[float], str]) -> str:
         """In the same syntax, bounds as `show` writes them."""
         start = "~" if self.start == -math.inf else show(self.start)

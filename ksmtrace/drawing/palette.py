@@ -29,15 +29,18 @@ STATES = {
     "merged": SAVED,
     "copies kept": SAVED,
     "unique": UNIQUE,
+    "candidate": UNIQUE,
     "waiting for another look": WAITING,
     "changing": CHANGING,
+    "changed": CHANGING,
+    "volatile": CHANGING,
     "neither": CHANGING,
     "skipped": SKIPPED,
     "smart scan": SKIPPED,
     "held": GONE,
     "gone": GONE,
 }
-"""Colours of states of pages, by the words that name them."""
+"""Colours of states of pages, by the words that name them, those of metrics among them."""
 
 GOOD, BAD, UNSURE, UNKNOWN = SAVED, CHANGING, UNIQUE, GONE
 """Colours of what is well, what is not, what is to be taken with care, and what is not known."""

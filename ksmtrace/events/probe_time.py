@@ -103,7 +103,7 @@ class StreamEnd:
     @property
     def text(self) -> str:
         """What was measured, and what is allowed, in a few words."""
-        took, limit = (f"{share * 100:.3g} %" for share in (self.ratio, self.limit))
+        took, limit = (f"{share * 100:.3g}%" for share in (self.ratio, self.limit))
         return f"the probes took {took} of ksmd's CPU time, {limit} are allowed"
 
 

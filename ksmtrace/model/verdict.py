@@ -164,16 +164,19 @@ def _weigh(facts: Facts) -> Verdict:
         return Verdict(
             Answer.COSTS_MORE,
             reasons,
-            "Only more equal pages, or less memory declared mergeable, would change that.",
+            "Only more equal pages would make it worth it; with less memory declared mergeable it "
+            "costs less.",
         )
     if cost is not None and net < cost:
-        cores = net / facts.core_worth_bytes
-        return Verdict(
-            Answer.COSTS_MORE,
-            reasons,
-            f"It would be worth it with {share(cores)} of a core or less, or with "
-            f"{size(cost)} saved.",
+        cores = max(net, LITTLE_BYTES) / facts.core_worth_bytes
+        change = (
+            f"It would be worth it with {share(cores)} of a core or less, or with {size(cost)} "
+            "saved."
+            if net >= LITTLE_BYTES
+            else f"With less than {share(cores)} of a core it would be too little to matter, and "
+            f"with {size(cost)} saved worth it."
         )
+        return Verdict(Answer.COSTS_MORE, reasons, change)
     return Verdict(Answer.WORTH_IT, reasons)
 
 

@@ -95,7 +95,9 @@ def _table(title: str, of: str, ranking: Ranking) -> Table:
 
 def _chart(over_time: Mapping[str, Sequence[float]]) -> Chart:
     series = {
-        name: over_time[name] for name in ("saved", "net") if not any(map(isnan, over_time[name]))
+        label: over_time[name]
+        for name, label in (("saved", "saved"), ("net", "net saved"))
+        if not any(map(isnan, over_time[name]))
     }
     seconds, units = over_time["seconds"], ("seconds", "bytes")
     return Chart("Saved over time", "line", "time", seconds, series, units, brief=("saved",))

@@ -91,7 +91,7 @@ FIGURES = (
     FigureSpec(
         "merge_latency_p50_seconds",
         "seconds",
-        "Half of them took at most so long, within 5 %.",
+        "Half of them took at most so long, within 5%.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="latency p50",
         section="half merged within",
@@ -99,7 +99,7 @@ FIGURES = (
     FigureSpec(
         "merge_latency_p90_seconds",
         "seconds",
-        "Nine tenths of them took at most so long, within 5 %.",
+        "Nine tenths of them took at most so long, within 5%.",
         needs=(*LIVES, Knowledge.TIMES),
         panel="  p90",
         section="nine tenths merged within",

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from ksmtrace.cli import VERBS, build_parser
+from ksmtrace.cli.examples import EXAMPLES
 from tools.package.manuals import SHELLS, verbs_of, write_completions, write_manuals
 
 
@@ -47,11 +48,28 @@ def test_a_page_for_each_verb_names_each_option(manuals):
     assert "2026\\-01\\-02" in whole
 
 
+def shown(page):
+    """A page as its reader shows it, 200 columns wide, in plain characters."""
+    command = ["groff", "-man", "-Tascii", "-rLL=200n", "-P-cbou", str(page)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_groff_has_no_complaint(manuals):
     for page in manuals.iterdir():
         command = ["groff", "-man", "-Tutf8", "-ww", "-K", "utf8", str(page)]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
         assert said.stderr == "", page.name
+
+
+def test_examples_and_statuses_are_sections_of_their_own_lines_as_in_the_help(manuals):
+    for verb, rows in EXAMPLES.items():
+        page = shown(manuals / f"ksmtrace-{verb}.1")
+        (examples,) = re.findall(r"^EXAMPLES$(.*?)^\S", page, re.MULTILINE | re.DOTALL)
+        lines = [line.strip() for line in examples.splitlines() if line.strip()]
+        assert lines == [text for row in rows for text in row]
+        assert "COMMENTS" not in page
+    assert "\nEXIT STATUS\n       0 done, 1 the run" in shown(manuals / "ksmtrace.1")
+    assert "dpkg-deb --fsys-tarfile linux-image-*-dbg" in shown(manuals / "ksmtrace-probemap.1")
 
 
 def test_bash_completes_verbs_options_and_files(completions, tmp_path):
@@ -73,6 +91,9 @@ def test_bash_completes_verbs_options_and_files(completions, tmp_path):
     assert completed("ksmtrace", "live", "--dur") == {"--duration"}
     assert completed("ksmtrace", "replay", "ho") == {"host.ksmtrace"}
     assert completed("ksmtrace", "live", "--record", "ho") == {"host.ksmtrace"}
+    assert completed("ksmtrace", "live", "--probes", "k") == {"kprobe"}
+    assert completed("ksmtrace", "replay", "-p", "no:t") == {"no:tui"}
+    assert completed("ksmtrace", "schema", "si") == {"simulate"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -72,7 +72,7 @@ def check(document, counted, tmp_path):
     assert counts_of_rare_kinds(document) == counts_of_rare_kinds(counted)
     assert counts_of_rare_kinds(document)["STABLE_APPEND"] > 64 * 2
     assert document["stream"]["ended_seconds"] > 0
-    assert "0.0001 % are allowed" in document["stream"]["reason"]
+    assert "0.0001% are allowed" in document["stream"]["reason"]
     assert document["reconstruction"] == {
         "complete": False,
         "reason": "the stream of events has ended",

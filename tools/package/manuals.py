@@ -8,6 +8,8 @@ from argparse_manpage.manpage import Manpage
 
 from ksmtrace.cli import VERBS, build_parser
 from ksmtrace.cli.parser import Parser
+from ksmtrace.plugins import BUILTINS
+from ksmtrace.sources.live.plan import CHOICES
 
 SHELLS = ("bash", "zsh", "fish")
 _COMPLETED = {
@@ -41,11 +43,31 @@ def write_manuals(directory: Path, date: str) -> None:
 
 
 def _write(file: Path, parser: argparse.ArgumentParser, summary: str, date: str) -> None:
+    epilog, parser.epilog = parser.epilog or "", None
     page = Manpage(parser)
     page.manual, page.date = "ksmtrace", date
     page.prog = file.stem
     page.description = summary.partition(". ")[0].rstrip(".")
-    file.write_text(f"{page}\n")
+    paragraphs = filter(None, epilog.split("\n\n"))
+    file.write_text("\n".join([f"{page}", *map(_section, paragraphs), ""]))
+
+
+def _section(paragraph: str) -> str:
+    """A paragraph of what ends `--help` as a section; lines that are indented stay as they are.
+
+    It begins with its heading and a colon; without one it is a note.
+    """
+    heading, colon, text = paragraph.partition(":")
+    if not colon or not heading.replace(" ", "").isalpha():
+        heading, text = "notes", paragraph
+    lines = [f'.SH "{heading.upper()}"']
+    literal = False
+    for line in filter(None, text.rstrip().split("\n")):
+        if literal is not (literal := line.startswith("  ")):
+            lines.append(".nf" if literal else ".fi")
+        escaped = line.removeprefix("  ").replace("\\", "\\e").replace("-", "\\-")
+        lines.append(escaped if literal else escaped.strip())
+    return "\n".join([*lines, ".fi"] if literal else lines)
 
 
 def write_completions(directory: Path) -> None:
@@ -56,8 +78,13 @@ def write_completions(directory: Path) -> None:
     """
     directory.mkdir(parents=True)
     parser = build_parser()
+    plugins = [f"{prefix}{one.name}" for prefix in ("", "no:") for one in BUILTINS]
     for one in (parser, *verbs_of(parser).values()):
         for action in one._actions:
+            if action.metavar == "WAY":
+                action.choices = list(CHOICES)
+            elif action.dest == "plugins":
+                action.choices = plugins
             if isinstance(action.metavar, str) and action.metavar in _COMPLETED:
                 action.complete = _COMPLETED[action.metavar]  # type: ignore[attr-defined]
     for shell in SHELLS:

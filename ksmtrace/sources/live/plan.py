@@ -216,7 +216,9 @@ def _choose(
                 _join(spec.with_too, kernel, plan, allowed)
             return Chosen(spec, probe_of(spec, placements), tuple(rejected))
         rejected.append(Rejected(spec.name, spec.exactness, reasons))
-    why = "; ".join(f"{one.way}: {', '.join(r.text for r in one.reasons)}" for one in rejected)
+    why = "; ".join(
+        f"{one.way}: {', '.join(dict.fromkeys(r.text for r in one.reasons))}" for one in rejected
+    )
     return Chosen(None, Probe("", Exactness.ABSENT, why), tuple(rejected))
 
 

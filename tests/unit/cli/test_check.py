@@ -125,14 +125,17 @@ def test_status_by_verdict(verdict, status, with_thresholds):
 @pytest.mark.parametrize(
     ("warning", "critical", "figures", "status", "words"),
     [
-        (["saved=3GiB:"], [], {}, 1, "saved 2.0 GiB is outside 3.0 GiB:;"),
-        (["saved=3GiB:"], ["saved=2500M:"], {}, 2, "saved 2.0 GiB is outside 2.4 GiB:;"),
-        (["ksmd=1"], ["net=2G:"], {}, 2, "net 1.0 GiB is outside 2.0 GiB:; ksmd 2% is outside 1%;"),
-        (["net=@0:2G"], [], {}, 1, "net 1.0 GiB is in 2.0 GiB;"),
-        (["lost=0"], [], {"lost": 7}, 1, "lost 7 is outside 0;"),
+        (["saved=3GiB:"], [], {}, 1, "saved 2.0 GiB is below 3.0 GiB;"),
+        (["saved=3GiB:"], ["saved=2500M:"], {}, 2, "saved 2.0 GiB is below 2.4 GiB;"),
+        (["ksmd=1"], ["net=2G:"], {}, 2, "net 1.0 GiB is below 2.0 GiB; ksmd 2% is above 1%;"),
+        (["net=@0:2G"], [], {}, 1, "net 1.0 GiB is from 0 B to 2.0 GiB;"),
+        (["net=@2G:"], [], {"net": 3 << 30}, 1, "net 3.0 GiB is not below 2.0 GiB;"),
+        (["net=@~:0"], [], {"net": -1}, 1, "net -1 B is not above 0 B;"),
+        (["net=@~:"], [], {}, 1, "net 1.0 GiB is what it may not be, whatever it is;"),
+        (["lost=0"], [], {"lost": 7}, 1, "lost 7 is above 0;"),
         (["saved=3G:", "net=0:"], [], {"net": None}, 1, "net is not known;"),
         (["net=0:"], [], {"net": None}, 3, "net is not known;"),
-        (["net=0:"], ["net=0:"], {"net": -1}, 2, "net -1 B is outside 0 B:;"),
+        (["net=0:"], ["net=0:"], {"net": -1}, 2, "net -1 B is below 0 B;"),
         ([], [], {"net": None}, 0, "worth it"),
     ],
 )

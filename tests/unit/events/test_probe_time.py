@@ -47,4 +47,4 @@ def test_there_is_none_in_other_events():
 
 def test_the_end_in_words():
     end = StreamEnd(0.0725, 0.05)
-    assert end.text == "the probes took 7.25 % of ksmd's CPU time, 5 % are allowed"
+    assert end.text == "the probes took 7.25% of ksmd's CPU time, 5% are allowed"

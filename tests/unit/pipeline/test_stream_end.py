@@ -62,7 +62,7 @@ def test_the_document_says_when_and_why():
     document = final().document
     assert document["stream"] == {
         "ended_seconds": 12.0,
-        "reason": "the probes took 8 % of ksmd's CPU time, 5 % are allowed",
+        "reason": "the probes took 8% of ksmd's CPU time, 5% are allowed",
     }
     assert document["reconstruction"]["complete"] is False
     assert {row["reconstructed"] for row in document["reconciliation"].values()} == {None}
@@ -123,7 +123,7 @@ def test_every_section_says_until_when():
 
 def test_the_text_says_so():
     text = " ".join(plain_text(final()).split())
-    assert "The stream ended 12.0 s into the run: the probes took 8 % of ksmd's CPU time" in text
+    assert "The stream ended 12.0 s into the run: the probes took 8% of ksmd's CPU time" in text
     assert "Probes took 8.0% of ksmd's CPU time." in text
     assert "The stream ended" not in plain_text(final(story()))
 
@@ -190,7 +190,7 @@ def test_one_line_on_stderr_unless_there_is_a_screen(capsys, options, logged):
     runner(batches, {"log": plugin("log")}, **options).run()
     lines = [line for line in capsys.readouterr().err.splitlines() if "stream of events" in line]
     assert lines == logged * [
-        "ksmtrace: the stream of events ends: the probes took 8 % of ksmd's CPU time, 5 % are "
+        "ksmtrace: the stream of events ends: the probes took 8% of ksmd's CPU time, 5% are "
         "allowed; counts and counters go on; to avoid it: --budget none, or --totals from the "
         "beginning"
     ]

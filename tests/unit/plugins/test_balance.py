@@ -649,9 +649,16 @@ def test_the_verdict_is_the_sign_of_what_is_left(net, cores, worth):
         assert answer is Answer.TOO_LITTLE
     elif net <= 0 or net < round(spent):
         assert answer is Answer.COSTS_MORE
-        if net >= 32 << 20:
-            cheaper = replace(facts, cost_cores=net / worth * 0.999)
-            assert judge(cheaper).answer is Answer.WORTH_IT
+        change = judge(facts).change
+        if net > 0:
+            cheaper = replace(facts, cost_cores=max(net, 32 << 20) / worth * 0.999)
+            better = Answer.WORTH_IT if net >= 32 << 20 else Answer.TOO_LITTLE
+            assert judge(cheaper).answer is better
+            assert ("too little to matter" in change) is (better is Answer.TOO_LITTLE)
+            more = replace(facts, net_saved_bytes=round(spent))
+            assert judge(more).answer is Answer.WORTH_IT
+        else:
+            assert "more equal pages" in change
     else:
         assert answer is Answer.WORTH_IT
 
