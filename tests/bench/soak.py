@@ -1,7 +1,8 @@
-"""Traces for long while thousands of processes come and go: memory, descriptors, threads, losses.
+r"""Traces for long while thousands of processes come and go: memory, descriptors, threads, losses.
 
     .venv/bin/python tests/bench/soak.py 3600
-    .venv/bin/python tests/vm/guest.py --limit 7200 6.1 -- .venv/bin/python tests/bench/soak.py 3600 auto 18
+    .venv/bin/python tests/vm/guest.py --limit 7200 6.1 -- \
+        .venv/bin/python tests/bench/soak.py 3600 auto 18
 
 The last number is the longest life of a process in seconds (6): in a guest, whose processor is
 emulated, three times as long is as hard. The curves go to soak.json in $OUT, or here.

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -147,26 +149,39 @@ def _wait_until_merging(ksm, pid):
     raise AssertionError("the pages of user daemon do not merge")
 
 
+CROWD = """
+import mmap, os, signal, sys
+pids = []
+for number in range(int(sys.argv[1])):
+    if (pid := os.fork()) == 0:
+        memory = mmap.mmap(-1, 3 * 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_MERGEABLE)
+        for at, word in enumerate((1, 2 + number % 2, 1000 + number)):
+            memory[at * 4096 : (at + 1) * 4096] = word.to_bytes(8, "little") * 512
+        os.close(2)
+        os.write(1, b".")
+        signal.pause()
+    pids.append(pid)
+os.write(2, " ".join(map(str, pids)).encode())
+os.close(2)
+signal.pause()
+"""
+
+
 @pytest.mark.live
 def test_two_thousand_processes(ksm):
     """Each has a page of everybody's, one of its half's, and one of its own."""
-    import mmap
-
     ksm.start_stepping()
-    count, pids = 2000, []
+    count = 2000
+    crowd = subprocess.Popen(
+        [sys.executable, "-S", "-E", "-c", CROWD, str(count)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+    )  # fmt: skip
     try:
-        for number in range(count):
-            if (pid := os.fork()) == 0:
-                size = 3 * mmap.PAGESIZE
-                memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-                memory.madvise(mmap.MADV_MERGEABLE)
-                for at, word in enumerate((1, 2 + number % 2, 1000 + number)):
-                    memory[at * mmap.PAGESIZE : (at + 1) * mmap.PAGESIZE] = word.to_bytes(
-                        8, "little"
-                    ) * (mmap.PAGESIZE // 8)
-                while True:
-                    signal.pause()
-            pids.append(pid)
+        pids = [int(word) for word in crowd.stderr.read().split()]
+        assert len(pids) == count
+        for _ in range(count):
+            crowd.stdout.read(1)
         ksm.write("max_page_sharing", 100_000)
         ksm.scan(4)
         assert ksm.counter("pages_sharing") == count - 1 + 2 * (count // 2 - 1)
@@ -179,12 +194,11 @@ def test_two_thousand_processes(ksm):
         assert found["users"]["groups"][0]["ksm_pages"] == 3
         assert found["users"]["groups"][0]["pages"] == 2 * count
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        for pid in pids:
-            os.waitpid(pid, 0)
+        os.killpg(crowd.pid, signal.SIGKILL)
+        crowd.communicate()
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated.*:DeprecationWarning")  # pydot's, of its parser
 @pytest.mark.live
 def test_a_graph_is_read_by_others(ksm, processes, tmp_path):
     import networkx

@@ -1,7 +1,7 @@
 """Processes that are born and gone: python -m support.churn ALIVE BIRTHS [LONGEST_SECONDS].
 
-Each is forked, maps mergeable memory of which a part has twins, a part is its own and a part changes, and
-ends after some seconds. It ends with SIGTERM, and prints how many were born.
+Each is forked, maps mergeable memory of which a part has twins, a part is its own and a part
+changes, and ends after some seconds. It ends with SIGTERM, and prints how many were born.
 """
 
 import mmap

@@ -69,7 +69,8 @@ def soak(
 ) -> Soak:
     """Trace for so long, with 20 ms between batches of 1,000 pages; scraped at each look.
 
-    Processes live for `longest` seconds at most. The births end before the trace does, so that its last reading is of a KSM at rest.
+    Processes live for `longest` seconds at most. The births end before the trace does, so that its
+    last reading is of a KSM at rest.
     """
     found = Soak()
     with socket.socket() as free:
