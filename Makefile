@@ -111,6 +111,7 @@ docs: .venv/ready-test ## write what is made of docs from the code
 	$(TOOL).docs.metrics
 	$(TOOL).docs.reference
 	$(TOOL).docs.documents
+	$(TOOL).docs.reasons
 	$(TOOL).docs.events
 	$(TOOL).docs.hooks
 	$(TOOL).docs.tables

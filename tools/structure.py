@@ -37,7 +37,7 @@ FLOORS = (
     ("sources", "sources.live"),
     ("conformance", "whatif", "estimate"),
     ("audit",),
-    ("pipeline", "report", "doctor", "listing", "serving"),
+    ("pipeline", "report", "doctor", "listing", "serving", "why"),
     ("hookspecs",),
     ("plugins",),
     ("pipeline.manager", "documents"),

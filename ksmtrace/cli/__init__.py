@@ -20,7 +20,8 @@ from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("estimate", "audit", "doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
+    *("estimate", "why", "audit", "doctor", "probemap", "plugins", "schema", "dashboards"),
+    "demo",
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ksmtrace.cli.files import output_name
 from ksmtrace.cli.formats import add_format_options, print_json
-from ksmtrace.cli.options import add_worth_option, bytes_of, pid_of, positive_seconds
+from ksmtrace.cli.looking import add_looking_options
+from ksmtrace.cli.options import add_worth_option, pid_of, positive_seconds
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus
 from ksmtrace.lines import say
@@ -27,8 +27,6 @@ save once it has settled: nothing is switched on, no process is stopped, and
 nothing is swapped in. Without a target, of every process. Neither contents nor
 hashes are kept or printed. Needs root.
 """
-_MOST_LOOKS = 100
-_DEFAULT_RATE = 512 << 20
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -40,21 +38,7 @@ def add_parser(verbs: Verbs) -> None:
         epilog="exit status: 130 where it was interrupted, with what was known till then",
     )
     add_target_options(parser)
-    parser.add_argument(
-        "--looks",
-        type=_looks,
-        default=2,
-        metavar="N",
-        help="looks at each page (default 2): what changes between two is left alone by ksmd; with "
-        "1 nothing is known to change",
-    )
-    parser.add_argument(
-        "--every",
-        type=positive_seconds,
-        default=5.0,
-        metavar="S",
-        help="seconds between two looks (default 5)",
-    )
+    add_looking_options(parser)
     parser.add_argument(
         "--budget",
         dest="budget_seconds",
@@ -62,13 +46,6 @@ def add_parser(verbs: Verbs) -> None:
         metavar="SECONDS",
         help="seconds that reading may take: where all cannot be read, a sample is, and figures "
         "are intervals",
-    )
-    parser.add_argument(
-        "--max-bytes-per-second",
-        type=_rate,
-        default=_DEFAULT_RATE,
-        metavar="B",
-        help=f"read no faster (default {_DEFAULT_RATE >> 20}MiB)",
     )
     parser.add_argument(
         "--advised-only", action="store_true", help="only memory that is mergeable already"
@@ -91,24 +68,6 @@ def add_target_options(parser: ArgumentParser) -> None:
         parser.add_argument(
             name, type=kind, nargs="+", action="extend", default=[], metavar=metavar, help=text
         )
-
-
-def _looks(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_LOOKS):
-        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no number of looks, 1 to {_MOST_LOOKS}")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        found = bytes_of(text)
-    except ValueError:
-        found = 0.0
-    if not 1 << 12 <= found < 1 << 50:
-        raise argparse.ArgumentTypeError(
-            f"{text[:60]!r} is no size of a page or more, as 100MiB or 1GiB"
-        )
-    return found
 
 
 def run(options: Namespace) -> int:

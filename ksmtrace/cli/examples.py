@@ -45,6 +45,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("sudo ksmtrace audit", "who shares with whom"),
         ("sudo ksmtrace audit --policy tenants.toml", "and who must not"),
     ),
+    "why": (
+        ("sudo ksmtrace why 1234", "of a process, mapping by mapping"),
+        ("sudo ksmtrace why 1234 7f5e2c000000-7f5e2c021000 --pages", "of some pages, each"),
+        ("sudo ksmtrace why --vm web --json", "of a guest, for programs"),
+    ),
     "doctor": (
         ("sudo ksmtrace doctor", "what can be seen here, and why not more"),
         ("ksmtrace doctor --json", "for programs"),

@@ -11,6 +11,7 @@ from ksmtrace.documents.estimate import ESTIMATE
 from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.run import RUN
 from ksmtrace.documents.simulations import SIMULATE, WHATIF
+from ksmtrace.documents.why import WHY
 from ksmtrace.figures import FigureSpec, Specs
 from ksmtrace.plugins import BUILTINS, Role
 
@@ -22,6 +23,7 @@ DOCUMENTS: dict[str, tuple[str, Specs]] = {
     "whatif": ("whatif --json", WHATIF),
     "estimate": ("estimate --json", ESTIMATE),
     "audit": ("audit --json", AUDIT),
+    "why": ("why --json", WHY),
     "doctor": ("doctor --json", DOCTOR),
     "plugins": ("plugins --json", PLUGINS),
 }

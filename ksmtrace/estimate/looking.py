@@ -18,7 +18,12 @@ from ksmtrace.estimate.targets import Target
 from ksmtrace.events.kinds import ProcessGauge
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.mappings import Mapping, read_mappings
-from ksmtrace.kernel.page_contents import PIECE_PAGES, PageHasher, PageReader
+from ksmtrace.kernel.page_contents import (
+    PIECE_PAGES,
+    PageHasher,
+    PageReader,
+    present_contents,
+)
 from ksmtrace.kernel.page_table import (
     EXCLUSIVE,
     SWAPPED,
@@ -185,14 +190,14 @@ class Lister:
                         count = min(_PIECE, (span.end - first) // mmap.PAGESIZE, left)
                         left -= count
                         entries = table.entries(first, count)
-                        piece = self._piece(index, process, mapping, first, entries, merging)
+                        piece = self.piece(index, process, mapping, first, entries, merging)
                         if len(piece):
                             yield piece
                     if left <= 0:
                         UNREAD.note(self._root / f"proc/{pid}/pagemap", errno.EFBIG)
                         return
 
-    def _piece(
+    def piece(
         self,
         index: int,
         process: Process,
@@ -201,6 +206,16 @@ class Lister:
         entries: Words,
         merging: bool,
     ) -> Pages:
+        """The anonymous pages among page table entries; counts them in `process`.
+
+        Args:
+            index: for the column `process`.
+            process: whose.
+            mapping: in which they are.
+            first: address of the first entry.
+            entries: as `PageTable.entries` has them.
+            merging: whether the process may have KSM pages.
+        """
         process.swapped += int(np.count_nonzero(entries & SWAPPED))
         at = np.flatnonzero(anonymous(entries))
         entries = entries[at]
@@ -297,11 +312,7 @@ def _read_process(
     pace: Pace,
     done: Callable[[int], None],
 ) -> None:
-    """Read the pages of one process.
-
-    Which of them are still there, and mapped by nobody else, is looked up just before: a page that
-    is not would be brought in, and one that has become shared would be copied.
-    """
+    """Read the pages of one process."""
     pid = process.target.pid
     with PageTable(pid) as table, PageReader(pid) as reader:
         for start in range(mine.start, mine.stop, PIECE_PAGES):
@@ -310,14 +321,10 @@ def _read_process(
                 return
             address = pages.address[here]
             pace.spend(len(address) * mmap.PAGESIZE)
-            entries = table.entries_at(address)
-            there = np.flatnonzero(anonymous(entries))
-            alone = (entries[there] & EXCLUSIVE) != 0
-            alone &= (pages.bits[here][there] & byte(Bit.MERGED)) == 0
             unread = np.ones(len(address), dtype=np.bool_)
-            for places, contents in reader.pieces(address[there], alone):
-                read = there[places]
-                _take(pages, start + read, hasher.hashes(contents), hasher.zero)
+            merged = (pages.bits[here] & byte(Bit.MERGED)) != 0
+            for read, content in present_contents(table, reader, address, merged):
+                _take(pages, start + read, hasher.hashes(content), hasher.zero)
                 unread[read] = False
             pages.bits[here][unread] |= byte(Bit.UNREAD)
             done(here.stop)

@@ -94,7 +94,7 @@ def contents(pages: Pages, rules: Rules) -> Contents:
     shared = (pages.has(Bit.FORKED) | pages.has(Bit.MERGED))[steady]
     in_common = np.bincount(place[shared], minlength=len(counts))
     frames = counts - in_common
-    frames += _distinct(place[shared], pages.frame[steady][shared], len(counts))
+    frames += distinct(place[shared], pages.frame[steady][shared], len(counts))
     merged = np.zeros(len(counts), dtype=np.bool_)
     merged[place[pages.has(Bit.MERGED)[steady]]] = True
     return Contents(of, counts, frames, (frames > 1) | (merged & (counts > 1)))
@@ -115,7 +115,7 @@ def _unsteady(pages: Pages) -> Mask:
     return pages.has(Bit.CHANGED) | pages.has(Bit.UNREAD)
 
 
-def _distinct(place: Counts, frame: npt.NDArray[np.uint64], count: int) -> Counts:
+def distinct(place: Counts, frame: npt.NDArray[np.uint64], count: int) -> Counts:
     """How many frames each content has; a page without a frame number is one of its own."""
     order = np.lexsort((frame, place))
     place, frame = place[order], frame[order]
@@ -198,7 +198,7 @@ def depends_on_order(pages: Pages, found: Contents, limit: int) -> Mask:
     Or have several now, which ksmd leaves as they are.
     """
     merged = (found.of >= 0) & pages.has(Bit.MERGED)
-    now = _distinct(found.of[merged], pages.frame[merged], len(found.pages))
+    now = distinct(found.of[merged], pages.frame[merged], len(found.pages))
     return (found.frames < found.pages) & found.merging & ((found.pages > limit) | (now > 1))
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ksmtrace.kernel.files import UNREAD, read_bytes
 
-_FILE, _PRESENT, _HUGE = 1 << 2, 1 << 3, 1 << 6
+_FILE, _PRESENT, _SWAPPED, _HUGE = 1 << 2, 1 << 3, 1 << 4, 1 << 6
 """PAGE_IS_* of linux/fs.h."""
 _REGIONS = 4096
 _MAPPING = re.compile(rb"[0-9a-f]+-[0-9a-f]+ ")
@@ -103,6 +103,14 @@ def anonymous_spans(pagemap: int, start: int, end: int) -> Iterator[Span]:
     yield from _joined(_scan(pagemap, _pages_of(start, end), _FILE))
 
 
+def held_spans(pagemap: int, start: int, end: int) -> Iterator[Span]:
+    """Spans of `start` to `end` with pages that are present, of whatever kind, or in swap.
+
+    Arguments and errors as of `anonymous_spans`.
+    """
+    yield from _joined(_scan(pagemap, _pages_of(start, end), 0, _PRESENT | _SWAPPED))
+
+
 def private_mappings(listing: bytes) -> list[Span]:
     """The private mappings without a file: KSM merges no others.
 
@@ -142,7 +150,9 @@ def _span(fields: list[bytes]) -> Span | None:
     return _pages_of(start, end)
 
 
-def _scan(pagemap: int, mapping: Span, excluded: int = _FILE | _HUGE) -> Iterator[Span]:
+def _scan(
+    pagemap: int, mapping: Span, excluded: int = _FILE | _HUGE, any_of: int = _PRESENT
+) -> Iterator[Span]:
     regions = (_Region * _REGIONS)()
     at = mapping.start
     while at < mapping.end:
@@ -153,8 +163,9 @@ def _scan(pagemap: int, mapping: Span, excluded: int = _FILE | _HUGE) -> Iterato
             vec=ctypes.addressof(regions),
             vec_len=_REGIONS,
             category_inverted=excluded,
-            category_mask=_PRESENT | excluded,
-            return_mask=_PRESENT,
+            category_mask=excluded,
+            category_anyof_mask=any_of,
+            return_mask=any_of,
         )
         try:
             count = fcntl.ioctl(pagemap, _PAGEMAP_SCAN, arguments)

@@ -46,6 +46,7 @@ class Mapping:
         name: the file, or as "[heap]"; "" for none; bytes that are no UTF-8 are U+FFFD.
         present_pages: at most so many are present (Rss).
         huge_pages: so many of them are parts of huge pages (AnonHugePages).
+        swapped_pages: so many are in swap (Swap).
         flags: of VmFlags, two letters each (proc(5)).
     """
 
@@ -56,6 +57,7 @@ class Mapping:
     name: str
     present_pages: int = 0
     huge_pages: int = 0
+    swapped_pages: int = 0
     flags: frozenset[str] = frozenset()
 
     @property
@@ -85,7 +87,7 @@ def parse_smaps(listing: bytes, path: Path) -> Iterator[Mapping]:
     A line that is not as known costs its mapping, and is noted in `UNREAD`.
     """
     head: list[bytes] = []
-    counts = {b"Rss:": 0, b"AnonHugePages:": 0}
+    counts = {b"Rss:": 0, b"AnonHugePages:": 0, b"Swap:": 0}
     flags: frozenset[str] = frozenset()
     for line in listing.split(b"\n"):
         if _LINE.match(line):
@@ -119,5 +121,5 @@ def _mapping(
         UNREAD.note(path, NOT_AS_KNOWN)
         return
     name = head[5].decode("utf-8", "replace") if len(head) > 5 else ""
-    present, huge = counts.values()
-    yield Mapping(start, end, permissions, inode, name, present, huge, flags)
+    present, huge, swapped = counts.values()
+    yield Mapping(start, end, permissions, inode, name, present, huge, swapped, flags)

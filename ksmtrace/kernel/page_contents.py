@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ksmtrace.kernel.page_table import EXCLUSIVE, PageTable, anonymous
 from ksmtrace.kernel.sysfs import ROOT
 
 Words = npt.NDArray[np.uint64]
@@ -142,6 +143,30 @@ def _runs(addresses: Words) -> tuple[Places, Places]:
     bounds = np.empty(len(begins) + 2, dtype=np.intp)
     bounds[0], bounds[1:-1], bounds[-1] = 0, begins + 1, len(addresses)
     return bounds[:-1], bounds[1:] - bounds[:-1]
+
+
+def present_contents(
+    table: PageTable, reader: PageReader, addresses: Words, merged: Mask
+) -> Iterator[tuple[Places, Contents]]:
+    """The contents of those pages that are there, in pieces: their places, and their bytes.
+
+    Which of them are still there, and mapped by nobody else, is looked up just before: a page that
+    is not would be brought in, and one that has become shared would be copied.
+
+    Args:
+        table: of the process that `reader` reads.
+        reader: reads them.
+        addresses: of the pages, in order, shape (n,).
+        merged: which of them are KSM pages.
+
+    Raises:
+        OSError: as `PageReader.pieces`.
+    """
+    entries = table.entries_at(addresses)
+    there = np.flatnonzero(anonymous(entries))
+    alone = ((entries[there] & EXCLUSIVE) != 0) & ~merged[there]
+    for places, contents in reader.pieces(addresses[there], alone):
+        yield there[places], contents
 
 
 class PageHasher:

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from ksmtrace.kernel.anonymous import Span, anonymous_spans
+from ksmtrace.kernel.anonymous import Span, anonymous_spans, held_spans
 from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.mappings import Mapping
 from ksmtrace.kernel.pagemap import words_by_pfn
@@ -33,6 +33,7 @@ SWAPPED = np.uint64(1 << 62)
 PRESENT = np.uint64(1 << 63)
 _FRAME = np.uint64((1 << 55) - 1)
 _WORD = 8
+_SMALL_PAGES = 1 << 18
 _SHIFT = mmap.PAGESIZE.bit_length() - 1
 _NEAR_BYTES = 512 * mmap.PAGESIZE
 """Reading the entries between two pages takes less than another call, up to here."""
@@ -83,6 +84,21 @@ class PageTable:
                 UNREAD.note(self._path, error.errno or errno.EIO)
             elif mapping.present_pages:
                 yield Span(mapping.start, mapping.end, mapping.present_pages)
+
+    def held_spans(self, mapping: Mapping) -> Iterator[Span]:
+        """Spans of a mapping outside of which nothing is present or in swap, by address.
+
+        By PAGEMAP_SCAN; before 6.7, which has none, all of a mapping that has something, or is
+        small: smaps does not tell where only the zero page is.
+        """
+        try:
+            yield from held_spans(self._descriptor, mapping.start, mapping.end)
+        except OSError as error:
+            pages = (mapping.end - mapping.start) // mmap.PAGESIZE
+            if error.errno not in (errno.ENOTTY, errno.EINVAL):
+                UNREAD.note(self._path, error.errno or errno.EIO)
+            elif mapping.present_pages or mapping.swapped_pages or pages <= _SMALL_PAGES:
+                yield Span(mapping.start, mapping.end, pages)
 
     def entries(self, start: int, count: int) -> Words:
         """The entries of `count` pages from address `start` on, as the kernel writes them.

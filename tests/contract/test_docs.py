@@ -13,6 +13,7 @@ from tools.docs import (
     hooks,
     metrics,
     needs,
+    reasons,
     reference,
     tables,
     uksm,
@@ -55,6 +56,12 @@ def test_the_keys_of_analyzers_are_current():
     """`make docs` mends it."""
     text = reference.DOCUMENT.read_text()
     assert text == reference.with_keys(text)
+
+
+def test_the_table_of_reasons_is_current():
+    """`make docs` mends it."""
+    text = reasons.DOCUMENT.read_text()
+    assert text == reasons.with_table(text)
 
 
 @pytest.mark.parametrize("path", documents.TABLES, ids=lambda path: path.name)

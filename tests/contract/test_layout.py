@@ -44,6 +44,10 @@ ALLOWED = {
     "estimate": {
         *("events", "kernel", "session", "model", "errors", "section", "units", "estimate", ""),
     },
+    "why": {
+        *("events", "kernel", "session", "model", "errors", "section", "units", "sources"),
+        *("estimate", "why", ""),
+    },
     "conformance": {"events", "session", "errors", "engine", "drawing", "conformance"},
     "plugins": {
         "events",
@@ -67,7 +71,7 @@ ALLOWED = {
     "drawing": {"section", "units", "lines", "drawing"},
     "documents": {
         *("events", "session", "figures", "kernel", "engine"),
-        *("pipeline", "plugins", "documents", "estimate", "audit", "model", ""),
+        *("pipeline", "plugins", "documents", "estimate", "why", "audit", "model", ""),
     },
     "report": {
         *("section", "units", "drawing", "errors", "session"),

@@ -17,6 +17,7 @@ from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.json_schema import DOCUMENTS, Schema, schema
 from ksmtrace.documents.run import ENGINE, RUN
 from ksmtrace.documents.simulations import SIMULATE, WHATIF
+from ksmtrace.documents.why import WHY
 from ksmtrace.figures import Specs
 from tools.docs.marked import DOCS, with_part
 from tools.docs.reference import key_rows, unit_of
@@ -33,6 +34,7 @@ TABLES: dict[Path, dict[str, Specs]] = {
     DOCS / "AUDIT.md": {"keys of audit": AUDIT},
     DOCS / "ESTIMATE.md": {"keys of estimate": ESTIMATE},
     DOCS / "WHATIF.md": {"keys of whatif": WHATIF},
+    DOCS / "WHY.md": {"keys of why": WHY},
     DOCS.parent / "WORKLOADS.md": {"keys of simulate": SIMULATE},
 }
 """By document: its tables, by their mark."""
