@@ -22,8 +22,8 @@ DOCUMENTS: dict[str, tuple[str, Specs]] = {
     "simulate": ("simulate --json", SIMULATE),
     "whatif": ("whatif --json", WHATIF),
     "estimate": ("estimate --json", ESTIMATE),
-    "audit": ("audit --json", AUDIT),
     "why": ("why --json", WHY),
+    "audit": ("audit --json", AUDIT),
     "doctor": ("doctor --json", DOCTOR),
     "plugins": ("plugins --json", PLUGINS),
 }
