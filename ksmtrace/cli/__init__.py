@@ -32,6 +32,8 @@ examples:
   sudo ksmtrace record -o host.ksmtrace --duration 60
   ksmtrace replay host.ksmtrace               the same answers, offline
   ksmtrace report host.ksmtrace -o host.html  the same as one page to read
+  sudo ksmtrace estimate                      what KSM would save, before it is on
+  sudo ksmtrace why PID                       why a process's memory does not merge
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
   ksmtrace whatif host.ksmtrace --sweep pages_to_scan=100,1000
   ksmtrace dashboards -o DIR                  Grafana dashboards, Prometheus rules
