@@ -9,12 +9,13 @@ import re
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import check_input
 from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.looking import add_looking_options
-from ksmtrace.cli.options import pid_of
+from ksmtrace.cli.options import add_capture_options, pid_of
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
 from ksmtrace.lines import say
@@ -22,6 +23,7 @@ from ksmtrace.lines import say
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
     from ksmtrace.estimate.targets import Target
+    from ksmtrace.why.decisions import Decisions
     from ksmtrace.why.survey import Range
 
 _DESCRIPTION = """\
@@ -67,7 +69,13 @@ def add_parser(verbs: Verbs) -> None:
         help="print the bytes in which nearly equal pages differ, of an example each: they may be "
         "secrets",
     )
+    parser.add_argument(
+        "--capture",
+        metavar="FILE",
+        help="also what ksmd last decided of the pages, by a capture of it (record)",
+    )
     add_looking_options(parser)
+    add_capture_options(parser)
     add_format_options(parser)
     parser.set_defaults(run=run)
 
@@ -108,7 +116,10 @@ def run(options: Namespace) -> int:
     with suppress(OSError):
         os.nice(19)
     with interruptible() as control:
-        answer = explain(target, _range(options), wishes, lambda: control.interrupted, progress)
+        decisions = None if options.capture is None else _decisions(options, target)
+        answer = explain(
+            target, _range(options), wishes, lambda: control.interrupted, progress, decisions
+        )
     single = options.addresses is not None and options.addresses[1] is None
     pages = options.pages or single
     found = document(answer, pages=pages, show_bytes=options.show_bytes)
@@ -140,6 +151,25 @@ def _target(options: Namespace) -> Target:
         pids = ", ".join(str(one.pid) for one in found[:10])
         raise KsmtraceError(f"{len(found)} processes run {options.vm!r}: name one, of {pids}")
     return found[0]
+
+
+def _decisions(options: Namespace, target: Target) -> Decisions:
+    """What the capture tells of the process.
+
+    Raises:
+        KsmtraceError: it is none, or cannot be read.
+    """
+    from ksmtrace.sources.capture import CaptureSource
+    from ksmtrace.why.decisions import Decisions
+
+    check_input(options.capture, "capture")
+    found = Decisions(options.capture, target.pid, target.name)
+    source = CaptureSource(options.capture, speed=None, most_batch_bytes=options.max_batch)
+    with closing(source), progress("reading the capture"):
+        found.follow(source.batches())
+    for warning in source.warnings:
+        say(warning)
+    return found
 
 
 def _range(options: Namespace) -> Range | None:

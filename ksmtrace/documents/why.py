@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.why.decisions import Decision
 from ksmtrace.why.kinds import Look
 from ksmtrace.why.reason import Reason
 
+_DECISIONS = tuple(one.key for one in Decision)
 _REASONS = tuple(one.key for one in Reason)
 
 _KIND = (
@@ -107,6 +109,27 @@ WHY = (
         fact("present_pages", "pages", "Those that are there."),
         fact("equal_pages", "pages", "As in `reasons[]`."),
         fact("reasons.<reason>", "pages", "Pages by reason; those with none are left out."),
+        fact(
+            "last_decisions.<decision>",
+            "pages",
+            "Anonymous pages by what ksmd decided last of them, as in `capture`; empty without.",
+        ),
+    ),
+    fact(
+        "capture",
+        "",
+        "What ksmd decided last, by `--capture`; null without.",
+        fact("file", "text", "The capture."),
+        fact("knows_process", "flag", "It has events of the pages of this process."),
+        fact(
+            "decisions[]",
+            "",
+            "Anonymous pages by what ksmd decided last.",
+            fact("decision", "text", "In a word.", one_of=_DECISIONS),
+            fact("meaning", "text", "In words."),
+            fact("pages", "pages", "Of which it did."),
+        ),
+        null=True,
     ),
     fact(
         "merged",
@@ -196,6 +219,14 @@ WHY = (
             "mappings",
             "count",
             "Page table entries that map the frame of each; null where not known, or not there.",
+            null=True,
+        ),
+        fact("merged_with_pids[]", "count", "Other processes that map the same KSM pages, 20."),
+        fact(
+            "last_decision",
+            "text",
+            "As in `capture`; null without, and for what is not anonymous memory.",
+            one_of=_DECISIONS,
             null=True,
         ),
         null=True,

@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
 from ksmtrace.estimate.targets import find_targets
+from ksmtrace.sources.capture import CaptureSource
+from ksmtrace.why.decisions import Decisions
 from ksmtrace.why.reason import Reason
 from ksmtrace.why.result import document
 from ksmtrace.why.survey import Range
 from ksmtrace.why.why import Wishes, explain
+from support.tracing import trace
 
 PAGE = 4096
 PAGES = 10
@@ -63,7 +66,7 @@ def mapped():
         child.communicate()
 
 
-def asked(pid, address, pages=PAGES, between=lambda: None, looks=2):
+def asked(pid, address, pages=PAGES, between=lambda: None, decisions=None):
     """The answer for a range; `between` is called before the second look."""
 
     @contextmanager
@@ -74,7 +77,7 @@ def asked(pid, address, pages=PAGES, between=lambda: None, looks=2):
 
     (target,) = find_targets([pid])
     wanted = Range(address, address + pages * PAGE)
-    answer = explain(target, wanted, Wishes(looks, 0.01), lambda: False, bar)
+    answer = explain(target, wanted, Wishes(2, 0.01), lambda: False, bar, decisions)
     return answer, document(answer, pages=True)
 
 
@@ -151,7 +154,11 @@ class Case:
             do(process, "mergeable", region=region)
 
     def ask(self, process, region, **how):
-        return asked(self.processes.pids[process], *self.at[process, region], **how)
+        return asked(*self.place(process, region), **how)
+
+    def place(self, process, region):
+        """Pid, address and pages of a region."""
+        return self.processes.pids[process], *self.at[process, region]
 
 
 def check_merged(ksm, processes):
@@ -166,6 +173,7 @@ def check_merged(ksm, processes):
         "sharers": [{"pid": processes.pids["b"], "name": "b", "frames": 1}],
     }  # fmt: skip
     assert answer.sharers[0].target.pid == processes.pids["b"]
+    assert [run["merged_with_pids"] for run in found["pages"]] == [[processes.pids["b"]]]
 
 
 def check_waiting(ksm, processes):
@@ -299,6 +307,34 @@ def asked_frames():
     from ksmtrace.estimate.looking import Frames
 
     return Frames()
+
+
+@pytest.mark.live
+def test_a_capture_tells_which_page_is_held(ksm, processes, tmp_path):
+    """Without ksmd's passing by again the capture says that the page is held."""
+    file = str(tmp_path / "c.ksmtrace")
+
+    def workload():
+        case.region("a", "r", "unique:1", pages=4)
+        processes.do("a", "pin", region="r", first=0, pages=1)
+        case.region("b", "r", "unique:1", pages=4)
+        ksm.scan(4)
+
+    case = Case(ksm, processes)
+    trace(workload, record=file)
+    (target,) = find_targets([processes.pids["a"]])
+    decisions = Decisions(file, target.pid, target.name)
+    with closing(CaptureSource(file, speed=None)) as source:
+        decisions.follow(source.batches())
+    _, found = asked(*case.place("a", "r"), decisions=decisions)
+    assert reasons(found) == {"held": 1, "merged": 3}
+    (mapping,) = found["mappings"]
+    told = {"held", "failed"} & mapping["last_decisions"].keys()  # by what the probes tell
+    assert mapping["last_decisions"] == {told.pop(): 1, "merged": 3}
+    assert [run["last_decision"] for run in found["pages"]][1:] == ["merged"]
+    _, equal = asked(*case.place("b", "r"))
+    assert reasons(equal) == {"waiting": 1, "merged": 3}
+    assert found["capture"]["knows_process"]
 
 
 @pytest.mark.live
