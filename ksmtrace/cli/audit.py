@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ksmtrace.cli.estimate import add_target_options
+from ksmtrace.cli.estimate import add_target_options, tell_who_is_hidden
 from ksmtrace.cli.files import output_name
 from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.progress import progress
@@ -67,6 +67,7 @@ def run(options: Namespace) -> int:
         check_libraries()
         check_target(options.output)
     targets = find_targets(options.pid, options.cgroup, options.vm)
+    tell_who_is_hidden()
     kernel = read_kernel()
     with interruptible() as control, progress("processes", len(targets)) as done:
         sharing = read_sharing(targets, lambda: control.interrupted, done)

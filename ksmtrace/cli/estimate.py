@@ -84,6 +84,7 @@ def run(options: Namespace) -> int:
         check_libraries()
         check_target(options.output)
     targets = find_targets(options.pid, options.cgroup, options.vm)
+    tell_who_is_hidden()
     host = read_host(options.core_worth)
     wishes = Wishes(
         looks=options.looks,
@@ -102,6 +103,16 @@ def run(options: Namespace) -> int:
     return ExitStatus.INTERRUPTED if control.interrupted else ExitStatus.DONE
 
 
+def tell_who_is_hidden() -> None:
+    """Say so where not all processes of the host are seen."""
+    from ksmtrace.kernel.host import find_ksmd
+    from ksmtrace.kernel.presence import why_no_ksmd
+
+    if find_ksmd() is None:
+        absence = why_no_ksmd()
+        say(f"only processes that are seen here are looked at: {absence.found}: {absence.remedy}")
+
+
 def read_host(core_worth_bytes: int) -> Host:
     """What of this host a forecast depends on.
 
@@ -112,13 +123,11 @@ def read_host(core_worth_bytes: int) -> Host:
     from ksmtrace.estimate.forecast import Host
     from ksmtrace.estimate.pace import measure_page_cost
     from ksmtrace.kernel.host import find_ksmd, read_kernel
-    from ksmtrace.kernel.sysfs import has_ksm, read_counters, read_tunables
+    from ksmtrace.kernel.presence import why_no_ksm
+    from ksmtrace.kernel.sysfs import read_counters, read_tunables
 
-    if not has_ksm():
-        raise HostError(
-            "/sys/kernel/mm/ksm is not there: this kernel was built without CONFIG_KSM, or this "
-            "container does not show it"
-        )
+    if (absence := why_no_ksm()) is not None:
+        raise HostError(str(absence))
     return Host(
         kernel=read_kernel(),
         tunables=read_tunables(),
