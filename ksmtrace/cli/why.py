@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ksmtrace.cli.options import add_capture_options, pid_of
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
 from ksmtrace.lines import say
+from ksmtrace.why.reason import CONDITIONS, Reason
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
@@ -32,6 +34,7 @@ first reason that holds, in the kernel's own order. The process and all
 mergeable memory of others is read twice; nothing is switched on, no process is
 stopped, and nothing is swapped in. Needs root.
 """
+_KEY_WIDTH = 15
 _ADDRESSES = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})(?:-(?:0[xX])?([0-9a-fA-F]{1,16}))?")
 
 
@@ -41,8 +44,8 @@ def add_parser(verbs: Verbs) -> None:
         "why",
         help="why the pages of a process do not merge, and with whom others have",
         description=_DESCRIPTION,
-        epilog="The kernel's condition for each reason is in the answer and in docs/WHY.md.\n\n"
-        "exit status: 130 where it was interrupted, with what was known till then",
+        epilog=_reasons()
+        + "\n\nexit status: 130 where it was interrupted, with what was known till then",
     )
     parser.add_argument("pid", nargs="?", type=pid_of, metavar="PID", help="the process")
     parser.add_argument(
@@ -78,6 +81,23 @@ def add_parser(verbs: Verbs) -> None:
     add_capture_options(parser)
     add_format_options(parser)
     parser.set_defaults(run=run)
+
+
+def _reasons() -> str:
+    """The reasons and the kernel's conditions, for `--help`."""
+    rows = (
+        textwrap.fill(
+            CONDITIONS[one],
+            width=78,
+            initial_indent=f"  {one.key:<{_KEY_WIDTH}}",
+            subsequent_indent=" " * (_KEY_WIDTH + 2),
+        )
+        for one in Reason
+        if CONDITIONS[one]
+    )
+    return "\n".join(
+        ["reasons, in the kernel's order, each with its condition in mm/ksm.c:", *rows]
+    )
 
 
 def addresses_of(text: str) -> tuple[int, int | None]:

@@ -316,16 +316,7 @@ def test_the_reason_is_named_here(name, ksm, processes):
 @pytest.mark.guest
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_reason_is_named_in_a_guest(name, ksm, processes):
-    if name == "forked" and not asked_frames().told:
-        pytest.skip("this kernel flags every anonymous page as a KSM page")
     CHECKS[name](ksm, processes)
-
-
-def asked_frames():
-    """What may be learned of frames here."""
-    from ksmtrace.estimate.looking import Frames
-
-    return Frames()
 
 
 @pytest.mark.live
