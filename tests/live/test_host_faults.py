@@ -237,12 +237,12 @@ def test_pages_are_swapped_out_and_in(ksm, processes, tmp_path):
     device = subprocess.run(
         ["losetup", "--show", "-f", swap], capture_output=True, text=True, check=False
     ).stdout.strip()
+    memory = mmap.mmap(-1, PAGES * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     try:
         assert device
         subprocess.run(["mkswap", device], capture_output=True, check=True)
         subprocess.run(["swapon", device], check=True)
-        memory = mmap.mmap(-1, PAGES * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
         def work():
             memory.madvise(mmap.MADV_MERGEABLE)
@@ -262,6 +262,8 @@ def test_pages_are_swapped_out_and_in(ksm, processes, tmp_path):
         check(trace(work))
     finally:
         subprocess.run(["swapoff", device], check=False)
+        # this process lives on, and so may the mapping; in swap its pages would stay merged
+        memory.madvise(mmap.MADV_UNMERGEABLE)
         subprocess.run(["losetup", "-d", device], check=False)
         swap.unlink()
 
