@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ksmtrace.estimate.looking import Process
 from ksmtrace.estimate.pages import Bit, Pages
-from ksmtrace.estimate.settled import Rules, contents, stable_nodes
+from ksmtrace.estimate.settled import Contents, Rules, contents, stable_nodes
 
 
 class Kind(Enum):
@@ -71,7 +71,7 @@ def kinds_of(pages: Pages) -> npt.NDArray[np.int8]:
     place = {kind: np.int8(at) for at, kind in enumerate(Kind)}
     kinds = np.full(len(pages), place[Kind.UNIQUE], dtype=np.int8)
     has = found.of >= 0
-    owners = _owners(pages, found.of, len(found.pages))
+    owners = _owners(pages, found)
     for kind, of_contents in (
         (Kind.FORKED, (found.pages > 1) & ~found.merging),
         (Kind.INSIDE, found.merging & (owners == 1)),
@@ -145,8 +145,11 @@ def added(name: str, rows: Sequence[Row]) -> Row:
     )
 
 
-def _owners(pages: Pages, of: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """How many processes have pages of each content, shape (count,)."""
-    has = of >= 0
-    pairs = np.unique(of[has] * (int(pages.process.max(initial=0)) + 1) + pages.process[has])
-    return np.bincount(pairs // (int(pages.process.max(initial=0)) + 1), minlength=count)
+def _owners(pages: Pages, found: Contents) -> npt.NDArray[np.int64]:
+    """How many processes have pages of each content that merges, shape (c,); 0 of others."""
+    of = found.of
+    several = np.flatnonzero(of >= 0)
+    several = several[found.merging[of[several]]]
+    count = int(pages.process.max(initial=0)) + 1
+    pairs = np.unique(of[several] * count + pages.process[several])
+    return np.bincount(pairs // count, minlength=len(found.pages))
