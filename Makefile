@@ -198,10 +198,10 @@ endef
 	@echo "making .venv, and installing what ksmtrace needs into it"
 	@/usr/bin/python3 -m venv --system-site-packages .venv
 	@$(BIN)/pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/pip install -qq --editable '.[report]'
+	@$(BIN)/pip install -qq --editable '.[report,graph]'
 	@touch $@
 
 .venv/ready-test: .venv/ready
 	$(call install,$(TEST_PACKAGES))
-	@$(BIN)/pip install -qq --editable '.[report]' --group dev --group vm
+	@$(BIN)/pip install -qq --editable '.[report,graph]' --group dev --group vm
 	@touch $@

@@ -36,6 +36,7 @@ FLOORS = (
     ("workload", "sources.live.gathered"),
     ("sources", "sources.live"),
     ("conformance", "whatif", "estimate"),
+    ("audit",),
     ("pipeline", "report", "doctor", "listing", "serving", "why"),
     ("hookspecs",),
     ("plugins",),

@@ -23,7 +23,8 @@ from ksmtrace.lines import say
 
 VERBS = (
     *("live", "record", "replay", "report", "simulate", "whatif"),
-    *("estimate", "why", "doctor", "probemap", "plugins", "schema", "dashboards", "demo"),
+    *("estimate", "why", "audit", "doctor", "probemap", "plugins", "schema", "dashboards"),
+    "demo",
 )
 """Every verb, in the order of `--help`; each is the module `ksmtrace.cli.<verb>`."""
 
@@ -34,6 +35,8 @@ examples:
   sudo ksmtrace record -o host.ksmtrace --duration 60
   ksmtrace replay host.ksmtrace               the same answers, offline
   ksmtrace report host.ksmtrace -o host.html  the same as one page to read
+  sudo ksmtrace estimate                      what KSM would save, before it is on
+  sudo ksmtrace why PID                       why a process's memory does not merge
   sudo ksmtrace simulate W.toml --on-kernel   a workload file on this machine's KSM
   ksmtrace whatif host.ksmtrace --sweep pages_to_scan=100,1000
   ksmtrace dashboards -o DIR                  Grafana dashboards, Prometheus rules

@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("sudo ksmtrace estimate --budget 30", "of a sample that is read in half a minute"),
         ("sudo ksmtrace estimate --vm web db", "of two guests"),
     ),
+    "audit": (
+        ("sudo ksmtrace audit", "who shares with whom"),
+        ("sudo ksmtrace audit --policy tenants.toml", "and who must not"),
+    ),
     "why": (
         ("sudo ksmtrace why 1234", "of a process, mapping by mapping"),
         ("sudo ksmtrace why 1234 7f5e2c000000-7f5e2c021000 --pages", "of some pages, each"),

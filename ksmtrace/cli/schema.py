@@ -10,7 +10,7 @@ from ksmtrace.cli.formats import print_json
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
 
-DOCUMENTS = ("run", "simulate", "whatif", "estimate", "why", "doctor", "plugins")
+DOCUMENTS = ("run", "simulate", "whatif", "estimate", "why", "audit", "doctor", "plugins")
 """The names of `ksmtrace.documents.json_schema.DOCUMENTS`, which takes long to load."""
 
 

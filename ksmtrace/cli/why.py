@@ -8,20 +8,24 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from ksmtrace.cli.files import check_input
 from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.looking import add_looking_options
-from ksmtrace.cli.options import pid_of
+from ksmtrace.cli.options import add_capture_options, pid_of
 from ksmtrace.cli.progress import progress
 from ksmtrace.errors import ExitStatus, HostError, KsmtraceError
 from ksmtrace.lines import say
+from ksmtrace.why.reason import CONDITIONS, Reason
 
 if TYPE_CHECKING:
     from ksmtrace.cli.options import Verbs
     from ksmtrace.estimate.targets import Target
+    from ksmtrace.why.decisions import Decisions
     from ksmtrace.why.survey import Range
 
 _DESCRIPTION = """\
@@ -30,6 +34,7 @@ first reason that holds, in the kernel's own order. The process and all
 mergeable memory of others is read twice; nothing is switched on, no process is
 stopped, and nothing is swapped in. Needs root.
 """
+_KEY_WIDTH = 15
 _ADDRESSES = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})(?:-(?:0[xX])?([0-9a-fA-F]{1,16}))?")
 
 
@@ -39,8 +44,8 @@ def add_parser(verbs: Verbs) -> None:
         "why",
         help="why the pages of a process do not merge, and with whom others have",
         description=_DESCRIPTION,
-        epilog="The kernel's condition for each reason is in the answer and in docs/WHY.md.\n\n"
-        "exit status: 130 where it was interrupted, with what was known till then",
+        epilog=_reasons()
+        + "\n\nexit status: 130 where it was interrupted, with what was known till then",
     )
     parser.add_argument("pid", nargs="?", type=pid_of, metavar="PID", help="the process")
     parser.add_argument(
@@ -67,9 +72,32 @@ def add_parser(verbs: Verbs) -> None:
         help="print the bytes in which nearly equal pages differ, of an example each: they may be "
         "secrets",
     )
+    parser.add_argument(
+        "--capture",
+        metavar="FILE",
+        help="also what ksmd last decided of the pages, by a capture of it (record)",
+    )
     add_looking_options(parser)
+    add_capture_options(parser)
     add_format_options(parser)
     parser.set_defaults(run=run)
+
+
+def _reasons() -> str:
+    """The reasons and the kernel's conditions, for `--help`."""
+    rows = (
+        textwrap.fill(
+            CONDITIONS[one],
+            width=78,
+            initial_indent=f"  {one.key:<{_KEY_WIDTH}}",
+            subsequent_indent=" " * (_KEY_WIDTH + 2),
+        )
+        for one in Reason
+        if CONDITIONS[one]
+    )
+    return "\n".join(
+        ["reasons, in the kernel's order, each with its condition in mm/ksm.c:", *rows]
+    )
 
 
 def addresses_of(text: str) -> tuple[int, int | None]:
@@ -108,7 +136,10 @@ def run(options: Namespace) -> int:
     with suppress(OSError):
         os.nice(19)
     with interruptible() as control:
-        answer = explain(target, _range(options), wishes, lambda: control.interrupted, progress)
+        decisions = None if options.capture is None else _decisions(options, target)
+        answer = explain(
+            target, _range(options), wishes, lambda: control.interrupted, progress, decisions
+        )
     single = options.addresses is not None and options.addresses[1] is None
     pages = options.pages or single
     found = document(answer, pages=pages, show_bytes=options.show_bytes)
@@ -140,6 +171,25 @@ def _target(options: Namespace) -> Target:
         pids = ", ".join(str(one.pid) for one in found[:10])
         raise KsmtraceError(f"{len(found)} processes run {options.vm!r}: name one, of {pids}")
     return found[0]
+
+
+def _decisions(options: Namespace, target: Target) -> Decisions:
+    """What the capture tells of the process.
+
+    Raises:
+        KsmtraceError: it is none, or cannot be read.
+    """
+    from ksmtrace.sources.capture import CaptureSource
+    from ksmtrace.why.decisions import Decisions
+
+    check_input(options.capture, "capture")
+    found = Decisions(options.capture, target.pid, target.name)
+    source = CaptureSource(options.capture, speed=None, most_batch_bytes=options.max_batch)
+    with closing(source), progress("reading the capture"):
+        found.follow(source.batches())
+    for warning in source.warnings:
+        say(warning)
+    return found
 
 
 def _range(options: Namespace) -> Range | None:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ksmtrace import SCHEMA_VERSION
+from ksmtrace.documents.audit import AUDIT
 from ksmtrace.documents.estimate import ESTIMATE
 from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.run import RUN
@@ -22,6 +23,7 @@ DOCUMENTS: dict[str, tuple[str, Specs]] = {
     "whatif": ("whatif --json", WHATIF),
     "estimate": ("estimate --json", ESTIMATE),
     "why": ("why --json", WHY),
+    "audit": ("audit --json", AUDIT),
     "doctor": ("doctor --json", DOCTOR),
     "plugins": ("plugins --json", PLUGINS),
 }

@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.why.decisions import Decision
 from ksmtrace.why.kinds import Look
 from ksmtrace.why.reason import Reason
 
+_DECISIONS = tuple(one.key for one in Decision)
 _REASONS = tuple(one.key for one in Reason)
 
 _KIND = (
     fact("kind", "text", "What it looks like.", one_of=tuple(one.key for one in Look)),
     fact("meaning", "text", "In words."),
     fact("detail", "text", 'More of it, as "realtime ns"; "" for nothing.'),
+)
+
+_SHAPE = (
+    fact("mapping_start", "text", "As in `mappings[]`."),
+    fact("mapping_name", "text", "As in `mappings[]`."),
+    fact("pages", "pages", "How many."),
+    fact("differing_bytes", "bytes", "Of one page, at most."),
+    fact(
+        "example",
+        "",
+        "The first of them.",
+        fact("address", "text", "Its address, hexadecimal."),
+        fact("other_pid", "count", "The process that has its nearest one."),
+        fact("other_name", "text", "Its name."),
+        fact("other_address", "text", "Where it has it."),
+    ),
+    fact(
+        "differences[]",
+        "",
+        "By offset.",
+        fact("offset", "bytes", "In the page."),
+        fact("length", "bytes", "Of the field."),
+        *_KIND,
+        fact(
+            "monotone",
+            "flag",
+            "It rises, or falls, from page to page, of three or more.",
+        ),
+        fact(
+            "bytes",
+            "text",
+            "With `--show-bytes`: what the example has there, hexadecimal. Null without.",
+            null=True,
+        ),
+        fact("other_bytes", "text", "What its nearest one has.", null=True),
+    ),
 )
 
 WHY = (
@@ -107,6 +145,27 @@ WHY = (
         fact("present_pages", "pages", "Those that are there."),
         fact("equal_pages", "pages", "As in `reasons[]`."),
         fact("reasons.<reason>", "pages", "Pages by reason; those with none are left out."),
+        fact(
+            "last_decisions.<decision>",
+            "pages",
+            "Anonymous pages by what ksmd decided last of them, as in `capture`; empty without.",
+        ),
+    ),
+    fact(
+        "capture",
+        "",
+        "What ksmd decided last, by `--capture`; null without.",
+        fact("file", "text", "The capture."),
+        fact("knows_process", "flag", "It has events of the pages of this process."),
+        fact(
+            "decisions[]",
+            "",
+            "Anonymous pages by what ksmd decided last.",
+            fact("decision", "text", "In a word.", one_of=_DECISIONS),
+            fact("meaning", "text", "In words."),
+            fact("pages", "pages", "Of which it did."),
+        ),
+        null=True,
     ),
     fact(
         "merged",
@@ -146,39 +205,15 @@ WHY = (
             "",
             "Near pages of a mapping that differ from their nearest at the same offsets, those of "
             "most pages first, at most 1000.",
-            fact("mapping_start", "text", "As in `mappings[]`."),
-            fact("mapping_name", "text", "As in `mappings[]`."),
-            fact("pages", "pages", "How many."),
-            fact("differing_bytes", "bytes", "Of one page, at most."),
-            fact(
-                "example",
-                "",
-                "The first of them.",
-                fact("address", "text", "Its address, hexadecimal."),
-                fact("other_pid", "count", "The process that has its nearest one."),
-                fact("other_name", "text", "Its name."),
-                fact("other_address", "text", "Where it has it."),
-            ),
-            fact(
-                "differences[]",
-                "",
-                "By offset.",
-                fact("offset", "bytes", "In the page."),
-                fact("length", "bytes", "Of the field."),
-                *_KIND,
-                fact(
-                    "monotone",
-                    "flag",
-                    "It rises, or falls, from page to page, of three or more.",
-                ),
-                fact(
-                    "bytes",
-                    "text",
-                    "With `--show-bytes`: what the example has there, hexadecimal. Null without.",
-                    null=True,
-                ),
-                fact("other_bytes", "text", "What its nearest one has.", null=True),
-            ),
+            *_SHAPE,
+        ),
+        fact("watched_pages", "pages", "Changing pages that were watched for a second."),
+        fact("changed_pages", "pages", "Those that changed meanwhile, in 256 bytes or less."),
+        fact(
+            "changes[]",
+            "",
+            "The same of those, beside what they held before.",
+            *_SHAPE,
         ),
         null=True,
     ),
@@ -196,6 +231,14 @@ WHY = (
             "mappings",
             "count",
             "Page table entries that map the frame of each; null where not known, or not there.",
+            null=True,
+        ),
+        fact("merged_with_pids[]", "count", "Other processes that map the same KSM pages, 20."),
+        fact(
+            "last_decision",
+            "text",
+            "As in `capture`; null without, and for what is not anonymous memory.",
+            one_of=_DECISIONS,
             null=True,
         ),
         null=True,

@@ -30,7 +30,7 @@ def near_of(answer: Answer, *, show_bytes: bool) -> dict[str, Any]:
             kinds[kind] += 1
         for field in one.fields:
             octets[field.look, field.detail] += _differing(field)
-    shapes = _shapes(answer)
+    shapes, changes = (_shapes(answer, one) for one in (found.near, found.changed))
     return {
         "asked_pages": found.asked,
         "compared_pages": found.compared,
@@ -44,6 +44,12 @@ def near_of(answer: Answer, *, show_bytes: bool) -> dict[str, Any]:
             _shape(answer, area, places, show_bytes=show_bytes)
             for area, places in shapes[:MOST_SHAPES]
         ],
+        "watched_pages": found.watched,
+        "changed_pages": len(found.changed),
+        "changes": [
+            _shape(answer, area, places, show_bytes=show_bytes)
+            for area, places in changes[:MOST_SHAPES]
+        ],
     }
 
 
@@ -56,13 +62,12 @@ def _kind(look: int, detail: str) -> dict[str, Any]:
     return {"kind": kind.key, "meaning": LOOKS[kind], "detail": detail}
 
 
-def _shapes(answer: Answer) -> list[tuple[Area, list[Near]]]:
+def _shapes(answer: Answer, found: Sequence[Near]) -> list[tuple[Area, list[Near]]]:
     """Near pages by mapping and by the fields in which they differ, most pages first."""
-    assert answer.neighbours is not None, "somebody asked for it"
     groups: dict[tuple[int, Shape], list[Near]] = {}
     areas = iter(enumerate(answer.areas))
     index, area = next(areas)
-    for one in sorted(answer.neighbours.near, key=lambda near: near.place):
+    for one in sorted(found, key=lambda near: near.place):
         while one.place >= area.end:
             index, area = next(areas)
         shape = tuple((f.offset, f.length, int(f.look), f.detail) for f in one.fields)

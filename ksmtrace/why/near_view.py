@@ -17,7 +17,7 @@ _MOST_FIELDS = 12
 def near_sections(document: Document) -> Iterator[Section]:
     """One section, where a near page was sought of any."""
     near = document["near"]
-    if near is None or not near["asked_pages"]:
+    if near is None or not (near["asked_pages"] or near["watched_pages"]):
         return
     left_out = near["left_out_pages"]
     yield Section(
@@ -27,7 +27,11 @@ def near_sections(document: Document) -> Iterator[Section]:
             "another page in 256 bytes or less"
             + (": without these they would merge." if near["near_pages"] else ".")
         ),
-        tables=[_kinds(near), _shapes(near)],
+        tables=[
+            _kinds(near),
+            _shapes(near["shapes"], "Where they differ"),
+            _shapes(near["changes"], "Where changing pages changed within a second"),
+        ],
         exactness=(
             "derived: found by hashes of blocks, so that pages that differ in more than half of "
             "their 64 blocks may be missed; what bytes are is a guess by their values"
@@ -48,11 +52,11 @@ def _kinds(near: Document) -> Table:
     )
 
 
-def _shapes(near: Document) -> Table:
-    shown = near["shapes"][:_MOST_SHAPES]
-    rest = len(near["shapes"]) - len(shown)
+def _shapes(shapes: list[Document], title: str) -> Table:
+    shown = shapes[:_MOST_SHAPES]
+    rest = len(shapes) - len(shown)
     return Table(
-        title="Where they differ",
+        title=title,
         columns=("mapping", "pages", "an example", "its nearest", "at offsets"),
         units=("text", "pages", "text", "text", "text"),
         rows=[

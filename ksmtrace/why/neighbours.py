@@ -20,7 +20,7 @@ from ksmtrace.kernel.page_table import PageTable
 from ksmtrace.kernel.sysfs import ROOT
 from ksmtrace.why.comparing import Bar
 from ksmtrace.why.fields import Field, Known, fields_of, frequent
-from ksmtrace.why.near import Contents, Places, Signer, candidates, nearest, read_pairs
+from ksmtrace.why.near import MOST_BYTES, Contents, Places, Signer, candidates, nearest, read_pairs
 from ksmtrace.why.surroundings import (
     Surroundings,
     now,
@@ -31,6 +31,8 @@ from ksmtrace.why.surroundings import (
 
 MOST_PAGES = 1 << 20
 """Pages that are compared at most: of each there are 128 bytes."""
+MOST_WATCHED = 4096
+"""Changing pages that are watched at most: they are kept for a second."""
 _OFTEN = 2
 
 
@@ -61,12 +63,16 @@ class Neighbours:
         compared: pages with which they were compared.
         left_out: pages that were too many to be compared with.
         near: those that have one, by address.
+        watched: changing pages that were watched for what changes in them.
+        changed: those that changed meanwhile, beside themselves before, by address.
     """
 
     asked: int = 0
     compared: int = 0
     left_out: int = 0
     near: list[Near] = field(default_factory=list)
+    watched: int = 0
+    changed: list[Near] = field(default_factory=list)
 
 
 class Search:
@@ -115,6 +121,36 @@ class Search:
                 for rest in [(one.differing_bytes, one.fields)]
             ]
         return found
+
+    def watch(self, own: Pages, changing: Mask, seconds: float, found: Neighbours) -> None:
+        """Watch changing pages of `own` for so long, and put what changes in them into `found`.
+
+        Pages that change in more than `MOST_BYTES` bytes are left out.
+        """
+        places = np.flatnonzero(changing)[:MOST_WATCHED]
+        found.watched = len(places)
+        if not len(places):
+            return
+        pages = own[places]
+        reader = _Reader(self._processes, pages, self._pace)
+        everyone = np.arange(len(places))
+        before, known = reader.fetch(everyone)
+        self._pace.sleep(seconds)
+        after, known_after = reader.fetch(everyone)
+        counts = np.count_nonzero(before != after, axis=1)
+        some = np.flatnonzero(known & known_after & (counts > 0) & (counts <= MOST_BYTES))
+        none = np.zeros(0, dtype=np.uint64)
+        around = self._around(0)
+        told = fields_of(
+            after[some],
+            before[some],
+            Known(around, around, self._in_heaps(pages)[some], none, none),
+            now(),
+        )
+        found.changed = [
+            Near(int(places[at]), 0, int(pages.address[at]), int(counts[at]), fields)
+            for at, fields in zip(some.tolist(), told, strict=True)
+        ]
 
     def _pool(self, own: Pages) -> tuple[Pages, int]:
         """`own` and mergeable pages of others, as far as there is room, and how many are not."""

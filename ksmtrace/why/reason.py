@@ -66,17 +66,20 @@ CONDITIONS = MappingProxyType(
         ),
         Reason.NOT_ADVISED: "scan_get_next_rmap_item: no VM_MERGEABLE in vm_flags (2.6.32)",
         Reason.NEVER_TOUCHED: (
-            "scan_get_next_rmap_item: folio_walk_start finds no page (6.12; follow_page before)"
+            "ksm_next_page_pmd_entry: there is no entry in the page table (6.18; folio_walk_start "
+            "from 6.12 on, follow_page before)"
         ),
         Reason.SWAPPED: (
-            "scan_get_next_rmap_item: folio_walk_start takes present entries only (6.12; "
+            "ksm_next_page_pmd_entry: not pte_present (6.18; folio_walk_start from 6.12 on, "
             "follow_page before)"
         ),
         Reason.FILE: (
-            "scan_get_next_rmap_item: not folio_test_anon (6.12; PageAnon of the page before)"
+            "ksm_next_page_pmd_entry: not folio_test_anon (6.18; in scan_get_next_rmap_item "
+            "before, and PageAnon of the page up to 6.11)"
         ),
         Reason.ZERO_PAGE: (
-            "scan_get_next_rmap_item: vm_normal_page has no page for the zero page (2.6.32)"
+            "ksm_next_page_pmd_entry: vm_normal_page has no page for the zero page (6.18; in "
+            "folio_walk_start from 6.12 on, in follow_page before)"
         ),
         Reason.HUGE: "try_to_merge_one_page: split_huge_page, once an equal page is found (4.5)",
         Reason.MERGED: "cmp_and_merge_page: rmap_item->head is the page's stable node (3.9)",

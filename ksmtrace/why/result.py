@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from ksmtrace import SCHEMA_VERSION, __version__
-from ksmtrace.estimate.pages import Bit
+from ksmtrace.estimate.pages import Bit, Pages
+from ksmtrace.why.decisions import DECISIONS, Decision
 from ksmtrace.why.near_result import near_of
 from ksmtrace.why.reason import CONDITIONS, MEANINGS, Reason
 from ksmtrace.why.rows import EQUAL, PAGES, PRESENT, Run, Table, runs_of, table_of, total_of
@@ -18,6 +23,7 @@ from ksmtrace.why.why import Answer
 MOST_RUNS = 100_000
 """Stretches of pages in the document."""
 MOST_SHARERS = 1000
+MOST_PIDS = 20
 
 
 def document(answer: Answer, *, pages: bool, show_bytes: bool = False) -> dict[str, Any]:
@@ -63,8 +69,9 @@ def document(answer: Answer, *, pages: bool, show_bytes: bool = False) -> dict[s
             for reason in Reason
         ],
         "mappings": [
-            _mapping(area, table) for area, table in zip(answer.areas, tables, strict=True)
+            _mapping(answer, area, table) for area, table in zip(answer.areas, tables, strict=True)
         ],
+        "capture": _capture(answer),
         "merged": _merged(answer),
         "near": None if answer.neighbours is None else near_of(answer, show_bytes=show_bytes),
         "pages": _runs(answer) if pages else None,
@@ -79,8 +86,9 @@ def _counts(table: Table, reason: Reason) -> dict[str, int]:
     }
 
 
-def _mapping(area: Area, table: Table) -> dict[str, Any]:
+def _mapping(answer: Answer, area: Area, table: Table) -> dict[str, Any]:
     one = area.mapping
+    last = Counter([] if answer.last is None else answer.last[area.first : area.end].tolist())
     return {
         "start": f"{one.start:#x}",
         "end": f"{one.end:#x}",
@@ -94,6 +102,21 @@ def _mapping(area: Area, table: Table) -> dict[str, Any]:
         "reasons": {
             reason.key: int(table[reason, PAGES]) for reason in Reason if table[reason, PAGES]
         },
+        "last_decisions": {one.key: last[one] for one in Decision if last[one]},
+    }
+
+
+def _capture(answer: Answer) -> dict[str, Any] | None:
+    if answer.last is None or answer.decisions is None:
+        return None
+    counts = Counter(answer.last.tolist())
+    return {
+        "file": answer.decisions.file,
+        "knows_process": answer.decisions.seen,
+        "decisions": [
+            {"decision": one.key, "meaning": DECISIONS[one], "pages": counts[one]}
+            for one in Decision
+        ],
     }
 
 
@@ -119,11 +142,23 @@ def _merged(answer: Answer) -> dict[str, Any]:
 
 
 def _runs(answer: Answer) -> list[dict[str, Any]]:
+    others = answer.compared.others
+    merged = others[others.has(Bit.MERGED) & (others.process > 0)]
+    merged = merged[np.argsort(merged.frame, kind="stable")]
+    pids = [one.target.pid for one in answer.compared.processes]
     runs = (run for area in answer.areas for run in runs_of(answer, area))
-    return [_run(run) for run in islice(runs, MOST_RUNS)]
+    return [_run(run, merged, pids) for run in islice(runs, MOST_RUNS)]
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: Run, merged: Pages, pids: Sequence[int]) -> dict[str, Any]:
+    """A stretch; `merged` are merged pages of others by frame."""
+    sharers: list[int] = []
+    if run.reason == Reason.MERGED:
+        frames = np.unique(run.frames)
+        first = np.searchsorted(merged.frame, frames)
+        behind = np.searchsorted(merged.frame, frames, side="right")
+        found = [merged.process[a:b] for a, b in zip(first, behind, strict=True)]
+        sharers = [pids[index] for index in np.unique(np.concatenate(found)).tolist()]
     return {
         "start": f"{run.start:#x}",
         "end": f"{run.end:#x}",
@@ -131,4 +166,6 @@ def _run(run: Run) -> dict[str, Any]:
         "reason": run.reason.key,
         "equal_pages": run.equal,
         "mappings": run.mappings,
+        "merged_with_pids": sharers[:MOST_PIDS],
+        "last_decision": None if run.last is None else run.last.key,
     }

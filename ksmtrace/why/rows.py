@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksmtrace.estimate.pages import Words
+from ksmtrace.why.decisions import Decision
 from ksmtrace.why.reason import Reason
 from ksmtrace.why.survey import Area
 from ksmtrace.why.why import Answer
@@ -54,6 +55,8 @@ class Run:
         start, end: the first one's address, and that behind the last.
         equal: how many other pages are equal to each.
         mappings: how often the frame of each is mapped; None where not known or not there.
+        last: what ksmd decided last, by a capture; None without, and for what is not there.
+        frames: of the pages.
     """
 
     start: int
@@ -61,6 +64,8 @@ class Run:
     reason: Reason
     equal: int
     mappings: int | None
+    last: Decision | None
+    frames: Words
 
     @property
     def pages(self) -> int:
@@ -73,25 +78,29 @@ def runs_of(answer: Answer, area: Area) -> Iterator[Run]:
     mine = slice(area.first, area.end)
     address = answer.pages.address[mine]
     reasons = answer.decided.reasons[mine].astype(np.int64)
-    values = np.stack([reasons, answer.decided.equal[mine], answer.mappings[mine]], axis=1)
+    last = np.full(len(address), -1) if answer.last is None else answer.last[mine]
+    columns = [reasons, answer.decided.equal[mine], answer.mappings[mine], last.astype(np.int64)]
+    values, frames = np.stack(columns, axis=1), answer.pages.frame[mine]
     if area.reason is None:
-        others = np.zeros((len(area.other_addresses), 3), dtype=np.int64)
+        others = np.full((len(area.other_addresses), 4), (0, 0, 0, -1), dtype=np.int64)
         others[:, 0] = area.other_reasons
         address = np.concatenate([address, area.other_addresses])
         values = np.concatenate([values, others])
         order = np.argsort(address)
-        address, values = address[order], values[order]
+        frames = np.concatenate([frames, np.zeros(len(others), dtype=np.uint64)])
+        address, values, frames = address[order], values[order], frames[order]
     absent = Reason.NEVER_TOUCHED if area.reason is None else area.reason
     at = area.mapping.start
-    for first, last in _alike(address, values):
-        start, end = int(address[first]), int(address[last - 1]) + mmap.PAGESIZE
+    for first, behind in _alike(address, values):
+        start, end = int(address[first]), int(address[behind - 1]) + mmap.PAGESIZE
         if at < start:
-            yield Run(at, start, absent, 0, None)
-        reason, equal, mappings = values[first].tolist()
-        yield Run(start, end, Reason(reason), equal, mappings or None)
+            yield Run(at, start, absent, 0, None, None, frames[:0])
+        reason, equal, mappings, decision = values[first].tolist()
+        told = None if decision < 0 else Decision(decision)
+        yield Run(start, end, Reason(reason), equal, mappings or None, told, frames[first:behind])
         at = end
     if at < area.mapping.end:
-        yield Run(at, area.mapping.end, absent, 0, None)
+        yield Run(at, area.mapping.end, absent, 0, None, None, frames[:0])
 
 
 def _alike(address: Words, values: Table) -> Iterator[tuple[int, int]]:

@@ -155,11 +155,19 @@ class _Walk:
         self.parts: list[Pages] = []
 
     def take(self, area: Area) -> None:
-        """Fill in what an area has."""
+        """Fill in what an area has.
+
+        Before 6.7 nothing tells where in a mapping its pages are: of one that is too large to read
+        whole reading ends when as many were found as smaps has.
+        """
         area.first = self._count
+        sought = area.mapping.present_pages + area.mapping.swapped_pages
         others: list[tuple[Words, npt.NDArray[np.int8]]] = []
         for first, count in self._stretches(area.mapping):
+            if area.pages > _MOST_ENTRIES and sought <= 0:
+                break
             entries = self._table.entries(first, count)
+            sought -= int(np.count_nonzero(entries))
             if area.mapping.refused is not None:
                 area.present += int(np.count_nonzero(entries & PRESENT))
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 
 from ksmtrace.section import Section, Table
 from ksmtrace.units import counted, number, seconds, size
+from ksmtrace.why.decisions import Decision
 from ksmtrace.why.near_view import near_sections
 from ksmtrace.why.reason import MEANINGS, OF_MAPPING, Reason
 
@@ -15,6 +16,7 @@ Document = Mapping[str, Any]
 _MOST_MAPPINGS = 30
 _MOST_SHARERS = 15
 _MOST_RUNS = 2000
+_MOST_DECISIONS = 60
 _ABSENT = frozenset({Reason.NEVER_TOUCHED, Reason.SWAPPED})
 
 
@@ -32,6 +34,7 @@ def sections(document: Document) -> list[Section]:
             lead=_of_mappings(document),
             tables=[_mappings(document)],
         ),
+        *_decided(document),
         *_merged(document),
         *near_sections(document),
         *_pages(document),
@@ -53,7 +56,7 @@ def headline(document: Document) -> str:
         told += f" Most of the rest: {MEANINGS[Reason[first['reason'].upper()]]}."
     lost = by_key[Reason.NOT_ADVISED.key]["equal_pages"]
     if lost:
-        told += f" {counted(lost, 'page')} that nobody made mergeable would merge if it were."
+        told += f" {counted(lost, 'page')} that nobody made mergeable would merge if advised."
     if document["tunables"].get("run") != "1" and by_key[Reason.WAITING.key]["pages"]:
         told += " KSM is off (run is not 1): what waits waits for that."
     return told
@@ -166,6 +169,44 @@ def _word(reason: Reason) -> str:
     return reason.key.replace("_", " ")
 
 
+def _decided(document: Document) -> Iterator[Section]:
+    capture = document["capture"]
+    if capture is None:
+        return
+    known = {one["decision"] for one in capture["decisions"] if one["pages"]}
+    words = {one["decision"]: one["meaning"] for one in capture["decisions"]}
+    rows = [
+        (_place(one), words[decision], count)
+        for one in document["mappings"]
+        for decision, count in sorted(one["last_decisions"].items(), key=lambda item: -item[1])
+        if one["last_decisions"].keys() != {Decision.NONE.key}
+    ]
+    yield Section(
+        title="What ksmd decided last",
+        lead=(
+            f"By {capture['file']}, of {counted(len(known), 'kind')} of decision."
+            if capture["knows_process"]
+            else f"{capture['file']} has no event of this process: it was another run of it, or "
+            "ksmd did not come to it."
+        ),
+        tables=[
+            Table(
+                title="Pages by the last decision",
+                columns=("mapping", "decision", "pages"),
+                units=("text", "text", "pages"),
+                rows=rows[:_MOST_DECISIONS],
+                note=f"{len(rows) - _MOST_DECISIONS:,} more in --json."
+                if rows[_MOST_DECISIONS:]
+                else "",
+            )
+        ],
+    )
+
+
+def _place(mapping: Document) -> str:
+    return f"{mapping['start'].removeprefix('0x')} {mapping['name'] or 'anonymous'}"
+
+
 def _merged(document: Document) -> Iterator[Section]:
     merged = document["merged"]
     if not merged["pages"]:
@@ -202,8 +243,17 @@ def _pages(document: Document) -> Iterator[Section]:
         tables=[
             Table(
                 title="Pages",
-                columns=("from", "to", "pages", "why", "equal to", "mapped"),
-                units=("text", "text", "pages", "text", "pages", ""),
+                columns=(
+                    "from",
+                    "to",
+                    "pages",
+                    "why",
+                    "equal to",
+                    "mapped",
+                    "merged with",
+                    "ksmd's last",
+                ),
+                units=("text", "text", "pages", "text", "pages", "", "text", "text"),
                 rows=[
                     (
                         one["start"].removeprefix("0x"),
@@ -212,6 +262,8 @@ def _pages(document: Document) -> Iterator[Section]:
                         _word(Reason[one["reason"].upper()]),
                         one["equal_pages"],
                         one["mappings"],
+                        " ".join(map(str, one["merged_with_pids"])) or None,
+                        (one["last_decision"] or "").replace("_", " ") or None,
                     )
                     for one in shown
                 ],

@@ -17,10 +17,13 @@ from ksmtrace.kernel.page_table import frame_counts
 from ksmtrace.kernel.processes import read_start
 from ksmtrace.kernel.sysfs import ROOT, read_tunables
 from ksmtrace.why.comparing import Bar, Compared, Comparison
-from ksmtrace.why.deciding import Counts, Decided, decide, held
+from ksmtrace.why.deciding import Codes, Counts, Decided, decide, held
+from ksmtrace.why.decisions import Decision, Decisions
 from ksmtrace.why.neighbours import Neighbours, Search
 from ksmtrace.why.reason import Reason
 from ksmtrace.why.survey import Area, Range, ended, survey, unreadable
+
+_WATCHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Answer:
         tunables: as they stand.
         pinned_pages: that the process has pinned for good (VmPin); None where not known.
         neighbours: what its unique pages are nearly equal to; None where nobody asked.
+        decisions: what a capture tells of the process; None without.
+        last: `Decision` of each of its anonymous pages, by a capture; None without.
     """
 
     target: Target
@@ -81,6 +86,8 @@ class Answer:
     tunables: Mapping[str, str]
     pinned_pages: int | None
     neighbours: Neighbours | None
+    decisions: Decisions | None
+    last: Codes | None
 
     @property
     def pages(self) -> Pages:
@@ -94,6 +101,7 @@ def explain(
     wishes: Wishes,
     stop: Callable[[], bool],
     bar: Bar,
+    decisions: Decisions | None = None,
     root: Path = ROOT,
 ) -> Answer:
     """Look at a process, and say why its pages do not merge.
@@ -104,6 +112,7 @@ def explain(
         wishes: how.
         stop: says whether to end with what there is.
         bar: shows progress.
+        decisions: what a capture tells of the process; None for no capture.
         root: where /proc is.
 
     Raises:
@@ -128,6 +137,10 @@ def explain(
     if tunables.get("merge_across_nodes", "1") != "0":
         smart = tunables.get("smart_scan", "0") != "0"
         now.reasons[held(now, before, found.passes, smart_scan=smart)] = Reason.HELD
+    last = None if decisions is None else decisions.of(found.own.address)
+    if last is not None:
+        tried = np.isin(last, (Decision.HELD, Decision.FAILED))
+        now.reasons[(now.reasons == Reason.WAITING) & tried] = Reason.HELD
     search = Search(found.processes, pace, bar, root)
     return Answer(
         target=target,
@@ -141,16 +154,26 @@ def explain(
         tunables=tunables,
         pinned_pages=_pinned(target.pid, root),
         neighbours=_near(search, found.own, now) if wishes.near else None,
+        decisions=decisions,
+        last=last,
     )
 
 
 def _near(search: Search, own: Pages, decided: Decided) -> Neighbours:
-    """Of unique mergeable pages; where there are none that may merge, of those that could."""
+    """Of unique mergeable pages; where there are none that may merge, of those that could.
+
+    And what changes in pages that change.
+    """
+    changing = own.has(Bit.CHANGED) & ~own.has(Bit.UNREAD)
     if own.has(Bit.ADVISED).any():
         alone = np.isin(decided.reasons, (Reason.UNIQUE, Reason.FORKED))
-        return search.seek(own, alone, advised_only=True)
-    alone = (decided.equal == 0) & ~own.has(Bit.UNREAD) & ~own.has(Bit.CHANGED)
-    return search.seek(own, alone, advised_only=False)
+        changing &= decided.reasons == Reason.CHANGING
+        found = search.seek(own, alone, advised_only=True)
+    else:
+        alone = (decided.equal == 0) & ~own.has(Bit.UNREAD) & ~own.has(Bit.CHANGED)
+        found = search.seek(own, alone, advised_only=False)
+    search.watch(own, changing, _WATCHED_SECONDS, found)
+    return found
 
 
 def rules_of(tunables: Mapping[str, str]) -> Rules:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ksmtrace.events.cgroup import unit_of
 from ksmtrace.model.processes import Process
-
-_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,18 +31,3 @@ def group_of(process: Process) -> Group | None:
     """The group that the process belongs to; None where neither its cgroup nor a guest is known."""
     cgroup, vm = process.cgroup, process.vm
     return Group(cgroup, unit_of(cgroup), vm) if cgroup or vm else None
-
-
-def unit_of(cgroup: str) -> str:
-    """The systemd unit that a cgroup is in.
-
-    It is the innermost service, scope or the like, else the innermost slice, else "". A unit whose
-    name would be taken for a file of the kernel has a "_" before it (systemd.resource-control(5),
-    cg_escape).
-    """
-    names = [name.removeprefix("_") for name in reversed(cgroup.split("/"))]
-    for endings in (_UNITS, (".slice",)):
-        for name in names:
-            if name.endswith(endings) and name not in endings:
-                return name
-    return ""

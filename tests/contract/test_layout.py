@@ -37,6 +37,10 @@ ALLOWED = {
         *("events", "session", "units", "errors", "capture"),
         *("workload", "engine", "drawing", "whatif", ""),
     },
+    "audit": {
+        *("events", "kernel", "session", "errors", "section", "units", "temporary"),
+        *("estimate", "audit", ""),
+    },
     "estimate": {
         *("events", "kernel", "session", "model", "errors", "section", "units", "estimate", ""),
     },
@@ -67,7 +71,7 @@ ALLOWED = {
     "drawing": {"section", "units", "lines", "drawing"},
     "documents": {
         *("events", "session", "figures", "kernel", "engine"),
-        *("pipeline", "plugins", "documents", "estimate", "why", "model", ""),
+        *("pipeline", "plugins", "documents", "estimate", "why", "audit", "model", ""),
     },
     "report": {
         *("section", "units", "drawing", "errors", "session"),

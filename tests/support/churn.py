@@ -1,7 +1,7 @@
-"""Processes with mergeable memory that are born and gone: python -m support.churn ALIVE BIRTHS.
+"""Processes that are born and gone: python -m support.churn ALIVE BIRTHS [LONGEST_SECONDS].
 
-Each is forked, maps memory of which a part has twins, a part is its own and a part changes, and
-ends after some seconds. It ends with SIGTERM, and prints how many were born.
+Each is forked, maps mergeable memory of which a part has twins, a part is its own and a part
+changes, and ends after some seconds. It ends with SIGTERM, and prints how many were born.
 """
 
 import mmap
@@ -17,7 +17,7 @@ TWIN_PAGES, OWN_PAGES, CHANGING_PAGES = 32, 16, 4
 LONGEST_SECONDS = 6.0
 
 
-def live(number: int) -> None:
+def live(number: int, longest: float) -> None:
     """The life of one process, which has `number` in its own pages."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     chance = random.Random(number)
@@ -28,7 +28,7 @@ def live(number: int) -> None:
     for page in range(TWIN_PAGES, pages):
         memory[page * PAGE : (page + 1) * PAGE] = chance.randbytes(PAGE)
     memory.madvise(mmap.MADV_MERGEABLE)
-    end = time.monotonic() + chance.uniform(0.5, LONGEST_SECONDS)
+    end = time.monotonic() + chance.uniform(0.5, longest)
     while time.monotonic() < end:
         time.sleep(0.25)
         for page in range(TWIN_PAGES + OWN_PAGES, pages):
@@ -36,7 +36,7 @@ def live(number: int) -> None:
         memory[chance.randrange(TWIN_PAGES) * PAGE] = chance.randrange(256)
 
 
-def main(alive: int, births: int) -> None:
+def main(alive: int, births: int, longest: float = LONGEST_SECONDS) -> None:
     """Keep so many alive until so many have been born, or for good where that is 0."""
     ended = False
 
@@ -51,7 +51,7 @@ def main(alive: int, births: int) -> None:
         while len(living) < alive:
             born += 1
             if (pid := os.fork()) == 0:
-                live(born)
+                live(born, longest)
                 os._exit(0)
             living.add(pid)
         with suppress(ChildProcessError):
@@ -66,4 +66,4 @@ def main(alive: int, births: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:4]))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ksmtrace.workload.guard import KsmGuard
+from support.churn import LONGEST_SECONDS
 from support.command import KSMTRACE
 
 TESTS = Path(__file__).parent.parent
@@ -63,10 +64,13 @@ class Soak:
         return values[int(begin * count) : max(int(end * count), int(begin * count) + 1)]
 
 
-def soak(ksm: KsmGuard, seconds: float, probes: str = "auto") -> Soak:
+def soak(
+    ksm: KsmGuard, seconds: float, probes: str = "auto", longest: float = LONGEST_SECONDS
+) -> Soak:
     """Trace for so long, with 20 ms between batches of 1,000 pages; scraped at each look.
 
-    The births end before the trace does, so that its last reading is of a KSM at rest.
+    Processes live for `longest` seconds at most. The births end before the trace does, so that its
+    last reading is of a KSM at rest.
     """
     found = Soak()
     with socket.socket() as free:
@@ -78,7 +82,7 @@ def soak(ksm: KsmGuard, seconds: float, probes: str = "auto") -> Soak:
     ksm.write("sleep_millisecs", 20)
     ksm.write("run", 1)
     churn = subprocess.Popen(
-        [sys.executable, "-m", "support.churn", str(ALIVE), "0"],
+        [sys.executable, "-m", "support.churn", str(ALIVE), "0", str(longest)],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(TESTS)},
     )  # fmt: skip
     answer: list[tuple[str, str]] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmtrace import SCHEMA_VERSION
+from ksmtrace.documents.audit import AUDIT
 from ksmtrace.documents.estimate import ESTIMATE
 from ksmtrace.documents.host import DOCTOR, PLUGINS
 from ksmtrace.documents.json_schema import DOCUMENTS, Schema, schema
@@ -30,6 +31,7 @@ TABLES: dict[Path, dict[str, Specs]] = {
         "keys of plugins": PLUGINS,
     },
     DOCS / "ENGINE.md": {"keys of the comparison": (ENGINE,)},
+    DOCS / "AUDIT.md": {"keys of audit": AUDIT},
     DOCS / "ESTIMATE.md": {"keys of estimate": ESTIMATE},
     DOCS / "WHATIF.md": {"keys of whatif": WHATIF},
     DOCS / "WHY.md": {"keys of why": WHY},

@@ -30,6 +30,7 @@ def printed(bundled_capture, repository, tmp_path_factory):
         "simulate": ("simulate", workload),
         "whatif": ("whatif", workload, "--sweep", "pages_to_scan=10,100"),
         "estimate": ("estimate", "--pid", os.getpid(), "--every", 0.1),
+        "audit": ("audit", "--pid", os.getpid()),
         "why": ("why", os.getpid(), "--every", 0.1, "--pages"),
         "doctor": ("doctor",),
         "plugins": ("plugins",),

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from ksmtrace.events import EventKind, ProcessText, empty_records
 from ksmtrace.events.batch import EventBatch
+from ksmtrace.events.cgroup import unit_of
 from ksmtrace.kernel.guests import parse_vm
 from ksmtrace.kernel.processes import read_cgroup, read_vm
 from ksmtrace.model.processes import ProcessTable
-from ksmtrace.plugins.groups.group import unit_of
 from ksmtrace.sources.live.identities import Identities
 
 ID = "c8a1bd2f0e36b0a1f8d2e1b7b0d57f6d8b7b8a41a1f25d1f0a4d0c5b2f9e7a10"

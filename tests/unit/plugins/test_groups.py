@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ksmtrace import hookimpl
 from ksmtrace.events import EventBatch, EventKind, Flag, ProcessText
+from ksmtrace.events.cgroup import unit_of
 from ksmtrace.model.processes import text_records
-from ksmtrace.plugins.groups.group import Group, unit_of
+from ksmtrace.plugins.groups.group import Group
 from ksmtrace.plugins.groups.group_accounts import HOLD_NS, LEAD
 from ksmtrace.session import Exactness, Knowledge, Probe
 from support.command import ksmtrace
