@@ -7,8 +7,16 @@ from contextlib import suppress
 
 
 def one_line(text: object) -> str:
-    """`text` on one line, with "?" for characters that cannot be printed."""
-    return harmless(" ".join(str(text).split()))
+    """`text` on one line, with "?" for characters that cannot be printed.
+
+    An object that has no text, such as an exception of a plugin whose `__str__` raises, is told by
+    words that say so.
+    """
+    try:
+        words = str(text)
+    except Exception:  # noqa: BLE001 - it is code of whoever made the object
+        words = "with no message that can be had"
+    return harmless(" ".join(words.split()))
 
 
 def harmless(text: str) -> str:

@@ -108,7 +108,7 @@ def load_policy(path: str) -> Policy:
         raise KsmtraceError(f"{path}: more than {MOST_BYTES >> 20} MiB: no policy is as large")
     try:
         found = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of a number with too many digits as well
         raise KsmtraceError(f"{path}: is no TOML: {error}") from error
     try:
         return _policy(found)

@@ -85,6 +85,8 @@ class SegmentReader:
                 )
         except StopIteration:
             return
+        except MemoryError:
+            raise  # sizes were checked: this is the host's lack, and the file may be whole
         except DAMAGE:
             self.fault = CUT
 

@@ -6,7 +6,10 @@ import argparse
 import errno
 import os
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from ksmtrace.cli.check import PluginStatus, asks_for_check, unknown_line
@@ -62,7 +65,37 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit status."""
+    """Run one verb; returns the exit status.
+
+    As the program, without `argv`, it ends the process itself where threads that a plugin has left
+    behind would keep it from ending.
+    """
+    status = _main(argv)
+    if argv is None:
+        _leave_behind(status)
+    return status
+
+
+def _leave_behind(status: int) -> None:
+    """End the process where Python would wait for threads that do not end."""
+    deadline = time.monotonic() + _THREADS_END_SECONDS
+    while left := [
+        one
+        for one in threading.enumerate()
+        if not one.daemon and one is not threading.main_thread()
+    ]:
+        if time.monotonic() > deadline:
+            say(f"a plugin has left threads behind, which are ended: {left[0].name}")
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(status)
+        left[0].join(0.05)
+
+
+_THREADS_END_SECONDS = 2.0
+
+
+def _main(argv: Sequence[str] | None) -> int:
     # NumPy would start a thread per core for algebra that nobody does here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A thread of pyarrow's that tidies memory would keep what --drop-capabilities gives up.
@@ -131,5 +164,5 @@ def _of_output(error: BaseException) -> KsmtraceError | None:
     return HostError(f"standard output: {error.strerror}: make room, or print elsewhere")
 
 
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 """What a write to standard output can meet; files that a verb writes report their own."""

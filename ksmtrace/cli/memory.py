@@ -6,10 +6,15 @@ import errno
 import resource
 
 from ksmtrace.errors import HostError
+from ksmtrace.lines import one_line
 
 LEAST_BYTES = 256 << 20
 """Of address space: with less, libraries that are loaded fail in ways of their own, by a crash
 even."""
+_LIMITS = (
+    ("address space", "RLIMIT_AS", "-v", LEAST_BYTES),
+    ("data segment", "RLIMIT_DATA", "-d", LEAST_BYTES // 2),  # all private writable memory
+)
 _WORDS = ("failed to map segment", "cannot allocate memory", "out of memory")
 
 
@@ -17,34 +22,39 @@ def check_memory() -> None:
     """Refuse to begin with too little.
 
     Raises:
-        HostError: the address space is limited to less than `LEAST_BYTES`.
+        HostError: the address space or the data segment is limited to too little.
     """
-    limit = _limit()
-    if limit is not None and limit < LEAST_BYTES:
-        raise HostError(
-            f"the address space is limited to {limit >> 20} MiB (RLIMIT_AS), ksmtrace needs "
-            f"{LEAST_BYTES >> 20} MiB or more: raise it, as by ulimit -v unlimited"
-        )
+    for what, name, option, least in _LIMITS:
+        limit = _limit(name)
+        if limit is not None and limit < least:
+            raise HostError(
+                f"the {what} is limited to {limit >> 20} MiB ({name}), ksmtrace needs "
+                f"{least >> 20} MiB or more: raise it, as by ulimit {option} unlimited"
+            )
 
 
 def why_out_of_memory(error: BaseException) -> HostError | None:
     """The error to tell where memory ran out, perhaps of a library that was being loaded."""
     cause: BaseException | None = error
     while cause is not None:
-        words = str(cause).lower()
+        words = one_line(cause).lower()
         lacking = isinstance(cause, OSError) and cause.errno == errno.ENOMEM
         if lacking or isinstance(cause, MemoryError) or any(one in words for one in _WORDS):
-            limit = _limit()
-            at = "" if limit is None else f" (its address space is limited to {limit >> 20} MiB)"
+            met = [
+                f"its {what} is limited to {limit >> 20} MiB"
+                for what, name, _, _ in _LIMITS
+                if (limit := _limit(name)) is not None
+            ]
+            at = f" ({', '.join(met)})" if met else ""
             return HostError(
-                f"memory ran out{at}: raise the limit on this process (ulimit -v, MemoryMax=), or "
-                "free some"
+                f"memory ran out{at}: raise the limit on this process (ulimit -v, -d, MemoryMax=), "
+                "or free some"
             )
         cause = cause.__cause__
     return None
 
 
-def _limit() -> int | None:
-    """RLIMIT_AS in bytes, None for no limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+def _limit(name: str) -> int | None:
+    """The limit of this name in bytes, None for no limit."""
+    soft, _ = resource.getrlimit(getattr(resource, name))
     return None if soft == resource.RLIM_INFINITY else soft

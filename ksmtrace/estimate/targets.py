@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ksmtrace.errors import KsmtraceError
+from ksmtrace.errors import HostError, KsmtraceError
 from ksmtrace.kernel.files import process_ids, read_text
 from ksmtrace.kernel.processes import read_cgroup, read_start, read_vm
 from ksmtrace.kernel.sysfs import ROOT
@@ -47,8 +47,12 @@ def find_targets(
 
     Raises:
         KsmtraceError: one of the names is nobody's.
+        HostError: /proc lists no process, not even this one.
     """
-    found = [one for pid in process_ids(root) if (one := _target(pid, root)) is not None]
+    pids_seen = list(process_ids(root))
+    if not pids_seen:
+        raise HostError("no process is to be seen: /proc is not mounted or hidden here: mount it")
+    found = [one for pid in pids_seen if (one := _target(pid, root)) is not None]
     if pids or cgroups or vms:
         chosen = {one.pid: one for one in _by_pid(found, pids)}
         chosen |= {one.pid: one for one in _by_cgroup(found, cgroups)}

@@ -31,7 +31,11 @@ def json_object(given: Mapping[Any, object], complain: Complain) -> dict[str, An
 
     The result shares no list and no dictionary with what was given, which may change.
     """
-    found = _Json(complain).value(dict(given), "")
+    whole = dict(given)
+    if len(whole) > MOST_VALUES:
+        complain(f"its answer has {len(whole):,} values, more than {MOST_VALUES:,}: left out")
+        return {}
+    found = _Json(complain).value(whole, "")
     assert isinstance(found, dict)
     return found
 
@@ -71,7 +75,7 @@ class _Json:
             return self._none("in itself", where)
         if len(self._open) >= DEEPEST:
             return self._none("nested too deeply", where)
-        if self._left < len(given):
+        if self._open and self._left < len(given):
             return self._none("one value too many", where)
         self._open.add(id(given))
         try:

@@ -12,7 +12,7 @@ import pluggy
 from ksmtrace.errors import ExitStatus, KsmtraceError
 from ksmtrace.lines import one_line, say
 from ksmtrace.pipeline.answers import Complain, json_object, metrics, panels, sections
-from ksmtrace.pipeline.foreign import Prints, is_foreign
+from ksmtrace.pipeline.foreign import Prints, is_foreign, staying
 from ksmtrace.pipeline.limits import HookLimitError, Limits, Watch
 
 TRACE = bool(os.environ.get("KSMTRACE_TRACE_PLUGINS"))
@@ -99,7 +99,8 @@ class PluginCalls:
             if not self._is_foreign(implementation):
                 result = _read(hook, implementation.function(*values), complaints.append)
             else:
-                with self._prints.kept_from_stdout(name), self._watch.watching(name, hook):
+                border = self._prints.kept_from_stdout(name)
+                with border, self._watch.watching(name, hook), staying():
                     result = _read(hook, implementation.function(*values), complaints.append)
         except (KsmtraceError, KeyboardInterrupt):
             raise
@@ -139,10 +140,7 @@ class PluginCalls:
             say(f"{what}; going on without that")
 
     def _failed(self, name: str, hook: str, error: BaseException) -> None:
-        try:
-            why = one_line(error)[:_LONGEST_REASON]
-        except Exception:  # noqa: BLE001 - its __str__ is the plugin's as well
-            why = "with no message that can be had"
+        why = one_line(error)[:_LONGEST_REASON]
         self._drop(name, f"plugin {name!r} raised {type(error).__name__} in {hook}: {why}", error)
 
     def _drop(self, name: str, what: str, error: BaseException) -> None:

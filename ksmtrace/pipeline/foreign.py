@@ -1,13 +1,15 @@
-"""Code of other packages: what it prints does not mix with answers."""
+"""Code of other packages: what it prints is no answer, and it leaves the process as it was."""
 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from ksmtrace.lines import say
 
@@ -20,6 +22,63 @@ _OWN = "ksmtrace."
 def is_foreign(code: object) -> bool:
     """Whether a function, or a class, is of another package."""
     return not str(getattr(code, "__module__", "")).startswith(_OWN)
+
+
+def keep_descriptor_1() -> None:
+    """Move standard output to a descriptor of our own; what is written to 1 goes to stderr.
+
+    Libraries in C, child processes and threads that a plugin has left behind write to descriptor 1,
+    or close it. Does nothing where standard output is somewhere else.
+    """
+    stdout = sys.stdout
+    if stdout is not sys.__stdout__ or not isinstance(stdout, io.TextIOWrapper):
+        return
+    if stdout.closed or stdout.fileno() != 1:
+        return
+    stdout.flush()
+    binary = open(os.dup(1), "wb")  # noqa: SIM115 - it is open to the end
+    sys.stdout = io.TextIOWrapper(
+        binary,
+        encoding=stdout.encoding,
+        errors=stdout.errors,
+        line_buffering=stdout.line_buffering,
+    )
+    os.dup2(2, 1)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Run foreign code that can neither end this process by `os._exit`, nor become two of us.
+
+    A child that it forks and lets return ends here. Handlers of signals are afterwards what they
+    were: by them a run is ended.
+
+    Raises:
+        SystemExit: it called `os._exit`.
+    """
+    ours, end = os.getpid(), os._exit
+
+    def leave(status: int) -> NoReturn:
+        if os.getpid() == ours:
+            raise SystemExit(status)
+        end(status)
+
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS} if main else {}
+    os._exit = leave
+    try:
+        yield
+    finally:
+        if os.getpid() != ours:
+            end(0)
+        os._exit = end
+        for number, handler in handlers.items():
+            # one that was not set from Python is None, and cannot be set again
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 class Prints:
@@ -76,6 +135,9 @@ class _StandIn:
     def write(self, text: str) -> int:
         """Keep it, or write it."""
         return self.caught.write(text) if self._ours else self._real.write(text)
+
+    def close(self) -> None:
+        """Nothing: what follows is to be printed still."""
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Keep them, or write them."""

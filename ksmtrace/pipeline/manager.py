@@ -12,7 +12,7 @@ import pluggy
 from ksmtrace import hookspecs
 from ksmtrace.errors import KsmtraceError
 from ksmtrace.lines import one_line
-from ksmtrace.pipeline.foreign import Prints
+from ksmtrace.pipeline.foreign import Prints, keep_descriptor_1, staying
 from ksmtrace.plugins import BUILTINS
 
 GROUP = "ksmtrace.plugins"
@@ -89,7 +89,8 @@ def build_manager(choices: Sequence[str] = ()) -> pluggy.PluginManager:
             if name in builtins:
                 manager.register(import_module(f"ksmtrace.plugins.{name}").Plugin(), name=name)
             else:
-                with prints.kept_from_stdout(name):
+                keep_descriptor_1()
+                with prints.kept_from_stdout(name), staying():
                     manager.register(others[name].load()(), name=name)
         except KeyboardInterrupt:
             raise

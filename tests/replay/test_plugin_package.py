@@ -97,3 +97,61 @@ def test_it_cannot_end_the_program(bundled_capture, environment, when):
     leaving = {**environment, "HOTTEST_EXITS": when}
     ran = ksmtrace("replay", bundled_capture, "--json", env=leaving)
     assert_one_line(ran, 2, "plugin 'hottest' ", "SystemExit", "-p no:hottest")
+
+
+STRANGE = {
+    "a child that goes on": "os.fork()",
+    "bytes to descriptor 1": 'os.write(1, b"junk")',
+    "a child that prints": 'os.system("echo junk")',
+    "descriptor 1 closed": "os.close(1)",
+    "stdout closed": "sys.stdout.close()",
+    "the first stdout": 'print("junk", file=sys.__stdout__, flush=True)',
+    "signals ignored": "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+    "a thread that stays": "threading.Thread(target=time.sleep, args=(3600,)).start()",
+}
+ENDING = {
+    "os._exit": "os._exit(0)",
+    "an exception without words": "raise Wordless",
+    "too many values": "return {str(i): i for i in range(1_000_001)}",
+}
+PLUGIN = """
+import os, signal, sys, threading, time
+from ksmtrace import hookimpl
+
+class Wordless(Exception):
+    def __str__(self):
+        raise ValueError
+
+class Plugin:
+    @hookimpl
+    def ksmtrace_analysis(self):
+        {does}
+        return {{"told": 1}}
+"""
+
+
+def with_plugin(site, does):
+    """The environment in which a plugin does so in its analysis."""
+    facts = site / "strange-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[ksmtrace.plugins]\nstrange = strange:Plugin\n")
+    (site / "strange.py").write_text(PLUGIN.format(does=does))
+    return {**os.environ, "PYTHONPATH": str(site)}
+
+
+@pytest.mark.parametrize("does", STRANGE.values(), ids=STRANGE)
+def test_what_it_does_to_the_process_leaves_the_answers_whole(bundled_capture, tmp_path, does):
+    ran = ksmtrace("replay", bundled_capture, "--json", env=with_plugin(tmp_path, does))
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["analyzers"]["strange"] == {"told": 1}
+
+
+@pytest.mark.parametrize("does", ENDING.values(), ids=ENDING)
+def test_what_would_end_the_program_is_one_line_with_its_name(bundled_capture, tmp_path, does):
+    ran = ksmtrace("replay", bundled_capture, "--json", env=with_plugin(tmp_path, does))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "'strange'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "AssertionError" not in ran.stderr

@@ -60,6 +60,30 @@ def test_too_little_address_space_to_begin_with(bundled_capture, limit):
     assert_one_line(ran, 3, f"limited to {limit} MiB (RLIMIT_AS)", "ulimit -v")
 
 
+def test_a_standard_output_that_cannot_be_written_to(bundled_capture):
+    assert_one_line(shell("1</dev/null", "replay", bundled_capture, "--json"), 3, "standard output")
+
+
+@pytest.mark.parametrize("limit", [20, 60, 127])
+def test_too_small_a_data_segment_to_begin_with(bundled_capture, limit):
+    def bound():
+        resource.setrlimit(resource.RLIMIT_DATA, (limit * MIB, limit * MIB))
+
+    ran = shell("", "replay", bundled_capture, "--json", preexec_fn=bound)
+    assert_one_line(ran, 3, f"limited to {limit} MiB (RLIMIT_DATA)", "ulimit -d")
+
+
+def test_memory_that_runs_out_is_no_damage_of_the_capture(bundled_capture, monkeypatch):
+    def lacking(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("ksmtrace.capture.segment_reader.from_arrow", lacking)
+    with open_capture(bundled_capture) as capture:
+        with pytest.raises(MemoryError):
+            list(capture.batches())
+        assert capture.warnings == []
+
+
 def test_memory_that_runs_out_is_no_other_reason():
     """A library that does not fit, or an allocation that fails, is not "missing"."""
     for error in (

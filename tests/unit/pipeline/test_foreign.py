@@ -216,3 +216,17 @@ def test_a_plugin_that_grows_is_named_then_dropped(capsys):
     named, dropped = lines(capsys)
     assert "MiB of memory; `live` drops it above 48 MiB" in named
     assert "MiB of memory; going on without it" in dropped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_hook_cannot_take_the_signals_by_which_a_run_is_ended(number):
+    def ours(_number, _frame):
+        pass
+
+    before = signal.signal(number, ours)
+    try:
+        taking = having(batch=lambda: signal.signal(number, signal.SIG_IGN))
+        runner([events(*EMPTY)], {"taking": taking}).run()
+        assert signal.getsignal(number) is ours
+    finally:
+        signal.signal(number, before)
