@@ -41,11 +41,16 @@ _BPF = ("CAP_BPF", "CAP_PERFMON")
 _PROBES = ("CAP_SYSLOG", "CAP_SYS_ADMIN")
 _OTHERS = ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
 _READ = ("CAP_DAC_READ_SEARCH",)
+_ADMIN = ("CAP_SYS_ADMIN",)
 
 WAYS: Mapping[str, Way] = {
     "sysfs": Way("--probes sysfs", to_see_all=("CAP_SYS_ADMIN", *_OTHERS)),
     "tracepoint": Way("--probes tracepoint", _BPF, ("CAP_SYS_ADMIN", *_OTHERS), _READ),
     "gather": Way("--probes gather", _PROBES, _OTHERS, (*_READ, *_BPF)),
+    "cow_all": Way("--probes gather --cow all", _PROBES, _OTHERS, _READ),
+    "totals": Way("--totals", _BPF, ("CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"), _READ),
+    "fentry": Way("--probes fentry", _ADMIN, ("CAP_SYSLOG", *_OTHERS), (*_READ, *_BPF)),
+    "kprobe": Way("--probes kprobe", _ADMIN, ("CAP_SYSLOG", *_OTHERS), (*_READ, *_ADMIN)),
 }
 
 PURPOSES: Mapping[str, str] = {

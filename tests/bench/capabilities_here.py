@@ -46,7 +46,7 @@ WAYS = {
     "tracepoint": ("--probes", "tracepoint"),
     "gather": ("--probes", "gather"),
     "totals": ("--totals",),
-    "cow all": ("--probes", "gather", "--cow", "all"),
+    "cow_all": ("--probes", "gather", "--cow", "all"),
     "fentry": ("--probes", "fentry"),
     "kprobe": ("--probes", "kprobe"),
 }
