@@ -19,7 +19,7 @@ AGAIN = "untraced again"
 KSMD_LIMIT_PERCENT, FAULT_LIMIT_PERCENT = 3.0, 0.5
 """What tracing by default may add to ksmd's work on a page, and to a fault of any process."""
 
-_PLAIN = "the walk: without typed loads, to read an rmap_item takes 2.6 % already"
+_PLAIN = "the walk: without typed loads, to read an rmap_item takes 2.6% already"
 _SKIPPED = "the walk: of so cheap a page, looking at its age and skips is a larger share"
 
 KNOWN_OVER: Mapping[str, str] = {
@@ -121,7 +121,7 @@ def missed_goals(results: Results) -> list[str]:
 
 def text_table(costs: KernelCosts, before: KernelCosts | None) -> str:
     """For a terminal: instructions, what each variant adds, and what it added in `before`."""
-    merges, skipped = (f"{100 * share:.1f} %" for share in (costs.merges, costs.skipped))
+    merges, skipped = (f"{100 * share:.1f}%" for share in (costs.merges, costs.skipped))
     lines = [f"{costs.release}: merging, {merges} of pages; smart scan, {skipped} passed over"]
     for title, columns in (("ksmd, a page", WORKLOADS), ("everybody, each", OTHERS)):
         plain = costs.untraced.instructions
@@ -177,4 +177,4 @@ def _number(value: float | None) -> str:
 def _signed(percent: float | None) -> str:
     if percent is None:
         return ""
-    return f"{percent:+.1f} %" if round(percent, 1) else "0.0 %"
+    return f"{percent:+.1f}%" if round(percent, 1) else "0.0%"

@@ -17,7 +17,7 @@ from ksmtrace.model.verdict import Answer, Facts, Verdict, judge
 from ksmtrace.session import Kernel
 
 _Z = 1.96
-"""Standard deviations of a proportion's interval of 95 %."""
+"""Standard deviations of a proportion's interval of 95%."""
 _Z_POPULATION = 3.0
 
 Floats = npt.NDArray[np.float64]

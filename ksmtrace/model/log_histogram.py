@@ -47,7 +47,7 @@ what is in its bucket. From 0 to 2**64 ns."""
 
 GEOMETRIC = Scale(np.exp2(np.arange(-20 * PER_OCTAVE, 24 * PER_OCTAVE + 1) / PER_OCTAVE), "right")
 """Powers of two of a second, each octave in parts of equal ratio: the middle of a bucket is within
-5 % of what is in it. From a microsecond to half a year."""
+5% of what is in it. From a microsecond to half a year."""
 
 
 class LogHistogram:

@@ -32,7 +32,7 @@ def quantile_ranks(count: int, share: float) -> tuple[int | None, int | None]:
 
 
 def _exact(count: int, share: float) -> tuple[int, int]:
-    """The largest `low` with P(B < low) <= 2.5 %, the least `high` with P(B >= high) <= 2.5 %."""
+    """The largest `low` with P(B < low) <= 2.5%, the least `high` with P(B >= high) <= 2.5%."""
     tail = (1 - CONFIDENCE) / 2
     low, below = 0, 0.0
     while low < count and below + _chance(count, share, low) <= tail:

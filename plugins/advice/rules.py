@@ -173,7 +173,7 @@ _LEAST_PAGES = 100
 
 
 def scan_slower(facts: Facts) -> Recommendation | None:
-    """Settled, and ksmd still takes 5 % of a core: let it take 2 %.
+    """Settled, and ksmd still takes 5% of a core: let it take 2%.
 
     Threshold our own; source: ksm.rst, "sleep_millisecs". A batch takes
     w = sleep * cores / (1 - cores), so that sleep = w * 0.98 / 0.02; where that would be over 10 s,
@@ -287,8 +287,8 @@ LEAST_EXTRA_COPIES = 256
 def raise_max_page_sharing(facts: Facts) -> Recommendation | None:
     """Nodes near max_page_sharing, and chains whose further copies cost much.
 
-    Chains are not fewer than before, and their further copies are 256 pages and 0.3 % of
-    pages_sharing; a limit of 256, the default, can cost 0.4 % at most. The tunable is refused
+    Chains are not fewer than before, and their further copies are 256 pages and 0.3% of
+    pages_sharing; a limit of 256, the default, can cost 0.4% at most. The tunable is refused
     (EBUSY) while pages are shared. Source: ksm.rst.
     """
     chains, dups = (facts.number("counters", f"stable_node_{name}") for name in ("chains", "dups"))

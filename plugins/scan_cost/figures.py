@@ -135,11 +135,11 @@ SETTLING = (
     FigureSpec(
         "settled",
         "flag",
-        "Whether pages_sharing changed by less than 1 % in each of the last two passes.",
+        "Whether pages_sharing changed by less than 1% in each of the last two passes.",
         panel="settled",
         metric=gauge(
             "ksmtrace_scan_settled",
-            "1 when pages_sharing changed by less than 1 % in each of the last two passes. "
+            "1 when pages_sharing changed by less than 1% in each of the last two passes. "
             "1 for long: scan slower (sleep_millisecs); never 1: pages come and go, see "
             "ksmtrace_examined_pages_total.",
         ),

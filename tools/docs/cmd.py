@@ -122,7 +122,7 @@ def _cell(found: Run, plain: Run) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %"
+    return f"{100 * part / whole:.0f}%"
 
 
 def with_table(text: str) -> str:
