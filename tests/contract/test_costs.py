@@ -77,9 +77,9 @@ def test_the_committed_result_stands_beside_what_is_found():
     now = kernel({"settled": 1000.0}, default={"settled": 1020.0}, perf={"settled": 1200.0})
     before = kernel({"settled": 2000.0}, default={"settled": 2100.0})
     line = next(line for line in text_table(now, before).splitlines() if "default" in line)
-    assert line.split() == ["default", "1,020", "+2.0", "%", "(+5.0", "%)"]
+    assert line.split() == ["default", "1,020", "+2.0%", "(+5.0%)"]
     line = next(line for line in text_table(now, before).splitlines() if "perf" in line)
-    assert line.split() == ["perf", "1,200", "+20.0", "%"]
+    assert line.split() == ["perf", "1,200", "+20.0%"]
 
 
 KERNELS = ("5.10", "6.1", "6.12", "7.2")
