@@ -144,6 +144,8 @@ bench: .venv/ready-test ## measure what the documents claim; medians
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/replay.py
 	$(BIN)/python tests/bench/scrape.py
+	$(BIN)/python tests/bench/estimate.py speed
+	$(BIN)/python tests/bench/estimate.py slowing
 	$(BIN)/python tests/bench/whatif.py
 	@$(MAKE) -s bench-probes
 

@@ -1,11 +1,12 @@
 """Measures `estimate`: its speed beside the least that reading takes, and its intervals.
 
     .venv/bin/python tests/bench/estimate.py speed [MIB]       of a population, 1024 MiB by itself
+    .venv/bin/python tests/bench/estimate.py slowing [MIB]     of the process that is read
     .venv/bin/python tests/bench/estimate.py intervals [RUNS]  of a simulated host of 10 M pages
 
 Speed is pages per CPU second of two whole looks, forecast included. The floor, in the same run, is
-process_vm_readv of the same pages as often, and one XXH3 over each piece. What the process that is
-read loses is told by how many steps of arithmetic it makes meanwhile, in the same CPU time.
+process_vm_readv of the same pages as often, and one XXH3 over each piece. The process that is read
+goes through its memory again and again: what it loses is told by its rounds a CPU second.
 """
 
 import mmap
@@ -32,8 +33,11 @@ LOOKS = 2
 HOST_PAGES = 10_000_000
 
 
-def holder(mebibytes):
-    """A process with so much memory: an eighth zeroes, a quarter in pairs, the rest unique."""
+def holder(mebibytes, rounds=None):
+    """A process with so much memory: an eighth zeroes, a quarter in pairs, the rest unique.
+
+    With `rounds`, an array that is shared, it goes through it again and again, and counts there.
+    """
     ready, told = os.pipe()
     if (pid := os.fork()) == 0:
         memory = mmap.mmap(-1, mebibytes << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -45,6 +49,9 @@ def holder(mebibytes):
         numbers[count // 8 : 3 * count // 8] //= 2
         words[::512] = numbers
         os.write(told, b"%d" % words.ctypes.data)
+        while rounds is not None:
+            words[::512].sum()
+            rounds[0] += 1
         signal.pause()
     return pid, int(os.read(ready, 32))
 
@@ -87,6 +94,36 @@ def speed(mebibytes):
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def slowing(mebibytes):
+    """What a process loses that is read without pause, by its rounds a CPU second."""
+    rounds = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), dtype=np.uint64)
+    rounds = np.array(rounds, copy=False)
+    pid, _ = holder(mebibytes, rounds)
+    host = read_host(CORE_WORTH_BYTES)
+    try:
+
+        def rate(action):
+            before = int(rounds[0]), _cpu_seconds(pid)
+            action()
+            return (int(rounds[0]) - before[0]) / (_cpu_seconds(pid) - before[1])
+
+        def read():
+            wishes = Wishes(looks=10, every=0.0)
+            assert estimate(find_targets([pid]), wishes, host, lambda: False, quiet).complete
+
+        pairs = [(rate(lambda: time.sleep(3)), rate(read)) for _ in range(3)]
+        alone, being_read = (sorted(rates)[1] for rates in zip(*pairs, strict=True))
+        print(f"a process that is read makes {being_read / alone:.3f} of its rounds a CPU second")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _cpu_seconds(pid):
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
 
 
 class quiet:  # noqa: N801 - a context manager in place of a bar
@@ -141,6 +178,6 @@ def intervals(runs):
 
 if __name__ == "__main__":
     what, *number = sys.argv[1:] or ["speed"]
-    {"speed": speed, "intervals": intervals}[what](
-        int(number[0]) if number else {"speed": 1024, "intervals": 100}[what]
+    {"speed": speed, "slowing": slowing, "intervals": intervals}[what](
+        int(number[0]) if number else {"speed": 1024, "slowing": 256, "intervals": 100}[what]
     )
