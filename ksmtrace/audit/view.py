@@ -19,8 +19,8 @@ TITLES = {
 }
 _MOST_SHOWN = 20
 _MOST_DRAWN = 24
-_STEPS = (0, 1, 10, 100, 1_000, 10_000, 100_000)
-_LEGEND = ("none", "1 to 9", "10 to 99", "100 to 999", "to 9,999", "to 99,999", "more")
+_STEPS = (0, 1, 10, 100, 1_000)
+_LEGEND = ("none", "1 to 9", "10 to 99", "100 to 999", "1,000 or more")
 
 BY = {
     "merge-any, inherited": "its parent, from which it inherited PR_SET_MEMORY_MERGE",
@@ -47,7 +47,7 @@ def sections(document: Document) -> list[Section]:
     """What was found, the policy first."""
     return [
         *_policy(document),
-        *(_level(document, name) for name in TITLES if document[name]["groups"]),
+        *(_level(document, name) for name in TITLES if _tells(document, name)),
         Section(
             title="Who may merge",
             lead=_lead(document),
@@ -55,6 +55,12 @@ def sections(document: Document) -> list[Section]:
             exactness=_exactness(document),
         ),
     ]
+
+
+def _tells(document: Document, name: str) -> bool:
+    """Whether a level has more than one group, or is that of processes."""
+    groups = len(document[name]["groups"])
+    return groups > 1 or (name == "processes" and groups > 0)
 
 
 def _lead(document: Document) -> str:

@@ -115,6 +115,7 @@ def _write_page(found: dict[str, Any], output: str) -> None:
         title=f"Who shares pages on {os.uname().nodename}, {found['kernel']['release']}",
         facts=[line for line in (headline(found), biggest(found)) if line],
         verdict=answer,
+        good=not bad,
         name="a look at page tables (ksmtrace audit)",
     )
     write_report(check_target(output), html)

@@ -39,6 +39,18 @@ MEANINGS = {
 }
 
 
+SHORT = {
+    Kind.UNREAD: "not read",
+    Kind.CHANGED: "changing",
+    Kind.MERGED: "merged",
+    Kind.ZERO: "zeroes",
+    Kind.ACROSS: "equal across",
+    Kind.INSIDE: "equal inside",
+    Kind.FORKED: "a fork's alone",
+    Kind.UNIQUE: "unique",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """The pages of a process, or of several.

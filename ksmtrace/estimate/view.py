@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ksmtrace.estimate.result import MEMORIES, chosen
-from ksmtrace.estimate.rows import MEANINGS, Kind
+from ksmtrace.estimate.rows import MEANINGS, SHORT, Kind
 from ksmtrace.section import Chart, Section, Table
 from ksmtrace.units import counted, seconds, size
 
@@ -144,7 +144,7 @@ def _stand(total: Document) -> Chart:
         title="Pages that were read, by what they are",
         kind="bar",
         x_name="pages that are",
-        x=[MEANINGS[kind].partition(":")[0] for kind in known],
+        x=[SHORT[kind] for kind in known],
         series={"pages": [total[kind.value] for kind in known]},
         units=("text", "pages"),
     )

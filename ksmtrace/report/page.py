@@ -83,6 +83,7 @@ def sections_page(
     title: str,
     facts: Sequence[str],
     verdict: tuple[str, str] | None = None,
+    good: bool | None = None,
     tunables: Mapping[str, str] | None = None,
     name: str,
 ) -> str:
@@ -93,17 +94,21 @@ def sections_page(
         title: a few words.
         facts: of the host, each in a few words.
         verdict: an answer, and what follows it.
+        good: whether the answer is a good one; None for one of the verdict on KSM, or neither.
         tunables: as they stand.
         name: of what it was made from.
     """
     answer, rest = verdict or ("", "")
+    head = _answer(one_line(answer), one_line(rest))
+    if good is not None:
+        head["tone"] = "good" if good else "bad"
     return _page(
         sections,
         title=one_line(title),
         began="",
         facts=[one_line(fact) for fact in facts],
         tunables=[f"{name} {one_line(value)}" for name, value in (tunables or {}).items()],
-        verdict=None if verdict is None else _answer(one_line(answer), one_line(rest)),
+        verdict=None if verdict is None else head,
         advice=None,
         flow=None,
         name=name,
