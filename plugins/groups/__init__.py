@@ -14,6 +14,7 @@ from ksmtrace.model.accounts import Account
 from ksmtrace.model.reconstruction import Reconstruction
 from ksmtrace.model.shares import Attribution, Shares, attribution_of, shares_of
 from ksmtrace.pipeline.options import MOST_GROUPS, RunOptions
+from ksmtrace.plugins.groups.across import Across, shared_across
 from ksmtrace.plugins.groups.figures import FIGURES, ROW
 from ksmtrace.plugins.groups.group import OTHER, Group
 from ksmtrace.plugins.groups.group_accounts import GroupAccounts
@@ -69,6 +70,7 @@ class Plugin:
         """The figures of `FIGURES`."""
         found = self._now(session)
         figures = {
+            **self._own(session),
             "groups": [
                 {"cgroup": group.cgroup, "unit": group.unit, "vm": group.vm, **row}
                 for group, row in sorted(found.items())
@@ -76,7 +78,6 @@ class Plugin:
             ],
             "other": found[OTHER],
             "most": self._accounts.most,
-            "evicted": self._accounts.evicted,
         }
         return known(FIGURES, session, figures)
 
@@ -84,7 +85,7 @@ class Plugin:
     def ksmtrace_metrics(self, session: Session) -> Iterable[Metric]:
         """Families of what this run can see: a series for each group followed, and the others'."""
         accounts = self._accounts
-        return metrics(self._now(session), len(accounts.tracked), accounts.evicted)
+        return metrics(self._now(session), len(accounts.tracked), self._own(session))
 
     def _weights(self, session: Session) -> dict[int, int]:
         """Bytes saved and taken, by number of the process."""
@@ -99,6 +100,17 @@ class Plugin:
         if now is None or attribution_of(session, now) is None:
             return None
         return shares_of(now)
+
+    def _own(self, session: Session) -> dict[str, int | None]:
+        """Figures of all groups together."""
+        now, across = self._reconstruction, Across(None, None)
+        if now is not None and self._shares(session) is not None:
+            across = now.once(shared_across)
+        return {
+            "shared_within_pages": across.within,
+            "shared_across_pages": across.across,
+            "evicted": self._accounts.evicted,
+        }
 
     def _now(self, session: Session) -> dict[Group, Figures]:
         """Everything, by group, made once for all that is asked between two batches."""

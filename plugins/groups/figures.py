@@ -163,6 +163,28 @@ FIGURES = (
         "and what the kernel counts as saved and no process is known for.",
         of=ROW,
     ),
+    FigureSpec(
+        "shared_within_pages",
+        "pages",
+        "KSM pages with two sharers or more that are all of one group, now.",
+        null=True,
+        metric=gauge(
+            "ksmtrace_groups_shared_within_pages",
+            "KSM pages that processes of one cgroup or guest alone share.",
+        ),
+    ),
+    FigureSpec(
+        "shared_across_pages",
+        "pages",
+        "KSM pages that processes of two groups or more share, now; those of no known group are "
+        "one. `ksmtrace audit` tells which.",
+        null=True,
+        metric=gauge(
+            "ksmtrace_groups_shared_across_pages",
+            "KSM pages that processes of several cgroups or guests share: above 0 where tenants "
+            "must not learn of each other, look who they are (ksmtrace audit).",
+        ),
+    ),
     FigureSpec("most", "", "`--groups`: how many groups have series of their own at most."),
     FigureSpec(
         "evicted",

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 
-def metrics(found: Mapping[Group, Row], tracked: int, evicted: int) -> Iterable[Metric]:
+def metrics(
+    found: Mapping[Group, Row], tracked: int, own: Mapping[str, int | None]
+) -> Iterable[Metric]:
     """Families of what is known; nothing where nothing is.
 
     Args:
         found: figures by group, the others' included.
         tracked: groups that have series of their own.
-        evicted: groups whose series ended.
+        own: figures of all groups together, by key.
     """
     rows: dict[tuple[str, ...], Row] = {
         (group.cgroup, group.unit, group.vm): row for group, row in found.items()
@@ -28,4 +30,4 @@ def metrics(found: Mapping[Group, Row], tracked: int, evicted: int) -> Iterable[
     yield from shown
     if shown:
         yield TRACKED.make(((), tracked))
-        yield from families(FIGURES, {"evicted": evicted})
+        yield from families(FIGURES, own)

@@ -409,3 +409,31 @@ def test_unstable_pages_weigh_too():
     run = runner([events(*rows)], {"groups": plugin("groups")}, groups=1, interval=3600)
     found = run.run().document["analyzers"]["groups"]
     assert [group["cgroup"] for group in found["groups"]] == ["/costly"]
+
+
+def shared(node, *mms):
+    """Rows by which a KSM page is mapped by so many processes."""
+    rows = []
+    for place, mm in enumerate(mms):
+        item = (mm << 32) + (node << 8) + 64 * place
+        rows += [
+            examined(item, mm=mm, new=5),
+            appended(item, node, new=not place, mm=mm),
+            examined(item, TO_STABLE, mm=mm, old=5, new=5, node=node),
+        ]
+    return rows
+
+
+def test_pages_that_several_groups_share_are_counted_and_name_nobody():
+    a, b, other = 0x1000, 0x2000, 0x3000
+    rows = [
+        *named(a, "/a"), *named(b, "/b"), *named(other, "/a"),
+        *shared(0x100, a, b), *shared(0x200, a, other), *shared(0x300, a, a),
+        *shared(0x400, b, b, other), *shared(0x500, 0x4000, 0x5000), *shared(0x600, 0x4000, a),
+    ]  # fmt: skip
+    found = analyse(rows, "groups")
+    groups = found.document["analyzers"]["groups"]
+    assert (groups["shared_across_pages"], groups["shared_within_pages"]) == (3, 3)
+    values = {name: value for (name, _), value in series(found.metrics).items()}
+    assert values["ksmtrace_groups_shared_across_pages"] == 3
+    assert values["ksmtrace_groups_shared_within_pages"] == 3
