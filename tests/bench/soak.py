@@ -33,14 +33,14 @@ def report(found: Soak) -> None:
     print("stderr:", found.errors.strip() or "nothing")
 
 
-def main(seconds: float, probes: str = "auto", longest: str = "6") -> None:
+def main(seconds: float, probes: str = "auto", longest: str = "6", *more: str) -> None:
     """Soak, print, and keep the curves."""
     with KsmGuard(clean=True) as ksm:
-        found = soak(ksm, seconds, probes, float(longest))
+        found = soak(ksm, seconds, probes, float(longest), more)
     kept = Path(os.environ.get("OUT", ".")) / "soak.json"
     kept.write_text(json.dumps({**asdict(found), "document": {}}))
     report(found)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), *sys.argv[2:4])
+    main(float(sys.argv[1]), *sys.argv[2:])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,19 +66,23 @@ class Soak:
 
 
 def soak(
-    ksm: KsmGuard, seconds: float, probes: str = "auto", longest: float = LONGEST_SECONDS
+    ksm: KsmGuard,
+    seconds: float,
+    probes: str = "auto",
+    longest: float = LONGEST_SECONDS,
+    more: Sequence[str] = (),
 ) -> Soak:
     """Trace for so long, with 20 ms between batches of 1,000 pages; scraped at each look.
 
-    Processes live for `longest` seconds at most. The births end before the trace does, so that its
-    last reading is of a KSM at rest.
+    Processes live for `longest` seconds at most; `more` are options of live. The births end before
+    the trace does, so that its last reading is of a KSM at rest.
     """
     found = Soak()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [KSMTRACE, "live", "--once", "--json", "--probes", probes, "--interval", "2"]
-    command += ["--listen", str(port), "--duration", str(seconds + 3600)]
+    command += ["--listen", str(port), "--duration", str(seconds + 3600), *more]
     ksm.write("pages_to_scan", 1000)
     ksm.write("sleep_millisecs", 20)
     ksm.write("run", 1)
