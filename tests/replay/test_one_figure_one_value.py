@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 from rich.segment import Segment, Segments
 
+from ksmtrace.model.verdict import LITTLE_BYTES
 from ksmtrace.plugins.tui.frame import frame
 from ksmtrace.plugins.tui.picture import Picture
 from ksmtrace.plugins.tui.text import plain_text
 from ksmtrace.plugins.tui.view_state import OVERVIEW, ViewState
 from ksmtrace.report.text import report_text
-from ksmtrace.units import format_value, size
+from ksmtrace.units import format_value, share, size
 from support.tiers import TIERS, answered
 
 
@@ -95,7 +96,8 @@ def test_what_means_the_same_is_the_same_in_the_document(told, meaning):
 
 SIZE, SHARE, COUNT = r"(-?[\d.,]+ (?:B|KiB|MiB|GiB))", r"([\d.,]+%)", r"([\d,]+)"
 SAID = [
-    (rf"KSM saves {SIZE}|{SIZE} saved,|saved by sharing {SIZE}|saved: {SIZE} at the end",
+    (rf"KSM saves {SIZE}|{SIZE} saved,|saved by sharing {SIZE}"
+     rf"|(?<!net )saved: {SIZE} at the end",
      "analyzers.balance.total.saved_bytes", size),
     (rf"{SIZE} net|(?<!\w)net:? {SIZE}|less bookkeeping {SIZE}",
      "analyzers.balance.total.net_saved_bytes", size),
@@ -196,15 +198,16 @@ def _ratios(document):
     parts += [kept, (volatile["unplaced_pages"] or 0) - kept]
     tracked = (document["analyzers"]["heat_map"]["pages"] or {}).values()
     found = {
-        f"{part / whole:.{places}%}"
+        text
         for whole, some in ((volatile["examined_pages"], parts), (sum(tracked), tracked))
         for part in some
         if whole and part is not None
-        for places in (0, 1)
+        for text in (f"{part / whole:.0%}", f"{part / whole:.1%}", share(part / whole))
     }
     net, worth = balance["total"]["net_saved_bytes"], balance["core_worth_bytes"]
     if net:
-        found.add(f"{100 * net / worth:.2g}%")
+        found.add(share(net / worth))
+        found.add(share(LITTLE_BYTES / worth))
     return found
 
 
