@@ -28,6 +28,7 @@ DAMAGE = (pa.ArrowException, OSError, MemoryError, OverflowError, ValueError)
 CUT = "is cut or damaged, what follows is left out"
 _AGAIN = "get a fresh copy of the file, or record anew"
 _END_OF_STREAM_BYTES = 8
+_SPARE_BYTES = 4 << 20
 
 
 class SegmentReader:
@@ -43,6 +44,7 @@ class SegmentReader:
         self.most_batch_bytes = most_batch_bytes
         self.end = b""
         self.fault = ""
+        self._decoded_bytes = 0
         self._file = _open(path)
         try:
             start = self._file.read(len(CONTINUATION) + 4)
@@ -86,12 +88,15 @@ class SegmentReader:
         except StopIteration:
             return
         except MemoryError:
-            raise  # sizes were checked: this is the host's lack, and the file may be whole
+            # a damaged length asks for what nobody has; else this is the host's lack
+            if not _is_to_be_had(self._decoded_bytes):
+                raise
+            self.fault = CUT
         except DAMAGE:
             self.fault = CUT
 
     def _check_size(self) -> None:
-        decoded = decoded_bytes(self._file.fileno(), self._file.tell())
+        decoded = self._decoded_bytes = decoded_bytes(self._file.fileno(), self._file.tell())
         if decoded > self.most_batch_bytes:
             raise KsmtraceError(
                 f"{self.path}: a record batch decodes to {-(-decoded >> 20)} MiB, more than "
@@ -110,6 +115,15 @@ class SegmentReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _is_to_be_had(size: int) -> bool:
+    """Whether there is memory for a batch that decodes to so many bytes, and as much again."""
+    try:
+        bytearray(2 * size + _SPARE_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _open(path: str) -> BufferedReader:

@@ -77,7 +77,13 @@ def test_memory_that_runs_out_is_no_damage_of_the_capture(bundled_capture, monke
     def lacking(*_):
         raise MemoryError
 
-    monkeypatch.setattr("ksmtrace.capture.segment_reader.from_arrow", lacking)
+    reader = "ksmtrace.capture.segment_reader"
+    monkeypatch.setattr(f"{reader}.from_arrow", lacking)
+    # where a batch of the usual size fits, what was asked for is the file's damage
+    with open_capture(bundled_capture) as capture:
+        assert list(capture.batches()) == []
+        assert "is cut or damaged" in capture.warnings[0]
+    monkeypatch.setattr(f"{reader}._SPARE_BYTES", 1 << 62)
     with open_capture(bundled_capture) as capture:
         with pytest.raises(MemoryError):
             list(capture.batches())
