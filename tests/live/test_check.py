@@ -15,7 +15,7 @@ def test_what_is_saved_is_held_against_a_range(ksm):
     ran = ksmtrace("live", "--check", "--probes", "sysfs", "--duration", "1", "-c", "saved=1MiB:")
     assert ran.returncode == 2, ran.stderr
     assert re.fullmatch(
-        r"KSM CRITICAL - saved 0 bytes is outside 1\.0 MiB:; [^|]+"
+        r"KSM CRITICAL - saved 0 B is below 1\.0 MiB; [^|]+"
         r" \| saved=0B;;1048576:;0 net=\S+ ksmd=\S+ lost=\S+\n",
         ran.stdout,
     )
