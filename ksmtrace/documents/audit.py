@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ksmtrace.audit.view import BY
-from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.documents.fact import KERNEL_AND_PAGES, PROCESSES_UNREAD, VERSION, fact
 from ksmtrace.figures import FigureSpec
 
 _PAIR = (
@@ -36,13 +36,7 @@ def _level(name: str, what: str, named: str) -> FigureSpec:
 AUDIT = (
     *VERSION,
     fact("complete", "flag", "Every process was looked at."),
-    fact(
-        "kernel",
-        "",
-        "The running kernel.",
-        fact("release", "text", "`uname -r`."),
-        fact("page_size_bytes", "bytes", "Of a small page."),
-    ),
+    KERNEL_AND_PAGES,
     fact(
         "merged_pages_by",
         "text",
@@ -88,12 +82,5 @@ AUDIT = (
         fact("name", "text", "Its name."),
         fact("by", "text", "Who has asked for it.", one_of=tuple(BY)),
     ),
-    fact(
-        "processes_unread[]",
-        "",
-        "Processes that could not be read.",
-        fact("pid", "count", "Its pid."),
-        fact("name", "text", "Its name."),
-        fact("reason", "text", "Why."),
-    ),
+    PROCESSES_UNREAD,
 )

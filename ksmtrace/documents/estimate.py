@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.documents.fact import KERNEL_AND_PAGES, PROCESSES_UNREAD, VERSION, fact
 from ksmtrace.estimate.estimate import ADVISED, ALL
 from ksmtrace.estimate.forecast import GAUGES
 from ksmtrace.estimate.rows import MEANINGS, Kind
@@ -54,13 +54,7 @@ ESTIMATE = (
     fact("share", "ratio", "Of all page frames, those that were read; 1 for all."),
     fact("looks", "count", "At each page."),
     fact("between_looks_seconds", "seconds", "From the end of the first look to that of the last."),
-    fact(
-        "kernel",
-        "",
-        "The running kernel.",
-        fact("release", "text", "`uname -r`."),
-        fact("page_size_bytes", "bytes", "Of a small page."),
-    ),
+    KERNEL_AND_PAGES,
     fact("tunables.<tunable>", "text", "As they stand, in /sys/kernel/mm/ksm."),
     fact(
         "page_cost",
@@ -138,12 +132,5 @@ ESTIMATE = (
         )
         for key, what in (("cgroups", "cgroup"), ("vms", "guest"))
     ),
-    fact(
-        "processes_unread[]",
-        "",
-        "Processes that could not be read.",
-        fact("pid", "count", "Its pid."),
-        fact("name", "text", "Its name."),
-        fact("reason", "text", "Why."),
-    ),
+    PROCESSES_UNREAD,
 )

@@ -36,3 +36,22 @@ PROBE = (
     fact("note", "text", "What that way cannot know, or why a better one is out."),
 )
 """How a kind of event is seen."""
+
+KERNEL_AND_PAGES = fact(
+    "kernel",
+    "",
+    "The running kernel.",
+    fact("release", "text", "`uname -r`."),
+    fact("page_size_bytes", "bytes", "Of a small page."),
+)
+"""Of documents about the memory of processes."""
+
+PROCESSES_UNREAD = fact(
+    "processes_unread[]",
+    "",
+    "Processes that could not be read.",
+    fact("pid", "count", "Its pid."),
+    fact("name", "text", "Its name."),
+    fact("reason", "text", "Why."),
+)
+"""Of those that look at many processes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksmtrace.documents.fact import VERSION, fact
+from ksmtrace.documents.fact import KERNEL_AND_PAGES, VERSION, fact
 from ksmtrace.why.decisions import Decision
 from ksmtrace.why.kinds import Look
 from ksmtrace.why.reason import Reason
@@ -55,13 +55,7 @@ _SHAPE = (
 WHY = (
     *VERSION,
     fact("complete", "flag", "Every look came to its end."),
-    fact(
-        "kernel",
-        "",
-        "The running kernel.",
-        fact("release", "text", "`uname -r`."),
-        fact("page_size_bytes", "bytes", "Of a small page."),
-    ),
+    KERNEL_AND_PAGES,
     fact("tunables.<tunable>", "text", "As they stand, in /sys/kernel/mm/ksm."),
     fact(
         "process",
