@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy.typing as npt
 
 from ksmtrace.errors import HostError
 from ksmtrace.estimate.targets import Target
-from ksmtrace.kernel.files import read_lines, read_text
+from ksmtrace.kernel.files import read_lines
 from ksmtrace.kernel.mappings import read_mappings
+from ksmtrace.kernel.mergeable import read_merge_any
 from ksmtrace.kernel.page_table import (
     EXCLUSIVE,
     Kpf,
@@ -28,9 +28,6 @@ from ksmtrace.kernel.pagemap import ksm_page_file
 from ksmtrace.kernel.sysfs import ROOT
 
 Words = npt.NDArray[np.uint64]
-
-_PIECE = 1 << 18
-"""Page table entries read at once."""
 
 
 @dataclass(slots=True)
@@ -112,7 +109,7 @@ def read_sharing(
 
 def _read(target: Target, told: _Merged, root: Path) -> Sharer:
     uid, parent = _ids(target.pid, root)
-    sharer = Sharer(target, uid, parent, _merge_any(target.pid, root))
+    sharer = Sharer(target, uid, parent, read_merge_any(target.pid, root))
     try:
         mappings = read_mappings(target.pid, root)
         table = PageTable(target.pid, root)
@@ -126,12 +123,9 @@ def _read(target: Target, told: _Merged, root: Path) -> Sharer:
             sharer.advised |= mapping.mergeable
             if mapping.refused is not None:
                 continue
-            for span in table.spans(mapping):
-                for first in range(span.start, span.end, _PIECE * mmap.PAGESIZE):
-                    count = min(_PIECE, (span.end - first) // mmap.PAGESIZE)
-                    entries = table.entries(first, count)
-                    shared = anonymous(entries) & ((entries & EXCLUSIVE) == 0)
-                    found.append(frames(entries[shared]))
+            for _, entries in table.pieces(mapping):
+                shared = anonymous(entries) & ((entries & EXCLUSIVE) == 0)
+                found.append(frames(entries[shared]))
     if found:
         every = told.of(np.concatenate(found))
         sharer.frames, sharer.pages = np.unique(every), len(every)
@@ -187,12 +181,3 @@ def _ids(pid: int, root: Path) -> tuple[int, int]:
         int(users[1]) if len(users) > 1 and users[1].isdecimal() else -1,
         int(parent) if parent.isdecimal() else 0,
     )
-
-
-def _merge_any(pid: int, root: Path) -> bool | None:
-    text = read_text(root / f"proc/{pid}/ksm_stat")
-    for line in (text or "").splitlines():
-        name, _, value = line.partition(":")
-        if name == "ksm_merge_any":
-            return value.strip() == "yes"
-    return None

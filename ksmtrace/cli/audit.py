@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from ksmtrace.cli.estimate import add_target_options, tell_who_is_hidden
+from ksmtrace.cli.estimate import add_target_options, tell_what_is_unread, tell_who_is_hidden
 from ksmtrace.cli.files import output_name
 from ksmtrace.cli.formats import add_format_options, print_json
 from ksmtrace.cli.progress import progress
@@ -75,6 +75,7 @@ def run(options: Namespace) -> int:
     if options.graph is not None:
         write_graph(found, options.graph)
     _show(found, options)
+    tell_what_is_unread()
     if policy is not None:
         for pattern in found["policy"]["patterns_unmatched"]:
             say(f"{options.policy}: {pattern} takes nobody in")

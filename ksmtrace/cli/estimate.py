@@ -98,9 +98,18 @@ def run(options: Namespace) -> int:
     with interruptible() as control:
         found = estimate(targets, wishes, host, lambda: control.interrupted, progress)
     _show(document(found, host), options)
+    tell_what_is_unread()
     if not found.complete:
         say("incomplete: it was cut short; the figures are of what was read")
     return ExitStatus.INTERRUPTED if control.interrupted else ExitStatus.DONE
+
+
+def tell_what_is_unread() -> None:
+    """Say which files could not be read, and how often."""
+    from ksmtrace.kernel.files import UNREAD
+
+    for line in UNREAD.lines():
+        say(line)
 
 
 def tell_who_is_hidden() -> None:

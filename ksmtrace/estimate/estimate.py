@@ -250,6 +250,7 @@ def _forecasts(
             host,
             share,
             None if share >= 1 else sum(map(count, processes)),
+            sum(one.placed for one in processes),
         )
         for memory, part, count in (
             (ADVISED, advised, attrgetter("advised")),

@@ -62,7 +62,12 @@ class Host:
 
 
 def foretell(
-    pages: Pages, rules: Rules, host: Host, share: float = 1.0, present: int | None = None
+    pages: Pages,
+    rules: Rules,
+    host: Host,
+    share: float = 1.0,
+    present: int | None = None,
+    placed: int = 0,
 ) -> Forecast:
     """The forecast for pages, all of them or a sample.
 
@@ -72,6 +77,7 @@ def foretell(
         host: what it runs on.
         share: of the frames that were taken.
         present: how many pages there are; None for as many as in `pages`.
+        placed: zero pages that KSM has placed already, and counts as saved.
     """
     count = len(pages) if present is None else present
     gauges: dict[str, int] = {}
@@ -82,10 +88,12 @@ def foretell(
         frames = None if freed is None else Interval(freed, freed)
         items, shared = settled.rmap_items, Interval(settled.pages_shared, settled.pages_shared)
         gauges = {name: getattr(settled, name) for name in GAUGES}
+        gauges["ksm_zero_pages"] += placed
         chains = settled.stable_node_chains
     else:
         saved, frames = _of_sample(pages, rules, share, count)
         items, shared, chains = count, Interval(0, min(saved.low, count)), 0
+    saved = Interval(saved.low + placed, saved.high + placed)
     keeps = partial(host.kernel.bookkeeping_bytes, items)
     size = host.kernel.page_size_bytes
     net = Interval(

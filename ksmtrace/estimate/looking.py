@@ -16,7 +16,6 @@ import numpy.typing as npt
 from ksmtrace.estimate.pages import Bit, Pages, Places, Words, byte
 from ksmtrace.estimate.targets import Target
 from ksmtrace.events.kinds import ProcessGauge
-from ksmtrace.kernel.files import UNREAD
 from ksmtrace.kernel.mappings import Mapping, read_mappings
 from ksmtrace.kernel.page_contents import (
     PIECE_PAGES,
@@ -37,11 +36,6 @@ from ksmtrace.kernel.pagemap import ksm_page_file
 from ksmtrace.kernel.processes import read_ksm_stat, read_start
 from ksmtrace.kernel.sysfs import ROOT
 
-_PIECE = 1 << 18
-"""Page table entries read at once."""
-_MOST_EMPTY = 1 << 29
-"""Page table entries of one process that are read at most."""
-
 
 @dataclass(slots=True)
 class Process:
@@ -52,6 +46,7 @@ class Process:
         huge, advised: so many of them are parts of huge pages, are mergeable now.
         swapped: pages that are in swap, which nobody can look at without bringing them back.
         zero_page: places at which the zero page is mapped.
+        placed: so many of these places KSM has made (ksm_zero_pages, 6.6).
         refused: pages of mappings that cannot be made mergeable, by why.
         unread: "" or why nothing was read.
     """
@@ -62,6 +57,7 @@ class Process:
     advised: int = 0
     swapped: int = 0
     zero_page: int = 0
+    placed: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     unread: str = ""
 
@@ -176,7 +172,7 @@ class Lister:
             return
         stat = read_ksm_stat(pid, self._root)
         merging = stat.get(ProcessGauge.KSM_MERGING_PAGES, 1) != 0
-        left = _MOST_EMPTY
+        process.placed = stat.get(ProcessGauge.KSM_ZERO_PAGES, 0)
         with table:
             for mapping in mappings:
                 if mapping.refused is not None:
@@ -185,17 +181,11 @@ class Lister:
                     continue
                 if self._advised_only and not mapping.mergeable:
                     continue
-                for span in table.spans(mapping):
-                    for first in range(span.start, span.end, _PIECE * mmap.PAGESIZE):
-                        count = min(_PIECE, (span.end - first) // mmap.PAGESIZE, left)
-                        left -= count
-                        entries = table.entries(first, count)
-                        piece = self.piece(index, process, mapping, first, entries, merging)
-                        if len(piece):
-                            yield piece
-                    if left <= 0:
-                        UNREAD.note(self._root / f"proc/{pid}/pagemap", errno.EFBIG)
-                        return
+                process.huge += mapping.huge_pages
+                for first, entries in table.pieces(mapping):
+                    piece = self.piece(index, process, mapping, first, entries, merging)
+                    if len(piece):
+                        yield piece
 
     def piece(
         self,
@@ -226,7 +216,6 @@ class Lister:
             at, entries, pfn = at[other], entries[other], pfn[other]
         process.present += len(at)
         process.advised += len(at) if mapping.mergeable else 0
-        process.huge += min(mapping.huge_pages, len(at))
         chosen = self._chosen(pfn)
         at, entries, pfn = at[chosen], entries[chosen], pfn[chosen]
         bits = np.full(len(at), Bit.ADVISED if mapping.mergeable else 0, dtype=np.uint8)

@@ -18,22 +18,23 @@ _MOST_SHOWN = 15
 def headline(document: Document) -> str:
     """The forecast in a sentence or two: of what is mergeable now, or, if nothing is, of all."""
     now, everything = (chosen(document["forecasts"], memory) for memory in MEMORIES)
-    told = [_told("all memory that could be mergeable", everything)]
+    page = document["kernel"]["page_size_bytes"]
+    told = [_told("all memory that could be mergeable", everything, page)]
     if now["pages"]:
-        told.insert(0, _told("the memory that is mergeable now", now))
+        told.insert(0, _told("the memory that is mergeable now", now, page))
     else:
         told.insert(0, "No memory is mergeable now: nobody has asked for it.")
     return " ".join(told)
 
 
-def _told(what: str, forecast: Document) -> str:
+def _told(what: str, forecast: Document, page: int) -> str:
     saved = span(forecast["saved_bytes_low"], forecast["saved_bytes_high"])
     net = span(forecast["net_bytes_low"], forecast["net_bytes_high"])
     time = forecast["settled_seconds"]
     settled = "" if time is None else f", in {counted(forecast['passes'], 'pass', 'passes')}, "
     settled += "" if time is None else f"about {seconds(time)}"
     return (
-        f"Of {what}, {size(forecast['pages'] * 4096)}, KSM would save {saved}, {net} less its own "
+        f"Of {what}, {size(forecast['pages'] * page)}, KSM would save {saved}, {net} less its own "
         f"bookkeeping{settled}: {forecast['verdict']}."
     )
 

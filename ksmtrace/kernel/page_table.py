@@ -10,7 +10,6 @@ import errno
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from enum import IntFlag
 from pathlib import Path
 from typing import Self
@@ -33,6 +32,9 @@ SWAPPED = np.uint64(1 << 62)
 PRESENT = np.uint64(1 << 63)
 _FRAME = np.uint64((1 << 55) - 1)
 _WORD = 8
+_PIECE = 1 << 18
+MOST_ENTRIES = 1 << 29
+"""Entries of one process that `PageTable.pieces` reads at most."""
 _SMALL_PAGES = 1 << 18
 _SHIFT = mmap.PAGESIZE.bit_length() - 1
 _NEAR_BYTES = 512 * mmap.PAGESIZE
@@ -60,6 +62,7 @@ class PageTable:
 
     def __init__(self, pid: int, root: Path = ROOT) -> None:
         self._path = root / f"proc/{pid}/pagemap"
+        self._left = MOST_ENTRIES
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
@@ -84,6 +87,20 @@ class PageTable:
                 UNREAD.note(self._path, error.errno or errno.EIO)
             elif mapping.present_pages:
                 yield Span(mapping.start, mapping.end, mapping.present_pages)
+
+    def pieces(self, mapping: Mapping) -> Iterator[tuple[int, Words]]:
+        """The entries of `spans`, in pieces: the address of the first, and they.
+
+        Of all mappings together `MOST_ENTRIES` at most; that there are more is noted in `UNREAD`.
+        """
+        for span in self.spans(mapping):
+            for first in range(span.start, span.end, _PIECE * mmap.PAGESIZE):
+                if self._left <= 0:
+                    UNREAD.note(self._path, errno.EFBIG)
+                    return
+                count = min(_PIECE, (span.end - first) // mmap.PAGESIZE, self._left)
+                self._left -= count
+                yield first, self.entries(first, count)
 
     def held_spans(self, mapping: Mapping) -> Iterator[Span]:
         """Spans of a mapping outside of which nothing is present or in swap, by address.
@@ -165,7 +182,5 @@ def frame_counts(pfn: Words, root: Path = ROOT) -> Words:
 def _of_frames(path: Path, pfn: Words) -> Words:
     distinct, back = np.unique(pfn, return_inverse=True)
     found = words_by_pfn(path, distinct)
-    with suppress(IndexError):
-        if distinct[0] == 0:
-            found[0] = 0
+    found[distinct == 0] = 0
     return found[back]

@@ -57,17 +57,17 @@ class Population:
         return [self.processes.pids[name] for name in self.names]
 
 
-def foretold(population):
-    """The gauges that are foretold."""
+def foretold(pids, stir=lambda: None):
+    """The gauges that are foretold of processes; `stir` is called before each look."""
 
     @contextmanager
     def between(_what, _pages):
-        population.stir()
+        stir()
         yield lambda _: None
 
     host = read_host(CORE_WORTH_BYTES)
     wishes = Wishes(looks=2, every=0.01, advised_only=True)
-    found = estimate(find_targets(population.pids), wishes, host, lambda: False, between)
+    found = estimate(find_targets(pids), wishes, host, lambda: False, between)
     assert found.complete
     assert found.share == 1
     zero = host.tunables["use_zero_pages"] == "1"
@@ -83,7 +83,7 @@ def check(ksm, processes, numbers):
             ksm.write("smart_scan", 0)
         population = Population(processes, number)
         population.stir()
-        expected = foretold(population)
+        expected = foretold(population.pids, population.stir)
         ksm.start_stepping()
         for _ in range(PASSES):
             ksm.scan(1)
@@ -104,3 +104,22 @@ def test_the_forecast_comes_true_here(ksm, processes):
 @pytest.mark.guest
 def test_the_forecast_comes_true_in_a_guest(ksm, processes, scaled):
     check(ksm, processes, range(scaled(POPULATIONS)))
+
+
+@pytest.mark.live
+def test_zero_pages_that_are_placed_already_are_saved_too(ksm, processes):
+    if not ksm.has("ksm_zero_pages"):
+        pytest.skip("this kernel does not count them")
+    ksm.start_stepping()
+    ksm.write("use_zero_pages", 1)
+    processes.spawn("a")
+    for region, content in (("zero", "zero"), ("more", "unique:3")):
+        processes.do("a", "map", region=region, pages=30)
+        processes.do("a", "fill", region=region, content=content)
+        processes.do("a", "mergeable", region=region)
+    ksm.scan(3)
+    assert ksm.counter("ksm_zero_pages") == 30
+    processes.do("a", "fill", region="more", content="zero")
+    expected = foretold([processes.pids["a"]])
+    ksm.scan(4)
+    assert expected["ksm_zero_pages"] == ksm.counter("ksm_zero_pages") == 60
